@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint unit lock package clean java
+
+demo: $(STAMP)
+	$(BIN)/sparkweights demo --into sparkweights-demo
+
+test: lint
+	$(BIN)/pytest
+
+unit: $(STAMP)
+	$(BIN)/pytest tests/unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A second call finds the stamp newer than what it was made from and installs nothing.
+$(STAMP): requirements.lock pyproject.toml | java
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $(STAMP)
+
+java:
+	@sh .ci/java
+
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file requirements.lock
+
+package: $(STAMP)
+	mkdir -p build
+	rm -f build/sparkweights.zip
+	$(BIN)/python -m zipfile -c build/sparkweights.zip sparkweights
+
+clean:
+	rm -rf $(VENV) build out sparkweights-demo

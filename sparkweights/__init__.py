@@ -1,0 +1,3 @@
+"""Score an imbalanced, costly decision on Apache Spark."""
+
+__version__ = "0.1.0"

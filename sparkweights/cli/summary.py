@@ -1,0 +1,117 @@
+"""Summaries that a person can read at 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkweights.quality import CheckReport
+
+_POLICIES = {
+    "ours": "ours (weights undone, cost cut)",
+    "cut_at_half": "cut at probability 0.5",
+    "double_count": "weights AND cost cut (double count)",
+}
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows of text: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def weights_summary(record: Mapping[str, Any]) -> str:
+    """Return the class balance before and after weighting."""
+    rows = [("class", "rows", "share of risk", "weighted share", "mean weight")]
+    rows += [
+        (
+            entry["class"],
+            f"{entry['rows']:,}",
+            f"{entry['prior']:.2%}",
+            f"{entry['share_of_risk']:.2%}",
+            f"{entry['mean_weight']:.3f}",
+        )
+        for entry in record["classes"]
+    ]
+    effect = record["diagnostics"]
+    return (
+        f"Weights: scheme {record['rule']['scheme']}, {record['rows']:,} rows\n{table(rows)}\n"
+        f"  kish_ess {effect['kish_ess']:,.0f}   imbalance ratio "
+        f"{effect['imbalance_ratio']:.2f}   design effect {effect['design_effect']:.2f}"
+    )
+
+
+def train_summary(record: Mapping[str, Any]) -> str:
+    """Return what the model is worth on its test rows."""
+    found = record["evaluation"]
+    costs, savings = found["costs"], found["savings"]
+    rows = [(f"on {found['rows']:,} test rows", "cost", "savings")]
+    rows += [
+        (f"always {name}", f"{costs[f'always_{name}']:,.0f}", "")
+        for name in found["decisions"]
+    ]
+    rows += [
+        (text, f"{costs[policy]:,.0f}", f"{savings[policy]:+.3f}")
+        for policy, text in _POLICIES.items()
+        if policy in costs
+    ]
+    rows.sort(key=lambda row: row[0].startswith("ours"))
+    rows.insert(0, rows.pop(next(i for i, row in enumerate(rows) if row[1] == "cost")))
+    measures = [("class", "share", "mean p", "AUC", "avg. prec.", "Brier", "recall")]
+    measures += [
+        (
+            name,
+            f"{entry['share']:.4f}",
+            f"{entry['mean_probability']:.4f}",
+            f"{entry['auc']:.4f}",
+            f"{entry['average_precision']:.4f}",
+            f"{entry['brier']:.4f}",
+            f"{entry['recall']:.3f}",
+        )
+        for name, entry in found["classes"].items()
+    ]
+    text = (
+        f"Model {record['version']} ({record['model']['kind']}, "
+        f"weights {record['ledger']['weights']['scheme']})\n{table(rows)}\n\n{table(measures)}"
+    )
+    if "double_count" in costs:
+        text += (
+            "\n  warning: the double count prices probabilities that still carry the cost "
+            "weights;\n  it is shown as the mistake it is, and scoring refuses it."
+        )
+    return text
+
+
+def score_summary(manifest: Mapping[str, Any]) -> str:
+    """Return what a scoring run did."""
+    counts = manifest["rows"]
+    costs = manifest["expected_cost"]
+    rows = [("rows in", f"{counts['incoming']:,}")]
+    rows += [(f"  {name}", f"{counts[name]:,}") for name in ("scored", "unscorable", "quarantined")]
+    rows += [(f"decision {name}", f"{n:,}") for name, n in manifest["decisions"].items()]
+    rows += [
+        (f"expected cost, {name.replace('_', ' ')}", f"{cost:,.0f}")
+        for name, cost in costs.items()
+    ]
+    return f"Scored {manifest['run_date']} with model {manifest['model_version']}\n{table(rows)}"
+
+
+def check_summary(report: CheckReport) -> str:
+    """Return a suite's verdict and each expectation's."""
+    rows = [("expectation", "severity", "verdict")]
+    for result in sorted(report.results, key=lambda r: (r.success, r.severity)):
+        verdict = "ok" if result.success else "error" if result.error else "FAILED"
+        if not result.success and result.unexpected is not None:
+            verdict = f"FAILED on {result.unexpected:,}"
+        subject = result.type.removeprefix("expect_").removeprefix("column_values_to_")
+        name = subject if result.column is None else f"{result.column}: {subject}"
+        rows.append((name[:48], result.severity, verdict))
+    verdict = "passes" if report.success else "FAILS"
+    return f"Table '{report.table}' {verdict} suite '{report.suite}'\n{table(rows)}"

@@ -1,0 +1,256 @@
+"""The whole configuration: sections, and what must hold between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StrictInt
+
+from sparkweights.columns import ColumnRoles
+from sparkweights.config.sections import (
+    Amount,
+    Checks,
+    Columns,
+    Decision,
+    Model,
+    Review,
+    Section,
+    SplitShares,
+    Table,
+    Tables,
+    Text,
+    Weights,
+)
+from sparkweights.costs import CostMatrix
+from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.models import check_params
+from sparkweights.weights import SCHEMES
+
+CALIBRATIONS = ("none", "isotonic")
+TARGET_PRIORS = ("natural",)
+UNSCORABLE = "unscorable"  # the partition of rows without a decision
+
+
+class Config(Section):
+    """One configuration file, checked as a whole by `check`.
+
+    Attributes
+    ----------
+    folder
+        The file's folder; every relative path starts there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    name: Text
+    seed: StrictInt = 0
+    tables: Tables = Tables()
+    artifacts: Text = "models"
+    runs: Text = "runs"
+    columns: Columns
+    costs: dict[Text, dict[Text, Amount]] | None = None
+    review: Review | None = None
+    weights: Weights = Weights()
+    model: Model = Model()
+    decision: Decision = Decision()
+    split: SplitShares = SplitShares()
+    checks: Checks = Checks()
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    @cached_property
+    def roles(self) -> ColumnRoles:
+        """The columns by role, for the layers below."""
+        c = self.columns
+        return ColumnRoles(
+            c.keys, c.label, c.classes, c.numeric, c.categorical, c.sensitive, c.weight, c.time
+        )
+
+    @cached_property
+    def matrix(self) -> CostMatrix:
+        """The cost matrix; 0/1 loss over the classes where the file states no costs."""
+        if self.costs is None:
+            return CostMatrix.zero_one(self.roles.class_names)
+        return CostMatrix.parse(self.costs, self.roles.class_names)
+
+    def path(self, location: str) -> Path:
+        """Return a path of the file as an absolute one."""
+        return (self.folder / location).resolve()
+
+    def table(self, role: str) -> Table:
+        """Return the table of a role.
+
+        Raises
+        ------
+        ConfigError
+            If the file does not name it.
+        """
+        found: Table | None = getattr(self.tables, role)
+        if found is None:
+            raise ConfigError(
+                f"tables.{role} is missing; this step needs it.",
+                hint=f"add tables.{role} with a format and a location.",
+            )
+        return found
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, without the place they were read from."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def check(self) -> None:
+        """Refuse what no single section can see.
+
+        Raises
+        ------
+        ConfigError
+            With the key path, the value, what is allowed, and the next step.
+        """
+        _check_classes(self)
+        _check_columns(self)
+        _check_names(self)
+        _check_choices(self)
+        _check_locations(self)
+        check_params(self.model.kind, self.model.params, len(self.columns.classes))
+
+
+def _check_classes(config: Config) -> None:
+    classes = config.columns.classes
+    if len(classes) < 2:  # noqa: PLR2004 (one class leaves nothing to tell apart)
+        raise ConfigError(
+            f"columns.classes: {len(classes)} class given ({listed(classes)}); at least two are "
+            "needed.",
+            hint="name every outcome, for instance {repay: 0, default: 1}.",
+        )
+    kinds = {type(value) for value in classes.values()}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"columns.classes: values {listed(repr(v) for v in classes.values())} mix types.",
+            hint="write all of them as the label column holds them.",
+        )
+    twice = [repr(value) for value, n in Counter(classes.values()).items() if n > 1]
+    if twice:
+        raise ConfigError(
+            f"columns.classes: value {listed(twice)} names two classes.",
+            hint="give each class its own value.",
+        )
+
+
+def _check_columns(config: Config) -> None:
+    c = config.columns
+    if not c.numeric and not c.categorical:
+        raise ConfigError(
+            "columns: no features; numeric and categorical are both empty.",
+            hint="list the columns the model may learn from.",
+        )
+    roles = {"columns.keys": c.keys, "columns.label": (c.label,), "columns.numeric": c.numeric,
+             "columns.categorical": c.categorical, "columns.weight": (c.weight,) if c.weight else ()}  # fmt: skip
+    seen: dict[str, str] = {}
+    for role, names in roles.items():
+        for name in names:
+            if name in seen:
+                raise ConfigError(
+                    f"{role}: column '{name}' is listed under {seen[name]} already; a column "
+                    "plays one part (a key, label or weight must not become a feature).",
+                    hint="remove it from one of the two.",
+                )
+            seen[name] = role
+    sensitive = [name for name in (*c.numeric, *c.categorical) if name in c.sensitive]
+    if sensitive and not c.use_sensitive:
+        raise ConfigError(
+            f"columns.sensitive: {listed(sensitive)} would become a feature.",
+            hint="remove it from the features, or state columns.use_sensitive: true.",
+        )
+
+
+def _check_names(config: Config) -> None:
+    matrix = config.matrix
+    if UNSCORABLE in matrix.decisions:
+        raise ConfigError(
+            f"costs.{UNSCORABLE}: this name is kept for rows that get no decision.",
+            hint="choose another name for the decision.",
+        )
+    taken = {name.casefold() for name in output_columns(matrix)}
+    clash = [key for key in config.columns.keys if key.casefold() in taken]
+    if clash:
+        raise ConfigError(
+            f"columns.keys: {listed(clash)} is also the name of a column of the scored table.",
+            hint="rename the key column.",
+        )
+
+
+def output_columns(matrix: CostMatrix) -> list[str]:
+    """Return the columns of the scored table behind the keys, in order."""
+    return [
+        *(f"probability_{name}" for name in matrix.classes),
+        *(f"expected_cost_{name}" for name in matrix.decisions),
+        "expected_cost", "score_status", "model_version", "run_id", "scored_at", "run_date",
+        "decision",
+    ]  # fmt: skip
+
+
+def _check_choices(config: Config) -> None:
+    for key, value, allowed in (
+        ("weights.scheme", config.weights.scheme, SCHEMES),
+        ("decision.calibration", config.decision.calibration, CALIBRATIONS),
+        ("decision.target_prior", config.decision.target_prior, TARGET_PRIORS),
+    ):
+        if value not in allowed:
+            raise ConfigError(
+                f"{key}: {value!r} is not available; available: {listed(allowed)}.",
+                hint=did_you_mean(value, allowed),
+            )
+    if (config.weights.manual is not None) != (config.weights.scheme == "manual"):
+        raise ConfigError(
+            f"weights.manual and weights.scheme: {config.weights.scheme!r} do not go together; "
+            "manual weights need scheme manual, and scheme manual needs them.",
+            hint="set weights.scheme: manual and weights.manual: {class: weight, ...}.",
+        )
+    if config.review is not None:
+        raise ConfigError(
+            "review: a review decision is not available; available: the decisions under costs.",
+            hint="leave review out, or add the review as a decision with its own costs.",
+        )
+    if config.split.calibrate + config.split.test >= 1:
+        raise ConfigError(
+            f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
+            "rows to fit on; together they must stay below 1.",
+            hint="for instance {calibrate: 0.2, test: 0.2}.",
+        )
+
+
+def _check_locations(config: Config) -> None:
+    named = {role: table for role in type(config.tables).model_fields
+             if (table := getattr(config.tables, role)) is not None}  # fmt: skip
+    for role, table in named.items():
+        scheme = table.location.partition("://")[0] if "://" in table.location else "file"
+        if scheme != "file":
+            raise ConfigError(
+                f"tables.{role}.location: {table.location!r} is on {scheme}; available: paths "
+                "of a file system that the driver and the executors share.",
+                hint="mount the storage, or name a local path.",
+            )
+        if role in {"scored", "quarantine"} and table.format not in {"parquet", "orc"}:
+            raise ConfigError(
+                f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc.",
+                hint="types and partitions do not survive csv or json.",
+            )
+        if table.format in {"csv", "json"} and table.schema_ddl is None:
+            raise ConfigError(
+                f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
+                "types.",
+                hint="for instance schema: client_id bigint, credit_limit double.",
+            )
+    places = {f"tables.{role}": config.path(table.location) for role, table in named.items()}
+    places |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
+    outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
+    for output in (key for key in outputs if key in places):
+        for other, place in places.items():
+            own = places[output]
+            if other != output and (own == place or own in place.parents or place in own.parents):
+                raise ConfigError(
+                    f"{output} and {other} overlap ({own.name!r} and {place.name!r}); what is "
+                    "written must lie apart from everything else.",
+                    hint="give each its own folder.",
+                )

@@ -1,0 +1,113 @@
+"""The sections of the configuration file, each a frozen model with its bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+INPUT_FORMATS = ("parquet", "orc", "csv", "json")
+
+Text = Annotated[StrictStr, Field(min_length=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Amount = StrictFloat | StrictInt | StrictStr
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are refused and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Table(Section):
+    """Where a table lies and how it is read.
+
+    Attributes
+    ----------
+    format
+        One that Spark reads; the tables that are written are parquet or orc.
+    location
+        A path, relative to the configuration file; ``{run_date}`` stands for the date.
+    schema_ddl
+        The columns and types of a csv or json table, ``name type, ...``; without it types
+        would be guessed, by another pass, anew every night.
+    options
+        Options of Spark's reader; ``${NAME}`` is read from the environment when needed.
+    """
+
+    format: Literal["parquet", "orc", "csv", "json"] = "parquet"
+    location: Text
+    schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
+    options: dict[str, str] = {}
+
+
+class Tables(Section):
+    """The tables of the product: two that it reads and two that it writes."""
+
+    labelled: Table | None = None
+    incoming: Table | None = None
+    scored: Table | None = None
+    quarantine: Table | None = None
+
+
+class Columns(Section):
+    """Which column plays which part."""
+
+    keys: Annotated[tuple[Text, ...], Field(min_length=1)]
+    label: Text
+    classes: dict[Text, StrictBool | StrictInt | StrictStr]
+    numeric: tuple[Text, ...] = ()
+    categorical: tuple[Text, ...] = ()
+    sensitive: tuple[Text, ...] = ()
+    use_sensitive: StrictBool = False
+    weight: Text | None = None
+    time: Text | None = None
+
+
+class Review(Section):
+    """A human looks at a row: what that costs, and how many rows there is time for."""
+
+    cost: Annotated[float, Field(ge=0)]
+    capacity: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
+class Weights(Section):
+    """How training rows are weighted."""
+
+    scheme: Text = "none"
+    cap: Annotated[float, Field(ge=1)] = 50.0
+    manual: dict[Text, float] | None = None
+
+
+class Model(Section):
+    """Which learner, and its MLlib Params by their own names."""
+
+    kind: Text = "boosted_trees"
+    params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
+
+
+class Decision(Section):
+    """From probabilities to decisions."""
+
+    calibration: Text = "isotonic"
+    target_prior: Text = "natural"
+    base_rate_tolerance: Annotated[float, Field(gt=0)] = 0.1
+
+
+class SplitShares(Section):
+    """Shares of the labelled rows that are held out, by hash or by a column that orders time."""
+
+    by: Text | None = None
+    calibrate: Share = 0.2
+    test: Share = 0.2
+
+
+class Checks(Section):
+    """Expectation suites at both ends, and how many rows may leave without a decision."""
+
+    labelled: Text | None = None
+    incoming: Text | None = None
+    scored: Text | None = None
+    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_unscorable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    allow_empty: StrictBool = False

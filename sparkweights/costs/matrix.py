@@ -1,0 +1,157 @@
+"""The cost matrix: what each decision costs when each class turns out to be true."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparkweights.costs.language import Expression, Number, constant, names, parse, render
+from sparkweights.errors import ConfigError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class CostMatrix:
+    """cost[decision][class], each cell a number or arithmetic over a row's columns.
+
+    Attributes
+    ----------
+    decisions
+        Decision names in declared order; ties go to the earlier one.
+    classes
+        Class names in index order.
+    cells
+        ``cells[d][c]`` is the cost of decision ``d`` when class ``c`` is true, in the money of
+        the table, >= 0.
+    """
+
+    decisions: tuple[str, ...]
+    classes: tuple[str, ...]
+    cells: tuple[tuple[Expression, ...], ...]
+
+    @classmethod
+    def parse(
+        cls, costs: Mapping[str, Mapping[str, str | float]], classes: Sequence[str]
+    ) -> CostMatrix:
+        """Build the matrix from the configuration's nested mapping.
+
+        Raises
+        ------
+        ConfigError
+            If a decision misses a class or names an unknown one, a number is negative or not
+            finite, an expression does not parse, or fewer than two decisions are given.
+        """
+        if len(costs) < 2:  # noqa: PLR2004 (one decision leaves nothing to decide)
+            raise ConfigError(
+                f"costs: {len(costs)} decision given ({listed(costs)}); at least two are needed.",
+                hint="give each decision its cost per class, also where it is 0.",
+            )
+        cells = tuple(_row(decision, row, classes) for decision, row in costs.items())
+        return cls(tuple(costs), tuple(classes), cells)
+
+    @classmethod
+    def zero_one(cls, classes: Sequence[str]) -> CostMatrix:
+        """Return 0/1 loss: one decision per class, 1 for every mistake."""
+        cells = tuple(
+            tuple(Number(0.0 if decided == true else 1.0) for true in classes)
+            for decided in classes
+        )
+        return cls(tuple(classes), tuple(classes), cells)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the costs read."""
+        found = [name.name for row in self.cells for cell in row for name in names(cell)]
+        return tuple(dict.fromkeys(found))
+
+    def numbers(self) -> tuple[tuple[float, ...], ...] | None:
+        """Return the matrix as numbers where no cell reads a column, else None."""
+        rows = [[constant(cell) for cell in row] for row in self.cells]
+        if self.columns or any(value is None for row in rows for value in row):
+            return None
+        return tuple(tuple(value for value in row if value is not None) for row in rows)
+
+    def always_best(self) -> str | None:
+        """Return the decision that is at least as good for every class, if the matrix tells.
+
+        Such a matrix leaves a model nothing to decide. Matrices over columns are judged on
+        the rows, by `sparkweights.weights.summary`.
+        """
+        rows = self.numbers()
+        if rows is None:
+            return None
+        for decision, row in zip(self.decisions, rows, strict=True):
+            if all(row[c] <= other[c] for other in rows for c in range(len(row))):
+                return decision
+        return None
+
+    def bayes_threshold(self) -> float | None:
+        """Return the probability of the second class above which the second decision pays.
+
+        For two classes, two decisions and fixed costs with C[i][j] the cost of decision i for
+        class j, the cut is ``(C10 - C00) / (C10 - C00 + C01 - C11)`` (Elkan 2001, eq. 2);
+        None for every other matrix, or where one decision always wins.
+
+        Examples
+        --------
+        >>> CostMatrix.parse({"approve": {"good": 0, "bad": 20},
+        ...                   "decline": {"good": 1, "bad": 0}}, ["good", "bad"]).bayes_threshold()
+        0.047619047619047616
+        """
+        rows = self.numbers()
+        if rows is None or len(self.decisions) != 2 or len(self.classes) != 2:  # noqa: PLR2004
+            return None
+        false_positive, false_negative = rows[1][0] - rows[0][0], rows[0][1] - rows[1][1]
+        if false_positive <= 0 or false_negative <= 0:
+            return None
+        return false_positive / (false_positive + false_negative)
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        """Return ``{decision: {class: text}}``, ready for JSON and for `parse`."""
+        return {
+            decision: {
+                name: render(cell) for name, cell in zip(self.classes, row, strict=True)
+            }
+            for decision, row in zip(self.decisions, self.cells, strict=True)
+        }
+
+
+def _row(
+    decision: str, row: Mapping[str, str | float], classes: Sequence[str]
+) -> tuple[Expression, ...]:
+    where = f"costs.{decision}"
+    for name in row:
+        if name not in classes:
+            raise ConfigError(
+                f"{where}: unknown class '{name}'; columns.classes has {listed(classes)}.",
+                hint=did_you_mean(name, classes),
+            )
+    missing = [name for name in classes if name not in row]
+    if missing:
+        raise ConfigError(
+            f"{where}: no cost for class {listed(missing)}; every class needs one.",
+            hint="write 0 where the decision is free.",
+        )
+    return tuple(_cell(f"{where}.{name}", row[name]) for name in classes)
+
+
+def _cell(where: str, value: str | float) -> Expression:
+    if isinstance(value, str):
+        try:
+            tree = parse(value)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+    else:
+        tree = Number(float(value))
+    amount = constant(tree)
+    if not names(tree) and (amount is None or not 0 <= amount < math.inf):
+        raise ConfigError(
+            f"{where}: cost {value!r} is {'undefined' if amount is None else amount}; "
+            "a cost is a finite number >= 0.",
+            hint="a gain is the other decision's cost: add the same amount to every decision "
+            "of this class until none is negative.",
+        )
+    return tree

@@ -1,0 +1,83 @@
+"""The demo: 30,000 real card clients, a configuration, and expectation suites.
+
+Data: default of credit card clients, Taiwan 2005 (Yeh & Lien 2009, Expert Systems with
+Applications 36(2), 2473-2480), CC BY 4.0; see ``taiwan_default.md`` beside it.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from importlib import resources
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparkweights.errors import PublishError
+
+RUN_DATE = date(2005, 10, 1)  # the outcome is what clients did in this month
+INCOMING_EVERY = 5  # one client in five arrives tonight, with its outcome still unknown
+_MONTHS = ("september", "august", "july", "june", "may", "april")
+_STATUS = ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")  # the source skips PAY_1
+_FILES = ("credit_card.yaml", "logistic.yaml", "expectations/incoming.json",
+          "expectations/scored.json")  # fmt: skip
+
+
+def column_names() -> dict[str, str]:
+    """Return the source's column names with the ones that the demo gives them."""
+    names = {
+        "ID": "client_id",
+        "LIMIT_BAL": "credit_limit",
+        "SEX": "sex",
+        "EDUCATION": "education",
+        "MARRIAGE": "marriage",
+        "AGE": "age",
+        "default_payment_next_month": "defaulted",
+    }
+    for i, month in enumerate(_MONTHS):
+        names[_STATUS[i]] = f"status_{month}"
+        names[f"BILL_AMT{i + 1}"] = f"bill_{month}"
+        names[f"PAY_AMT{i + 1}"] = f"paid_{month}"
+    return names
+
+
+def clients() -> pa.Table:
+    """Return all 30,000 clients with sensible column names; values are the source's own."""
+    content = (resources.files(__name__) / "taiwan_default.parquet").read_bytes()
+    table = pq.read_table(io.BytesIO(content))
+    return table.rename_columns([column_names()[name] for name in table.column_names])
+
+
+def write_demo(folder: Path) -> Path:
+    """Write the demo's working folder: history, incoming, configurations and suites.
+
+    Every fifth client becomes part of ``incoming``, without its outcome; the others are
+    ``history``. Files of an earlier demo are replaced; outputs are left alone.
+
+    Raises
+    ------
+    PublishError
+        If the folder cannot be written.
+    """
+    table = clients()
+    incoming = [identity.as_py() % INCOMING_EVERY == 0 for identity in table["client_id"]]
+    arrives = pa.array(incoming)
+    try:
+        for name, rows in (
+            ("history", table.filter(pa.array([not row for row in incoming]))),
+            ("incoming", table.filter(arrives).drop_columns(["defaulted"])),
+        ):
+            place = folder / "data" / name
+            place.mkdir(parents=True, exist_ok=True)
+            pq.write_table(rows, place / "part-0.parquet")
+        for name in _FILES:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((resources.files(__name__) / name).read_bytes())
+    except OSError as error:
+        raise PublishError(
+            f"Cannot write the demo into '{folder}': {error.strerror}.",
+            hint="choose another folder with --into.",
+        ) from None
+    return folder.resolve()

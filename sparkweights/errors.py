@@ -1,0 +1,90 @@
+"""What the product says when it refuses: one sentence, one hint, one exit code.
+
+Every expected failure derives from `SparkweightsError`. Its message says what is wrong, the
+value given and what is allowed; its hint says what to do next. The command line prints both on
+one line and exits with the class's code; anything else that is raised is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SparkweightsError(ValueError):
+    """Base of every expected failure.
+
+    Parameters
+    ----------
+    message
+        What is wrong, the value given, and what is allowed.
+    hint
+        The next step for the reader.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message if hint is None else f"{message} Hint: {hint}")
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(SparkweightsError):
+    """The configuration file or the command line asks for something that is not allowed."""
+
+    exit_code = 2
+
+
+class QualityGateError(SparkweightsError):
+    """A data-quality check or a model gate stopped the run before anything was published."""
+
+    exit_code = 3
+
+
+class InputError(SparkweightsError):
+    """An input table is missing, empty, or not what the configuration says it is."""
+
+    exit_code = 4
+
+
+class ModelError(SparkweightsError):
+    """A model bundle is missing, altered, or made for another engine or schema."""
+
+    exit_code = 5
+
+
+class PublishError(SparkweightsError):
+    """Output could not be written, or what was written did not verify; the old output stands."""
+
+    exit_code = 6
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return ``names`` as a comma-separated list for a sentence, or ``none`` when empty."""
+    return ", ".join(str(name) for name in names) or "none"
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name most like ``name``, or None where nothing is close.
+
+    Examples
+    --------
+    >>> nearest("schem", ["scheme", "cap"])
+    'scheme'
+    """
+    candidates = list(allowed)
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    if name.casefold() in folded:
+        return folded[name.casefold()]
+    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the sentence ``Did you mean 'x'?`` for the nearest allowed name, or None."""
+    match = nearest(name, allowed)
+    return None if match is None else f"Did you mean '{match}'?"

@@ -1,0 +1,255 @@
+"""The score stage: every incoming row gets a decision, a reason why not, or quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Observation
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column, kind_of, require_columns
+from sparkweights.config.schema import UNSCORABLE
+from sparkweights.costs import check_costs, cost_columns
+from sparkweights.costs.language import constant, names
+from sparkweights.decision import cheapest_decision, expected_costs
+from sparkweights.errors import InputError, ModelError, listed
+from sparkweights.quality import RowCheck, failed_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
+
+    from sparkweights.config import Config
+    from sparkweights.costs import CostMatrix
+    from sparkweights.pipeline.scoring import Scorer
+
+FAILED, FAULT = "__failed", "__fault"
+KEYS_PRESENT = "keys are present"
+_QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What every row of a run carries to tell where it came from."""
+
+    model_version: str
+    run_id: str
+    run_date: date
+    scored_at: datetime
+
+
+def preflight(
+    schema: StructType, config: Config, scorer: Scorer, trained_kinds: Mapping[str, str]
+) -> None:
+    """Refuse an incoming table that the model or the costs cannot read, before any job.
+
+    Parameters
+    ----------
+    trained_kinds
+        Feature column -> type family in the table that the model was trained on.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, appears twice, or changed its type.
+    ModelError
+        If the model tells other classes apart than the configuration names.
+    ConfigError
+        If a cost reads an unknown column or one that is not a number.
+    """
+    if scorer.classes != config.roles.class_names:
+        raise ModelError(
+            f"The model tells apart {listed(scorer.classes)}; columns.classes names "
+            f"{listed(config.roles.class_names)}.",
+            hint="train again with these classes, or restore the configuration of the model.",
+        )
+    require_columns(schema, [*config.roles.keys, *trained_kinds], table="incoming")
+    for name, trained in trained_kinds.items():
+        found = kind_of(schema[name].dataType)
+        if found != trained:
+            raise InputError(
+                f"Column '{name}' of table 'incoming' is {found}; the model was trained on "
+                f"{trained}.",
+                hint="cast it back where the table is made, or train again.",
+            )
+    check_costs(config.matrix, schema)
+    reads = [name.name for cell in scorer.ledger.weights.cells for name in names(cell)]
+    require_columns(schema, reads, table="incoming")
+    clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
+    if clash:
+        raise InputError(
+            f"Table 'incoming' has a column {listed(clash)}, which the quarantine adds.",
+            hint="rename it where the table is made.",
+        )
+
+
+def key_check(config: Config) -> RowCheck:
+    """Return the check that a row has all of its keys."""
+    missing = reduce(lambda a, b: a | b, [column(key).isNull() for key in config.roles.keys])
+    return RowCheck(KEYS_PRESENT, missing)
+
+
+def mark_failures(incoming_df: DataFrame, checks: Sequence[RowCheck]) -> DataFrame:
+    """Append the ids of the checks that each row fails."""
+    return incoming_df.withColumn(FAILED, failed_checks(checks))
+
+
+def quarantined_rows(marked_df: DataFrame, stamp: Stamp) -> DataFrame:
+    """Return the failing rows, whole, with the checks they failed and the run."""
+    return (
+        marked_df.filter(F.size(FAILED) > 0)
+        .withColumn("failed_checks", F.col(FAILED))
+        .withColumn("run_id", F.lit(stamp.run_id))
+        .drop(FAILED)
+    )
+
+
+def decide(marked_df: DataFrame, scorer: Scorer, config: Config, stamp: Stamp) -> DataFrame:
+    """Return the scored table of the rows that fail no check.
+
+    Rows whose features or costs are not usable keep their place with null numbers, the decision
+    ``unscorable`` and a status that says why.
+    """
+    matrix = config.matrix
+    scorer.ledger.require_natural()
+    costs = cost_columns(matrix)
+    scored_df = scorer.score(marked_df.filter(F.size(FAILED) == 0))
+    probabilities = [column(name) for name in scorer.probability_cols]
+    fault = F.coalesce(
+        F.concat(F.lit("infinite "), scorer.plan.unusable()),
+        *_cost_faults(matrix, costs),
+        F.when(~_all_proper(probabilities), F.lit("undefined probability")),
+    )
+    scored_df = scored_df.withColumn(FAULT, fault)
+    usable = F.col(FAULT).isNull()
+    expected = [F.when(usable, cost) for cost in expected_costs(probabilities, costs)]
+    expected_cols = [f"expected_cost_{name}" for name in matrix.decisions]
+    scored_df = scored_df.withColumns(dict(zip(expected_cols, expected, strict=True)))
+    expected = [column(name) for name in expected_cols]
+    decision = cheapest_decision(expected, matrix.decisions)
+    return scored_df.select(
+        *map(column, config.roles.keys),
+        *[F.when(usable, p).alias(name)
+          for p, name in zip(probabilities, scorer.probability_cols, strict=True)],
+        *expected,
+        F.least(*expected).alias("expected_cost"),
+        F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored"))
+        .alias("score_status"),
+        F.lit(stamp.model_version).alias("model_version"),
+        F.lit(stamp.run_id).alias("run_id"),
+        F.lit(stamp.scored_at).alias("scored_at"),
+        F.coalesce(decision, F.lit(UNSCORABLE)).alias("decision"),
+    )  # fmt: skip
+
+
+def _cost_faults(matrix: CostMatrix, costs: Sequence[Sequence[Column]]) -> list[Column]:
+    faults = []
+    for decision, cells, row in zip(matrix.decisions, matrix.cells, costs, strict=True):
+        for name, cell, cost in zip(matrix.classes, cells, row, strict=True):
+            if constant(cell) is None:
+                sound = F.coalesce((cost >= 0) & (cost < float("inf")), F.lit(col=False))
+                faults.append(F.when(~sound, F.lit(f"cost {decision}.{name}")))
+    return faults
+
+
+def _all_proper(probabilities: Sequence[Column]) -> Column:
+    proper = [F.coalesce((p >= 0) & (p <= 1), F.lit(col=False)) for p in probabilities]
+    return reduce(lambda a, b: a & b, proper)
+
+
+def observe_incoming(marked_df: DataFrame) -> tuple[DataFrame, Observation]:
+    """Count rows and failures while the rows pass by."""
+    observation = Observation()
+    return marked_df.observe(
+        observation,
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(F.size(FAILED) > 0).alias("quarantined"),
+    ), observation
+
+
+def observe_scored(scored_df: DataFrame, config: Config) -> tuple[DataFrame, Observation]:
+    """Count decisions and sum probabilities and costs while the rows pass by."""
+    observation = Observation()
+    matrix = config.matrix
+    decisions = [*matrix.decisions, UNSCORABLE]
+    measures = [
+        F.count_if(F.col("decision") == name).alias(f"decision_{i}")
+        for i, name in enumerate(decisions)
+    ]
+    measures += [F.sum(column(f"probability_{name}")).alias(f"class_{i}")
+                 for i, name in enumerate(matrix.classes)]  # fmt: skip
+    measures += [F.sum(column(f"expected_cost_{name}")).alias(f"cost_{i}")
+                 for i, name in enumerate(matrix.decisions)]  # fmt: skip
+    measures.append(F.sum("expected_cost").alias("cost"))
+    return scored_df.observe(observation, *measures), observation
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a scoring run counted while it wrote.
+
+    Attributes
+    ----------
+    rows, quarantined, unscorable
+        Incoming rows, and those that got no decision.
+    decisions
+        Decision -> rows.
+    expected_classes
+        Class -> the sum of its probability: how many rows of it to expect.
+    expected_costs
+        Decision -> the expected cost had every scored row got it.
+    expected_cost
+        The expected cost of the decisions taken.
+    """
+
+    rows: int
+    quarantined: int
+    unscorable: int
+    decisions: Mapping[str, int]
+    expected_classes: Mapping[str, float]
+    expected_costs: Mapping[str, float]
+    expected_cost: float
+
+    @property
+    def scored(self) -> int:
+        """Rows that got a decision."""
+        return sum(self.decisions.values())
+
+    def require_balance(self) -> None:
+        """Refuse to lose a row: incoming = scored + unscorable + quarantined.
+
+        Raises
+        ------
+        InputError
+            If the table changed while it was read.
+        """
+        if self.rows != self.scored + self.unscorable + self.quarantined:
+            raise InputError(
+                f"{self.rows} rows came in, but {self.scored} scored, {self.unscorable} "
+                f"unscorable and {self.quarantined} quarantined rows came out.",
+                hint="nothing was published; see that nothing writes to the incoming table "
+                "while it is scored, then run again.",
+            )
+
+
+def counted(incoming: Observation, scored: Observation, config: Config) -> Counted:
+    """Read the observations of a finished write."""
+    before, after = incoming.get, scored.get
+    matrix = config.matrix
+    return Counted(
+        rows=before["rows"],
+        quarantined=before["quarantined"],
+        unscorable=after[f"decision_{len(matrix.decisions)}"],
+        decisions={name: after[f"decision_{i}"] for i, name in enumerate(matrix.decisions)},
+        expected_classes={name: after[f"class_{i}"] or 0.0
+                          for i, name in enumerate(matrix.classes)},
+        expected_costs={name: after[f"cost_{i}"] or 0.0
+                        for i, name in enumerate(matrix.decisions)},
+        expected_cost=after["cost"] or 0.0,
+    )  # fmt: skip
+

@@ -1,0 +1,41 @@
+"""Which of the engine's failures are the input's or the disk's, not ours."""
+
+from __future__ import annotations
+
+from pyspark.errors import PySparkException
+
+from sparkweights.errors import InputError, PublishError, SparkweightsError
+
+_INPUT = {
+    "FAILED_READ_FILE": "a data file cannot be read",
+    "CANNOT_READ_FILE": "a data file cannot be read",
+    "MALFORMED_RECORD_IN_PARSING": "a record does not fit the table's schema",
+    "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "a data file's column has another type than the table",
+    "SparkFileNotFoundException": "a data file vanished while it was read",
+    "is not a Parquet file": "a data file is not parquet",
+    "CAST_INVALID_INPUT": "a value cannot be cast to its column's type",
+}
+_OUTPUT = {
+    "No space left on device": "the disk is full",
+    "TASK_WRITE_FAILED": "a task could not write its rows",
+}
+
+
+def expected_failure(error: Exception) -> SparkweightsError | None:
+    """Return the sentence for a failure of Spark that the user can act on, else None."""
+    if not isinstance(error, PySparkException):
+        return None
+    text = str(error)
+    for sign, reason in _OUTPUT.items():
+        if sign in text and "FAILED_READ_FILE" not in text:
+            return PublishError(
+                f"Spark stopped: {reason}.", hint="nothing was published; free room, then run again."
+            )
+    for sign, reason in _INPUT.items():
+        if sign in text:
+            first = text.splitlines()[0].strip()
+            return InputError(
+                f"Spark stopped: {reason} ({first[:300]}).",
+                hint="repair the table's files, then run again.",
+            )
+    return None

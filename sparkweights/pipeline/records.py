@@ -1,0 +1,191 @@
+"""The records a run leaves, as plain values for JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pyspark
+
+import sparkweights
+from sparkweights.columns import kind_of
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from pyspark.sql.types import StructType
+
+    from sparkweights.config import Config
+    from sparkweights.evaluate import Evaluation
+    from sparkweights.pipeline.deciding import Counted, Stamp
+    from sparkweights.pipeline.training import Trained, Weighed
+    from sparkweights.quality import CheckReport
+    from sparkweights.storage import ModelBundle
+
+COST_NOTE = "in the money of the table's cost columns"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {
+        "sparkweights": sparkweights.__version__,
+        "spark": pyspark.__version__,
+        "python": platform.python_version(),
+    }
+    for name in ("great-expectations", "pandas", "pyarrow", "scikit-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def digest(*parts: object) -> str:
+    """Return twelve hex digits that stand for plain values."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def run_id(config: Config, run_date: date, model_version: str) -> str:
+    """Return the run's id: the same settings, date and model give the same one."""
+    return f"{run_date.isoformat()}-{digest(config.fingerprint(), model_version)}"
+
+
+def model_version(config: Config, now: datetime) -> str:
+    """Return a version that sorts by time and tells settings apart."""
+    return f"{now:%Y%m%dT%H%M%S}-{digest(config.fingerprint(), now.isoformat())}"
+
+
+def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
+    """Return the weights stage's record."""
+    weighting = weighed.weighting
+    effect = weighting.diagnostics
+    classes = [
+        {
+            "class": frequency.name,
+            "rows": frequency.rows,
+            "weight_sum": frequency.weight_sum,
+            "weight_square_sum": frequency.weight_square_sum,
+            "prior": effect.share_before[c],
+            "share_of_risk": effect.share_after[c],
+            "mean_weight": effect.share_after[c] / effect.share_before[c],
+        }
+        for c, frequency in enumerate(weighting.frequencies)
+    ]
+    return {
+        "name": config.name,
+        "rows": weighed.summary.rows,
+        "classes": classes,
+        "rule": weighting.rule.to_dict(),
+        "diagnostics": {
+            "kish_ess": effect.kish_ess,
+            "design_effect": effect.design_effect,
+            "imbalance_ratio": effect.imbalance_ratio,
+            "mean_weight": effect.mean_weight,
+            "smallest_weight": effect.smallest_weight,
+            "largest_weight": effect.largest_weight,
+        },
+        "always_best_decision": weighed.summary.always_best,
+        "versions": versions(),
+    }
+
+
+def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation's record, with savings beside every cost."""
+    return {
+        "rows": evaluation.rows,
+        "classes": {name: asdict(found) for name, found in evaluation.classes.items()},
+        "costs": {
+            **{f"always_{name}": cost for name, cost in evaluation.constant_costs.items()},
+            **evaluation.policy_costs,
+        },
+        "savings": {name: evaluation.savings(name) for name in evaluation.policy_costs},
+        "decisions": {name: dict(counts) for name, counts in evaluation.decisions.items()},
+    }
+
+
+def model_manifest(
+    config: Config, schema: StructType, weighed: Weighed, trained: Trained, now: datetime
+) -> dict[str, Any]:
+    """Return the manifest of a model bundle, without its files."""
+    scorer = trained.scorer
+    calibrator = scorer.calibrator
+    return {
+        "name": config.name,
+        "trained_at": now.isoformat(),
+        "versions": versions(),
+        "model": {"kind": scorer.kind, "params": dict(config.model.params), "seed": config.seed},
+        "classes": list(scorer.classes),
+        "schema": {name: kind_of(schema[name].dataType) for name in config.roles.features},
+        "features": scorer.plan.to_dict(),
+        "feature_names": list(scorer.plan.names),
+        "sensitive": list(config.roles.sensitive),
+        "ledger": scorer.ledger.to_dict(),
+        "calibration": None
+        if calibrator is None
+        else {"models": len(calibrator.models), "margin": calibrator.margin},
+        "split": {
+            "by": trained.split.by,
+            "cuts": {name: list(cuts) for name, cuts in trained.split.cuts.items()},
+            "rows": dict(trained.rows),
+        },
+        "costs": config.matrix.to_dict(),
+        "weights": weights_record(config, weighed),
+        "evaluation": evaluation_record(trained.evaluation),
+        "config": config.fingerprint(),
+    }
+
+
+def check_record(report: CheckReport | None) -> dict[str, Any] | None:
+    """Return a check report's record; it holds counts, never values."""
+    if report is None:
+        return None
+    return {
+        "suite": report.suite,
+        "table": report.table,
+        "success": report.success,
+        "results": [asdict(result) for result in report.results],
+    }
+
+
+def run_manifest(
+    config: Config,
+    bundle: ModelBundle,
+    stamp: Stamp,
+    counts: Counted,
+    *,
+    checks: dict[str, CheckReport | None],
+    fingerprints: dict[str, Any],
+    durations: dict[str, float],
+) -> dict[str, Any]:
+    """Return the manifest of a scoring run."""
+    return {
+        "name": config.name,
+        "run_id": stamp.run_id,
+        "run_date": stamp.run_date.isoformat(),
+        "scored_at": stamp.scored_at.isoformat(),
+        "model_version": bundle.version,
+        "rows": {
+            "incoming": counts.rows,
+            "scored": counts.scored,
+            "unscorable": counts.unscorable,
+            "quarantined": counts.quarantined,
+        },
+        "decisions": dict(counts.decisions),
+        "expected_classes": dict(counts.expected_classes),
+        "expected_cost": {
+            "decisions_taken": counts.expected_cost,
+            **{f"always_{name}": cost for name, cost in counts.expected_costs.items()},
+        },
+        "prior": dict(bundle.ledger.prior),
+        "ledger": bundle.ledger.to_dict(),
+        "costs": config.matrix.to_dict(),
+        "checks": {end: check_record(report) for end, report in checks.items()},
+        "tables": fingerprints,
+        "versions": versions(),
+        "durations_s": durations,
+    }

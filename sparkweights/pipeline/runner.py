@@ -1,0 +1,152 @@
+"""The runner: reads tables, calls the stages, and hands what they return to storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.columns import require_columns, require_kind, require_label
+from sparkweights.config import Config, resolve_secrets
+from sparkweights.costs import check_costs
+from sparkweights.errors import ConfigError
+from sparkweights.pipeline import records
+from sparkweights.pipeline.nightly import ScoredRun, score_table
+from sparkweights.pipeline.progress import LoggedProgress, Progress
+from sparkweights.pipeline.training import Trained, Weighed, train, weigh
+from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
+from sparkweights.storage import (
+    TableSource,
+    load_bundle,
+    publish_bundle,
+    read_table,
+    write_json,
+    write_rows,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One configuration on one session.
+
+    Attributes
+    ----------
+    spark
+        The session; classic or Connect.
+    config
+        A checked configuration.
+    run_date
+        The date that the run is for.
+    progress
+        Hears of every step.
+    """
+
+    spark: SparkSession
+    config: Config
+    run_date: date
+    progress: Progress = field(default_factory=LoggedProgress)
+
+    def weights(self) -> tuple[Weighed, dict[str, Any]]:
+        """Compute class frequencies and weights, and write them as a table and as JSON."""
+        weighed = self._weigh(self._labelled())
+        record = records.weights_record(self.config, weighed)
+        folder = self.config.path(self.config.artifacts) / "weights"
+        write_rows(folder / "weights.parquet", record["classes"])
+        write_json(folder / "weights.json", record)
+        return weighed, record
+
+    def train(self, weighed: Weighed | None = None) -> tuple[Trained, dict[str, Any]]:
+        """Train a model and publish its bundle as the current one."""
+        labelled_df = self._labelled()
+        if weighed is None:
+            weighed = self._weigh(labelled_df)
+        if self.config.checks.labelled is not None:
+            report = self._run_suite(labelled_df, "labelled")
+            gate_checks(report, quarantined=(), table="labelled")
+        trained = train(labelled_df, self.config, weighed, self.progress)
+        now = datetime.now(UTC)
+        self.progress.step("publishing the model")
+        manifest = records.model_manifest(
+            self.config, labelled_df.schema, weighed, trained, now
+        )
+        version = records.model_version(self.config, now)
+        publish_bundle(
+            self.config.path(self.config.artifacts),
+            version,
+            model=trained.scorer.model,
+            calibrator=trained.scorer.calibrator,
+            manifest=manifest,
+        )
+        return trained, {**manifest, "version": version}
+
+    def check(self, role: str, docs: Path | None = None) -> CheckReport:
+        """Run the suite of a table's role against it; nothing is published."""
+        df = read_table(self.spark, self._source(role))
+        return self._run_suite(df, role, docs)
+
+    def score(self, version: str | None = None) -> ScoredRun:
+        """Score the incoming table and publish its date."""
+        self.progress.step("loading the model")
+        bundle = load_bundle(self.config.path(self.config.artifacts), version)
+        return score_table(
+            self.spark, self.config, bundle, self._source("incoming"), self.run_date, self.progress
+        )
+
+    def _labelled(self) -> DataFrame:
+        roles = self.config.roles
+        df = read_table(self.spark, self._source("labelled"))
+        needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, self.config.split.by])]
+        require_columns(df.schema, needed, table="labelled")
+        require_label(df.schema, roles, table="labelled")
+        require_kind(df.schema, roles.numeric, ("number",), table="labelled", role="numeric")
+        require_kind(
+            df.schema,
+            roles.categorical,
+            ("text", "number", "boolean"),
+            table="labelled",
+            role="categorical",
+        )
+        if roles.weight is not None:
+            require_kind(df.schema, [roles.weight], ("number",), table="labelled", role="weight")
+        check_costs(self.config.matrix, df.schema)
+        return df
+
+    def _weigh(self, labelled_df: DataFrame) -> Weighed:
+        self.progress.step("counting classes and choosing weights")
+        weighed = weigh(labelled_df, self.config)
+        if weighed.summary.always_best is not None:
+            self.progress.warn(
+                f"Decision '{weighed.summary.always_best}' is never dearer than the others, "
+                "whatever the class: with these costs no model is needed. See costs in the "
+                "configuration."
+            )
+        if weighed.weighting.diagnostics.warning is not None:
+            self.progress.warn(weighed.weighting.diagnostics.warning)
+        return weighed
+
+    def _run_suite(self, df: DataFrame, role: str, docs: Path | None = None) -> CheckReport:
+        location = getattr(self.config.checks, role, None)
+        if location is None:
+            raise ConfigError(
+                f"checks.{role} is missing; there is no suite to check this table with.",
+                hint=f"set checks.{role} to the path of an expectation suite.",
+            )
+        suite = load_suite(self.config.path(location))
+        self.progress.step(f"checking {role} ({len(suite.expectations)} expectations)")
+        return run_suite(df, suite, table=role, docs=docs)
+
+    def _source(self, role: str) -> TableSource:
+        table = self.config.table(role)
+        location = table.location.removeprefix("file://")
+        return TableSource(
+            role=role,
+            path=self.config.path(location.replace("{run_date}", self.run_date.isoformat())),
+            format=table.format,
+            schema_ddl=table.schema_ddl,
+            options=resolve_secrets(table.options, where=f"tables.{role}.options"),
+        )

@@ -1,0 +1,96 @@
+"""From a row to its natural probabilities: features, model, weights undone, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.decision import undo_weights
+from sparkweights.models import learner
+from sparkweights.models.learners import FEATURES, RAW
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkweights.decision import Calibrator, Ledger
+    from sparkweights.models import FeaturePlan
+
+MARGIN = "__margin"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted model as a function from a DataFrame to the same one with more columns.
+
+    Attributes
+    ----------
+    kind, model, plan
+        The learner, what it fitted, and how rows become vectors.
+    classes
+        Class names in index order.
+    ledger
+        The state of the probabilities that the bare model gives.
+    calibrator
+        None until one is fitted.
+    """
+
+    kind: str
+    model: Any
+    plan: FeaturePlan
+    classes: tuple[str, ...]
+    ledger: Ledger
+    calibrator: Calibrator | None = None
+
+    @property
+    def probability_cols(self) -> tuple[str, ...]:
+        """The names of the natural probabilities, in index order."""
+        return tuple(f"probability_{name}" for name in self.classes)
+
+    @property
+    def weighted_cols(self) -> tuple[str, ...]:
+        """The names of the probabilities as the weighted training left them, in index order."""
+        return tuple(f"__weighted_{name}" for name in self.classes)
+
+    def with_calibrator(self, calibrator: Calibrator, method: str) -> Scorer:
+        """Return the scorer whose probabilities are calibrated."""
+        return replace(
+            self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method)
+        )
+
+    def with_undone(self) -> Scorer:
+        """Return the scorer whose ledger says that `score` undoes the weights."""
+        return replace(self, ledger=self.ledger.after_undoing())
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`.
+
+        The model is asked once per row for its raw prediction; everything behind it is Column
+        arithmetic. Rows with infinite features or without a weight get probabilities that mean
+        nothing; the caller marks them unscorable.
+        """
+        if FEATURES not in df.columns:
+            df = df.withColumn(FEATURES, self.plan.vector())
+        # Empty names switch off the outputs that nobody reads.
+        self.model.setPredictionCol("").setProbabilityCol("")
+        scored_df = (
+            self.model.setFeaturesCol(FEATURES)
+            .setRawPredictionCol(RAW)
+            .transform(df)
+            .withColumn(MARGIN, vector_to_array(RAW))
+            .drop(FEATURES, RAW)
+        )
+        weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
+        scored_df = scored_df.withColumns(
+            dict(zip(self.weighted_cols, weighted, strict=True))
+        ).drop(MARGIN)
+        natural = undo_weights(
+            [column(name) for name in self.weighted_cols], self.ledger.weights
+        )
+        scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
+        if self.calibrator is None:
+            return scored_df
+        return self.calibrator.apply(scored_df, self.probability_cols)

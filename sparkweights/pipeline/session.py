@@ -1,0 +1,59 @@
+"""The Spark session of the command line and the jobs."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from sparkweights.errors import SparkweightsError
+
+LOCAL_SETTINGS = {
+    "spark.master": "local[*]",
+    "spark.driver.memory": "2g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "4",  # a laptop's; a cluster sets its own
+}
+
+
+def open_session(name: str) -> SparkSession:
+    """Return the session that spark-submit configured, or a quiet local one.
+
+    Raises
+    ------
+    SparkweightsError
+        If Spark cannot start because there is no Java.
+    """
+    builder = SparkSession.builder.appName(name)
+    # Dates and timestamps mean the same wherever the job runs.
+    builder = builder.config("spark.sql.session.timeZone", "UTC")
+    if not _submitted():
+        for key, value in LOCAL_SETTINGS.items():
+            builder = builder.config(key, value)
+        # Without this the engine greets every command with a dozen lines.
+        logging = Path(__file__).with_name("log4j2.properties")
+        if logging.is_file():
+            java = f"-Dlog4j2.configurationFile={logging.as_uri()}"
+            builder = builder.config("spark.driver.extraJavaOptions", java)
+        _require_java()
+    return builder.getOrCreate()
+
+
+def _submitted() -> bool:
+    """Whether spark-submit, or a notebook's server, chose the settings."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    places = [Path(home) / "bin"] if home else [Path(p) for p in os.get_exec_path()]
+    if find_spec("pyspark") and not any((place / "java").exists() for place in places):
+        raise SparkweightsError(
+            "Spark needs Java 17 or newer, and no `java` is on the PATH.",
+            hint="install a Java runtime (Debian: apt-get install openjdk-17-jre-headless).",
+        )

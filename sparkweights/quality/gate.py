@@ -1,0 +1,88 @@
+"""The gates: what stops a run before anything is published."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sparkweights.errors import QualityGateError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sparkweights.evaluate.passes import Evaluation
+    from sparkweights.quality.suites import CheckReport
+
+CERTAIN = 3.0  # standard errors; sampling noise alone passes it once in 370 runs
+
+
+def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str) -> None:
+    """Stop where a critical check failed that quarantining rows cannot answer.
+
+    Parameters
+    ----------
+    quarantined
+        Ids of checks whose failing rows are set aside instead.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the checks that failed.
+    """
+    failed = [
+        result
+        for result in report.results
+        if not result.success
+        and result.severity == "critical"
+        and (result.error is not None or result.id not in quarantined)
+    ]
+    if failed:
+        raise QualityGateError(
+            f"Table '{table}' fails {len(failed)} critical checks of suite '{report.suite}': "
+            f"{'; '.join(result.sentence for result in failed)}.",
+            hint="nothing was published; repair the table, or change the expectation's severity.",
+        )
+
+
+def gate_shares(*, rows: int, quarantined: int, unscorable: int, limits: Mapping[str, float]) -> None:
+    """Stop where too many rows would leave without a decision.
+
+    Raises
+    ------
+    QualityGateError
+        With the share and its limit.
+    """
+    for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):
+        share = count / rows if rows else 0.0
+        if share > limits[name]:
+            raise QualityGateError(
+                f"{count} of {rows} rows ({share:.1%}) are {name}; at most "
+                f"{limits[name]:.1%} may be.",
+                hint=f"nothing was published; repair the table, or raise checks.max_{name}.",
+            )
+
+
+def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
+    """Stop where calibrated probabilities do not average to the share of the class.
+
+    The mean over the test rows may differ from the class's share by ``tolerance`` times that
+    share, or by three standard errors of the mean, whichever is larger.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the classes.
+    """
+    off = []
+    for name, found in evaluation.classes.items():
+        error = math.sqrt(found.share * (1 - found.share) / evaluation.rows)
+        if abs(found.mean_probability - found.share) > max(tolerance * found.share, CERTAIN * error):
+            off.append(f"{name}: mean probability {found.mean_probability:.4f}, share "
+                       f"{found.share:.4f}")  # fmt: skip
+    if off:
+        raise QualityGateError(
+            f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
+            f"{evaluation.rows} test rows ({listed(off)}).",
+            hint="the model was not published; calibrate it (decision.calibration: isotonic), or "
+            "set decision.base_rate_tolerance.",
+        )

@@ -1,0 +1,132 @@
+"""Fit, calibration and test rows: disjoint, stratified by class or forward in time, repeatable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import types as T  # noqa: N812
+
+from sparkweights.columns import class_index, column, is_number, kind_of
+from sparkweights.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.columns import ColumnRoles
+
+FIT, CALIBRATE, TEST = "fit", "calibrate", "test"
+FEWEST_ROWS = 10  # of each class in each part; fewer calibrate and measure nothing
+_HASH_BITS = 53  # as many as a double holds exactly
+
+
+@dataclass(frozen=True)
+class Split:
+    """Cuts of the split order.
+
+    Attributes
+    ----------
+    by
+        The column whose order decides (its latest rows test), or None for a hash of the keys.
+    cuts
+        Class name -> (first calibration value, first test value).
+    """
+
+    by: str | None
+    cuts: Mapping[str, tuple[float, float]]
+
+
+def hash_order(roles: ColumnRoles, seed: int) -> Column:
+    """Return a number in [0, 1) that depends on the row's keys and the seed alone.
+
+    Rows that share their keys share the number, so repeated keys fall into the same part.
+    """
+    bits = F.xxhash64(*map(column, roles.keys), F.lit(seed))
+    return F.shiftrightunsigned(bits, 64 - _HASH_BITS).cast("double") / float(1 << _HASH_BITS)
+
+
+def time_order(df: DataFrame, by: str) -> Column:
+    """Return column ``by`` as a number that grows with time.
+
+    Raises
+    ------
+    InputError
+        If its type has no order in time.
+    """
+    found = df.schema[by].dataType
+    if is_number(found):
+        return column(by).cast("double")
+    if isinstance(found, T.DateType):
+        return F.unix_date(column(by)).cast("double")
+    if isinstance(found, T.TimestampType):
+        return F.unix_micros(column(by)).cast("double")
+    raise InputError(
+        f"split.by: column '{by}' is {kind_of(found)}; a split by time needs a number, date or "
+        "timestamp.",
+        hint="cast it where the table is made, or leave split.by out for a random split.",
+    )
+
+
+def summarise_time_cuts(
+    df: DataFrame, roles: ColumnRoles, by: str, quantiles: tuple[float, float]
+) -> Split:
+    """Find the moments that separate fit, calibration and test rows, in one aggregation."""
+    order = time_order(df, by)
+    row = df.agg(
+        F.percentile_approx(order, list(quantiles), 10_000).alias("cuts"),
+        F.count_if(order.isNull()).alias("nulls"),
+    ).first()
+    if row is None or row["cuts"] is None or row["nulls"]:
+        nulls = 0 if row is None else row["nulls"]
+        raise InputError(
+            f"split.by: column '{by}' is null on {nulls} rows; a split by time needs a value "
+            "on every row.",
+            hint="fill it, drop these rows, or leave split.by out for a random split.",
+        )
+    if row["cuts"][0] >= row["cuts"][1]:
+        raise ConfigError(
+            f"split.by: column '{by}' has too few distinct values to cut off "
+            f"{1 - quantiles[0]:.0%} of the rows in two parts.",
+            hint="choose a finer column, or leave split.by out for a random split.",
+        )
+    # A quantile is the last value below the cut; ties stay on the earlier side.
+    later = (float(row["cuts"][0]), float(row["cuts"][1]))
+    return Split(by, dict.fromkeys(roles.class_names, later))
+
+
+def part(split: Split, roles: ColumnRoles, order: Column) -> Column:
+    """Return the part of a labelled row: fit, calibrate or test."""
+    index = class_index(roles)
+    chosen = F.lit(FIT)
+    for c, name in enumerate(roles.class_names):
+        first, second = split.cuts[name]
+        own = F.when(order > second, TEST).when(order > first, CALIBRATE).otherwise(FIT)
+        chosen = F.when(index == c, own).otherwise(chosen)
+    return chosen
+
+
+def require_rows(counts: Mapping[tuple[str, str], int], roles: ColumnRoles) -> None:
+    """Refuse a split that leaves a class with too few rows in a part.
+
+    Parameters
+    ----------
+    counts
+        (part, class name) -> rows.
+
+    Raises
+    ------
+    InputError
+        Naming the class, the part and its rows.
+    """
+    for name in roles.class_names:
+        for which in (FIT, CALIBRATE, TEST):
+            rows = counts.get((which, name), 0)
+            if rows < FEWEST_ROWS:
+                raise InputError(
+                    f"Class '{name}' has {rows} rows to {which}; at least {FEWEST_ROWS} of each "
+                    "class are needed to fit, to calibrate and to test.",
+                    hint="gather more history with this class, or change the shares under split.",
+                )

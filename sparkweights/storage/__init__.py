@@ -1,0 +1,20 @@
+"""Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
+
+from sparkweights.storage.artifacts import ModelBundle, load_bundle, publish_bundle
+from sparkweights.storage.files import write_json, write_rows, write_text
+from sparkweights.storage.publish import Publication, lease
+from sparkweights.storage.tables import TableSource, read_table, require_rows
+
+__all__ = [
+    "ModelBundle",
+    "Publication",
+    "TableSource",
+    "lease",
+    "load_bundle",
+    "publish_bundle",
+    "read_table",
+    "require_rows",
+    "write_json",
+    "write_rows",
+    "write_text",
+]

@@ -1,0 +1,208 @@
+"""The model bundle: native Spark models and a manifest that vouches for every byte of it.
+
+``<artifacts>/<version>/`` holds the models as MLlib saves them, ``manifest.json`` (what the model
+is, and the SHA-256 of each file) and ``manifest.sha256``. ``<artifacts>/current`` names the version
+in use. A bundle is written aside and renamed into place; nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark import __version__ as running_spark
+from pyspark.ml.regression import IsotonicRegressionModel
+
+from sparkweights.decision import Calibrator, Ledger
+from sparkweights.errors import ModelError
+from sparkweights.models import LEARNERS, FeaturePlan
+from sparkweights.storage.files import (
+    as_json,
+    make_folder,
+    remove,
+    sha256,
+    unwritable,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.ml.util import JavaMLWritable
+
+CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A fitted model with all that scoring needs.
+
+    Attributes
+    ----------
+    version
+        Its name under the artifacts folder.
+    kind
+        The learner that made it.
+    model
+        MLlib's fitted model.
+    calibrator
+        Fitted on held-out rows, or None.
+    plan
+        How rows become feature vectors.
+    ledger
+        What bent its training data, and what scoring must undo.
+    manifest
+        The record beside the models, as written.
+    """
+
+    version: str
+    kind: str
+    model: Any
+    calibrator: Calibrator | None
+    plan: FeaturePlan
+    ledger: Ledger
+    manifest: Mapping[str, Any]
+
+
+def publish_bundle(
+    artifacts: Path,
+    version: str,
+    *,
+    model: JavaMLWritable,
+    calibrator: Calibrator | None,
+    manifest: Mapping[str, Any],
+) -> Path:
+    """Write a bundle aside, rename it into place, and point ``current`` to it.
+
+    Raises
+    ------
+    PublishError
+        If the folder cannot be written; the old pointer stays.
+    """
+    staged = artifacts / f"_staging-{version}"
+    remove(staged)
+    make_folder(staged)
+    model.write().save(str(staged / "model"))
+    if calibrator is not None:
+        for i, isotonic in enumerate(calibrator.models):
+            isotonic.write().save(str(staged / f"calibrator_{i}"))
+    files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
+    write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
+    write_text(staged / SEAL, sha256(staged / MANIFEST) + "\n")
+    target = artifacts / version
+    try:
+        staged.rename(target)
+    except OSError as error:
+        remove(staged)
+        raise unwritable(target, error) from None
+    write_text(artifacts / CURRENT, version + "\n")
+    return target
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
+    """Load a bundle after checking every byte of it.
+
+    Parameters
+    ----------
+    version
+        A version's name, or None for the current one.
+
+    Raises
+    ------
+    ModelError
+        If there is none, a file is missing, altered or added, the Spark that wrote it is newer
+        than the one running, or its kind is not in this version of the product.
+    """
+    if version is None:
+        version = _current(artifacts)
+    folder = artifacts / version
+    manifest = _verified_manifest(folder)
+    _require_spark(manifest["versions"]["spark"], folder)
+    kind = manifest["model"]["kind"]
+    if kind not in LEARNERS:
+        raise ModelError(
+            f"The model '{version}' is of kind '{kind}'; available: {', '.join(LEARNERS)}.",
+            hint="train it anew, or install the version of sparkweights that wrote it.",
+        )
+    # Only classes named here are ever loaded; the files cannot choose one.
+    calibration = manifest["calibration"]
+    calibrator = None
+    if calibration is not None:
+        models = tuple(
+            IsotonicRegressionModel.load(str(folder / f"calibrator_{i}"))
+            for i in range(calibration["models"])
+        )
+        calibrator = Calibrator(models, calibration["margin"])
+    return ModelBundle(
+        version=version,
+        kind=kind,
+        model=LEARNERS[kind].model.load(str(folder / "model")),
+        calibrator=calibrator,
+        plan=FeaturePlan.from_dict(manifest["features"]),
+        ledger=Ledger.from_dict(manifest["ledger"]),
+        manifest=manifest,
+    )
+
+
+def _current(artifacts: Path) -> str:
+    try:
+        return (artifacts / CURRENT).read_text(encoding="utf-8").strip()
+    except OSError:
+        raise ModelError(
+            f"No current model under '{artifacts}'.",
+            hint="run `sparkweights train` first, or correct artifacts in the configuration.",
+        ) from None
+
+
+def _verified_manifest(folder: Path) -> dict[str, Any]:
+    advice = "restore the folder from a copy, or train again."
+    for name in (MANIFEST, SEAL):
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"The model bundle '{folder}' has no {name}; it is missing or incomplete.",
+                hint=advice,
+            )
+    if (folder / SEAL).read_bytes() != f"{sha256(folder / MANIFEST)}\n".encode():
+        raise ModelError(
+            f"The model bundle '{folder}' was altered: {MANIFEST} does not match {SEAL}.",
+            hint=advice,
+        )
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    stated: dict[str, str] = manifest["files"]
+    present = {str(p.relative_to(folder)): p for p in _files(folder)}
+    for name in (MANIFEST, SEAL):
+        present.pop(name)
+    for name in sorted(stated.keys() | present.keys()):
+        if name not in present:
+            raise ModelError(f"The model bundle '{folder}' lacks the file '{name}'.", hint=advice)
+        if name not in stated:
+            raise ModelError(
+                f"The model bundle '{folder}' holds the file '{name}', which its manifest does "
+                "not list.",
+                hint=advice,
+            )
+        if sha256(present[name]) != stated[name]:
+            raise ModelError(
+                f"The model bundle '{folder}' was altered: '{name}' is not the file that "
+                "training wrote (its SHA-256 differs).",
+                hint=advice,
+            )
+    return manifest
+
+
+def _require_spark(written: str, folder: Path) -> None:
+    def release(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:2])
+
+    if release(written) > release(running_spark):
+        raise ModelError(
+            f"The model bundle '{folder}' was written by Spark {written}; this is Spark "
+            f"{running_spark}, which may not read a newer one's models.",
+            hint="run on Spark of that release or newer, or train again here.",
+        )

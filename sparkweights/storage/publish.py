@@ -1,0 +1,199 @@
+"""Stage, verify, publish: one date of a table is replaced as a whole or not at all.
+
+A run writes below ``<table>/_staging/<run_id>`` (names that begin with an underscore are hidden
+from Spark's readers), verifies what it wrote, and swaps the date's folder in one step. A run that
+dies leaves the old folder in place; the next run removes what it left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.errors import PublishError, QualityGateError
+from sparkweights.storage.files import exchange, make_folder, remove, unwritable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGING, RETIRED = "_staging", "_retired"
+
+
+@contextmanager
+def lease(root: Path) -> Iterator[None]:
+    """Hold a table for one run; the system frees it when the process ends, however it ends.
+
+    Also clears what a dead run left: half-written stages go, a folder retired but not replaced
+    comes back.
+
+    Raises
+    ------
+    PublishError
+        If another run holds the table, or its folder cannot be written.
+    """
+    make_folder(root)
+    try:
+        stream = (root / "_lease").open("w")
+    except OSError as error:
+        raise unwritable(root, error) from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PublishError(
+                f"Another run is writing '{root}'.",
+                hint="wait for it to end, then start this one again.",
+            ) from None
+        _recover(root)
+        yield
+
+
+def _recover(root: Path) -> None:
+    retired = root / RETIRED
+    if retired.is_dir():
+        for folder in retired.iterdir():
+            if not (root / folder.name).exists():
+                folder.rename(root / folder.name)
+    remove(retired)
+    remove(root / STAGING)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One date's rows of one table, from stage to publish.
+
+    Attributes
+    ----------
+    root
+        The table's folder.
+    run_id, run_date
+        Whose stage it is, and which date it replaces.
+    format
+        parquet or orc.
+    """
+
+    root: Path
+    run_id: str
+    run_date: date
+    format: str
+
+    @property
+    def staged(self) -> Path:
+        """The stage's folder, named as the date's partition."""
+        return self.root / STAGING / self.run_id / self.target.name
+
+    @property
+    def target(self) -> Path:
+        """The date's partition, as readers see it."""
+        return self.root / f"run_date={self.run_date.isoformat()}"
+
+    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
+        """Write the rows to the stage, in one Spark job.
+
+        Raises
+        ------
+        PublishError
+            If the stage cannot be written.
+        """
+        make_folder(self.staged.parent)
+        writer = df.write.format(self.format).mode("errorifexists").partitionBy(*partition_by)
+        try:
+            writer.save(str(self.staged))
+        except PySparkException as error:
+            if _is_about_writing(error):
+                raise PublishError(
+                    f"Writing '{self.staged}' failed: {str(error).splitlines()[0]}",
+                    hint="nothing was published; check the disk's room and rights.",
+                ) from None
+            raise
+
+    def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
+        """Return the staged rows, with the schema of the frame they were written from."""
+        return spark.read.format(self.format).schema(like.schema).load(str(self.staged))
+
+    def verify_stage(
+        self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]
+    ) -> None:
+        """Read the staged keys back and compare, in one Spark job.
+
+        Raises
+        ------
+        PublishError
+            If the stage does not hold the rows that were written.
+        QualityGateError
+            If two rows share their keys.
+        """
+        found = (
+            staged_df.groupBy(*map(column, keys))
+            .agg(F.count(F.lit(1)).alias("n"))
+            .agg(
+                F.coalesce(F.sum("n"), F.lit(0)).alias("rows"),
+                F.count_if(F.col("n") > 1).alias("repeated"),
+                F.coalesce(F.sum(F.when(F.col("n") > 1, F.col("n"))), F.lit(0)).alias("in"),
+            )
+            .first()
+        )
+        assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+        if found["rows"] != rows:
+            raise PublishError(
+                f"The stage '{self.staged}' holds {found['rows']} rows; {rows} were written.",
+                hint="nothing was published; check the storage, then run again.",
+            )
+        if found["repeated"]:
+            raise QualityGateError(
+                f"{found['repeated']} values of the key {', '.join(keys)} occur more than once "
+                f"(on {found['in']} rows); every row needs its own.",
+                hint="nothing was published; remove the duplicate keys from the incoming table, "
+                "or add the column that tells its rows apart to columns.keys.",
+            )
+
+    def publish(self) -> None:
+        """Put the staged folder in the date's place.
+
+        Raises
+        ------
+        PublishError
+            If it cannot be moved; the old folder stays.
+        """
+        try:
+            if not self.target.exists():
+                self.staged.rename(self.target)
+            elif not exchange(self.staged, self.target):
+                self._replace_in_two_steps()
+        except OSError as error:
+            raise unwritable(self.target, error) from None
+        remove(self.root / STAGING / self.run_id)
+
+    def _replace_in_two_steps(self) -> None:
+        retired = self.root / RETIRED / self.target.name
+        make_folder(retired.parent)
+        self.target.rename(retired)
+        try:
+            self.staged.rename(self.target)
+        except OSError:
+            retired.rename(self.target)
+            raise
+        remove(retired.parent)
+
+    def discard(self) -> None:
+        """Remove the stage of a run that will not publish."""
+        remove(self.root / STAGING / self.run_id)
+
+
+def _is_about_writing(error: PySparkException) -> bool:
+    text = str(error)
+    return any(
+        sign in text
+        for sign in ("TASK_WRITE_FAILED", "No space left", "Permission denied", "Mkdirs failed",
+                     "Read-only file system", "PATH_ALREADY_EXISTS")
+    )  # fmt: skip

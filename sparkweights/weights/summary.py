@@ -1,0 +1,252 @@
+"""One pass over the labelled table: class frequencies, cost weights, cost faults, split cuts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import ColumnRoles, class_index, column
+from sparkweights.costs.expressions import cost_columns, to_column
+from sparkweights.costs.language import constant, render
+from sparkweights.errors import InputError, listed
+from sparkweights.weights.schemes import ClassFrequency, regret_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+    from sparkweights.costs.matrix import CostMatrix
+
+CLASS = "__class"  # the class index, while a pass is under way
+PERCENTILE_ACCURACY = 10_000  # Spark's default: rank error at most rows / 10,000
+
+
+@dataclass(frozen=True)
+class WeightSums:
+    """Sums over one class's rows of sample weight x unscaled cost weight, and its bounds."""
+
+    weight_sum: float
+    weight_square_sum: float
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """What one pass over the labelled table found.
+
+    Attributes
+    ----------
+    frequencies
+        One entry per class, in index order, also for classes without rows.
+    regrets
+        Sums of the cost scheme's unscaled weight per class, in index order.
+    cuts
+        Class name -> quantiles of the split order within the class.
+    cheapest
+        Class name -> decision -> rows on which it is strictly the cheapest for that class.
+    always_best
+        A decision that is at least as good as the others for every class on every row, or None.
+    """
+
+    frequencies: tuple[ClassFrequency, ...]
+    regrets: tuple[WeightSums, ...]
+    cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    cheapest: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    always_best: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in the table."""
+        return sum(frequency.rows for frequency in self.frequencies)
+
+
+def summarise_classes(
+    labelled_df: DataFrame,
+    roles: ColumnRoles,
+    matrix: CostMatrix,
+    *,
+    order: Column | None = None,
+    cuts: Sequence[float] = (),
+) -> ClassSummary:
+    """Run the one aggregation that weights and splits are made from.
+
+    Parameters
+    ----------
+    labelled_df
+        Rows with known outcomes; one Spark job reads it once.
+    order
+        A number that orders rows for the split, in [0, 1) for a split by hash.
+    cuts
+        Quantiles of ``order`` wanted per class, each in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If the table is empty, a label is null or names no class, a sample weight is null, NaN,
+        infinite or negative, or a cost is undefined, infinite or negative.
+    """
+    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    measures = [
+        *_frequency_measures(roles, weight),
+        *_regret_measures(matrix, weight),
+        *_fault_measures(matrix),
+        *_dominance_measures(matrix),
+    ]
+    if order is not None:
+        wanted = F.array(*map(F.lit, cuts))
+        measures.append(F.percentile_approx(order, wanted, PERCENTILE_ACCURACY).alias("cuts"))
+    classed_df = labelled_df.withColumn(CLASS, class_index(roles))
+    found = classed_df.groupBy(CLASS).agg(*measures).collect()
+    by_class = {row[CLASS]: row for row in found}
+    _refuse_labels(by_class, roles)
+    _refuse_weights(found, roles)
+    _refuse_costs(found, matrix)
+    return _summary(by_class, roles, matrix)
+
+
+def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
+    usable = (weight >= 0) & (weight < float("inf"))
+    return [
+        F.count(F.lit(1)).alias("rows"),
+        F.sum(weight).alias("weight"),
+        F.sum(weight * weight).alias("weight_square"),
+        F.count_if(~F.coalesce(usable, F.lit(col=False))).alias("weight_faults"),
+        F.min(column(roles.label).cast("string")).alias("example"),
+    ]
+
+
+def _regret_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
+    # Each group holds one class, so the class of the group picks its own regret.
+    regret = F.lit(None).cast("double")
+    for index, cell in reversed(list(enumerate(regret_cells(matrix)))):
+        regret = F.when(F.col(CLASS) == index, to_column(cell)).otherwise(regret)
+    return [
+        F.sum(weight * regret).alias("regret"),
+        F.sum((weight * regret) * (weight * regret)).alias("regret_square"),
+        F.min(regret).alias("regret_min"),
+        F.max(regret).alias("regret_max"),
+    ]
+
+
+def _fault_measures(matrix: CostMatrix) -> list[Column]:
+    measures = []
+    for d, row in enumerate(cost_columns(matrix)):
+        for c, cost in enumerate(row):
+            if constant(matrix.cells[d][c]) is None:
+                sound = F.coalesce((cost >= 0) & (cost < float("inf")), F.lit(col=False))
+                measures += [
+                    F.count_if(~sound).alias(f"fault_{d}_{c}"),
+                    F.count_if(cost.isNull() | F.isnan(cost)).alias(f"undefined_{d}_{c}"),
+                    F.min(cost).alias(f"least_{d}_{c}"),
+                ]
+    return measures
+
+
+def _dominance_measures(matrix: CostMatrix) -> list[Column]:
+    costs = cost_columns(matrix)
+    measures = []
+    for d, own in enumerate(costs):
+        others = [other for e, other in enumerate(costs) if e != d]
+        wins = [own[c] <= other[c] for other in others for c in range(len(own))]
+        measures.append(F.every(reduce(and_, wins)).alias(f"best_{d}"))
+    for c in range(len(matrix.classes)):
+        for d in range(len(matrix.decisions)):
+            rivals = [costs[e][c] for e in range(len(matrix.decisions)) if e != d]
+            strictly = reduce(and_, [costs[d][c] < rival for rival in rivals])
+            measures.append(F.count_if(strictly).alias(f"right_{d}_{c}"))
+    return measures
+
+
+def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
+    total = sum(row["rows"] for row in by_class.values())
+    if total == 0:
+        raise InputError(
+            "The labelled table holds 0 rows; weights need at least one of every class.",
+            hint="check the table's location and the job that fills it.",
+        )
+    if -2 in by_class:  # noqa: PLR2004 (see class_index)
+        row = by_class[-2]
+        known = listed(f"{name}: {value!r}" for name, value in roles.classes.items())
+        raise InputError(
+            f"Label column '{roles.label}' holds {row['rows']} rows that no class names "
+            f"(such as {row['example']!r}); columns.classes has {known}.",
+            hint="name the value under columns.classes, or filter these rows out.",
+        )
+    if -1 in by_class:
+        raise InputError(
+            f"Label column '{roles.label}' holds {by_class[-1]['rows']} null labels in "
+            f"{total} rows; every row of the labelled table needs its outcome.",
+            hint="leave rows whose outcome is not known yet out of the labelled table.",
+        )
+
+
+def _refuse_weights(found: Sequence[Row], roles: ColumnRoles) -> None:
+    faults = sum(row["weight_faults"] for row in found)
+    if faults:
+        raise InputError(
+            f"Sample weight column '{roles.weight}' holds {faults} values that are null, NaN, "
+            "infinite or negative; weights must be finite and >= 0.",
+            hint="fill or drop these rows where the table is made.",
+        )
+
+
+def _refuse_costs(found: Sequence[Row], matrix: CostMatrix) -> None:
+    for d, decision in enumerate(matrix.decisions):
+        for c, name in enumerate(matrix.classes):
+            key = f"{d}_{c}"
+            if constant(matrix.cells[d][c]) is not None:
+                continue
+            faults = sum(row[f"fault_{key}"] for row in found)
+            if faults:
+                undefined = sum(row[f"undefined_{key}"] for row in found)
+                least = min(
+                    (row[f"least_{key}"] for row in found if row[f"least_{key}"] is not None),
+                    default=None,
+                )
+                raise InputError(
+                    f"Cost costs.{decision}.{name} = {render(matrix.cells[d][c])!r} is not a "
+                    f"finite number >= 0 on {faults} rows of the labelled table ({undefined} null "
+                    f"or NaN; smallest {least}).",
+                    hint="use coalesce(column, number) for missing values and max(0, ...) for "
+                    "negative ones, or drop these rows.",
+                )
+
+
+def _summary(
+    by_class: Mapping[int, Row], roles: ColumnRoles, matrix: CostMatrix
+) -> ClassSummary:
+    frequencies, regrets, cuts = [], [], {}
+    for index, name in enumerate(roles.class_names):
+        row = by_class.get(index)
+        if row is None:
+            frequencies.append(ClassFrequency(name, 0, 0.0, 0.0))
+            continue
+        frequencies.append(
+            ClassFrequency(name, row["rows"], row["weight"], row["weight_square"])
+        )
+        regrets.append(
+            WeightSums(row["regret"], row["regret_square"], row["regret_min"], row["regret_max"])
+        )
+        if "cuts" in row:
+            cuts[name] = tuple(row["cuts"])
+    best = [
+        decision
+        for d, decision in enumerate(matrix.decisions)
+        if all(row[f"best_{d}"] for row in by_class.values())
+    ]
+    cheapest = {
+        name: {
+            decision: sum(row[f"right_{d}_{c}"] for row in by_class.values())
+            for d, decision in enumerate(matrix.decisions)
+        }
+        for c, name in enumerate(matrix.classes)
+    }
+    return ClassSummary(
+        tuple(frequencies), tuple(regrets), cuts, cheapest, best[0] if best else None
+    )
