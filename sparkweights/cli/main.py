@@ -82,7 +82,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message[:1].upper()}{message[1:]}.", hint=f"see `{self.prog} --help`.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser(
         prog="sparkweights",
         description="Score an imbalanced, costly decision on Apache Spark.",
@@ -99,25 +99,46 @@ def _parser() -> argparse.ArgumentParser:
         ("score", _score, "score the incoming table and publish its date"),
         ("run", _run, "weights, train and score in a row"),
     ):
-        verb = verbs.add_parser(name, help=text, description=text.capitalize() + ".",
-                                parents=[common], epilog=_EPILOG,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-        verb.add_argument("-c", "--config", type=Path, required=True, metavar="FILE",
-                          help="the configuration file (YAML)")  # fmt: skip
-        verb.add_argument("--run-date", type=_real_date, default=datetime.now(UTC).date(),
-                          metavar="YYYY-MM-DD", help="the date of the run (default: today, UTC); "
-                          "the same date again replaces itself")  # fmt: skip
+        verb = verbs.add_parser(
+            name,
+            help=text,
+            description=text.capitalize() + ".",
+            parents=[common],
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_argument(
+            "-c",
+            "--config",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="the configuration file (YAML)",
+        )
+        verb.add_argument(
+            "--run-date",
+            type=_real_date,
+            default=datetime.now(UTC).date(),
+            metavar="YYYY-MM-DD",
+            help="the date of the run (default: today, UTC); the same date again replaces itself",
+        )
         verb.set_defaults(run=run)
         _own_options(name, verb)
-    demo = verbs.add_parser("demo", help="write a working folder with real data, and run it all",
-                            parents=[common])  # fmt: skip
-    demo.add_argument("--into", type=Path, default=Path("sparkweights-demo"), metavar="DIR",
-                      help="the folder to write (default: %(default)s)")  # fmt: skip
+    demo = verbs.add_parser(
+        "demo", help="write a working folder with real data, and run it all", parents=[common]
+    )
+    demo.add_argument(
+        "--into",
+        type=Path,
+        default=Path("sparkweights-demo"),
+        metavar="DIR",
+        help="the folder to write (default: %(default)s)",
+    )
     demo.set_defaults(run=_demo)
     return parser
 
 
-def _common_options() -> argparse.ArgumentParser:
+def _common_options() -> _Parser:
     common = _Parser(add_help=False)
     common.add_argument("--quiet", action="store_true", help="show no steps, only the result")
     common.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -126,10 +147,18 @@ def _common_options() -> argparse.ArgumentParser:
 
 def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
     if name == "check":
-        verb.add_argument("--table", choices=("labelled", "incoming", "scored"),
-                          default="incoming", help="which table (default: %(default)s)")  # fmt: skip
-        verb.add_argument("--docs", type=Path, metavar="DIR",
-                          help="also write Great Expectations' Data Docs into this folder")  # fmt: skip
+        verb.add_argument(
+            "--table",
+            choices=("labelled", "incoming", "scored"),
+            default="incoming",
+            help="which table (default: %(default)s)",
+        )
+        verb.add_argument(
+            "--docs",
+            type=Path,
+            metavar="DIR",
+            help="also write Great Expectations' Data Docs into this folder",
+        )
     if name == "score":
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 
@@ -190,12 +219,14 @@ def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress)
         options,
         progress,
         record,
-        lambda _: "\n\n".join((
-            summary.weights_summary(weights),
-            summary.train_summary(model),
-            summary.score_summary(scored),
-        )),
-    )  # fmt: skip
+        lambda _: "\n\n".join(
+            (
+                summary.weights_summary(weights),
+                summary.train_summary(model),
+                summary.score_summary(scored),
+            )
+        ),
+    )
 
 
 def _check(options: argparse.Namespace, progress: AnyProgress) -> None:

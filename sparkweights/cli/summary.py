@@ -54,8 +54,7 @@ def train_summary(record: Mapping[str, Any]) -> str:
     costs, savings = found["costs"], found["savings"]
     rows = [(f"on {found['rows']:,} test rows", "cost", "savings")]
     rows += [
-        (f"always {name}", f"{costs[f'always_{name}']:,.0f}", "")
-        for name in found["decisions"]
+        (f"always {name}", f"{costs[f'always_{name}']:,.0f}", "") for name in found["decisions"]
     ]
     rows += [
         (text, f"{costs[policy]:,.0f}", f"{savings[policy]:+.3f}")
@@ -97,8 +96,7 @@ def score_summary(manifest: Mapping[str, Any]) -> str:
     rows += [(f"  {name}", f"{counts[name]:,}") for name in ("scored", "unscorable", "quarantined")]
     rows += [(f"decision {name}", f"{n:,}") for name, n in manifest["decisions"].items()]
     rows += [
-        (f"expected cost, {name.replace('_', ' ')}", f"{cost:,.0f}")
-        for name, cost in costs.items()
+        (f"expected cost, {name.replace('_', ' ')}", f"{cost:,.0f}") for name, cost in costs.items()
     ]
     return f"Scored {manifest['run_date']} with model {manifest['model_version']}\n{table(rows)}"
 

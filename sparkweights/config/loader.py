@@ -154,9 +154,7 @@ def _model_at(place: Place) -> type[BaseModel]:
     """Return the section that holds the keys under ``place``."""
     model: type[BaseModel] = Config
     for step in place:
-        field = next(
-            (f for name, f in model.model_fields.items() if step in (name, f.alias)), None
-        )
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
         inner = None if field is None else _section_in(field.annotation)
         if inner is None:
             return model

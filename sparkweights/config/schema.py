@@ -144,8 +144,13 @@ def _check_columns(config: Config) -> None:
             "columns: no features; numeric and categorical are both empty.",
             hint="list the columns the model may learn from.",
         )
-    roles = {"columns.keys": c.keys, "columns.label": (c.label,), "columns.numeric": c.numeric,
-             "columns.categorical": c.categorical, "columns.weight": (c.weight,) if c.weight else ()}  # fmt: skip
+    roles = {
+        "columns.keys": c.keys,
+        "columns.label": (c.label,),
+        "columns.numeric": c.numeric,
+        "columns.categorical": c.categorical,
+        "columns.weight": (c.weight,) if c.weight else (),
+    }
     seen: dict[str, str] = {}
     for role, names in roles.items():
         for name in names:
@@ -185,9 +190,14 @@ def output_columns(matrix: CostMatrix) -> list[str]:
     return [
         *(f"probability_{name}" for name in matrix.classes),
         *(f"expected_cost_{name}" for name in matrix.decisions),
-        "expected_cost", "score_status", "model_version", "run_id", "scored_at", "run_date",
+        "expected_cost",
+        "score_status",
+        "model_version",
+        "run_id",
+        "scored_at",
+        "run_date",
         "decision",
-    ]  # fmt: skip
+    ]
 
 
 def _check_choices(config: Config) -> None:
@@ -221,8 +231,11 @@ def _check_choices(config: Config) -> None:
 
 
 def _check_locations(config: Config) -> None:
-    named = {role: table for role in type(config.tables).model_fields
-             if (table := getattr(config.tables, role)) is not None}  # fmt: skip
+    named = {
+        role: table
+        for role in type(config.tables).model_fields
+        if (table := getattr(config.tables, role)) is not None
+    }
     for role, table in named.items():
         scheme = table.location.partition("://")[0] if "://" in table.location else "file"
         if scheme != "file":

@@ -123,7 +123,9 @@ class _Parser:
             match = _TOKEN.match(self.text, offset)
             if match is None:
                 token = _Token("other", self.text[offset], offset)
-                raise self._error(token, "numbers, columns, + - * /, parentheses, min, max, coalesce")
+                raise self._error(
+                    token, "numbers, columns, + - * /, parentheses, min, max, coalesce"
+                )
             if match.lastgroup != "space":
                 yield _Token(str(match.lastgroup), match.group(), offset)
             offset = match.end()
@@ -296,8 +298,8 @@ def evaluate(tree: Expression, row: Mapping[str, float | None]) -> float | None:
         case Number(value):
             return value
         case Name(name, _):
-            value = row[name]
-            return None if value is None or math.isnan(value) else float(value)
+            found = row[name]
+            return None if found is None or math.isnan(found) else float(found)
         case Operation(operator, left, right):
             return _operate(operator, evaluate(left, row), evaluate(right, row))
         case Call(function, arguments):

@@ -112,9 +112,7 @@ class CostMatrix:
     def to_dict(self) -> dict[str, dict[str, str]]:
         """Return ``{decision: {class: text}}``, ready for JSON and for `parse`."""
         return {
-            decision: {
-                name: render(cell) for name, cell in zip(self.classes, row, strict=True)
-            }
+            decision: {name: render(cell) for name, cell in zip(self.classes, row, strict=True)}
             for decision, row in zip(self.decisions, self.cells, strict=True)
         }
 

@@ -41,10 +41,11 @@ class Calibrator:
             out = f"{name}__calibrated"
             df = model.setFeaturesCol(name).setPredictionCol(out).transform(df)
         held = [
-            F.greatest(F.least(column(f"{name}__calibrated"), F.lit(1 - self.margin)),
-                       F.lit(self.margin))
+            F.greatest(
+                F.least(column(f"{name}__calibrated"), F.lit(1 - self.margin)), F.lit(self.margin)
+            )
             for name in targets
-        ]  # fmt: skip
+        ]
         df = df.withColumns(dict(zip(targets, held, strict=True)))
         if len(self.models) == 1:
             return df.withColumn(probability_cols[0], 1 - column(probability_cols[1]))

@@ -27,8 +27,7 @@ def expected_costs(
         ``[decision][class]`` in the money of the table.
     """
     return [
-        reduce(add, [p * cost for p, cost in zip(probabilities, row, strict=True)])
-        for row in costs
+        reduce(add, [p * cost for p, cost in zip(probabilities, row, strict=True)]) for row in costs
     ]
 
 

@@ -9,19 +9,26 @@ from __future__ import annotations
 import io
 from datetime import date
 from importlib import resources
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkweights.errors import PublishError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 RUN_DATE = date(2005, 10, 1)  # the outcome is what clients did in this month
 INCOMING_EVERY = 5  # one client in five arrives tonight, with its outcome still unknown
 _MONTHS = ("september", "august", "july", "june", "may", "april")
 _STATUS = ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")  # the source skips PAY_1
-_FILES = ("credit_card.yaml", "logistic.yaml", "expectations/incoming.json",
-          "expectations/scored.json")  # fmt: skip
+_FILES = (
+    "credit_card.yaml",
+    "logistic.yaml",
+    "expectations/incoming.json",
+    "expectations/scored.json",
+)
 
 
 def column_names() -> dict[str, str]:

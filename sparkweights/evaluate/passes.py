@@ -97,8 +97,9 @@ def collect_evaluation(
         Incoming sample weight of the row; class weights never enter an evaluation.
     """
     own = F.lit(1.0) if weight is None else weight
-    exploded_df = scored_df.withColumn("__w", own).withColumn("__one", _one_per_class(
-        probability_cols, class_col))  # fmt: skip
+    exploded_df = scored_df.withColumn("__w", own).withColumn(
+        "__one", _one_per_class(probability_cols, class_col)
+    )
     one = F.col("__one")
     bins = F.least(F.floor(one["p"] * BINS), F.lit(BINS - 1))
     first = one["c"] == 0  # every row appears once per class; totals count it once
@@ -130,15 +131,17 @@ def collect_evaluation(
 
 def _one_per_class(probability_cols: Mapping[str, str], class_col: str) -> Column:
     return F.explode(
-        F.array(*[
-            F.struct(
-                F.lit(c).alias("c"),
-                column(name).alias("p"),
-                (column(class_col) == c).alias("y"),
-            )
-            for c, name in enumerate(probability_cols.values())
-        ])
-    )  # fmt: skip
+        F.array(
+            *[
+                F.struct(
+                    F.lit(c).alias("c"),
+                    column(name).alias("p"),
+                    (column(class_col) == c).alias("y"),
+                )
+                for c, name in enumerate(probability_cols.values())
+            ]
+        )
+    )
 
 
 def _evaluation(
@@ -149,8 +152,7 @@ def _evaluation(
     right_decisions: Mapping[str, str],
 ) -> Evaluation:
     totals = [
-        sum(row[f"cost_{i}"] or 0.0 for row in found)
-        for i in range(len(decisions) + len(policies))
+        sum(row[f"cost_{i}"] or 0.0 for row in found) for i in range(len(decisions) + len(policies))
     ]
     counts = {
         decision: {

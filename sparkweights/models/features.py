@@ -150,7 +150,9 @@ def _numeric(name: str, row: Row, i: int) -> NumericFeature:
 
 
 def _categorical(name: str, row: Row, i: int) -> CategoricalFeature:
-    levels = sorted(entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None)
+    levels = sorted(
+        entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None
+    )
     if not levels:
         raise InputError(
             f"Feature column '{name}' is null on all {row['rows']} fit rows.",
@@ -158,4 +160,3 @@ def _categorical(name: str, row: Row, i: int) -> CategoricalFeature:
             "it.",
         )
     return CategoricalFeature(name, tuple(levels))
-

@@ -134,17 +134,20 @@ def decide(marked_df: DataFrame, scorer: Scorer, config: Config, stamp: Stamp) -
     decision = cheapest_decision(expected, matrix.decisions)
     return scored_df.select(
         *map(column, config.roles.keys),
-        *[F.when(usable, p).alias(name)
-          for p, name in zip(probabilities, scorer.probability_cols, strict=True)],
+        *[
+            F.when(usable, p).alias(name)
+            for p, name in zip(probabilities, scorer.probability_cols, strict=True)
+        ],
         *expected,
         F.least(*expected).alias("expected_cost"),
-        F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored"))
-        .alias("score_status"),
+        F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
+            "score_status"
+        ),
         F.lit(stamp.model_version).alias("model_version"),
         F.lit(stamp.run_id).alias("run_id"),
         F.lit(stamp.scored_at).alias("scored_at"),
         F.coalesce(decision, F.lit(UNSCORABLE)).alias("decision"),
-    )  # fmt: skip
+    )
 
 
 def _cost_faults(matrix: CostMatrix, costs: Sequence[Sequence[Column]]) -> list[Column]:
@@ -181,10 +184,14 @@ def observe_scored(scored_df: DataFrame, config: Config) -> tuple[DataFrame, Obs
         F.count_if(F.col("decision") == name).alias(f"decision_{i}")
         for i, name in enumerate(decisions)
     ]
-    measures += [F.sum(column(f"probability_{name}")).alias(f"class_{i}")
-                 for i, name in enumerate(matrix.classes)]  # fmt: skip
-    measures += [F.sum(column(f"expected_cost_{name}")).alias(f"cost_{i}")
-                 for i, name in enumerate(matrix.decisions)]  # fmt: skip
+    measures += [
+        F.sum(column(f"probability_{name}")).alias(f"class_{i}")
+        for i, name in enumerate(matrix.classes)
+    ]
+    measures += [
+        F.sum(column(f"expected_cost_{name}")).alias(f"cost_{i}")
+        for i, name in enumerate(matrix.decisions)
+    ]
     measures.append(F.sum("expected_cost").alias("cost"))
     return scored_df.observe(observation, *measures), observation
 
@@ -246,10 +253,9 @@ def counted(incoming: Observation, scored: Observation, config: Config) -> Count
         quarantined=before["quarantined"],
         unscorable=after[f"decision_{len(matrix.decisions)}"],
         decisions={name: after[f"decision_{i}"] for i, name in enumerate(matrix.decisions)},
-        expected_classes={name: after[f"class_{i}"] or 0.0
-                          for i, name in enumerate(matrix.classes)},
-        expected_costs={name: after[f"cost_{i}"] or 0.0
-                        for i, name in enumerate(matrix.decisions)},
+        expected_classes={
+            name: after[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
+        },
+        expected_costs={name: after[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)},
         expected_cost=after["cost"] or 0.0,
-    )  # fmt: skip
-
+    )

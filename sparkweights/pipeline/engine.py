@@ -29,7 +29,8 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
     for sign, reason in _OUTPUT.items():
         if sign in text and "FAILED_READ_FILE" not in text:
             return PublishError(
-                f"Spark stopped: {reason}.", hint="nothing was published; free room, then run again."
+                f"Spark stopped: {reason}.",
+                hint="nothing was published; free room, then run again.",
             )
     for sign, reason in _INPUT.items():
         if sign in text:

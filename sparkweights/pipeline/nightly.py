@@ -15,6 +15,7 @@ from sparkweights.pipeline import deciding, records
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
     CheckReport,
+    RowCheck,
     gate_checks,
     gate_shares,
     load_suite,
@@ -126,7 +127,7 @@ def _outputs(config: Config, stamp: deciding.Stamp) -> _Outputs:
     return _Outputs(output("scored"), output("quarantine"))
 
 
-def _score(  # noqa: PLR0913 (the run's whole context, resolved)
+def _score(
     spark: SparkSession,
     config: Config,
     bundle: ModelBundle,
@@ -143,14 +144,13 @@ def _score(  # noqa: PLR0913 (the run's whole context, resolved)
         with clock.step(progress, "check_incoming", "checking the incoming table"):
             suite = load_suite(config.path(config.checks.incoming))
             by_row = row_checks(suite.expectations)
-            reports["incoming"] = run_suite(incoming_df, suite, table="incoming")
-            gate_checks(
-                reports["incoming"], quarantined={c.id for c in by_row}, table="incoming"
-            )
+            report = run_suite(incoming_df, suite, table="incoming")
+            gate_checks(report, quarantined={check.id for check in by_row}, table="incoming")
+            reports["incoming"] = report
             checks += by_row
     with clock.step(progress, "stage", "scoring and staging"):
         staged_df, counts = _stage(spark, config, scorer, incoming_df, checks, outputs, stamp)
-        progress_note(progress, counts)
+        _warn_of_undecided(progress, counts)
     with clock.step(progress, "verify", "verifying the stage"):
         outputs.scored.verify_stage(
             staged_df, rows=counts.scored + counts.unscorable, keys=config.roles.keys
@@ -158,8 +158,9 @@ def _score(  # noqa: PLR0913 (the run's whole context, resolved)
     if config.checks.scored is not None:
         with clock.step(progress, "check_scored", "checking the scored table"):
             suite = load_suite(config.path(config.checks.scored))
-            reports["scored"] = run_suite(staged_df, suite, table="scored")
-            gate_checks(reports["scored"], quarantined=(), table="scored")
+            report = run_suite(staged_df, suite, table="scored")
+            gate_checks(report, quarantined=(), table="scored")
+            reports["scored"] = report
     with clock.step(progress, "publish", "publishing"):
         outputs.quarantine.publish()
         outputs.scored.publish()
@@ -177,8 +178,7 @@ def _score(  # noqa: PLR0913 (the run's whole context, resolved)
     return ScoredRun(counts, manifest, path)
 
 
-def progress_note(progress: Progress, counts: deciding.Counted) -> None:
-    """Warn of rows that got no decision."""
+def _warn_of_undecided(progress: Progress, counts: deciding.Counted) -> None:
     if counts.unscorable or counts.quarantined:
         progress.warn(
             f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
@@ -186,12 +186,12 @@ def progress_note(progress: Progress, counts: deciding.Counted) -> None:
         )
 
 
-def _stage(  # noqa: PLR0913 (the run's whole context, resolved)
+def _stage(
     spark: SparkSession,
     config: Config,
     scorer: Scorer,
     incoming_df: DataFrame,
-    checks: list[deciding.RowCheck],
+    checks: list[RowCheck],
     outputs: _Outputs,
     stamp: deciding.Stamp,
 ) -> tuple[DataFrame, deciding.Counted]:

@@ -71,9 +71,7 @@ class Runner:
         trained = train(labelled_df, self.config, weighed, self.progress)
         now = datetime.now(UTC)
         self.progress.step("publishing the model")
-        manifest = records.model_manifest(
-            self.config, labelled_df.schema, weighed, trained, now
-        )
+        manifest = records.model_manifest(self.config, labelled_df.schema, weighed, trained, now)
         version = records.model_version(self.config, now)
         publish_bundle(
             self.config.path(self.config.artifacts),

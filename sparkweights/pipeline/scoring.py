@@ -57,9 +57,7 @@ class Scorer:
 
     def with_calibrator(self, calibrator: Calibrator, method: str) -> Scorer:
         """Return the scorer whose probabilities are calibrated."""
-        return replace(
-            self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method)
-        )
+        return replace(self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method))
 
     def with_undone(self) -> Scorer:
         """Return the scorer whose ledger says that `score` undoes the weights."""
@@ -76,20 +74,15 @@ class Scorer:
             df = df.withColumn(FEATURES, self.plan.vector())
         # Empty names switch off the outputs that nobody reads.
         self.model.setPredictionCol("").setProbabilityCol("")
-        scored_df = (
-            self.model.setFeaturesCol(FEATURES)
-            .setRawPredictionCol(RAW)
-            .transform(df)
-            .withColumn(MARGIN, vector_to_array(RAW))
-            .drop(FEATURES, RAW)
+        raw_df: DataFrame = (
+            self.model.setFeaturesCol(FEATURES).setRawPredictionCol(RAW).transform(df)
         )
+        scored_df = raw_df.withColumn(MARGIN, vector_to_array(F.col(RAW))).drop(FEATURES, RAW)
         weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
         scored_df = scored_df.withColumns(
             dict(zip(self.weighted_cols, weighted, strict=True))
         ).drop(MARGIN)
-        natural = undo_weights(
-            [column(name) for name in self.weighted_cols], self.ledger.weights
-        )
+        natural = undo_weights([column(name) for name in self.weighted_cols], self.ledger.weights)
         scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
         if self.calibrator is None:
             return scored_df

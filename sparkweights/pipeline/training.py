@@ -120,8 +120,10 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         progress.step("evaluating on the test rows")
         evaluation = evaluate(prepared_df.filter(F.col(PART) == TEST), scorer, config, weighed)
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
-    rows = {which: sum(n for (p, _), n in counts.items() if p == which)
-            for which in (FIT, CALIBRATE, TEST)}  # fmt: skip
+    rows = {
+        which: sum(n for (p, _), n in counts.items() if p == which)
+        for which in (FIT, CALIBRATE, TEST)
+    }
     return Trained(scorer, split, rows, evaluation)
 
 
@@ -247,5 +249,3 @@ def _of_likeliest(probabilities: list[Column], decisions: list[str]) -> Column:
     for probability, decision in reversed(list(zip(probabilities, decisions, strict=True))):
         chosen = F.when(probability == largest, decision).otherwise(chosen)
     return chosen
-
-

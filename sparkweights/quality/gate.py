@@ -44,7 +44,9 @@ def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str
         )
 
 
-def gate_shares(*, rows: int, quarantined: int, unscorable: int, limits: Mapping[str, float]) -> None:
+def gate_shares(
+    *, rows: int, quarantined: int, unscorable: int, limits: Mapping[str, float]
+) -> None:
     """Stop where too many rows would leave without a decision.
 
     Raises
@@ -76,9 +78,12 @@ def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
     off = []
     for name, found in evaluation.classes.items():
         error = math.sqrt(found.share * (1 - found.share) / evaluation.rows)
-        if abs(found.mean_probability - found.share) > max(tolerance * found.share, CERTAIN * error):
-            off.append(f"{name}: mean probability {found.mean_probability:.4f}, share "
-                       f"{found.share:.4f}")  # fmt: skip
+        if abs(found.mean_probability - found.share) > max(
+            tolerance * found.share, CERTAIN * error
+        ):
+            off.append(
+                f"{name}: mean probability {found.mean_probability:.4f}, share {found.share:.4f}"
+            )
     if off:
         raise QualityGateError(
             f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "

@@ -121,9 +121,7 @@ class Publication:
         """Return the staged rows, with the schema of the frame they were written from."""
         return spark.read.format(self.format).schema(like.schema).load(str(self.staged))
 
-    def verify_stage(
-        self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]
-    ) -> None:
+    def verify_stage(self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]) -> None:
         """Read the staged keys back and compare, in one Spark job.
 
         Raises
@@ -172,7 +170,7 @@ class Publication:
                 self._replace_in_two_steps()
         except OSError as error:
             raise unwritable(self.target, error) from None
-        remove(self.root / STAGING / self.run_id)
+        self.discard()
 
     def _replace_in_two_steps(self) -> None:
         retired = self.root / RETIRED / self.target.name
@@ -186,14 +184,20 @@ class Publication:
         remove(retired.parent)
 
     def discard(self) -> None:
-        """Remove the stage of a run that will not publish."""
-        remove(self.root / STAGING / self.run_id)
+        """Remove what is left of the stage, published or not."""
+        remove(self.root / STAGING)
 
 
 def _is_about_writing(error: PySparkException) -> bool:
     text = str(error)
     return any(
         sign in text
-        for sign in ("TASK_WRITE_FAILED", "No space left", "Permission denied", "Mkdirs failed",
-                     "Read-only file system", "PATH_ALREADY_EXISTS")
-    )  # fmt: skip
+        for sign in (
+            "TASK_WRITE_FAILED",
+            "No space left",
+            "Permission denied",
+            "Mkdirs failed",
+            "Read-only file system",
+            "PATH_ALREADY_EXISTS",
+        )
+    )

@@ -218,18 +218,14 @@ def _refuse_costs(found: Sequence[Row], matrix: CostMatrix) -> None:
                 )
 
 
-def _summary(
-    by_class: Mapping[int, Row], roles: ColumnRoles, matrix: CostMatrix
-) -> ClassSummary:
+def _summary(by_class: Mapping[int, Row], roles: ColumnRoles, matrix: CostMatrix) -> ClassSummary:
     frequencies, regrets, cuts = [], [], {}
     for index, name in enumerate(roles.class_names):
         row = by_class.get(index)
         if row is None:
             frequencies.append(ClassFrequency(name, 0, 0.0, 0.0))
             continue
-        frequencies.append(
-            ClassFrequency(name, row["rows"], row["weight"], row["weight_square"])
-        )
+        frequencies.append(ClassFrequency(name, row["rows"], row["weight"], row["weight_square"]))
         regrets.append(
             WeightSums(row["regret"], row["regret_square"], row["regret_min"], row["regret_max"])
         )

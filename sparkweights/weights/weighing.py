@@ -143,9 +143,7 @@ def _weigh_by_cost(
     else:
         rule, sums = _rescaled(labelled_df, roles, rule)
     bounds = (max(low, rule.floor), min(high, rule.cap))
-    return Weighting(
-        rule, summary.frequencies, diagnose(summary.frequencies, sums, bounds)
-    )
+    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, sums, bounds))
 
 
 def _rescaled(
