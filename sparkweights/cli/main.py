@@ -1,34 +1,25 @@
-"""Verbs, options, and the door out: expected failures as one line, bugs with their traceback."""
+"""The verbs, and the door out: expected failures as one line, bugs with their traceback."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
 import traceback
-from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sparkweights import __version__
 from sparkweights.cli import summary
+from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
-from sparkweights.errors import ConfigError, QualityGateError, SparkweightsError
+from sparkweights.errors import QualityGateError, SparkweightsError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
     from sparkweights.pipeline import Runner
 
 INTERRUPTED = 128 + signal.SIGINT
-_EPILOG = """\
-exit codes:
-  0 done                      4 input missing, empty or not as configured
-  1 a bug                     5 model missing, altered or incompatible
-  2 configuration or usage    6 output not written or not verified
-  3 a quality gate            130 interrupted
-"""
 
 
 def entry_point() -> NoReturn:
@@ -39,12 +30,12 @@ def entry_point() -> NoReturn:
 def main(arguments: Sequence[str]) -> int:
     """Run one verb and return its exit code."""
     try:
-        options = _parser().parse_args(arguments)
-    except ConfigError as error:
+        options = make_parser().parse_args(arguments)
+    except SparkweightsError as error:
         return _fail(error)
     progress = choose_progress(quiet=options.quiet)
     try:
-        options.run(options, progress)
+        _VERBS[options.verb](options, progress)
     except SparkweightsError as error:
         progress.close()
         return _fail(error)
@@ -73,103 +64,6 @@ def _fail_unexpectedly(error: Exception) -> int:
     traceback.print_exception(error)
     sys.stderr.write("sparkweights: this is a bug; please report the lines above.\n")
     return SparkweightsError.exit_code
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose complaints are our errors: one line and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message[:1].upper()}{message[1:]}.", hint=f"see `{self.prog} --help`.")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="sparkweights",
-        description="Score an imbalanced, costly decision on Apache Spark.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"sparkweights {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    common = _common_options()
-    for name, run, text in (
-        ("weights", _weights, "count the classes and compute the weights"),
-        ("train", _train, "fit, undo, calibrate and test a model; publish its bundle"),
-        ("check", _check, "run an expectation suite against a table"),
-        ("score", _score, "score the incoming table and publish its date"),
-        ("run", _run, "weights, train and score in a row"),
-    ):
-        verb = verbs.add_parser(
-            name,
-            help=text,
-            description=text.capitalize() + ".",
-            parents=[common],
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        verb.add_argument(
-            "-c",
-            "--config",
-            type=Path,
-            required=True,
-            metavar="FILE",
-            help="the configuration file (YAML)",
-        )
-        verb.add_argument(
-            "--run-date",
-            type=_real_date,
-            default=datetime.now(UTC).date(),
-            metavar="YYYY-MM-DD",
-            help="the date of the run (default: today, UTC); the same date again replaces itself",
-        )
-        verb.set_defaults(run=run)
-        _own_options(name, verb)
-    demo = verbs.add_parser(
-        "demo", help="write a working folder with real data, and run it all", parents=[common]
-    )
-    demo.add_argument(
-        "--into",
-        type=Path,
-        default=Path("sparkweights-demo"),
-        metavar="DIR",
-        help="the folder to write (default: %(default)s)",
-    )
-    demo.set_defaults(run=_demo)
-    return parser
-
-
-def _common_options() -> _Parser:
-    common = _Parser(add_help=False)
-    common.add_argument("--quiet", action="store_true", help="show no steps, only the result")
-    common.add_argument("--json", action="store_true", help="print the record as JSON")
-    return common
-
-
-def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
-    if name == "check":
-        verb.add_argument(
-            "--table",
-            choices=("labelled", "incoming", "scored"),
-            default="incoming",
-            help="which table (default: %(default)s)",
-        )
-        verb.add_argument(
-            "--docs",
-            type=Path,
-            metavar="DIR",
-            help="also write Great Expectations' Data Docs into this folder",
-        )
-    if name == "score":
-        verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
-
-
-def _real_date(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a date; write it as YYYY-MM-DD, for instance 2026-02-28"
-        ) from None
 
 
 def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
@@ -263,3 +157,13 @@ def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
         "results\nare in out/. Costs are illustrative (NT$). Sex, age, marriage and education "
         "are not features.\n"
     )
+
+
+_VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
+    "weights": _weights,
+    "train": _train,
+    "check": _check,
+    "score": _score,
+    "run": _run,
+    "demo": _demo,
+}

@@ -103,13 +103,7 @@ def collect_evaluation(
     one = F.col("__one")
     bins = F.least(F.floor(one["p"] * BINS), F.lit(BINS - 1))
     first = one["c"] == 0  # every row appears once per class; totals count it once
-    measures = [
-        F.sum(F.when(one["y"], F.col("__w"))).alias("positives"),
-        F.sum(F.when(~one["y"], F.col("__w"))).alias("negatives"),
-        F.sum(F.col("__w") * one["p"]).alias("p"),
-        F.sum(F.col("__w") * (one["p"] - one["y"].cast("double")) ** 2).alias("squares"),
-        F.count_if(first).alias("rows"),
-    ]
+    measures = _score_measures(one, first)
     costs = {**constant_costs, **policy_costs}
     measures += [
         F.sum(F.when(first, F.col("__w") * cost)).alias(f"cost_{i}")
@@ -127,6 +121,16 @@ def collect_evaluation(
     return _evaluation(
         found, tuple(probability_cols), decisions, tuple(policy_costs), right_decisions
     )
+
+
+def _score_measures(one: Column, first: Column) -> list[Column]:
+    return [
+        F.sum(F.when(one["y"], F.col("__w"))).alias("positives"),
+        F.sum(F.when(~one["y"], F.col("__w"))).alias("negatives"),
+        F.sum(F.col("__w") * one["p"]).alias("p"),
+        F.sum(F.col("__w") * (one["p"] - one["y"].cast("double")) ** 2).alias("squares"),
+        F.count_if(first).alias("rows"),
+    ]
 
 
 def _one_per_class(probability_cols: Mapping[str, str], class_col: str) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from sparkweights.errors import InputError, PublishError, SparkweightsError
@@ -23,7 +24,7 @@ _OUTPUT = {
 
 def expected_failure(error: Exception) -> SparkweightsError | None:
     """Return the sentence for a failure of Spark that the user can act on, else None."""
-    if not isinstance(error, PySparkException):
+    if not isinstance(error, (PySparkException, Py4JError)):
         return None
     text = str(error)
     for sign, reason in _OUTPUT.items():
@@ -34,9 +35,9 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
             )
     for sign, reason in _INPUT.items():
         if sign in text:
-            first = text.splitlines()[0].strip()
+            line = next(line for line in text.splitlines() if sign in line)
             return InputError(
-                f"Spark stopped: {reason} ({first[:300]}).",
+                f"Spark stopped: {reason} ({line[line.index(sign) :][:300]}).",
                 hint="repair the table's files, then run again.",
             )
     return None

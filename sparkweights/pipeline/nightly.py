@@ -52,23 +52,16 @@ class ScoredRun:
     manifest_path: Path
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """The two publications of a run."""
-
-    scored: Publication
-    quarantine: Publication
-
-
 @dataclass
 class _Clock:
     """Seconds per step, for the manifest."""
 
+    progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, progress: Progress, name: str, text: str) -> Iterator[None]:
-        progress.step(text)
+    def step(self, name: str, text: str) -> Iterator[None]:
+        self.progress.step(text)
         begun = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - begun, 3)
@@ -98,133 +91,125 @@ def score_table(
         run_date,
         datetime.now(UTC).replace(microsecond=0),
     )
-    scorer = Scorer(
-        bundle.kind,
-        bundle.model,
-        bundle.plan,
-        tuple(bundle.manifest["classes"]),
-        bundle.ledger,
-        bundle.calibrator,
-    )
     incoming_df = read_table(spark, source)
+    scorer = Scorer.of(bundle)
     deciding.preflight(incoming_df.schema, config, scorer, bundle.manifest["schema"])
     if not config.checks.allow_empty:
         require_rows(incoming_df, source.role)
-    outputs = _outputs(config, stamp)
+    scored, quarantine = (_publication(config, role, stamp) for role in ("scored", "quarantine"))
+    night = _Night(spark, config, scorer, stamp, scored, quarantine, _Clock(progress))
     with ExitStack() as stack:
-        for output in (outputs.scored, outputs.quarantine):
+        for output in (scored, quarantine):
             stack.enter_context(lease(output.root))
             stack.callback(output.discard)
-        return _score(spark, config, bundle, scorer, incoming_df, outputs, stamp, progress)
+        return night.run(incoming_df, bundle)
 
 
-def _outputs(config: Config, stamp: deciding.Stamp) -> _Outputs:
-    def output(role: str) -> Publication:
-        table = config.table(role)
-        root = config.path(table.location.removeprefix("file://"))
-        return Publication(root, stamp.run_id, stamp.run_date, table.format)
-
-    return _Outputs(output("scored"), output("quarantine"))
+def _publication(config: Config, role: str, stamp: deciding.Stamp) -> Publication:
+    table = config.table(role)
+    root = config.path(table.location.removeprefix("file://"))
+    return Publication(root, stamp.run_id, stamp.run_date, table.format)
 
 
-def _score(
-    spark: SparkSession,
-    config: Config,
-    bundle: ModelBundle,
-    scorer: Scorer,
-    incoming_df: DataFrame,
-    outputs: _Outputs,
-    stamp: deciding.Stamp,
-    progress: Progress,
-) -> ScoredRun:
-    clock = _Clock()
-    checks = [deciding.key_check(config)]
-    reports: dict[str, CheckReport | None] = {"incoming": None, "scored": None}
-    if config.checks.incoming is not None:
-        with clock.step(progress, "check_incoming", "checking the incoming table"):
-            suite = load_suite(config.path(config.checks.incoming))
-            by_row = row_checks(suite.expectations)
-            report = run_suite(incoming_df, suite, table="incoming")
-            gate_checks(report, quarantined={check.id for check in by_row}, table="incoming")
-            reports["incoming"] = report
-            checks += by_row
-    with clock.step(progress, "stage", "scoring and staging"):
-        staged_df, counts = _stage(spark, config, scorer, incoming_df, checks, outputs, stamp)
-        _warn_of_undecided(progress, counts)
-    with clock.step(progress, "verify", "verifying the stage"):
-        outputs.scored.verify_stage(
-            staged_df, rows=counts.scored + counts.unscorable, keys=config.roles.keys
+@dataclass(frozen=True)
+class _Night:
+    """One run's context, resolved; its methods are the steps in their order."""
+
+    spark: SparkSession
+    config: Config
+    scorer: Scorer
+    stamp: deciding.Stamp
+    scored: Publication
+    quarantine: Publication
+    clock: _Clock
+
+    def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
+        reports: dict[str, CheckReport | None] = {}
+        with self.clock.step("check_incoming", "checking the incoming table"):
+            reports["incoming"], checks = self._check_incoming(incoming_df)
+        with self.clock.step("stage", "scoring and staging"):
+            marked_df = deciding.mark_failures(incoming_df, checks)
+            staged_df, counts = self._stage_scored(marked_df)
+            self._stage_quarantine(marked_df, counts)
+        with self.clock.step("verify", "verifying the stage"):
+            rows = counts.scored + counts.unscorable
+            self.scored.verify_stage(staged_df, rows=rows, keys=self.config.roles.keys)
+        with self.clock.step("check_scored", "checking the scored table"):
+            reports["scored"] = self._check_scored(staged_df)
+        with self.clock.step("publish", "publishing"):
+            self.quarantine.publish()
+            self.scored.publish()
+        manifest = records.run_manifest(
+            self.config,
+            bundle,
+            self.stamp,
+            counts,
+            checks=reports,
+            fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
+            durations=self.clock.seconds,
         )
-    if config.checks.scored is not None:
-        with clock.step(progress, "check_scored", "checking the scored table"):
-            suite = load_suite(config.path(config.checks.scored))
-            report = run_suite(staged_df, suite, table="scored")
-            gate_checks(report, quarantined=(), table="scored")
-            reports["scored"] = report
-    with clock.step(progress, "publish", "publishing"):
-        outputs.quarantine.publish()
-        outputs.scored.publish()
-    manifest = records.run_manifest(
-        config,
-        bundle,
-        stamp,
-        counts,
-        checks=reports,
-        fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
-        durations=clock.seconds,
-    )
-    path = config.path(config.runs) / f"run_date={stamp.run_date}" / "manifest.json"
-    write_json(path, manifest)
-    return ScoredRun(counts, manifest, path)
+        folder = self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
+        write_json(folder / "manifest.json", manifest)
+        return ScoredRun(counts, manifest, folder / "manifest.json")
 
+    def _check_incoming(self, incoming_df: DataFrame) -> tuple[CheckReport | None, list[RowCheck]]:
+        """Run the suite; return the checks whose failing rows go to quarantine."""
+        keys = deciding.key_check(self.config)
+        if self.config.checks.incoming is None:
+            return None, [keys]
+        suite = load_suite(self.config.path(self.config.checks.incoming))
+        by_row = row_checks(suite.expectations)
+        report = run_suite(incoming_df, suite, table="incoming")
+        gate_checks(report, quarantined={check.id for check in by_row}, table="incoming")
+        return report, [keys, *by_row]
 
-def _warn_of_undecided(progress: Progress, counts: deciding.Counted) -> None:
-    if counts.unscorable or counts.quarantined:
-        progress.warn(
-            f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
-            f"{counts.rows}."
+    def _stage_scored(self, marked_df: DataFrame) -> tuple[DataFrame, deciding.Counted]:
+        """Write the scored stage and count everything else in the same pass."""
+        passing_df, incoming = deciding.observe_incoming(marked_df)
+        decided_df = deciding.decide(passing_df, self.scorer, self.config, self.stamp)
+        observed_df, scored = deciding.observe_scored(decided_df, self.config)
+        self.scored.write_stage(observed_df, partition_by=["decision"])
+        counts = deciding.counted(incoming, scored, self.config)
+        counts.require_balance()
+        if counts.unscorable or counts.quarantined:
+            self.clock.progress.warn(
+                f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
+                f"{counts.rows}."
+            )
+        gate_shares(
+            rows=counts.rows,
+            quarantined=counts.quarantined,
+            unscorable=counts.unscorable,
+            limits={
+                "quarantined": self.config.checks.max_quarantined,
+                "unscorable": self.config.checks.max_unscorable,
+            },
         )
+        staged_df = self.scored.read_stage(self.spark, decided_df)
+        return staged_df.withColumn("run_date", F.lit(self.stamp.run_date)), counts
 
+    def _stage_quarantine(self, marked_df: DataFrame, counts: deciding.Counted) -> None:
+        """Write the rows set aside; a second pass, only where there are any."""
+        quarantine_df = deciding.quarantined_rows(marked_df, self.stamp)
+        if not counts.quarantined:
+            quarantine_df = quarantine_df.limit(0)
+        self.quarantine.write_stage(quarantine_df)
+        written = self.quarantine.read_stage(self.spark, quarantine_df).count()
+        if written != counts.quarantined:
+            raise PublishError(
+                f"The quarantine's stage holds {written} rows; {counts.quarantined} were set "
+                "aside.",
+                hint="nothing was published; run again, and see that nothing writes to the "
+                "incoming table meanwhile.",
+            )
 
-def _stage(
-    spark: SparkSession,
-    config: Config,
-    scorer: Scorer,
-    incoming_df: DataFrame,
-    checks: list[RowCheck],
-    outputs: _Outputs,
-    stamp: deciding.Stamp,
-) -> tuple[DataFrame, deciding.Counted]:
-    """Write both stages; one pass over the incoming table, a second only for quarantined rows."""
-    marked_df = deciding.mark_failures(incoming_df, checks)
-    passing_df, incoming = deciding.observe_incoming(marked_df)
-    decided_df = deciding.decide(passing_df, scorer, config, stamp)
-    observed_df, scored = deciding.observe_scored(decided_df, config)
-    outputs.scored.write_stage(observed_df, partition_by=["decision"])
-    counts = deciding.counted(incoming, scored, config)
-    counts.require_balance()
-    gate_shares(
-        rows=counts.rows,
-        quarantined=counts.quarantined,
-        unscorable=counts.unscorable,
-        limits={
-            "quarantined": config.checks.max_quarantined,
-            "unscorable": config.checks.max_unscorable,
-        },
-    )
-    quarantine_df = deciding.quarantined_rows(marked_df, stamp)
-    if not counts.quarantined:
-        quarantine_df = quarantine_df.limit(0)
-    outputs.quarantine.write_stage(quarantine_df)
-    written = outputs.quarantine.read_stage(spark, quarantine_df).count()
-    if written != counts.quarantined:
-        raise PublishError(
-            f"The quarantine's stage holds {written} rows; {counts.quarantined} were set aside.",
-            hint="nothing was published; run again, and see that nothing writes to the "
-            "incoming table meanwhile.",
-        )
-    staged_df = outputs.scored.read_stage(spark, decided_df)
-    return staged_df.withColumn("run_date", F.lit(stamp.run_date)), counts
+    def _check_scored(self, staged_df: DataFrame) -> CheckReport | None:
+        if self.config.checks.scored is None:
+            return None
+        suite = load_suite(self.config.path(self.config.checks.scored))
+        report = run_suite(staged_df, suite, table="scored")
+        gate_checks(report, quarantined=(), table="scored")
+        return report
 
 
 def _fingerprint(df: DataFrame, rows: int) -> dict[str, Any]:

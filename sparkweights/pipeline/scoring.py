@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sparkweights.decision import Calibrator, Ledger
     from sparkweights.models import FeaturePlan
+    from sparkweights.storage import ModelBundle
 
 MARGIN = "__margin"
 
@@ -44,6 +45,18 @@ class Scorer:
     classes: tuple[str, ...]
     ledger: Ledger
     calibrator: Calibrator | None = None
+
+    @classmethod
+    def of(cls, bundle: ModelBundle) -> Scorer:
+        """Return the scorer of a loaded bundle."""
+        return cls(
+            bundle.kind,
+            bundle.model,
+            bundle.plan,
+            tuple(bundle.manifest["classes"]),
+            bundle.ledger,
+            bundle.calibrator,
+        )
 
     @property
     def probability_cols(self) -> tuple[str, ...]:

@@ -190,7 +190,16 @@ def _quiet_library() -> Iterator[Any]:
 
 
 def _context(gx: Any, docs: Path | None) -> Any:  # noqa: ANN401 (the library is untyped here)
-    context = gx.get_context(mode="ephemeral")
+    from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    # The default would leave a temporary folder behind on every run.
+    in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = gx.get_context(
+        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory)
+    )
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     if docs is not None:
         context.add_data_docs_site(

@@ -1,0 +1,118 @@
+"""What may be typed: verbs and options, refused with one line."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from sparkweights import __version__
+from sparkweights.errors import ConfigError
+
+_EPILOG = """\
+exit codes:
+  0 done                      4 input missing, empty or not as configured
+  1 a bug                     5 model missing, altered or incompatible
+  2 configuration or usage    6 output not written or not verified
+  3 a quality gate            130 interrupted
+"""
+_VERBS = {
+    "weights": "count the classes and compute the weights",
+    "train": "fit, undo, calibrate and test a model; publish its bundle",
+    "check": "run an expectation suite against a table",
+    "score": "score the incoming table and publish its date",
+    "run": "weights, train and score in a row",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are our errors: one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}.", hint=f"see `{self.prog} --help`.")
+
+
+def make_parser() -> Parser:
+    """Return the parser of the whole command line; ``verb`` names what was asked for."""
+    parser = Parser(
+        prog="sparkweights",
+        description="Score an imbalanced, costly decision on Apache Spark.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sparkweights {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    common = _common_options()
+    for name, text in _VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            help=text,
+            description=f"{text.capitalize()}.",
+            parents=[common],
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _configured_options(verb)
+        _own_options(name, verb)
+    demo = verbs.add_parser(
+        "demo", help="write a working folder with real data, and run it all", parents=[common]
+    )
+    into = Path("sparkweights-demo")
+    demo.add_argument(
+        "--into", type=Path, default=into, metavar="DIR", help="its place (default: %(default)s)"
+    )
+    return parser
+
+
+def _common_options() -> Parser:
+    common = Parser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="show no steps, only the result")
+    common.add_argument("--json", action="store_true", help="print the record as JSON")
+    return common
+
+
+def _configured_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the configuration file (YAML)",
+    )
+    verb.add_argument(
+        "--run-date",
+        type=_real_date,
+        default=datetime.now(UTC).date(),
+        metavar="YYYY-MM-DD",
+        help="the date of the run (default: today, UTC); the same date again replaces itself",
+    )
+
+
+def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
+    if name == "check":
+        verb.add_argument(
+            "--table",
+            choices=("labelled", "incoming", "scored"),
+            default="incoming",
+            help="which table (default: %(default)s)",
+        )
+        verb.add_argument(
+            "--docs",
+            type=Path,
+            metavar="DIR",
+            help="also write Great Expectations' Data Docs into this folder",
+        )
+    if name == "score":
+        verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
+
+
+def _real_date(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a date; write it as YYYY-MM-DD, for instance 2026-02-28"
+        ) from None

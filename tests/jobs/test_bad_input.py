@@ -1,0 +1,342 @@
+"""Bad input gets one clean line and its exit code, and yesterday's output stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import RUN_DATE, Shop, history
+
+from sparkweights.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def refused(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs a verb, expects its refusal, and compares the outputs."""
+
+    def run(verb: str, code: int, *options: str, **changes: Any) -> str:
+        before = shop.state()
+        capsys.readouterr()
+        config = shop.config("bad.yaml", **changes)
+        found = shop.run(verb, config, "--quiet", *options)
+        error = capsys.readouterr().err
+        lines = [line for line in error.splitlines() if line.startswith("sparkweights:")]
+        assert found == code, error
+        assert len(lines) == 1, error
+        assert "Traceback" not in error
+        assert shop.state() == before
+        return lines[0]
+
+    return run
+
+
+def _incoming(rows: int = 60) -> pd.DataFrame:
+    return history(rows, seed=4).drop(columns="outcome")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights__schem": "cost"}, ["Unknown key 'schem'", "Did you mean 'scheme'?"]),
+        ({"model__kind": "boosted_tree"}, ["'boosted_tree'", "Did you mean 'boosted_trees'?"]),
+        ({"seed": "seven"}, ["seed", "'seven'", "integer"]),
+        ({"costs__approve__defaulted": "0.75 * amuont"}, ["'amuont' at column 8", "'amount'?"]),
+        ({"costs__approve__defaulted": "`card type`"}, ["'card type'", "is text"]),
+        ({"costs__approve__defaulted": "exp(amount)"}, ["'exp'", "min, max, coalesce"]),
+        ({"costs__approve__defaulted": "(select 1)"}, ["costs.approve.defaulted", "'1'"]),
+        ({"costs__approve__defaulted": -1}, ["costs.approve.defaulted", ">= 0"]),
+        ({"tables__scored__location": "data/incoming"}, ["tables.scored", "overlap"]),
+        ({"tables__incoming": None}, ["tables.incoming is missing"]),
+        ({"checks__incoming": "nowhere.json"}, ["No expectation suite", "nowhere.json"]),
+    ],
+)
+def test_score_wrong_configuration_exits_2(
+    refused: Callable[..., str], changes: dict[str, Any], words: list[str]
+) -> None:
+    """Whatever is wrong in the file is told before anything is written."""
+    line = refused("score", 2, **changes)
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score"], "--config"),
+        (["scoer", "--config", "x"], "invalid choice"),
+        (["score", "--config", "x", "--run-date", "2026-02-30"], "not a date"),
+        (["score", "--config", "x", "--run-date", "20260228"], "not a date"),
+        (["score", "--config", "no/such/file.yaml"], "No configuration file"),
+        (["check", "--config", "x", "--table", "outgoing"], "invalid choice"),
+    ],
+)
+def test_main_wrong_usage_exits_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    """A mistyped command is one line and exit code 2."""
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop(columns="in.come"), ["has no column 'in.come'"]),
+        (lambda t: t.rename(columns={"in.come": "in.comes"}), ["'in.come'", "'in.comes'?"]),
+        (lambda t: t.assign(**{"in.come": "much"}), ["'in.come'", "is text", "number"]),
+        (lambda t: t.assign(**{"card type": 3}), ["'card type'", "is number", "text"]),
+        (lambda t: t.drop(columns="loan id"), ["has no column 'loan id'"]),
+        (lambda t: t.assign(**{"IN.COME": 1.0}), ["'in.come'|column appears twice"]),
+        (lambda t: t.iloc[:0], ["holds 0 rows"]),
+        (lambda t: t.assign(run_id="x"), ["'incoming' has a column run_id"]),
+    ],
+    ids=["missing", "renamed", "number as text", "text as number", "no key", "duplicate", "empty",
+         "reserved"],
+)  # fmt: skip
+def test_score_incoming_table_that_drifted_exits_4(
+    shop: Shop,
+    refused: Callable[..., str],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    words: list[str],
+) -> None:
+    """A table that is not what the model was trained on is refused by column."""
+    location = shop.table("drifted", change(_incoming()))
+    line = refused("score", 4, tables__incoming__location=location)
+    for word in words:
+        assert any(option in line for option in word.split("|")), line
+
+
+def test_score_no_table_for_the_date_exits_4(refused: Callable[..., str]) -> None:
+    """A night whose table did not arrive says which path it looked at."""
+    line = refused("score", 4, tables__incoming__location="data/nights/{run_date}")
+    assert f"nights/{RUN_DATE}" in line
+
+
+def test_score_folder_without_files_exits_4(shop: Shop, refused: Callable[..., str]) -> None:
+    """An empty folder is not a table."""
+    (shop.folder / "data" / "void").mkdir(exist_ok=True)
+    assert "no data files" in refused("score", 4, tables__incoming__location="data/void")
+
+
+def test_score_corrupt_file_exits_4(shop: Shop, refused: Callable[..., str]) -> None:
+    """A file that is cut short stops the run instead of losing its rows."""
+    location = shop.table("corrupt", _incoming())
+    path = shop.folder / location / "part-0.parquet"
+    path.write_bytes(path.read_bytes()[:-300])
+    refused("score", 4, tables__incoming__location=location)
+
+
+def test_score_duplicate_keys_exit_3(shop: Shop, refused: Callable[..., str]) -> None:
+    """Two rows with one key cannot both be the client's decision."""
+    table = _incoming()
+    table.loc[5, "loan id"] = table.loc[6, "loan id"]
+    location = shop.table("twice", table)
+    line = refused("score", 3, tables__incoming__location=location)
+    assert "1 values of the key loan id occur more than once (on 2 rows)" in line
+
+
+def test_score_failed_critical_table_check_exits_3(shop: Shop, refused: Callable[..., str]) -> None:
+    """A critical check of the table stops the run before publishing."""
+    rows = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 10_000}}
+    suite = {"name": "strict", "expectations": [rows]}
+    (shop.folder / "strict.json").write_text(json.dumps(suite), encoding="utf-8")
+    line = refused("score", 3, checks__incoming="strict.json")
+    assert "observed 400" in line
+
+
+def test_score_too_many_bad_rows_exit_3(shop: Shop, refused: Callable[..., str]) -> None:
+    """A tenth of the rows in quarantine is an upstream failure."""
+    table = _incoming()
+    table.loc[:5, "late payments"] = -1
+    location = shop.table("tenth", table)
+    assert "6 of 60 rows" in refused("score", 3, tables__incoming__location=location)
+
+
+def _history(**changes: Any) -> pd.DataFrame:
+    return history(600, seed=6).assign(**changes)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (lambda: _history(outcome="good"), ["No rows of class defaulted", "600 of repaid"]),
+        (lambda: _history().replace({"outcome": {"bad": "late"}}), ["no class names", "'late'"]),
+        (lambda: _history().replace({"outcome": {"bad": None}}), ["null labels"]),
+        (lambda: _history(outcome=1), ["Label column 'outcome'", "is bigint", "'good'"]),
+        (lambda: _history(**{"in.come": np.nan}), ["'in.come' is null or NaN on all"]),
+        (lambda: _history(**{"in.come": np.inf}), ["'in.come' is infinite"]),
+        (lambda: _history(amount=np.nan), ["costs.", "null or NaN"]),
+        (lambda: _history(amount=-9.0), ["costs.", ">= 0 on 600 rows", "smallest"]),
+        (lambda: _history().iloc[:0], ["0 rows"]),
+        (lambda: _history().drop(columns="outcome"), ["has no column 'outcome'"]),
+    ],
+    ids=["one class", "unknown label", "null label", "retyped label", "all null", "infinite",
+         "null cost", "negative cost", "empty", "no label"],
+)  # fmt: skip
+def test_train_unusable_history_exits_4(
+    shop: Shop,
+    refused: Callable[..., str],
+    table: Callable[[], pd.DataFrame],
+    words: list[str],
+) -> None:
+    """History that cannot be learned from is refused by column and count."""
+    frame = table()
+    location = shop.table("lesson", frame)
+    line = refused("train", 4, tables__labelled__location=location)
+    assert all(word in line for word in words), line
+
+
+def test_train_extreme_imbalance_exits_4(shop: Shop, refused: Callable[..., str]) -> None:
+    """Five defaults in 200,000 rows train nothing that could be calibrated or tested."""
+    rows = 200_000
+    frame = pd.DataFrame({
+        "loan id": np.arange(rows),
+        "outcome": np.where(np.arange(rows) % 40_000 == 7, "bad", "good"),
+        "in.come": 1.0 + np.arange(rows) % 97,
+        "late payments": np.arange(rows) % 5,
+        "amount": 100.0,
+        "card type": "gold",
+        "age": 40,
+    })  # fmt: skip
+    location = shop.table("extreme", frame)
+    line = refused("train", 4, tables__labelled__location=location)
+    assert "Class 'defaulted' has" in line
+    assert "at least 10" in line
+
+
+def test_weights_extreme_imbalance_warns_and_succeeds(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights of five rows exist; the warning says what they cost."""
+    frame = history(2_000, seed=8)
+    frame["outcome"] = np.where(frame.index < 5, "bad", "good")
+    location = shop.table("few", frame)
+    config = shop.config(
+        "few.yaml",
+        tables__labelled__location=location,
+        artifacts="few",
+        weights__scheme="balanced",
+        weights__cap=5_000,
+    )
+    assert shop.run("weights", config) == 0
+    assert "effective rows" in capsys.readouterr().err
+
+
+def test_weights_dominated_costs_warn(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """Costs that make one decision always best are noticed, and the run goes on."""
+    config = shop.config(
+        "idle.yaml",
+        artifacts="idle",
+        weights__scheme="balanced",
+        costs={
+            "approve": {"repaid": 0, "defaulted": "amount"},
+            "decline": {"repaid": 5, "defaulted": "amount + 1"},
+        },
+    )
+    assert shop.run("weights", config) == 0
+    assert "Decision 'approve' is never dearer" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bundle(shop: Shop, tmp_path: Path) -> Path:
+    """Copy the model bundles, so that a test may break them."""
+    copied = tmp_path / "models"
+    shutil.copytree(shop.folder / "out" / "models", copied)
+    return copied
+
+
+def _current(bundle: Path) -> Path:
+    return bundle / (bundle / "current").read_text().strip()
+
+
+def test_score_bundle_altered_by_one_byte_exits_5(
+    bundle: Path, refused: Callable[..., str]
+) -> None:
+    """Any byte of any file, the manifest and its seal included."""
+    for path in sorted(p for p in _current(bundle).rglob("*") if p.is_file() and p.stat().st_size):
+        original = path.read_bytes()
+        middle = len(original) // 2
+        path.write_bytes(original[:middle] + bytes([original[middle] ^ 1]) + original[middle + 1 :])
+        assert "altered" in refused("score", 5, artifacts=str(bundle)), path
+        path.write_bytes(original)
+
+
+def test_score_bundle_without_a_file_or_with_one_more_exits_5(
+    bundle: Path, refused: Callable[..., str]
+) -> None:
+    """A bundle is complete and holds nothing else."""
+    extra = _current(bundle) / "model" / "extra.py"
+    extra.write_text("print('hello')", encoding="utf-8")
+    assert "does not list" in refused("score", 5, artifacts=str(bundle))
+    extra.unlink()
+    next(path for path in _current(bundle).rglob("*.parquet")).unlink()
+    assert "lacks the file" in refused("score", 5, artifacts=str(bundle))
+    (_current(bundle) / "manifest.json").unlink()
+    assert "no manifest.json" in refused("score", 5, artifacts=str(bundle))
+    (bundle / "current").unlink()
+    assert "No current model" in refused("score", 5, artifacts=str(bundle))
+
+
+def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[..., str]) -> None:
+    """A model written by a newer Spark may load wrongly; it does not load."""
+    from sparkweights.storage.files import sha256
+
+    folder = _current(bundle)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["versions"]["spark"] = "9.1.0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.sha256").write_text(sha256(folder / "manifest.json") + "\n")
+    assert "written by Spark 9.1.0" in refused("score", 5, artifacts=str(bundle))
+
+
+def test_score_model_of_other_classes_exits_5(refused: Callable[..., str]) -> None:
+    """Probabilities of other classes must not be priced with these costs."""
+    line = refused(
+        "score",
+        5,
+        columns__classes={"paid": "good", "defaulted": "bad"},
+        costs={"a": {"paid": 0, "defaulted": 1}, "b": {"paid": 1, "defaulted": 0}},
+    )
+    assert "repaid, defaulted" in line
+
+
+def test_score_unwritable_output_exits_6(shop: Shop, refused: Callable[..., str]) -> None:
+    """Where the output cannot be a folder, nothing is lost and the path is named."""
+    (shop.folder / "occupied").write_text("a file", encoding="utf-8")
+    line = refused("score", 6, tables__scored__location="occupied/scored")
+    assert "occupied/scored" in line
+
+
+def test_score_second_run_beside_a_live_one_exits_6(
+    shop: Shop, refused: Callable[..., str]
+) -> None:
+    """Two runs cannot interleave: the second is told to wait."""
+    from sparkweights.storage import lease
+
+    with lease(shop.folder / "out" / "scored"):
+        assert "Another run is writing" in refused("score", 6)
+
+
+def test_check_failing_table_exits_3_and_writes_nothing(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check` shows each verdict and fails where a critical one does."""
+    table = _incoming()
+    table.loc[:1, "late payments"] = -5
+    location = shop.table("checked", table)
+    config = shop.config("check.yaml", tables__incoming__location=location)
+    before = shop.state()
+    assert shop.run("check", config, "--quiet") == 3
+    printed = capsys.readouterr()
+    assert "FAILED on 2" in printed.out
+    assert "1 critical checks" in printed.err
+    assert shop.state() == before

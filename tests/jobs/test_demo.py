@@ -1,0 +1,134 @@
+"""The demo, whole: what a new user sees is true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparkweights.cli import main
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OUT = Path("out")
+
+
+@pytest.fixture(scope="session")
+def demo(
+    spark: SparkSession,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Run the demo once into a folder."""
+    folder = tmp_path_factory.mktemp("demo") / "here"
+    assert main(["demo", "--into", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def _manifest(folder: Path, models: str) -> dict[str, Any]:
+    version = (folder / "out" / models / "current").read_text().strip()
+    path = folder / "out" / models / version / "manifest.json"
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+@pytest.mark.parametrize(("models", "least"), [("models", 0.33), ("models_logistic", 0.23)])
+def test_demo_savings_are_above_the_bar_and_the_cut_at_half(
+    demo: Path, models: str, least: float
+) -> None:
+    """Decisions priced once save more than the cut at 1/2; priced twice they lose it again."""
+    savings = _manifest(demo, models)["evaluation"]["savings"]
+    assert savings["ours"] >= least
+    assert savings["ours"] > savings["cut_at_half"]
+    assert savings["double_count"] < savings["ours"] - 0.2
+
+
+def test_demo_every_client_is_accounted_for(demo: Path) -> None:
+    """6,000 clients in; scored, unscorable and quarantined add up, on disk as in the manifest."""
+    manifest = json.loads(
+        (demo / OUT / "runs" / "run_date=2005-10-01" / "manifest.json").read_text()
+    )
+    rows = manifest["rows"]
+    assert rows["incoming"] == 6_000 == rows["scored"] + rows["unscorable"] + rows["quarantined"]
+    scored = pd.read_parquet(demo / OUT / "scored")
+    quarantine = pd.read_parquet(demo / OUT / "quarantine")
+    assert len(scored) == rows["scored"] + rows["unscorable"]
+    assert len(quarantine) == rows["quarantined"]
+    assert len(set(scored["client_id"]) | set(quarantine["client_id"])) == 6_000
+    assert scored["decision"].value_counts().to_dict() == {
+        name: count for name, count in manifest["decisions"].items() if count
+    }
+
+
+def test_demo_decisions_equal_argmin_recomputed_in_pandas(demo: Path) -> None:
+    """Probabilities sum to 1, and every cost and decision follows from them and the limit."""
+    scored = pd.read_parquet(demo / OUT / "scored")
+    incoming = pd.read_parquet(demo / "data" / "incoming")
+    both = scored.merge(incoming[["client_id", "credit_limit"]], on="client_id")
+    total = both["probability_repay"] + both["probability_default"]
+    assert total.to_numpy() == pytest.approx(np.ones(len(both)), abs=1e-9)
+    approve = both["probability_default"] * 0.75 * both["credit_limit"]
+    decline = both["probability_repay"] * (0.18 * both["credit_limit"] + 2_000)
+    assert both["expected_cost_approve"].to_numpy() == pytest.approx(approve.to_numpy(), abs=1e-6)
+    assert both["expected_cost_decline"].to_numpy() == pytest.approx(decline.to_numpy(), abs=1e-6)
+    cheapest = np.where(
+        both["expected_cost_approve"] <= both["expected_cost_decline"], "approve", "decline"
+    )
+    assert (both["decision"].astype(str).to_numpy() == cheapest).all()
+    assert both["expected_cost"].to_numpy() == pytest.approx(np.minimum(approve, decline), abs=1e-6)
+
+
+def test_demo_scored_table_has_the_documented_columns(demo: Path) -> None:
+    """The output contract, column by column."""
+    scored = pd.read_parquet(demo / OUT / "scored")
+    assert set(scored.columns) == {
+        "client_id", "probability_repay", "probability_default", "expected_cost_approve",
+        "expected_cost_decline", "expected_cost", "score_status", "model_version", "run_id",
+        "scored_at", "run_date", "decision",
+    }  # fmt: skip
+    assert (scored["score_status"] == "scored").all()
+
+
+def test_demo_weights_and_prior_are_those_of_the_history(demo: Path) -> None:
+    """Recomputed from the raw table: frequencies, prior, weighted shares, mean weight."""
+    record = json.loads((demo / OUT / "models" / "weights" / "weights.json").read_text())
+    history = pd.read_parquet(demo / "data" / "history")
+    bad = history["defaulted"] == 1
+    limit = history["credit_limit"]
+    raw = np.where(bad, 0.75 * limit, 0.18 * limit + 2_000)
+    repay, default = record["classes"]
+    assert (repay["rows"], default["rows"]) == (int((~bad).sum()), int(bad.sum()))
+    assert default["prior"] == pytest.approx(bad.mean())
+    assert default["share_of_risk"] == pytest.approx(raw[bad].sum() / raw.sum())
+    assert record["diagnostics"]["mean_weight"] == pytest.approx(1)
+    assert record["diagnostics"]["kish_ess"] == pytest.approx(raw.sum() ** 2 / (raw**2).sum())
+
+
+def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
+    """Golden shape of the bundle's manifest: what, from which rows, bent how, worth what."""
+    manifest = _manifest(demo, "models")
+    assert set(manifest) == {
+        "name", "trained_at", "versions", "model", "classes", "schema", "features",
+        "feature_names", "sensitive", "ledger", "calibration", "split", "costs", "weights",
+        "evaluation", "config", "version", "files",
+    }  # fmt: skip
+    assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]
+    assert not set(manifest["sensitive"]) & set(manifest["feature_names"])
+    assert manifest["ledger"]["weights_undone"] is True
+    assert manifest["ledger"]["calibration"] == "isotonic"
+    assert sum(manifest["split"]["rows"].values()) == 24_000
+    assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pickle"))]
+
+
+def test_demo_carries_every_client_of_the_source() -> None:
+    """Nothing is dropped: 30,000 clients, 6,636 defaults, 35 of them twins but for their id."""
+    from sparkweights.demo import clients
+
+    table = clients().to_pandas()
+    assert len(table) == 30_000
+    assert table["defaulted"].sum() == 6_636
+    assert table.drop(columns="client_id").duplicated().sum() == 35

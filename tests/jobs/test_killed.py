@@ -1,0 +1,82 @@
+"""A driver that dies at any moment leaves yesterday's partition whole, and the rerun succeeds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from conftest import RUN_DATE, Shop, open_shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+PATIENCE = 120  # seconds for one subprocess
+
+
+@pytest.fixture(scope="module")
+def victim(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
+    """Open a lender whose runs will be killed."""
+    return open_shop(tmp_path_factory.mktemp("victim"))
+
+
+def _start(shop: Shop) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sparkweights", "score", "--config",
+               str(shop.folder / "shop.yaml"), "--run-date", RUN_DATE]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
+        start_new_session=True,
+    )
+
+
+def _stop_at(process: subprocess.Popen[str], words: str, sent: signal.Signals) -> str:
+    """Wait for a step's log line and send a signal; return all that was said."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if words in line:
+            process.send_signal(sent)
+            break
+    said += process.stderr.read()
+    process.wait(PATIENCE)
+    return said
+
+
+def _rows(shop: Shop) -> pd.DataFrame:
+    table = pd.read_parquet(shop.folder / "out" / "scored")
+    return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)
+
+
+@pytest.mark.parametrize("moment", ["scoring and staging", "verifying the stage", "publishing"])
+def test_score_killed_at_a_step_leaves_a_whole_partition(victim: Shop, moment: str) -> None:
+    """Readers see all rows of the date, old or new, and nothing of the stage."""
+    before = _rows(victim)
+    process = _start(victim)
+    said = _stop_at(process, moment, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, said
+    pd.testing.assert_frame_equal(_rows(victim), before)
+    assert victim.run("score", victim.config(), "--quiet") == 0
+    pd.testing.assert_frame_equal(_rows(victim), before)
+    assert not list((victim.folder / "out").rglob("_staging/*"))
+
+
+def test_score_interrupted_says_so_and_changes_nothing(victim: Shop, tmp_path: Path) -> None:  # noqa: ARG001
+    """Ctrl-C is one line and exit code 130."""
+    before = _rows(victim)
+    process = _start(victim)
+    said = _stop_at(process, "scoring and staging", signal.SIGINT)
+    assert process.returncode == 130, said
+    assert "sparkweights: interrupted" in said
+    assert "Traceback" not in said
+    pd.testing.assert_frame_equal(_rows(victim), before)

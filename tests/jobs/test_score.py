@@ -1,0 +1,133 @@
+"""A scoring run accounts for every row and replaces its own date alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import RUN_DATE, SUITE, Shop, history, open_shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def own_shop(spark: SparkSession, tmp_path: Path) -> Shop:  # noqa: ARG001
+    """Open a lender of the test's own, which it may change."""
+    return open_shop(tmp_path)
+
+
+def _read(shop: Shop) -> pd.DataFrame:
+    return pd.read_parquet(shop.folder / "out" / "scored")
+
+
+def test_score_every_kind_of_row_is_accounted_for(own_shop: Shop) -> None:
+    """Good, unusable and failing rows: scored + unscorable + quarantined = incoming."""
+    table = history(200, seed=9).drop(columns="outcome").astype({"loan id": "Int64"})
+    table.loc[0, "late payments"] = -1  # fails a critical check
+    table.loc[1, "loan id"] = pd.NA  # has no key
+    table.loc[2, "in.come"] = np.inf
+    table.loc[3, "amount"] = np.nan  # cannot be priced
+    table.loc[4, "amount"] = -1_000.0
+    table.loc[5, "card type"] = "platinum"  # never seen: scored all the same
+    table.loc[6, "in.come"] = np.nan  # missing: imputed and flagged
+    own_shop.table("incoming", table)
+    assert own_shop.run("score", own_shop.config()) == 0
+    rows = own_shop.manifest()["rows"]
+    assert rows == {"incoming": 200, "scored": 195, "unscorable": 3, "quarantined": 2}
+    scored = _read(own_shop).set_index("loan id")
+    assert scored.loc[2, "score_status"] == "unscorable:infinite in.come"
+    assert scored.loc[3, "score_status"].startswith("unscorable:cost ")
+    assert scored.loc[4, "score_status"].startswith("unscorable:cost ")
+    assert (scored.loc[[2, 3, 4], "decision"] == "unscorable").all()
+    assert scored.loc[[2, 3, 4], "probability_defaulted"].isna().all()
+    assert (scored.loc[[5, 6], "score_status"] == "scored").all()
+    quarantine = pd.read_parquet(own_shop.folder / "out" / "quarantine")
+    failed = quarantine.set_index("amount")["failed_checks"].map(list).to_dict()
+    assert sorted(failed.values()) == [["keys are present"], ["late payments are counted"]]
+    assert set(table.columns) < set(quarantine.columns)
+
+
+def test_score_same_date_again_replaces_itself_and_no_other(own_shop: Shop) -> None:
+    """A rerun gives the same rows but for scored_at; other dates are untouched."""
+    config = own_shop.config()
+    first = _read(own_shop)
+    assert own_shop.run("score", config) == 0
+    again = _read(own_shop)
+    compare = first.columns.drop("scored_at")
+    order = ["loan id"]
+    pd.testing.assert_frame_equal(
+        first.sort_values(order)[compare].reset_index(drop=True),
+        again.sort_values(order)[compare].reset_index(drop=True),
+    )
+    before = own_shop.state()
+    assert own_shop.run("score", config, "--run-date", "2026-03-02") == 0
+    after = own_shop.state()
+    old = {path: digest for path, digest in before.items() if RUN_DATE in path}
+    assert old
+    assert old.items() <= after.items()
+    assert set(_read(own_shop)["run_date"].astype(str)) == {RUN_DATE, "2026-03-02"}
+
+
+def test_score_rerun_without_rows_empties_the_date_on_request(own_shop: Shop) -> None:
+    """With allow_empty a night without rows leaves no stale partition behind."""
+    empty = history(5).drop(columns="outcome").iloc[:0]
+    own_shop.table("incoming", empty)
+    (own_shop.folder / "incoming.json").write_text(json.dumps({**SUITE, "expectations": []}))
+    assert own_shop.run("score", own_shop.config(checks__allow_empty=True)) == 0
+    assert own_shop.manifest()["rows"]["incoming"] == 0
+    assert not list((own_shop.folder / "out" / "scored").rglob("*.parquet"))
+
+
+def test_score_rows_do_not_depend_on_partitioning(own_shop: Shop, spark: SparkSession) -> None:
+    """The same rows in one file or in seven give the same scores."""
+    one = _read(own_shop).set_index("loan id").sort_index()
+    location = own_shop.folder / "data" / "incoming"
+    table = spark.read.parquet(str(location))
+    table.repartition(7).write.parquet(str(own_shop.folder / "data" / "seven"))
+    config = own_shop.config(tables__incoming__location="data/seven")
+    assert own_shop.run("score", config) == 0
+    seven = _read(own_shop).set_index("loan id").sort_index()
+    pd.testing.assert_series_equal(one["probability_defaulted"], seven["probability_defaulted"])
+    pd.testing.assert_series_equal(one["decision"], seven["decision"])
+
+
+def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
+    """Counts, prior, ledger, costs, checks, schema, versions and durations; written last."""
+    manifest = shop.manifest()
+    golden = {
+        "name", "run_id", "run_date", "scored_at", "model_version", "rows", "decisions",
+        "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
+        "versions", "durations_s",
+    }  # fmt: skip
+    assert set(manifest) == golden
+    assert manifest["ledger"]["weights"]["cells"] == {
+        "repaid": "0.1 * amount + 20",
+        "defaulted": "0.75 * amount",
+    }
+    assert manifest["ledger"]["weights_undone"] is True
+    assert manifest["checks"]["incoming"]["success"] is True
+    out = shop.folder / "out"
+    written = max(p.stat().st_mtime_ns for p in (out / "scored").rglob("*.parquet"))
+    last = out / "runs" / f"run_date={RUN_DATE}" / "manifest.json"
+    assert last.stat().st_mtime_ns >= written
+
+
+def test_weights_written_table_and_json_agree(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The small table, the JSON file and what --json prints are the same numbers."""
+    config = shop.config("weights.yaml", artifacts="only_weights")
+    assert shop.run("weights", config, "--json", "--quiet") == 0
+    printed = json.loads(capsys.readouterr().out)
+    folder = shop.folder / "only_weights" / "weights"
+    assert json.loads((folder / "weights.json").read_text()) == printed
+    table = pd.read_parquet(folder / "weights.parquet")
+    assert table["class"].tolist() == ["repaid", "defaulted"]
+    assert table["rows"].sum() == printed["rows"] == 3_000
+    assert table["share_of_risk"].sum() == pytest.approx(1)

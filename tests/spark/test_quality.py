@@ -1,0 +1,136 @@
+"""Suites give Great Expectations' verdicts, and row checks agree with them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.errors import ConfigError, QualityGateError
+from sparkweights.quality import (
+    failed_checks,
+    gate_checks,
+    gate_shares,
+    load_suite,
+    row_checks,
+    run_suite,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.quality.suites import Suite
+
+VALUE = "do-not-print-me"
+EXPECTATIONS: list[dict[str, Any]] = [
+    {"id": "1", "type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a b"}},
+    {"id": "2", "type": "expect_column_values_to_be_in_set",
+     "kwargs": {"column": "card", "value_set": ["gold", "basic"]}},
+    {"id": "3", "type": "expect_column_values_to_not_be_in_set",
+     "kwargs": {"column": "card", "value_set": [VALUE]}},
+    {"id": "4", "type": "expect_column_values_to_be_between",
+     "kwargs": {"column": "a b", "min_value": 0, "max_value": 3}},
+    {"id": "5", "type": "expect_column_values_to_be_between",
+     "kwargs": {"column": "a b", "min_value": 0, "strict_min": True}},
+]  # fmt: skip
+
+
+def _rows(spark: SparkSession) -> DataFrame:
+    rows = [(0.0, "gold"), (None, "basic"), (-2.0, VALUE), (3.0, None), (4.0, "gold")]
+    return spark.createDataFrame(rows, "`a b` double, card string")
+
+
+def _suite(folder: Path, expectations: list[dict[str, Any]]) -> Suite:
+    path = folder / "suite.json"
+    path.write_text(json.dumps({"name": "incoming", "expectations": expectations, "meta": {}}))
+    return load_suite(path)
+
+
+def test_row_checks_count_what_great_expectations_counts(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """For each compiled expectation, failing rows equal the library's unexpected count."""
+    suite = _suite(tmp_path, EXPECTATIONS)
+    report = run_suite(_rows(spark), suite, table="incoming")
+    checks = row_checks(suite.expectations)
+    assert [check.id for check in checks] == ["1", "2", "3", "4", "5"]
+    marked = _rows(spark).select(failed_checks(checks).alias("f"))
+    for result in report.results:
+        failing = marked.filter(F.array_contains("f", result.id)).count()
+        assert result.unexpected == failing, result
+        assert result.success == (failing == 0)
+    assert not report.success
+
+
+def test_run_suite_results_hold_no_value_of_the_table(spark: SparkSession, tmp_path: Path) -> None:
+    """Counts leave the cluster; values do not."""
+    extra = {"type": "expect_column_distinct_values_to_be_in_set",
+             "kwargs": {"column": "card", "value_set": ["gold"]}}  # fmt: skip
+    report = run_suite(_rows(spark), _suite(tmp_path, [*EXPECTATIONS[:2], extra]), table="incoming")
+    assert VALUE not in repr(report)
+    assert not any(result.success for result in report.results)
+
+
+def test_run_suite_docs_are_written_on_request(spark: SparkSession, tmp_path: Path) -> None:
+    """Data Docs are Great Expectations' own pages, and also free of values."""
+    docs = tmp_path / "docs"
+    innocent = [EXPECTATIONS[0], EXPECTATIONS[1], EXPECTATIONS[3]]  # none names the value itself
+    run_suite(_rows(spark), _suite(tmp_path, innocent), table="incoming", docs=docs)
+    pages = list(docs.rglob("*.html"))
+    assert (docs / "index.html") in pages
+    results = [page for page in pages if "validations" in page.parts]
+    assert results
+    assert not [page for page in results if VALUE in page.read_text()]
+
+
+def test_run_suite_missing_column_is_an_error_not_a_failed_value(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """A check that cannot run stops a critical gate, also where its rows could be set aside."""
+    entry = {"id": "x", "type": "expect_column_values_to_not_be_null", "kwargs": {"column": "zz"}}
+    report = run_suite(_rows(spark), _suite(tmp_path, [entry]), table="incoming")
+    assert report.results[0].error is not None
+    with pytest.raises(QualityGateError, match="could not be evaluated"):
+        gate_checks(report, quarantined={"x"}, table="incoming")
+
+
+def test_gate_checks_critical_stops_and_warning_does_not(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Severity decides: warnings are recorded, critical checks stop what rows cannot answer."""
+    short = {"id": "n", "type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 9}}
+    mild = run_suite(_rows(spark), _suite(tmp_path, [{**short, "severity": "warning"}]), table="t")
+    assert mild.success
+    gate_checks(mild, quarantined=(), table="t")
+    hard = run_suite(_rows(spark), _suite(tmp_path, [{**short, "severity": "critical"}]), table="t")
+    with pytest.raises(QualityGateError, match="observed 5"):
+        gate_checks(hard, quarantined=(), table="t")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"type": "expect_column_values_to_be_betwen", "kwargs": {}}, "Did you mean"),
+        ({"type": "expect_column_values_to_be_between", "kwargs": {"colum": "a"}}, "wrong kwargs"),
+        ({"type": "expect_column_values_to_not_be_null", "severity": "fatal"}, "severity 'fatal'"),
+        ({"kwargs": {}}, "has no 'type'"),
+    ],
+)  # fmt: skip
+def test_suite_mistake_is_one_sentence(
+    spark: SparkSession, tmp_path: Path, entry: dict[str, Any], words: str
+) -> None:
+    """A mistake in a suite is told like a mistake in the configuration."""
+    with pytest.raises(ConfigError, match=words):
+        run_suite(_rows(spark), _suite(tmp_path, [entry]), table="incoming")
+
+
+def test_gate_shares_too_many_undecided_rows_stop_the_run() -> None:
+    """More rows set aside than the limit allows is an upstream failure, not a few bad rows."""
+    limits = {"quarantined": 0.02, "unscorable": 0.02}
+    gate_shares(rows=100, quarantined=2, unscorable=2, limits=limits)
+    with pytest.raises(QualityGateError, match=r"3 of 100 rows \(3\.0%\) are quarantined"):
+        gate_shares(rows=100, quarantined=3, unscorable=0, limits=limits)

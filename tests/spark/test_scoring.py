@@ -1,0 +1,135 @@
+"""Probabilities with the weights undone are the true ones, and the model is asked once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import ColumnRoles
+from sparkweights.costs import Number
+from sparkweights.decision import Ledger
+from sparkweights.errors import ModelError
+from sparkweights.models import learn_features, learner
+from sparkweights.models.learners import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.weights import WeightRule, class_weight_columns
+from sparkweights.weights.schemes import ClassFrequency, fixed_rule
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+ROWS = 60_000
+ROLES = ColumnRoles(("id",), "y", {"repay": 0, "default": 1}, ("x1", "x2"), ())
+
+
+@pytest.fixture(scope="module")
+def truth() -> pd.DataFrame:
+    """Rows drawn from a known logistic model, with their true probabilities."""
+    rng = np.random.default_rng(5)
+    x1, x2 = rng.normal(size=ROWS), rng.normal(size=ROWS)
+    p = 1 / (1 + np.exp(-(-2.2 + 0.9 * x1 - 0.6 * x2)))
+    y = (rng.random(ROWS) < p).astype(int)
+    return pd.DataFrame({"id": np.arange(ROWS), "x1": x1, "x2": x2, "y": y, "p": p})
+
+
+def _fitted(df: DataFrame, rule: WeightRule, kind: str, **params: object) -> Scorer:
+    plan = learn_features(df, ROLES)
+    weight = F.element_at(F.array(*class_weight_columns(rule)), F.col("y").cast("int") + 1)
+    fit_df = df.select(
+        plan.vector().alias(FEATURES), F.col("y").cast("double").alias(LABEL), weight.alias(WEIGHT)
+    )
+    model = learner(kind).make(params, 1).fit(fit_df)
+    return Scorer(
+        kind, model, plan, ROLES.class_names, Ledger({"repay": 0.5, "default": 0.5}, rule)
+    )
+
+
+@pytest.fixture(scope="module")
+def weighted(spark: SparkSession, truth: pd.DataFrame) -> pd.DataFrame:
+    """Score the same rows by a logistic model that was trained with 20-fold weights."""
+    df = spark.createDataFrame(truth).repartition(2).cache()
+    counts = truth["y"].value_counts()
+    frequencies = [ClassFrequency(n, int(counts[i]), float(counts[i]), float(counts[i]))
+                   for i, n in enumerate(ROLES.class_names)]  # fmt: skip
+    rule = fixed_rule("manual", frequencies, manual={"repay": 1, "default": 20})
+    scored = _fitted(df, rule, "logistic", tol=1e-10).score(df).toPandas()
+    df.unpersist()
+    return scored
+
+
+def test_score_weights_of_twenty_are_undone_to_the_true_probabilities(
+    weighted: pd.DataFrame,
+) -> None:
+    """Trained with w_default = 20 w_repay, undone probabilities are those of the population."""
+    assert weighted["probability_default"].mean() == pytest.approx(weighted["y"].mean(), rel=0.02)
+    logit = np.log(weighted["probability_default"] / weighted["probability_repay"])
+    true_logit = np.log(weighted["p"] / (1 - weighted["p"]))
+    # Weighting inflates a coefficient's standard error (about 0.02 here) by the root of the
+    # design effect; four of them bound the error at two standard deviations of the features.
+    design = 20 * 0.1 / (0.1 * 20 + 0.9) * (1 + 0.9 / 2)
+    assert np.abs(logit - true_logit).mean() < 4 * 0.02 * np.sqrt(max(design, 1))
+    bins = pd.qcut(weighted["p"], 10, labels=False)
+    for _, part in weighted.groupby(bins):
+        error = np.sqrt((part["p"] * (1 - part["p"])).sum()) / len(part)
+        assert abs(part["probability_default"].mean() - part["p"].mean()) < 4 * error
+
+
+def test_score_without_undoing_is_far_from_the_truth(weighted: pd.DataFrame) -> None:
+    """The test above can fail: the weighted probabilities miss the base rate threefold."""
+    assert weighted["__weighted_default"].mean() > 3 * weighted["y"].mean()
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosted_trees"])
+def test_score_scores_equal_mllibs_own_probability(
+    spark: SparkSession, truth: pd.DataFrame, kind: str
+) -> None:
+    """The raw prediction becomes the probability that MLlib itself would give."""
+    df = spark.createDataFrame(truth.head(2000))
+    even = WeightRule("none", ROLES.class_names, (Number(1.0), Number(1.0)))
+    scorer = _fitted(df, even, kind, maxIter=5)
+    ours = scorer.score(df).select("id", "probability_default").toPandas().set_index("id")
+    native = scorer.model.copy()
+    native = native.setPredictionCol("prediction").setProbabilityCol("probability")
+    featured = df.withColumn(FEATURES, scorer.plan.vector())
+    rows = native.setFeaturesCol(FEATURES).transform(featured).select("id", "probability").collect()
+    for row in rows:
+        assert ours.loc[row["id"], "probability_default"] == pytest.approx(
+            row["probability"][1], abs=1e-12
+        )
+
+
+def test_score_asks_the_model_once_per_row(spark: SparkSession, truth: pd.DataFrame) -> None:
+    """The optimizer must not copy the model's call into every column that reads its result."""
+    # The repartition keeps the optimizer from evaluating the few local rows beforehand.
+    df = spark.createDataFrame(truth.head(500)).repartition(2)
+    rule = fixed_rule(
+        "manual",
+        [ClassFrequency("repay", 9, 9.0, 9.0), ClassFrequency("default", 1, 1.0, 1.0)],
+        manual={"repay": 1, "default": 20},
+    )
+    scorer = _fitted(df, rule, "boosted_trees", maxIter=2)
+    scored_df = scorer.score(df).select(*scorer.probability_cols, *scorer.weighted_cols)
+    plan = scored_df._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
+    # array -> vector -> raw prediction -> array: three calls, nested in one expression.
+    assert plan.count("UDF(") == 3, plan
+    assert plan.count("UDF(UDF(UDF(") == 1, plan
+
+
+def test_ledger_pricing_weighted_probabilities_is_refused() -> None:
+    """A cost is never counted twice: weights must be undone before a price is applied."""
+    rule = WeightRule("cost", ("a", "b"), (Number(1.0), Number(20.0)))
+    ledger = Ledger({"a": 0.9, "b": 0.1}, rule)
+    with pytest.raises(ModelError, match="count the costs twice"):
+        ledger.require_natural()
+    undone = ledger.after_undoing()
+    undone.require_natural()
+    with pytest.raises(ModelError, match="undone already"):
+        undone.after_undoing()
+    assert Ledger.from_dict(undone.to_dict()) == undone
+    Ledger(
+        {"a": 0.9, "b": 0.1}, WeightRule("none", ("a", "b"), (Number(1.0),) * 2)
+    ).require_natural()

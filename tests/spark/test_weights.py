@@ -1,0 +1,180 @@
+"""Frequencies and weights against scikit-learn, brute force and repeated rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from sparkweights.columns import ColumnRoles
+from sparkweights.costs import CostMatrix
+from sparkweights.errors import InputError
+from sparkweights.weights import (
+    ClassSummary,
+    Weighting,
+    class_weight_columns,
+    summarise_classes,
+    training_weight,
+    weigh_classes,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+COSTS = {
+    "approve": {"repay": 0, "default": "0.75 * `loan.amount`"},
+    "decline": {"repay": "0.1 * `loan.amount` + 5", "default": 0},
+}
+
+
+def _roles(weight: str | None = None) -> ColumnRoles:
+    return ColumnRoles(("id",), "y", {"repay": "ok", "default": "bad"}, ("x",), (), weight=weight)
+
+
+def _matrix() -> CostMatrix:
+    return CostMatrix.parse(COSTS, ["repay", "default"])
+
+
+def _people(rows: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame({
+        "id": np.arange(rows),
+        "y": np.where(rng.random(rows) < 0.2, "bad", "ok"),
+        "x": rng.normal(size=rows),
+        "loan.amount": rng.integers(1, 50, rows) * 100,
+        "w": rng.integers(1, 4, rows).astype(float),
+    })  # fmt: skip
+
+
+def _weigh(
+    df: DataFrame, scheme: str, weight: str | None = None, cap: float = math.inf
+) -> tuple[ClassSummary, Weighting]:
+    summary = summarise_classes(df, _roles(weight), _matrix())
+    return summary, weigh_classes(df, _roles(weight), _matrix(), summary, scheme=scheme, cap=cap)
+
+
+def test_weigh_classes_balanced_equals_scikit_learn(spark: SparkSession) -> None:
+    """Weights computed by Spark are compute_class_weight("balanced")."""
+    people = _people()
+    _, weighting = _weigh(spark.createDataFrame(people), "balanced")
+    oracle = compute_class_weight("balanced", classes=np.array(["ok", "bad"]), y=people["y"])
+    assert weighting.rule.constants == pytest.approx(tuple(oracle))
+
+
+def test_summarise_classes_sample_weights_equal_repeated_rows(spark: SparkSession) -> None:
+    """A row of weight 3 counts as the row three times, in priors and in every weight."""
+    people = _people()
+    repeated = people.loc[people.index.repeat(people["w"].astype(int))]
+    for scheme in ("balanced", "cost"):
+        _, weighted = _weigh(spark.createDataFrame(people), scheme, "w")
+        _, copied = _weigh(spark.createDataFrame(repeated), scheme)
+        assert weighted.prior == pytest.approx(copied.prior)
+        assert weighted.rule.scale == pytest.approx(copied.rule.scale)
+        assert weighted.diagnostics.share_after == pytest.approx(copied.diagnostics.share_after)
+
+
+@pytest.mark.parametrize("cap", [math.inf, 1.5])
+def test_weigh_classes_cost_equals_brute_force(spark: SparkSession, cap: float) -> None:
+    """Per-row weights are the price of the mistake, bounded, with mean 1; so are the sums."""
+    people = _people()
+    df = spark.createDataFrame(people)
+    _, weighting = _weigh(df, "cost", cap=cap)
+    amount = people["loan.amount"].to_numpy()
+    raw = np.where(people["y"] == "bad", 0.75 * amount, 0.1 * amount + 5)
+    clipped = np.clip(raw / raw.mean(), 1e-3, cap)
+    expected = clipped / clipped.mean()
+    found = df.select("id", training_weight(weighting.rule, _roles()).alias("w")).toPandas()
+    assert found.sort_values("id")["w"].to_numpy() == pytest.approx(expected)
+    effect = weighting.diagnostics
+    assert effect.mean_weight == pytest.approx(1)
+    assert effect.kish_ess == pytest.approx(expected.sum() ** 2 / (expected**2).sum())
+    bad = (people["y"] == "bad").to_numpy()
+    assert effect.share_after[1] == pytest.approx(expected[bad].sum() / expected.sum())
+
+
+def test_class_weight_columns_give_every_class_its_weight(spark: SparkSession) -> None:
+    """Undoing needs w_c(x) of each class: the training weight is that of the row's own."""
+    df = spark.createDataFrame(_people())
+    _, weighting = _weigh(df, "cost")
+    repay, default = class_weight_columns(weighting.rule)
+    own = training_weight(weighting.rule, _roles())
+    found = df.select("y", repay.alias("r"), default.alias("d"), own.alias("own")).toPandas()
+    assert (found["own"] == np.where(found["y"] == "bad", found["d"], found["r"])).all()
+
+
+def test_summarise_classes_is_one_job_and_one_scan(spark: SparkSession) -> None:
+    """Frequencies, weights, faults and cuts come from a single pass."""
+    df = spark.createDataFrame(_people())
+    tracker = spark.sparkContext.statusTracker()
+    spark.conf.set("spark.sql.adaptive.enabled", "false")  # it counts a shuffle as a job
+    spark.sparkContext.setJobGroup("one-pass", "weights")
+    try:
+        _weigh(df, "cost")
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", "true")
+        spark.sparkContext.setJobGroup("others", "after")
+    assert len(tracker.getJobIdsForGroup("one-pass")) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"y": "late"}, ["1 rows that no class names", "'late'", "repay: 'ok'"]),
+        ({"y": None}, ["1 null labels", "its outcome"]),
+        ({"loan.amount": None}, ["costs.decline.repay|costs.approve.default", "1 null or NaN"]),
+        ({"loan.amount": -1e6}, ["costs.", "on 1 rows"]),
+        ({"loan.amount": math.inf}, ["costs.", "finite number >= 0"]),
+        ({"loan.amount": math.nan}, ["costs.", "1 null or NaN"]),
+    ],
+)
+def test_summarise_classes_bad_row_is_counted_in_one_sentence(
+    spark: SparkSession, change: dict[str, object], words: list[str]
+) -> None:
+    """One bad row stops the run with its count, not with a stack trace."""
+    people = _people(50).astype({"loan.amount": float})
+    for name, value in change.items():
+        people.loc[7, name] = value
+    rows = [tuple(None if v is None else v for v in row) for row in people.itertuples(index=False)]
+    df = spark.createDataFrame(
+        rows, "id bigint, y string, x double, `loan.amount` double, w double"
+    )
+    with pytest.raises(InputError) as caught:
+        summarise_classes(df, _roles(), _matrix())
+    for word in words:
+        assert any(option in str(caught.value) for option in word.split("|")), str(caught.value)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_summarise_classes_bad_sample_weight_is_refused(spark: SparkSession, weight: float) -> None:
+    """A sample weight is finite and not negative."""
+    people = _people(50)
+    people.loc[3, "w"] = weight
+    with pytest.raises(InputError, match="'w' holds 1 values"):
+        summarise_classes(spark.createDataFrame(people), _roles("w"), _matrix())
+
+
+def test_weigh_classes_regret_that_changes_sign_is_refused(spark: SparkSession) -> None:
+    """Where the right decision for a class changes from row to row, a weight would be negative."""
+    matrix = CostMatrix.parse(
+        {"approve": {"repay": 300, "default": 900}, "decline": {"repay": "w * 200", "default": 0}},
+        ["repay", "default"],
+    )
+    df = spark.createDataFrame(_people())
+    summary = summarise_classes(df, _roles(), matrix)
+    with pytest.raises(InputError, match="regret of class 'repay' is negative"):
+        weigh_classes(df, _roles(), matrix, summary, scheme="cost")
+
+
+def test_summarise_classes_dominated_costs_are_noticed(spark: SparkSession) -> None:
+    """A decision that never loses on any row is reported."""
+    matrix = CostMatrix.parse(
+        {"approve": {"repay": 0, "default": "w"}, "decline": {"repay": 9, "default": "w + 1"}},
+        ["repay", "default"],
+    )
+    df = spark.createDataFrame(_people())
+    assert summarise_classes(df, _roles(), matrix).always_best == "approve"
+    assert summarise_classes(df, _roles(), _matrix()).always_best is None

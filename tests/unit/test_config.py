@@ -1,0 +1,152 @@
+"""The configuration file: every mistake is told by file, line, key path, and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sparkweights.config import load_config, resolve_secrets
+from sparkweights.errors import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf"
+DEMO = Path(__file__).parents[2] / "sparkweights" / "demo"
+
+GOOD = """\
+name: loans
+tables:
+  labelled: {format: parquet, location: data/history}
+  scored: {format: parquet, location: out/scored}
+columns:
+  keys: [id]
+  label: outcome
+  classes: {no: 0, yes: 1}
+  numeric: [income, loan]
+  sensitive: [age]
+costs:
+  approve: {no: 0, yes: 0.75 * loan}
+  decline: {no: 100, yes: 0}
+weights: {scheme: cost}
+model: {kind: logistic, params: {regParam: 0.01}}
+"""
+
+
+def _load(folder: Path, text: str) -> object:
+    path = folder / "loan.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+@pytest.mark.parametrize("path", sorted([*CONF.glob("**/*.yaml"), *DEMO.glob("*.yaml")]), ids=str)
+def test_load_config_every_shipped_file_is_valid(path: Path) -> None:
+    """What we ship as an example loads."""
+    assert load_config(path).matrix.decisions
+
+
+def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
+    """YAML 1.1 reads the key `no` as false; a class of that name stays `no`."""
+    path = tmp_path / "loan.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    config = load_config(path)
+    assert config.roles.class_names == ("no", "yes")
+    assert config.path("data") == tmp_path.resolve() / "data"
+    with pytest.raises(ValueError, match="frozen"):
+        config.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("weights: {scheme", "weights: {schem", ["loan.yaml:14", "weights.schem", "allowed: scheme", "'scheme'?"]),
+        ("weights:", "weigths:", ["Unknown key 'weigths'", "Did you mean 'weights'?"]),
+        ("scheme: cost", "scheme: costs", ["weights.scheme", "'costs'", "available: none, balanced, cost, manual", "'cost'?"]),
+        ("scheme: cost", "scheme: focal", ["weights.scheme", "'focal'", "available:"]),
+        ("scheme: cost", "scheme: manual", ["weights.manual"]),
+        ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "greater than or equal to 1"]),
+        ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
+        ("kind: logistic", "kind: xgboost", ["model.kind", "'xgboost'", "available:"]),
+        ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
+        ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),
+        ("regParam: 0.01", "maxIter: 2.5", ["model.params.maxIter", "2.5", "whole number"]),
+        ("regParam: 0.01", "weightCol: income", ["'weightCol'", "allowed:"]),
+        ("numeric: [income, loan]", "numeric: income", ["columns.numeric", "'income'"]),
+        ("numeric: [income, loan]", "numeric: []", ["no features"]),
+        ("numeric: [income, loan]", "numeric: [income, loan, id]", ["columns.numeric", "'id'", "columns.keys"]),
+        ("numeric: [income, loan]", "numeric: [income, outcome]", ["'outcome'", "columns.label"]),
+        ("numeric: [income, loan]", "weight: loan\n  numeric: [income, loan]", ["'loan'", "columns.weight"]),
+        ("numeric: [income, loan]", "numeric: [income, age]", ["columns.sensitive", "age", "use_sensitive"]),
+        ("{no: 0, yes: 1}", "{no: 0, yes: 0}", ["columns.classes", "two classes"]),
+        ("{no: 0, yes: 1}", "{no: 0}", ["columns.classes", "at least two"]),
+        ("{no: 0, yes: 1}", "{no: 0, yes: bad}", ["columns.classes", "mix types"]),
+        ("{no: 0, yes: 1}", "{no: 0, yes: 1.5}", ["columns.classes.yes", "1.5"]),
+        ("keys: [id]", "keys: []", ["columns.keys"]),
+        ("keys: [id]", "keys: [decision]", ["columns.keys", "decision"]),
+        ("  label: outcome\n", "", ["columns.label", "required"]),
+        ("name: loans", "name: 3", ["loan.yaml:1", "name", "3"]),
+        ("name: loans", "name: loans\nname: again", ["loan.yaml:2", "'name'", "twice"]),
+        ("name: loans", "name: loans\nreview: {cost: 40}", ["review", "not available"]),
+        ("name: loans", "name: loans\ndecision: {calibration: sigmoid}", ["decision.calibration", "isotonic"]),
+        ("name: loans", "name: loans\ndecision: {target_prior: estimate}", ["decision.target_prior", "natural"]),
+        ("name: loans", "name: loans\nsplit: {calibrate: 0.6, test: 0.5}", ["split", "0.6", "0.5"]),
+        ("location: out/scored", "location: data/history", ["tables.scored", "tables.labelled", "overlap"]),
+        ("location: out/scored", "location: s3://bucket/x", ["tables.scored.location", "s3"]),
+        ("scored: {format: parquet", "scored: {format: csv", ["tables.scored.format", "parquet, orc"]),
+        ("labelled: {format: parquet", "labelled: {format: csv", ["tables.labelled.schema"]),
+        ("0.75 * loan", "0.75 * reflect(loan)", ["costs.approve.yes", "'reflect'", "line 1, column 8"]),
+        ("0.75 * loan", "(select max(x) from t)", ["costs.approve.yes", "column 9"]),
+        ("0.75 * loan", "-1", ["costs.approve.yes", ">= 0"]),
+        ("0.75 * loan", ".nan", ["costs.approve.yes", ">= 0"]),
+        ("yes: 0.75 * loan", "maybe: 3", ["costs.approve", "'maybe'"]),
+        ("approve:", "unscorable:", ["costs.unscorable"]),
+        ("name: loans", "name: [", ["not valid YAML", "line"]),
+    ],
+)  # fmt: skip
+def test_load_config_mistake_is_one_helpful_sentence(
+    tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    """Each mistake names its place, the value and what is allowed."""
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, GOOD.replace(old, new, 1))
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "loan.yaml" in message
+
+
+def test_load_config_boosted_trees_with_three_classes_names_what_can(tmp_path: Path) -> None:
+    """MLlib's boosted trees are binary; the refusal names the kind that is not."""
+    text = GOOD.replace("kind: logistic, params: {regParam: 0.01}", "kind: boosted_trees")
+    text = text.replace("{no: 0, yes: 1}", "{no: 0, yes: 1, late: 2}")
+    text = text.replace("no: 0, yes: 0.75", "no: 0, late: 1, yes: 0.75")
+    text = text.replace("no: 100, yes: 0", "no: 100, late: 1, yes: 0")
+    with pytest.raises(ConfigError, match=r"tells 2 classes apart.*use logistic"):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize("content", [None, "", "- 1\n", "\xff"])
+def test_load_config_unusable_file_is_refused(tmp_path: Path, content: str | None) -> None:
+    """A missing, empty, wrongly shaped or undecodable file is told apart from a wrong key."""
+    path = tmp_path / "loan.yaml"
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"loan\.yaml"):
+        load_config(path)
+
+
+def test_resolve_secrets_late_and_without_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret comes from the environment; a missing one is named, not shown."""
+    monkeypatch.setenv("LAKE_KEY", "hush")
+    assert resolve_secrets({"key": "k-${LAKE_KEY}"}, where="tables.labelled.options") == {
+        "key": "k-hush"
+    }
+    with pytest.raises(ConfigError, match="no variable 'NOT_THERE'"):
+        resolve_secrets({"key": "${NOT_THERE}"}, where="tables.labelled.options")
+
+
+def test_fingerprint_is_plain_and_knows_no_folder(tmp_path: Path) -> None:
+    """Two copies of one file in different folders are the same settings."""
+    path = tmp_path / "loan.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    record = load_config(path).fingerprint()
+    assert str(tmp_path) not in yaml.safe_dump(record)
