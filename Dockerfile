@@ -1,0 +1,16 @@
+# A driver image for scheduled jobs: `docker run IMAGE score --config /data/loan.yaml`.
+# Executors need nothing but Spark; the tables' storage must be mounted.
+FROM python:3.11-slim-bookworm
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openjdk-17-jre-headless procps \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/sparkweights
+COPY requirements.lock pyproject.toml README.md LICENSE ./
+RUN pip install --no-cache-dir --requirement requirements.lock
+COPY sparkweights ./sparkweights
+COPY jobs ./jobs
+RUN pip install --no-cache-dir --no-deps . && useradd --create-home runner
+USER runner
+WORKDIR /data
+ENTRYPOINT ["sparkweights"]
+CMD ["--help"]
