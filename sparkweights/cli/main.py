@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sparkweights.cli import summary
@@ -15,11 +18,14 @@ from sparkweights.errors import QualityGateError, SparkweightsError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pyspark.sql import SparkSession
 
     from sparkweights.pipeline import Runner
 
 INTERRUPTED = 128 + signal.SIGINT
+_INTERRUPTED = "\nsparkweights: interrupted; what was published before stands.\n"
 
 
 def entry_point() -> NoReturn:
@@ -35,19 +41,53 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error)
     progress = choose_progress(quiet=options.quiet)
     try:
-        _VERBS[options.verb](options, progress)
+        with _interrupts_restored():
+            _VERBS[options.verb](options, progress)
     except SparkweightsError as error:
         progress.close()
         return _fail(error)
     except KeyboardInterrupt:
         progress.close()
-        sys.stderr.write("sparkweights: interrupted; what was published before stands.\n")
+        sys.stderr.write(_INTERRUPTED)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the one door: what is left is a bug or the engine's)
         progress.close()
         return _fail_unexpectedly(error)
     progress.close()
     return 0
+
+
+@contextmanager
+def _interrupts_restored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _open_session(name: str) -> SparkSession:
+    """Open the session, then take Ctrl-C back from it.
+
+    The engine's own handler raises inside whatever call to the JVM is under way, which ends in
+    the bridge's tracebacks. Leaving at once is safe: nothing is published but in one step, the
+    system frees the lease, and the next run clears the stage.
+    """
+    from sparkweights.pipeline import open_session  # noqa: PLC0415
+
+    spark = open_session(name)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _leave)
+    return spark
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.stderr.write(_INTERRUPTED)
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _fail(error: SparkweightsError) -> int:
@@ -68,11 +108,11 @@ def _fail_unexpectedly(error: Exception) -> int:
 
 def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
     from sparkweights.config import load_config  # noqa: PLC0415 (Spark's import is slow; --help is not)
-    from sparkweights.pipeline import Runner, open_session  # noqa: PLC0415
+    from sparkweights.pipeline import Runner  # noqa: PLC0415
 
     config = load_config(options.config)
     progress.step("starting Spark")
-    return Runner(open_session(config.name), config, options.run_date, progress)
+    return Runner(_open_session(config.name), config, options.run_date, progress)
 
 
 def _show(
@@ -140,13 +180,13 @@ def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
 def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
     from sparkweights.config import load_config  # noqa: PLC0415
     from sparkweights.demo import RUN_DATE, write_demo  # noqa: PLC0415
-    from sparkweights.pipeline import Runner, open_session  # noqa: PLC0415
+    from sparkweights.pipeline import Runner  # noqa: PLC0415
 
     folder = write_demo(options.into)
     config = load_config(folder / "credit_card.yaml")
     simple = load_config(folder / "logistic.yaml")
     progress.step("starting Spark")
-    spark = open_session(config.name)
+    spark = _open_session(config.name)
     _run_all(Runner(spark, config, RUN_DATE, progress), options, progress)
     _, logistic = Runner(spark, simple, RUN_DATE, progress).train()
     if options.json:

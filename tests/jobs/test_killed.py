@@ -13,8 +13,6 @@ import pytest
 from conftest import RUN_DATE, Shop, open_shop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import SparkSession
 
 PATIENCE = 120  # seconds for one subprocess
@@ -71,11 +69,12 @@ def test_score_killed_at_a_step_leaves_a_whole_partition(victim: Shop, moment: s
     assert not list((victim.folder / "out").rglob("_staging/*"))
 
 
-def test_score_interrupted_says_so_and_changes_nothing(victim: Shop, tmp_path: Path) -> None:  # noqa: ARG001
-    """Ctrl-C is one line and exit code 130."""
+@pytest.mark.parametrize("moment", ["loading the model", "scoring and staging"])
+def test_score_interrupted_says_so_and_changes_nothing(victim: Shop, moment: str) -> None:
+    """Ctrl-C is one line and exit code 130, also within a call to the engine."""
     before = _rows(victim)
     process = _start(victim)
-    said = _stop_at(process, "scoring and staging", signal.SIGINT)
+    said = _stop_at(process, moment, signal.SIGINT)
     assert process.returncode == 130, said
     assert "sparkweights: interrupted" in said
     assert "Traceback" not in said
