@@ -356,8 +356,8 @@ def _wrapped(tree: Expression, operator: str, *, right: bool = False) -> str:
     if not isinstance(tree, Operation):
         return text
     tighter = operator in "*/" and tree.operator in "+-"
-    same = right and (operator in "-/" or (operator == "*" and tree.operator == "/"))
-    same = same and (operator in "*/") == (tree.operator in "*/")
+    # a + (b + c) keeps its parentheses: floating-point sums and products do not regroup exactly
+    same = right and (operator in "*/") == (tree.operator in "*/")
     return f"({text})" if tighter or same else text
 
 
