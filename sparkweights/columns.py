@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
-ClassValue = bool | int | str
+ClassValue = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def require_label(schema: T.StructType, roles: ColumnRoles, *, table: str) -> No
     """
     require_columns(schema, [roles.label], table=table)
     found = schema[roles.label].dataType
-    fits = {bool: "boolean", int: "number", str: "text"}
+    fits = {bool: "boolean", int: "number", float: "number", str: "text"}
     for name, value in roles.classes.items():
         if kind_of(found) != fits[type(value)]:
             raise InputError(

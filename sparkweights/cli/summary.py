@@ -44,7 +44,8 @@ def weights_summary(record: Mapping[str, Any]) -> str:
     return (
         f"Weights: scheme {record['rule']['scheme']}, {record['rows']:,} rows\n{table(rows)}\n"
         f"  kish_ess {effect['kish_ess']:,.0f}   imbalance ratio "
-        f"{effect['imbalance_ratio']:.2f}   design effect {effect['design_effect']:.2f}"
+        f"{effect['imbalance_ratio']:.2f}   design effect {effect['design_effect']:.2f}\n"
+        f"  gradient variance x {effect['gradient_variance']:.2f}"
     )
 
 

@@ -27,7 +27,7 @@ from sparkweights.config.sections import (
 from sparkweights.costs import CostMatrix
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.models import check_params
-from sparkweights.weights import SCHEMES
+from sparkweights.weights import Grouping, WeightSpec
 
 CALIBRATIONS = ("none", "isotonic")
 TARGET_PRIORS = ("natural",)
@@ -74,6 +74,20 @@ class Config(Section):
         if self.costs is None:
             return CostMatrix.zero_one(self.roles.class_names)
         return CostMatrix.parse(self.costs, self.roles.class_names)
+
+    @cached_property
+    def weight_spec(self) -> WeightSpec:
+        """Which weights are wanted.
+
+        Raises
+        ------
+        ConfigError
+            If a value is out of its range, or does not belong to the scheme.
+        """
+        w = self.weights
+        time = self.columns.time if w.window else None
+        grouping = Grouping(w.by, time, w.window)
+        return WeightSpec(w.scheme, w.power, w.beta, w.manual, w.floor, w.cap, grouping)
 
     def path(self, location: str) -> Path:
         """Return a path of the file as an absolute one."""
@@ -202,7 +216,6 @@ def output_columns(matrix: CostMatrix) -> list[str]:
 
 def _check_choices(config: Config) -> None:
     for key, value, allowed in (
-        ("weights.scheme", config.weights.scheme, SCHEMES),
         ("decision.calibration", config.decision.calibration, CALIBRATIONS),
         ("decision.target_prior", config.decision.target_prior, TARGET_PRIORS),
     ):
@@ -211,12 +224,12 @@ def _check_choices(config: Config) -> None:
                 f"{key}: {value!r} is not available; available: {listed(allowed)}.",
                 hint=did_you_mean(value, allowed),
             )
-    if (config.weights.manual is not None) != (config.weights.scheme == "manual"):
+    if config.weights.window is not None and config.columns.time is None:
         raise ConfigError(
-            f"weights.manual and weights.scheme: {config.weights.scheme!r} do not go together; "
-            "manual weights need scheme manual, and scheme manual needs them.",
-            hint="set weights.scheme: manual and weights.manual: {class: weight, ...}.",
+            f"weights.window: {config.weights.window!r} needs a column that tells the time.",
+            hint="name a date or timestamp under columns.time.",
         )
+    _ = config.weight_spec  # building it checks it
     if config.review is not None:
         raise ConfigError(
             "review: a review decision is not available; available: the decisions under costs.",

@@ -65,18 +65,23 @@ class Columns(Section):
 
 
 class Review(Section):
-    """A human looks at a row: what that costs, and how many rows there is time for."""
+    """A human looks at a row: what that costs, and for which share of rows there is time."""
 
-    cost: Annotated[float, Field(ge=0)]
-    capacity: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    cost: Amount
+    capacity: Share = 0.05
 
 
 class Weights(Section):
-    """How training rows are weighted."""
+    """How training rows are weighted; see `sparkweights.weights.WeightSpec`."""
 
     scheme: Text = "none"
-    cap: Annotated[float, Field(ge=1)] = 50.0
+    power: StrictFloat | StrictInt | None = None
+    beta: StrictFloat | StrictInt | None = None
     manual: dict[Text, float] | None = None
+    floor: float = 0.0
+    cap: float = 50.0
+    by: tuple[Text, ...] = ()
+    window: Literal["day", "week", "month", "quarter", "year"] | None = None
 
 
 class Model(Section):
@@ -90,7 +95,7 @@ class Decision(Section):
     """From probabilities to decisions."""
 
     calibration: Text = "isotonic"
-    target_prior: Text = "natural"
+    target_prior: Text | dict[Text, float] = "natural"
     base_rate_tolerance: Annotated[float, Field(gt=0)] = 0.1
 
 

@@ -63,17 +63,13 @@ class Ledger:
             Because costs would count twice: weights of C_FN and C_FP *and* a cut at
             C_FP / (C_FP + C_FN) really cut at 1 / (1 + w^2), w being C_FN / C_FP.
         """
-        if not self.weights_undone and not self._even():
+        if not self.weights_undone and not self.weights.even:
             raise ModelError(
                 f"These probabilities still carry the {self.weights.scheme} weights of the "
                 "training; pricing them with the costs as well would count the costs twice "
                 "(with weights of ratio w it cuts at 1 / (1 + w^2) instead of 1 / (1 + w)).",
                 hint="undo the weights first.",
             )
-
-    def _even(self) -> bool:
-        constants = self.weights.constants
-        return constants is not None and len(set(constants)) == 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ledger ready for JSON; `from_dict` reads it back."""

@@ -33,7 +33,7 @@ def undo_weights(weighted: Sequence[Column], rule: WeightRule) -> list[Column]:
     list of Column
         p_c(x) per class; null where a weight is.
     """
-    if rule.constants is not None and len(set(rule.constants)) == 1:
+    if rule.even:
         return list(weighted)
     natural = [
         probability / weight

@@ -20,6 +20,7 @@ from pyspark.ml.classification import (
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.mlbase import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,43 +34,6 @@ _ESTIMATOR_COLUMNS = {
     "labelCol": LABEL,
     "weightCol": WEIGHT,
 }
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What an MLlib Param accepts: a type with its range, or a list of choices."""
-
-    type: type
-    low: float = float("-inf")
-    high: float = float("inf")
-    choices: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """Say what is allowed."""
-        if self.type is bool:
-            return "true or false"
-        if self.choices:
-            return f"one of {listed(self.choices)} or a number"
-        kind = "a whole number" if self.type is int else "a number"
-        high = "" if self.high == float("inf") else f" and <= {self.high:g}"
-        return f"{kind} >= {self.low:g}{high}"
-
-    def admits(self, value: object) -> bool:
-        """Whether ``value`` is allowed."""
-        if self.choices:
-            return str(value) in self.choices or _is_positive_number(str(value))
-        if isinstance(value, bool) or self.type is bool:
-            return isinstance(value, bool) and self.type is bool
-        if not isinstance(value, int if self.type is int else (int, float)):
-            return False
-        return self.low <= float(str(value)) <= self.high
-
-
-def _is_positive_number(text: str) -> bool:
-    try:
-        return float(text) > 0
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -159,7 +123,7 @@ LEARNERS: Mapping[str, Learner] = {
             "stepSize": Bound(float, 1e-6, 1),
             "subsamplingRate": Bound(float, 1e-6, 1),
             "featureSubsetStrategy": Bound(
-                str, choices=("auto", "all", "onethird", "sqrt", "log2")
+                str, choices=("auto", "all", "onethird", "sqrt", "log2"), or_number=True
             ),
             "maxMemoryInMB": Bound(int, 0),
         },

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import column, kind_of, require_columns
 from sparkweights.config.schema import UNSCORABLE
 from sparkweights.costs import check_costs, cost_columns
-from sparkweights.costs.language import constant, names
+from sparkweights.costs.language import constant
 from sparkweights.decision import cheapest_decision, expected_costs
 from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.quality import RowCheck, failed_checks
@@ -78,8 +78,7 @@ def preflight(
                 hint="cast it back where the table is made, or train again.",
             )
     check_costs(config.matrix, schema)
-    reads = [name.name for cell in scorer.ledger.weights.cells for name in names(cell)]
-    require_columns(schema, reads, table="incoming")
+    require_columns(schema, scorer.ledger.weights.columns, table="incoming")
     clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
     if clash:
         raise InputError(

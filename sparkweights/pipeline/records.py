@@ -85,6 +85,7 @@ def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
             "kish_ess": effect.kish_ess,
             "design_effect": effect.design_effect,
             "imbalance_ratio": effect.imbalance_ratio,
+            "gradient_variance": effect.gradient_variance,
             "mean_weight": effect.mean_weight,
             "smallest_weight": effect.smallest_weight,
             "largest_weight": effect.largest_weight,

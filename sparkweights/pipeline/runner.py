@@ -99,6 +99,7 @@ class Runner:
         roles = self.config.roles
         df = read_table(self.spark, self._source("labelled"))
         needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, self.config.split.by])]
+        needed += self.config.weight_spec.grouping.columns
         require_columns(df.schema, needed, table="labelled")
         require_label(df.schema, roles, table="labelled")
         require_kind(df.schema, roles.numeric, ("number",), table="labelled", role="numeric")

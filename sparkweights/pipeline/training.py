@@ -77,18 +77,17 @@ def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
     shares = config.split
     quantiles = (1 - shares.calibrate - shares.test, 1 - shares.test)
     order = None if shares.by is not None else hash_order(config.roles, config.seed)
+    spec = config.weight_spec
     summary = summarise_classes(
-        labelled_df, config.roles, config.matrix, order=order, cuts=quantiles
-    )
-    weighting = weigh_classes(
         labelled_df,
         config.roles,
         config.matrix,
-        summary,
-        scheme=config.weights.scheme,
-        manual=config.weights.manual,
-        cap=config.weights.cap,
+        grouping=spec.grouping,
+        regret_bins=spec.per_row,
+        order=order,
+        cuts=quantiles,
     )
+    weighting = weigh_classes(config.matrix, summary, spec)
     return Weighed(summary, weighting)
 
 
@@ -148,7 +147,7 @@ def _prepared(
 ) -> Iterator[DataFrame]:
     """Keep what fitting, calibrating and testing read, once per row, for their many passes."""
     roles, rule = config.roles, weighed.weighting.rule
-    kept = dict.fromkeys(config.matrix.columns)
+    kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
     if roles.weight is not None:
         kept[roles.weight] = None
     prepared_df = divided_df.select(
@@ -208,8 +207,7 @@ def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighe
         OURS: cheapest_decision(expected_costs(natural, costs), matrix.decisions),
         CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in matrix.classes]),
     }
-    constants = weighed.weighting.rule.constants
-    if constants is None or len(set(constants)) > 1:
+    if not weighed.weighting.rule.even:
         weighted = [column(name) for name in scorer.weighted_cols]
         policies[DOUBLE_COUNT] = cheapest_decision(
             expected_costs(weighted, costs), matrix.decisions

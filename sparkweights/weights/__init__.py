@@ -1,21 +1,21 @@
 """Weights: class frequencies in one pass, schemes, and the rule that weighs every row."""
 
 from sparkweights.weights.diagnostics import WeightDiagnostics
-from sparkweights.weights.schemes import SCHEMES, ClassFrequency, WeightRule
+from sparkweights.weights.expressions import class_weight_columns, training_weight
+from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
+from sparkweights.weights.schemes import SCHEMES, ClassFrequency, WeightSpec
 from sparkweights.weights.summary import ClassSummary, summarise_classes
-from sparkweights.weights.weighing import (
-    Weighting,
-    class_weight_columns,
-    training_weight,
-    weigh_classes,
-)
+from sparkweights.weights.weighing import Weighting, weigh_classes
 
 __all__ = [
     "SCHEMES",
+    "WINDOWS",
     "ClassFrequency",
     "ClassSummary",
+    "Grouping",
     "WeightDiagnostics",
     "WeightRule",
+    "WeightSpec",
     "Weighting",
     "class_weight_columns",
     "summarise_classes",

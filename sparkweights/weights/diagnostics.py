@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkweights.weights.schemes import ClassFrequency
 
-WORRYING_DESIGN_EFFECT = 5.0  # fewer than one row in five still counts
+WORRYING_FACTOR = 5.0  # fewer than one row in five still counts
+
+
+class WeightSums(NamedTuple):
+    """One class's weighted rows: u is the sample weight of a row, w its class weight."""
+
+    weight: float  # sum of u w
+    weight_square: float  # sum of (u w)^2
+    moment: float  # sum of u w^2
+    smallest: float  # least w
+    largest: float  # greatest w
 
 
 @dataclass(frozen=True)
@@ -25,10 +35,13 @@ class WeightDiagnostics:
         Rows / kish_ess: by how much the variance of a mean grows.
     imbalance_ratio
         Weight of the largest class over that of the smallest, before weighting.
+    gradient_variance
+        ``sum pi w^2 / (sum pi w)^2``: the factor by which class weights multiply the variance of
+        a stochastic gradient of the risk, sample weights apart.
     mean_weight
-        Mean of the training weights; 1 by construction.
+        Mean of the class weights over the rows; 1 by construction.
     smallest_weight, largest_weight
-        Bounds of the training weights, in units of their mean.
+        Bounds of the class weights, in units of their mean.
     share_before, share_after
         Each class's share of the risk, in index order, without and with class weights.
     """
@@ -36,6 +49,7 @@ class WeightDiagnostics:
     kish_ess: float
     design_effect: float
     imbalance_ratio: float
+    gradient_variance: float
     mean_weight: float
     smallest_weight: float
     largest_weight: float
@@ -45,30 +59,20 @@ class WeightDiagnostics:
     @property
     def warning(self) -> str | None:
         """A sentence where the weights leave few effective rows, else None."""
-        if self.design_effect < WORRYING_DESIGN_EFFECT:
+        if max(self.design_effect, self.gradient_variance) < WORRYING_FACTOR:
             return None
         return (
             f"The weights leave {self.kish_ess:,.0f} effective rows, one in "
             f"{self.design_effect:.0f}: estimates will be about {self.design_effect**0.5:.1f} "
-            "times noisier. A lower weights.cap would help."
+            f"times noisier, and a stochastic gradient varies {self.gradient_variance:.1f} times "
+            "as much. A lower weights.cap or a tempered scheme would help."
         )
 
 
 def diagnose(
-    frequencies: Sequence[ClassFrequency],
-    weighted: Sequence[tuple[float, float]],
-    bounds: tuple[float, float],
+    frequencies: Sequence[ClassFrequency], weighted: Sequence[WeightSums]
 ) -> WeightDiagnostics:
-    """Return the diagnostics of a weighting from its sums per class.
-
-    Parameters
-    ----------
-    frequencies
-        Rows and sample weights per class.
-    weighted
-        Per class, the sum and the sum of squares of sample weight x class weight.
-    bounds
-        Smallest and largest class weight.
+    """Return the diagnostics of a weighting from its sums per class, in index order.
 
     Examples
     --------
@@ -76,20 +80,23 @@ def diagnose(
 
     >>> from sparkweights.weights.schemes import ClassFrequency
     >>> rows = [ClassFrequency("a", 3, 3.0, 3.0), ClassFrequency("b", 1, 1.0, 1.0)]
-    >>> diagnose(rows, [(3.0, 3.0), (3.0, 9.0)], (1.0, 3.0)).kish_ess
-    3.0
+    >>> found = diagnose(rows, [WeightSums(3, 3, 3, 1, 1), WeightSums(3, 9, 9, 3, 3)])
+    >>> found.kish_ess, round(found.gradient_variance, 3)
+    (3.0, 1.333)
     """
     rows = sum(frequency.rows for frequency in frequencies)
     before = [frequency.weight_sum for frequency in frequencies]
-    after = [total for total, _ in weighted]
-    kish_ess = sum(after) ** 2 / sum(square for _, square in weighted)
+    after = [sums.weight for sums in weighted]
+    total_before, total_after = sum(before), sum(after)
+    kish_ess = total_after**2 / sum(sums.weight_square for sums in weighted)
     return WeightDiagnostics(
         kish_ess=kish_ess,
         design_effect=rows / kish_ess,
         imbalance_ratio=max(before) / min(before),
-        mean_weight=sum(after) / sum(before),
-        smallest_weight=bounds[0],
-        largest_weight=bounds[1],
-        share_before=tuple(share / sum(before) for share in before),
-        share_after=tuple(share / sum(after) for share in after),
+        gradient_variance=sum(sums.moment for sums in weighted) * total_before / total_after**2,
+        mean_weight=total_after / total_before,
+        smallest_weight=min(sums.smallest for sums in weighted),
+        largest_weight=max(sums.largest for sums in weighted),
+        share_before=tuple(share / total_before for share in before),
+        share_after=tuple(share / total_after for share in after),
     )

@@ -1,4 +1,4 @@
-"""Weighting schemes as arithmetic on class frequencies, and what a weighting does to the risk."""
+"""Weighting schemes: from class frequencies and costs to one number per class."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
-from sparkweights.costs.language import (
-    Call,
-    Expression,
-    Number,
-    Operation,
-    constant,
-    parse,
-    render,
-)
+import numpy as np
+
+from sparkweights.costs.language import Call, Expression, Number, Operation, constant
 from sparkweights.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.weights.rule import UNGROUPED, Grouping
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sparkweights.costs.matrix import CostMatrix
 
-SCHEMES = ("none", "balanced", "cost", "manual")
-FLOOR = 1e-3  # of the mean weight; a row of weight 0 would leave nothing to undo
+SCHEMES = (
+    "none",
+    "balanced",
+    "inverse_sqrt",
+    "tempered",
+    "effective_number",
+    "cost",
+    "cost_balanced",
+    "manual",
+)
+PER_ROW = ("cost", "cost_balanced")
+_FROM_FREQUENCIES = ("balanced", "inverse_sqrt", "tempered", "effective_number", "cost_balanced")
+_NEEDS = {"tempered": "power", "effective_number": "beta", "manual": "manual"}
+COST_FLOOR = 1e-3  # of the mean weight; a row of weight 0 would leave nothing to undo
 
 
 @dataclass(frozen=True)
@@ -41,113 +48,126 @@ class ClassFrequency:
 
 
 @dataclass(frozen=True)
-class WeightRule:
-    """w_c(x): the weight a row would carry if its class were c.
-
-    ``w_c(x) = min(max(scale * cells[c](x), floor), cap)``. Training uses the weight of the
-    row's own class; undoing needs the weight of every class. Weights that depend on the class
-    alone have constant cells.
+class WeightSpec:
+    """Which weights are wanted.
 
     Attributes
     ----------
     scheme
-        The name of the scheme that made the rule.
-    classes
-        Class names in index order.
-    cells
-        The unscaled weight of each class, as arithmetic over the row's columns.
-    scale, floor, cap
-        ``scale`` makes the mean weight 1; the bounds are in the same unit, the mean weight.
-    """
-
-    scheme: str
-    classes: tuple[str, ...]
-    cells: tuple[Expression, ...]
-    scale: float = 1.0
-    floor: float = 0.0
-    cap: float = math.inf
-
-    @property
-    def constants(self) -> tuple[float, ...] | None:
-        """The weight of each class where it is the same for every row, else None."""
-        values = [constant(cell) for cell in self.cells]
-        if any(value is None for value in values):
-            return None
-        return tuple(self.bounded(value) for value in values if value is not None)
-
-    def bounded(self, raw: float) -> float:
-        """Return the weight that an unscaled weight becomes."""
-        return min(max(self.scale * raw, self.floor), self.cap)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the rule ready for JSON; `from_dict` reads it back."""
-        return {
-            "scheme": self.scheme,
-            "cells": {
-                name: render(cell) for name, cell in zip(self.classes, self.cells, strict=True)
-            },
-            "scale": self.scale,
-            "floor": self.floor,
-            "cap": None if math.isinf(self.cap) else self.cap,
-        }
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, object]) -> WeightRule:
-        """Read a rule that `to_dict` wrote."""
-        cells = record["cells"]
-        assert isinstance(cells, dict)  # noqa: S101 (narrows the JSON type; checksums guard it)
-        cap = record["cap"]
-        return cls(
-            scheme=str(record["scheme"]),
-            classes=tuple(cells),
-            cells=tuple(parse(text) for text in cells.values()),
-            scale=float(str(record["scale"])),
-            floor=float(str(record["floor"])),
-            cap=math.inf if cap is None else float(str(cap)),
-        )
-
-
-def fixed_rule(
-    scheme: str,
-    frequencies: Sequence[ClassFrequency],
-    *,
-    manual: Mapping[str, float] | None = None,
-    cap: float = math.inf,
-) -> WeightRule:
-    """Return the rule of a scheme whose weights depend on the class alone.
-
-    ``none`` is 1 for each class. ``balanced`` is ``W / (K W_c)``, with W the sum of sample
-    weights: each class carries the same share of the risk (the formula of scikit-learn's
-    ``compute_class_weight``, after King & Zeng 2001). ``manual`` takes the numbers as ratios.
-    All are scaled to a mean of 1 over the rows and held under ``cap``, a multiple of that mean.
-
-    Parameters
-    ----------
-    frequencies
-        One entry per class, in index order, each with at least one row.
+        One of `SCHEMES`.
+    power
+        Of ``tempered``: the weight is the class's share to the power of minus this, in [0, 1].
+    beta
+        Of ``effective_number``, in [0, 1).
+    manual
+        Of ``manual``: class name -> weight; only the ratios matter.
+    floor, cap
+        Bounds of every weight, as multiples of the mean weight: floor <= 1 <= cap.
+    grouping
+        Rows are weighed group by group, each group keeping its own share of the risk.
 
     Raises
     ------
     ConfigError
-        If a manual weight is missing, unknown, or not a finite number > 0; or the cap is
-        below 1, the mean weight.
-    InputError
-        If a class has no rows.
+        If a value is out of its range, or does not belong to the scheme.
     """
-    require_every_class(frequencies)
-    names = tuple(frequency.name for frequency in frequencies)
-    shares = [frequency.weight_sum for frequency in frequencies]
-    if scheme == "balanced":
-        raw = [sum(shares) / (len(shares) * share) for share in shares]
-    elif scheme == "manual":
-        raw = _manual(manual or {}, names)
-    else:
-        raw = [1.0] * len(shares)
-    values = capped(raw, shares, cap)
-    return WeightRule(scheme, names, tuple(Number(value) for value in values))
+
+    scheme: str = "balanced"
+    power: float | None = None
+    beta: float | None = None
+    manual: Mapping[str, float] | None = None
+    floor: float = 0.0
+    cap: float = math.inf
+    grouping: Grouping = UNGROUPED
+
+    def __post_init__(self) -> None:
+        _check_scheme(self)
+        _check_range("weights.power", self.power, 0 <= (self.power or 0) <= 1, "0 <= power <= 1")
+        _check_range("weights.beta", self.beta, 0 <= (self.beta or 0) < 1, "0 <= beta < 1")
+        _check_range(
+            "weights.floor",
+            self.floor,
+            0 <= self.floor <= 1,
+            "a multiple of the mean weight between 0 and 1",
+        )
+        _check_range(
+            "weights.cap", self.cap, self.cap >= 1, "a multiple of the mean weight, not below 1"
+        )
+        if self.grouping and self.scheme not in _FROM_FREQUENCIES:
+            raise ConfigError(
+                f"weights.by and weights.window: scheme {self.scheme!r} does not look at "
+                f"frequencies; schemes that can differ by group: {listed(_FROM_FREQUENCIES)}.",
+                hint="choose one of these schemes, or leave by and window out.",
+            )
+
+    @property
+    def per_row(self) -> bool:
+        """Whether rows of one class may weigh differently within a group."""
+        return self.scheme in PER_ROW
 
 
-def require_every_class(frequencies: Sequence[ClassFrequency]) -> None:
+def _check_scheme(spec: WeightSpec) -> None:
+    if spec.scheme not in SCHEMES:
+        raise ConfigError(
+            f"weights.scheme: {spec.scheme!r} is not available; available: {listed(SCHEMES)}.",
+            hint=did_you_mean(spec.scheme, SCHEMES),
+        )
+    for scheme, key in _NEEDS.items():
+        given = getattr(spec, key) is not None
+        if given != (spec.scheme == scheme):
+            raise ConfigError(
+                f"weights.{key} and weights.scheme: {spec.scheme!r} do not go together; scheme "
+                f"{scheme} needs {key}, and only it does.",
+                hint=f"set scheme: {scheme} and {key}, or neither.",
+            )
+
+
+def _check_range(key: str, value: float | None, holds: bool, allowed: str) -> None:  # noqa: FBT001
+    # A comparison with NaN is false, so NaN ends here as well.
+    if value is not None and not holds:
+        raise ConfigError(f"{key}: {value}; allowed: {allowed}.")
+
+
+def raw_weights(spec: WeightSpec, names: Sequence[str], shares: Sequence[float]) -> list[float]:
+    """Return the scheme's weight per class before scaling and bounds.
+
+    With W_c the sum of sample weights of class c and pi_c its share:
+
+    - ``balanced``: 1 / pi_c; each class carries the same share of the risk (scikit-learn's
+      ``compute_class_weight``, after King & Zeng 2001).
+    - ``inverse_sqrt``, ``tempered``: pi_c^-1/2 and pi_c^-power (Mikolov et al. 2013;
+      Mahajan et al. 2018): between no weights (power 0) and balanced (power 1).
+    - ``effective_number``: (1 - beta) / (1 - beta^W_c) (Cui et al. 2019, eq. 2).
+    - ``manual``: the numbers given. ``none``, ``cost``: 1. ``cost_balanced``: as balanced, to be
+      multiplied with the regret.
+
+    Parameters
+    ----------
+    shares
+        Sum of sample weights per class, each > 0.
+    """
+    total = sum(shares)
+    match spec.scheme:
+        case "balanced" | "cost_balanced":
+            return [total / share for share in shares]
+        case "inverse_sqrt":
+            return [(share / total) ** -0.5 for share in shares]
+        case "tempered":
+            power = float(spec.power or 0.0)
+            return [(share / total) ** -power for share in shares]
+        case "effective_number":
+            return [_inverse_effective_number(share, float(spec.beta or 0.0)) for share in shares]
+        case "manual":
+            return _manual(spec.manual or {}, names)
+    return [1.0] * len(shares)
+
+
+def _inverse_effective_number(share: float, beta: float) -> float:
+    # 1 - beta^n loses all digits for beta near 1; expm1 does not.
+    return 1.0 if beta == 0 else (1 - beta) / -math.expm1(share * math.log(beta))
+
+
+def require_every_class(frequencies: Iterable[ClassFrequency]) -> None:
     """Refuse a table in which a class has no rows, or no weight.
 
     Raises
@@ -155,9 +175,10 @@ def require_every_class(frequencies: Sequence[ClassFrequency]) -> None:
     InputError
         Naming the classes.
     """
-    empty = [frequency.name for frequency in frequencies if frequency.weight_sum <= 0]
+    known = list(frequencies)
+    empty = [frequency.name for frequency in known if frequency.weight_sum <= 0]
     if empty:
-        present = {f.name: f.rows for f in frequencies if f.weight_sum > 0}
+        present = {f.name: f.rows for f in known if f.weight_sum > 0}
         raise InputError(
             f"No rows of class {listed(empty)} in the labelled table; it holds "
             f"{listed(f'{rows} of {name}' for name, rows in present.items())}. "
@@ -170,7 +191,7 @@ def _manual(manual: Mapping[str, float], names: Sequence[str]) -> list[float]:
     for name, value in manual.items():
         if name not in names:
             raise ConfigError(
-                f"weights.manual: unknown class '{name}'; columns.classes has {listed(names)}.",
+                f"weights.manual: unknown class '{name}'; the classes are {listed(names)}.",
                 hint=did_you_mean(name, names),
             )
         if not 0 < value < math.inf:
@@ -187,40 +208,62 @@ def _manual(manual: Mapping[str, float], names: Sequence[str]) -> list[float]:
     return [manual[name] for name in names]
 
 
-def capped(raw: Sequence[float], shares: Sequence[float], cap: float) -> list[float]:
-    """Scale weights to mean 1 with none above ``cap``, keeping the ratios of the others.
+def bounded_scale(raw: Sequence[float], shares: Sequence[float], floor: float, cap: float) -> float:
+    """Return the s for which min(max(s * raw, floor), cap) has the mean 1 under ``shares``.
 
-    Parameters
-    ----------
-    raw
-        One positive weight per class.
-    shares
-        The sum of sample weights per class.
-    cap
-        The largest weight allowed, as a multiple of the mean weight; >= 1.
+    That mean grows with s, from floor to cap, and is linear between the points where a value
+    meets a bound; so bisection finds the piece, and the piece gives s exactly.
+
+    Raises
+    ------
+    InputError
+        If the weights underflow: their ratio is beyond what a double can hold.
 
     Examples
     --------
-    >>> capped([1, 99], [99, 1], cap=10)
+    >>> s = bounded_scale([1, 99], [99, 1], floor=0, cap=10)
+    >>> round(s, 6), min(99 * s, 10)
+    (0.909091, 10)
+    """
+    values, mass = np.asarray(raw, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        total, weighted = mass.sum(), float((mass * values).sum())
+        scale = total / weighted if weighted > 0 else math.inf
+        scaled = values * scale
+    if not (0 < scale < math.inf) or not np.isfinite(scaled).all() or (scaled == 0).any():
+        raise InputError(
+            f"The weights span {values.min():g} to {values.max():g}; scaled to a mean of 1 the "
+            "smallest would be 0 or the largest infinite.",
+            hint="choose weights whose ratio is below 1e300, or a scheme with a power below 1.",
+        )
+    if scaled.min() >= floor and scaled.max() <= cap:
+        return float(scale)
+    # Without a cap the floor can only lift the mean, so the scale can only shrink.
+    low, high = floor / scaled.max(), 1.0 if math.isinf(cap) else cap / scaled.min()
+    for _ in range(200):
+        middle = math.sqrt(low * high) if low > 0 else high / 2
+        mean = (mass * np.clip(scaled * middle, floor, cap)).sum() / total
+        low, high = (middle, high) if mean < 1 else (low, middle)
+        if high <= low * (1 + 1e-15):
+            break
+    free = (scaled * high > floor) & (scaled * high < cap)
+    held = (mass * np.clip(scaled * high, floor, cap))[~free].sum()
+    moving = (mass * scaled)[free].sum()
+    return float(scale * ((total - held) / moving if moving > 0 else high))
+
+
+def bounded_weights(
+    raw: Sequence[float], shares: Sequence[float], floor: float, cap: float
+) -> list[float]:
+    """Scale weights to mean 1 within bounds, keeping the ratios of those that meet none.
+
+    Examples
+    --------
+    >>> bounded_weights([1, 99], [99, 1], floor=0, cap=10)
     [0.9090909090909091, 10.0]
     """
-    if cap < 1:
-        raise ConfigError(
-            f"weights.cap: {cap}; the cap is a multiple of the mean weight and cannot be below 1.",
-            hint="write a number such as 50, or leave cap out.",
-        )
-    total = sum(shares)
-    held: set[int] = set()
-    while True:
-        # Those at the cap are known; the rest share what is left of the mean.
-        left = total - sum(cap * shares[c] for c in held)
-        free = sum(raw[c] * shares[c] for c in range(len(raw)) if c not in held)
-        scale = left / free if free > 0 else 0.0
-        values = [cap if c in held else raw[c] * scale for c in range(len(raw))]
-        over = {c for c, value in enumerate(values) if value > cap} - held
-        if not over:
-            return values
-        held |= over
+    scaled = np.asarray(raw, dtype=np.float64) * bounded_scale(raw, shares, floor, cap)
+    return [float(value) for value in np.clip(scaled, floor, cap)]
 
 
 def regret_cells(matrix: CostMatrix) -> tuple[Expression, ...]:
@@ -231,11 +274,7 @@ def regret_cells(matrix: CostMatrix) -> tuple[Expression, ...]:
     the only weights under which the cut at 1/2 makes the Bayes decision (Elkan 2001; Zadrozny,
     Langford & Abe 2003).
     """
-    cells: list[Expression] = []
-    for c in range(len(matrix.classes)):
-        costs = [row[c] for row in matrix.cells]
-        cells.append(_regret(costs))
-    return tuple(cells)
+    return tuple(_regret([row[c] for row in matrix.cells]) for c in range(len(matrix.classes)))
 
 
 def _regret(costs: Sequence[Expression]) -> Expression:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -13,6 +13,8 @@ from sparkweights.columns import ColumnRoles, class_index, column
 from sparkweights.costs.expressions import cost_columns, to_column
 from sparkweights.costs.language import constant, render
 from sparkweights.errors import InputError, listed
+from sparkweights.weights.expressions import group_key
+from sparkweights.weights.rule import UNGROUPED, Grouping
 from sparkweights.weights.schemes import ClassFrequency, regret_cells
 
 if TYPE_CHECKING:
@@ -22,18 +24,29 @@ if TYPE_CHECKING:
 
     from sparkweights.costs.matrix import CostMatrix
 
-CLASS = "__class"  # the class index, while a pass is under way
+CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # while a pass is under way
+BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that a bound cuts are approximate
+NO_REGRET = -100_000  # below every bin of a double
+MOST_GROUPS = 1_000
 PERCENTILE_ACCURACY = 10_000  # Spark's default: rank error at most rows / 10,000
 
 
-@dataclass(frozen=True)
-class WeightSums:
-    """Sums over one class's rows of sample weight x unscaled cost weight, and its bounds."""
+class Cell(NamedTuple):
+    """Rows of one class in one group that share a narrow range of regrets.
 
-    weight_sum: float
-    weight_square_sum: float
-    smallest: float
-    largest: float
+    u is the sample weight of a row and r its regret, the cost scheme's unscaled weight.
+    """
+
+    group: str | None
+    class_index: int
+    rows: int
+    weight: float  # sum of u
+    weight_square: float  # sum of u^2
+    regret: float  # sum of u r
+    regret_square: float  # sum of (u r)^2
+    regret_moment: float  # sum of u r^2
+    smallest: float  # least r
+    largest: float  # greatest r
 
 
 @dataclass(frozen=True)
@@ -44,21 +57,24 @@ class ClassSummary:
     ----------
     frequencies
         One entry per class, in index order, also for classes without rows.
-    regrets
-        Sums of the cost scheme's unscaled weight per class, in index order.
+    cells
+        The rows by class, and by group and range of regret where the pass was asked for them.
     cuts
         Class name -> quantiles of the split order within the class.
     cheapest
         Class name -> decision -> rows on which it is strictly the cheapest for that class.
     always_best
         A decision that is at least as good as the others for every class on every row, or None.
+    nulls
+        Rows without a label, which are in none of the above.
     """
 
     frequencies: tuple[ClassFrequency, ...]
-    regrets: tuple[WeightSums, ...]
+    cells: tuple[Cell, ...]
     cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     cheapest: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     always_best: str | None = None
+    nulls: int = 0
 
     @property
     def rows(self) -> int:
@@ -71,6 +87,9 @@ def summarise_classes(
     roles: ColumnRoles,
     matrix: CostMatrix,
     *,
+    grouping: Grouping = UNGROUPED,
+    regret_bins: bool = False,
+    keep_nulls: bool = False,
     order: Column | None = None,
     cuts: Sequence[float] = (),
 ) -> ClassSummary:
@@ -80,6 +99,13 @@ def summarise_classes(
     ----------
     labelled_df
         Rows with known outcomes; one Spark job reads it once.
+    grouping
+        What tells groups of rows apart, if they are to be weighed group by group.
+    regret_bins
+        Whether to tell rows apart by their regret, on a log scale; bounds on per-row weights
+        need that to know the mean of what they leave.
+    keep_nulls
+        Whether rows without a label are counted and left out, instead of refused.
     order
         A number that orders rows for the split, in [0, 1) for a split by hash.
     cuts
@@ -89,25 +115,54 @@ def summarise_classes(
     ------
     InputError
         If the table is empty, a label is null or names no class, a sample weight is null, NaN,
-        infinite or negative, or a cost is undefined, infinite or negative.
+        infinite or negative, a cost is undefined, infinite or negative, or there are too many
+        groups.
     """
     weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
     measures = [
         *_frequency_measures(roles, weight),
-        *_regret_measures(matrix, weight),
+        *_regret_measures(weight),
         *_fault_measures(matrix),
         *_dominance_measures(matrix),
     ]
     if order is not None:
         wanted = F.array(*map(F.lit, cuts))
         measures.append(F.percentile_approx(order, wanted, PERCENTILE_ACCURACY).alias("cuts"))
-    classed_df = labelled_df.withColumn(CLASS, class_index(roles))
-    found = classed_df.groupBy(CLASS).agg(*measures).collect()
-    by_class = {row[CLASS]: row for row in found}
+    key = group_key(grouping) if grouping else F.lit(None).cast("string")
+    regret = _own_regret(matrix, class_index(roles))
+    classed_df = labelled_df.withColumns(
+        {CLASS: class_index(roles), REGRET: regret, GROUP: key}
+    ).withColumn(BIN, _log_bin(F.col(REGRET)) if regret_bins else F.lit(0))
+    sets = [[CLASS], [CLASS, GROUP, BIN]] if grouping or regret_bins else [[CLASS]]
+    level = F.grouping_id().alias("level")
+    grouped = classed_df.groupingSets(
+        [[F.col(n) for n in names] for names in sets], *map(F.col, sets[-1])
+    )
+    found = grouped.agg(level, *measures).collect()
+    nulls = sum(row["rows"] for row in found if row[CLASS] == -1 and row["level"] == 0)
+    if keep_nulls:
+        found = [row for row in found if row[CLASS] != -1]
+    whole = [row for row in found if row["level"] > 0 or len(sets) == 1]
+    by_class = {row[CLASS]: row for row in whole}
     _refuse_labels(by_class, roles)
-    _refuse_weights(found, roles)
-    _refuse_costs(found, matrix)
-    return _summary(by_class, roles, matrix)
+    _refuse_weights(whole, roles)
+    _refuse_costs(whole, matrix)
+    cells = [_cell(row) for row in found if row["level"] == 0]
+    _refuse_groups(cells, grouping)
+    return replace(_summary(by_class, cells, roles, matrix), nulls=nulls)
+
+
+def _log_bin(regret: Column) -> Column:
+    """Return the logarithm of a regret in steps of 1 / BINS_PER_OCTAVE; one bin for 0."""
+    octaves = F.log2(F.when(regret > 0, regret))
+    return F.coalesce(F.floor(octaves * BINS_PER_OCTAVE), F.lit(NO_REGRET)).cast("int")
+
+
+def _own_regret(matrix: CostMatrix, index: Column) -> Column:
+    regret = F.lit(None).cast("double")
+    for c, cell in reversed(list(enumerate(regret_cells(matrix)))):
+        regret = F.when(index == c, to_column(cell)).otherwise(regret)
+    return regret
 
 
 def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
@@ -121,17 +176,30 @@ def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
     ]
 
 
-def _regret_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
-    # Each group holds one class, so the class of the group picks its own regret.
-    regret = F.lit(None).cast("double")
-    for index, cell in reversed(list(enumerate(regret_cells(matrix)))):
-        regret = F.when(F.col(CLASS) == index, to_column(cell)).otherwise(regret)
+def _regret_measures(weight: Column) -> list[Column]:
+    regret = F.col(REGRET)
     return [
         F.sum(weight * regret).alias("regret"),
         F.sum((weight * regret) * (weight * regret)).alias("regret_square"),
+        F.sum(weight * regret * regret).alias("regret_moment"),
         F.min(regret).alias("regret_min"),
         F.max(regret).alias("regret_max"),
     ]
+
+
+def _cell(row: Row) -> Cell:
+    return Cell(
+        row.asDict().get(GROUP),
+        row[CLASS],
+        row["rows"],
+        row["weight"],
+        row["weight_square"],
+        row["regret"],
+        row["regret_square"],
+        row["regret_moment"],
+        row["regret_min"],
+        row["regret_max"],
+    )
 
 
 def _fault_measures(matrix: CostMatrix) -> list[Column]:
@@ -218,17 +286,26 @@ def _refuse_costs(found: Sequence[Row], matrix: CostMatrix) -> None:
                 )
 
 
-def _summary(by_class: Mapping[int, Row], roles: ColumnRoles, matrix: CostMatrix) -> ClassSummary:
-    frequencies, regrets, cuts = [], [], {}
+def _refuse_groups(cells: Sequence[Cell], grouping: Grouping) -> None:
+    groups = {cell.group for cell in cells}
+    if len(groups) > MOST_GROUPS:
+        raise InputError(
+            f"weights.by and weights.window: {listed(grouping.columns)} tell {len(groups)} groups "
+            f"apart; at most {MOST_GROUPS} are allowed.",
+            hint="group by a coarser column or a longer window; weights of tiny groups are noise.",
+        )
+
+
+def _summary(
+    by_class: Mapping[int, Row], cells: Sequence[Cell], roles: ColumnRoles, matrix: CostMatrix
+) -> ClassSummary:
+    frequencies, cuts = [], {}
     for index, name in enumerate(roles.class_names):
         row = by_class.get(index)
         if row is None:
             frequencies.append(ClassFrequency(name, 0, 0.0, 0.0))
             continue
         frequencies.append(ClassFrequency(name, row["rows"], row["weight"], row["weight_square"]))
-        regrets.append(
-            WeightSums(row["regret"], row["regret_square"], row["regret_min"], row["regret_max"])
-        )
         if "cuts" in row:
             cuts[name] = tuple(row["cuts"])
     best = [
@@ -243,6 +320,4 @@ def _summary(by_class: Mapping[int, Row], roles: ColumnRoles, matrix: CostMatrix
         }
         for c, name in enumerate(matrix.classes)
     }
-    return ClassSummary(
-        tuple(frequencies), tuple(regrets), cuts, cheapest, best[0] if best else None
-    )
+    return ClassSummary(tuple(frequencies), tuple(cells), cuts, cheapest, best[0] if best else None)

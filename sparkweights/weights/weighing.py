@@ -1,33 +1,31 @@
-"""From a summary to the rule that weighs every row, as Columns."""
+"""From a summary of the labelled table to the rule that weighs every row."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
-
-from sparkweights.columns import ColumnRoles, class_index, column
-from sparkweights.costs.expressions import to_column
+from sparkweights.costs.language import Number, Operation
 from sparkweights.errors import InputError, listed
-from sparkweights.weights.diagnostics import WeightDiagnostics, diagnose
+from sparkweights.weights.diagnostics import WeightDiagnostics, WeightSums, diagnose
+from sparkweights.weights.rule import GroupFactors, WeightRule
 from sparkweights.weights.schemes import (
-    FLOOR,
+    COST_FLOOR,
     ClassFrequency,
-    WeightRule,
-    fixed_rule,
+    WeightSpec,
+    bounded_scale,
+    bounded_weights,
+    raw_weights,
     regret_cells,
     require_every_class,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pyspark.sql import Column, DataFrame
+    from collections.abc import Sequence
 
     from sparkweights.costs.matrix import CostMatrix
-    from sparkweights.weights.summary import ClassSummary
+    from sparkweights.weights.summary import Cell, ClassSummary
 
 
 @dataclass(frozen=True)
@@ -45,137 +43,167 @@ class Weighting:
         return {f.name: share for f, share in zip(self.frequencies, shares, strict=True)}
 
 
-def class_weight_columns(rule: WeightRule) -> list[Column]:
-    """Return w_c(x) for every class c, in index order: what undoing divides by."""
-    if rule.constants is not None:
-        return [F.lit(value) for value in rule.constants]
-    return [_bounded(rule, to_column(cell)) for cell in rule.cells]
+def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
+    """Choose the weights of a scheme; arithmetic on the summary, no pass over the rows.
 
-
-def _bounded(rule: WeightRule, raw: Column) -> Column:
-    # greatest and least skip nulls, and a row without a cost must stay without a weight.
-    held = F.greatest(F.lit(rule.scale) * raw, F.lit(rule.floor))
-    return F.when(raw.isNotNull(), F.least(held, F.lit(rule.cap)))
-
-
-def training_weight(rule: WeightRule, roles: ColumnRoles) -> Column:
-    """Return the weight of a labelled row: its sample weight times w_c(x) of its own class."""
-    index = class_index(roles)
-    weight = F.lit(None).cast("double")
-    for c, own in reversed(list(enumerate(class_weight_columns(rule)))):
-        weight = F.when(index == c, own).otherwise(weight)
-    return weight if roles.weight is None else weight * column(roles.weight).cast("double")
-
-
-def weigh_classes(
-    labelled_df: DataFrame,
-    roles: ColumnRoles,
-    matrix: CostMatrix,
-    summary: ClassSummary,
-    *,
-    scheme: str,
-    manual: Mapping[str, float] | None = None,
-    cap: float = math.inf,
-) -> Weighting:
-    """Choose the weights of a scheme.
-
-    The summary is enough unless a bound binds on per-row weights: only then does a second
-    aggregation over ``labelled_df`` find the factor that brings their mean back to 1.
+    Where a bound binds on per-row weights, their mean is 1 up to the part of one bin of regrets
+    (2 % wide) that the bound cuts; the bounds themselves are exact.
 
     Raises
     ------
     InputError
-        If a class has no rows, or the cost scheme would need a negative weight.
+        If a class has no rows, weights underflow, or the cost scheme would need a negative one.
     ConfigError
-        If a manual weight or the cap is not allowed.
+        If a manual weight is missing, unknown, or not a finite number > 0.
     """
-    if scheme == "cost":
-        return _weigh_by_cost(labelled_df, roles, matrix, summary, cap)
-    rule = fixed_rule(scheme, summary.frequencies, manual=manual, cap=cap)
-    return _fixed_weighting(rule, summary.frequencies)
-
-
-def _fixed_weighting(rule: WeightRule, frequencies: Sequence[ClassFrequency]) -> Weighting:
-    values = rule.constants or ()
-    sums = [
-        (value * f.weight_sum, value * value * f.weight_square_sum)
-        for value, f in zip(values, frequencies, strict=True)
-    ]
-    effect = diagnose(frequencies, sums, (min(values), max(values)))
-    return Weighting(rule, tuple(frequencies), effect)
-
-
-def _weigh_by_cost(
-    labelled_df: DataFrame,
-    roles: ColumnRoles,
-    matrix: CostMatrix,
-    summary: ClassSummary,
-    cap: float,
-) -> Weighting:
     require_every_class(summary.frequencies)
-    _refuse_changing_regret(summary)
-    mean = sum(r.weight_sum for r in summary.regrets) / sum(
-        f.weight_sum for f in summary.frequencies
+    if spec.per_row:
+        _refuse_changing_regret(summary)
+        return _weigh_by_cost(matrix, summary, spec)
+    if spec.grouping:
+        return _weigh_by_group(summary, spec)
+    return weigh_frequencies(summary.frequencies, spec)
+
+
+def weigh_frequencies(frequencies: Sequence[ClassFrequency], spec: WeightSpec) -> Weighting:
+    """Choose weights that depend on the class alone.
+
+    Parameters
+    ----------
+    frequencies
+        One entry per class, in index order.
+    """
+    require_every_class(frequencies)
+    names = [frequency.name for frequency in frequencies]
+    shares = [frequency.weight_sum for frequency in frequencies]
+    values = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
+    rule = WeightRule.fixed(spec.scheme, dict(zip(names, values, strict=True)))
+    sums = [_fixed_sums(value, f) for value, f in zip(values, frequencies, strict=True)]
+    return Weighting(rule, tuple(frequencies), diagnose(frequencies, sums))
+
+
+def _fixed_sums(value: float, of: ClassFrequency) -> WeightSums:
+    square = value * value
+    return WeightSums(
+        value * of.weight_sum, square * of.weight_square_sum, square * of.weight_sum, value, value
     )
-    if mean <= 0:
+
+
+def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
+    pooled = weigh_frequencies(summary.frequencies, spec).rule.constants or ()
+    factors = {}
+    sums: dict[int, list[WeightSums]] = defaultdict(list)
+    for group, cells in _by_group(summary.cells).items():
+        weights = list(pooled)
+        present = [cell.class_index for cell in cells]
+        shares = [cell.weight for cell in cells]
+        names = [summary.frequencies[c].name for c in present]
+        own = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
+        for cell, value in zip(cells, own, strict=True):
+            weights[cell.class_index] = value
+            as_frequency = ClassFrequency("", cell.rows, cell.weight, cell.weight_square)
+            sums[cell.class_index].append(_fixed_sums(value, as_frequency))
+        factors[group] = tuple(weights)
+    names = [frequency.name for frequency in summary.frequencies]
+    rule = WeightRule(
+        spec.scheme,
+        tuple(names),
+        tuple(Number(1.0) for _ in names),
+        groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
+    )
+    merged = [_merged(sums[c]) for c in range(len(names))]
+    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, merged))
+
+
+def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.weight > 0:
+            groups[cell.group or ""].append(cell)
+    return dict(sorted(groups.items()))
+
+
+def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
+    if sum(cell.regret for cell in summary.cells) <= 0:
         raise InputError(
             "Every decision costs the same on every row, so all cost weights are 0.",
             hint="give the wrong decisions a cost, or use weights.scheme balanced.",
         )
-    cells = regret_cells(matrix)
-    rule = WeightRule("cost", matrix.classes, cells, 1.0 / mean, FLOOR, cap)
-    if rule.constants is not None:
-        scale = fixed_rule(
-            "manual",
-            summary.frequencies,
-            manual=dict(zip(matrix.classes, rule.constants, strict=True)),
-            cap=cap,
-        )
-        fixed = WeightRule("cost", matrix.classes, scale.cells)
-        return _fixed_weighting(fixed, summary.frequencies)
-    low = min(r.smallest for r in summary.regrets) * rule.scale
-    high = max(r.largest for r in summary.regrets) * rule.scale
-    if low >= rule.floor and high <= cap:
-        sums = [
-            (r.weight_sum * rule.scale, r.weight_square_sum * rule.scale**2)
-            for r in summary.regrets
-        ]
+    spec = replace(spec, floor=max(spec.floor, COST_FLOOR))
+    names = matrix.classes
+    shares = [frequency.weight_sum for frequency in summary.frequencies]
+    pooled = tuple(float(value) for value in raw_weights(spec, names, shares))
+    scale = _scale(summary.cells, pooled, spec)
+    regrets = regret_cells(matrix)
+    if spec.grouping:
+        factors = {
+            group: _group_factors(cells, pooled, names, spec)
+            for group, cells in _by_group(summary.cells).items()
+        }
+        groups = GroupFactors(spec.grouping, factors, tuple(scale * value for value in pooled))
+        rule = WeightRule(spec.scheme, names, regrets, 1.0, spec.floor, spec.cap, groups)
     else:
-        rule, sums = _rescaled(labelled_df, roles, rule)
-    bounds = (max(low, rule.floor), min(high, rule.cap))
-    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, sums, bounds))
+        if spec.scheme == "cost_balanced":
+            pairs = zip(pooled, regrets, strict=True)
+            regrets = tuple(Operation("*", Number(factor), regret) for factor, regret in pairs)
+        rule = WeightRule(spec.scheme, names, regrets, scale, spec.floor, spec.cap)
+        factors = {"": tuple(scale * value for value in pooled)}
+    sums: dict[int, list[WeightSums]] = defaultdict(list)
+    for cell in summary.cells:
+        factor = factors[cell.group or ""][cell.class_index]
+        sums[cell.class_index].append(_cell_sums(cell, factor, spec))
+    merged = [_merged(sums[c]) for c in range(len(names))]
+    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, merged))
 
 
-def _rescaled(
-    labelled_df: DataFrame, roles: ColumnRoles, rule: WeightRule
-) -> tuple[WeightRule, list[tuple[float, float]]]:
-    """Bring the mean of bounded per-row weights back to 1, with one more aggregation."""
-    sample = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
-    found = (
-        labelled_df.select(
-            class_index(roles).alias("class"),
-            training_weight(rule, roles).alias("weight"),
-            sample.alias("sample"),
-        )
-        .groupBy("class")
-        .agg(
-            F.sum("weight").alias("weight"),
-            F.sum(F.col("weight") * F.col("weight")).alias("square"),
-            F.sum("sample").alias("sample"),
-        )
-        .orderBy("class")
-        .collect()
+def _group_factors(
+    cells: Sequence[Cell], pooled: Sequence[float], names: Sequence[str], spec: WeightSpec
+) -> tuple[float, ...]:
+    """Return the group's factor per class; a class it does not hold has that of all rows."""
+    shares: dict[int, float] = defaultdict(float)
+    for cell in cells:
+        shares[cell.class_index] += cell.weight
+    own = raw_weights(spec, [names[c] for c in shares], list(shares.values()))
+    factors = list(pooled)
+    for c, value in zip(shares, own, strict=True):
+        factors[c] = float(value)
+    scale = _scale(cells, factors, spec)
+    return tuple(scale * factor for factor in factors)
+
+
+def _scale(cells: Sequence[Cell], factors: Sequence[float], spec: WeightSpec) -> float:
+    """Return the scale that brings the bounded weights of these rows to a mean of 1."""
+    # A class that is never regretted weighs the floor, whatever the scale: a tiny regret stands
+    # for none.
+    means = [factors[cell.class_index] * cell.regret / cell.weight for cell in cells if cell.weight]
+    tiny = max(means) * 1e-12
+    shares = [cell.weight for cell in cells if cell.weight]
+    return bounded_scale([max(mean, tiny) for mean in means], shares, spec.floor, spec.cap)
+
+
+def _cell_sums(cell: Cell, factor: float, spec: WeightSpec) -> WeightSums:
+    bounds = [
+        min(max(factor * regret, spec.floor), spec.cap) for regret in (cell.smallest, cell.largest)
+    ]
+    mean = factor * cell.regret / cell.weight if cell.weight else 0.0
+    if spec.floor <= mean <= spec.cap:
+        square = factor * factor
+        weight, weight_square = factor * cell.regret, square * cell.regret_square
+        return WeightSums(weight, weight_square, square * cell.regret_moment, *bounds)
+    held = min(max(mean, spec.floor), spec.cap)
+    return WeightSums(
+        held * cell.weight, held**2 * cell.weight_square, held**2 * cell.weight, *bounds
     )
-    factor = sum(row["sample"] for row in found) / sum(row["weight"] for row in found)
-    scaled = WeightRule(
-        rule.scheme,
-        rule.classes,
-        rule.cells,
-        rule.scale * factor,
-        rule.floor * factor,
-        rule.cap * factor,
+
+
+def _merged(parts: Sequence[WeightSums]) -> WeightSums:
+    return WeightSums(
+        sum(part.weight for part in parts),
+        sum(part.weight_square for part in parts),
+        sum(part.moment for part in parts),
+        min(part.smallest for part in parts),
+        max(part.largest for part in parts),
     )
-    return scaled, [(row["weight"] * factor, row["square"] * factor**2) for row in found]
 
 
 def _refuse_changing_regret(summary: ClassSummary) -> None:

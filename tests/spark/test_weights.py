@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.utils.class_weight import compute_class_weight
+from pyspark.sql import functions as F  # noqa: N812
+from scipy.optimize import brentq
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from sparkweights.columns import ColumnRoles
 from sparkweights.costs import CostMatrix
 from sparkweights.errors import InputError
 from sparkweights.weights import (
     ClassSummary,
+    Grouping,
     Weighting,
+    WeightSpec,
     class_weight_columns,
     summarise_classes,
     training_weight,
@@ -51,10 +55,13 @@ def _people(rows: int = 400) -> pd.DataFrame:
 
 
 def _weigh(
-    df: DataFrame, scheme: str, weight: str | None = None, cap: float = math.inf
+    df: DataFrame, scheme: str, weight: str | None = None, **settings: Any
 ) -> tuple[ClassSummary, Weighting]:
-    summary = summarise_classes(df, _roles(weight), _matrix())
-    return summary, weigh_classes(df, _roles(weight), _matrix(), summary, scheme=scheme, cap=cap)
+    spec = WeightSpec(scheme, **settings)
+    summary = summarise_classes(
+        df, _roles(weight), _matrix(), grouping=spec.grouping, regret_bins=spec.per_row
+    )
+    return summary, weigh_classes(_matrix(), summary, spec)
 
 
 def test_weigh_classes_balanced_equals_scikit_learn(spark: SparkSession) -> None:
@@ -78,22 +85,87 @@ def test_summarise_classes_sample_weights_equal_repeated_rows(spark: SparkSessio
 
 
 @pytest.mark.parametrize("cap", [math.inf, 1.5])
-def test_weigh_classes_cost_equals_brute_force(spark: SparkSession, cap: float) -> None:
+@pytest.mark.parametrize("scheme", ["cost", "cost_balanced"])
+def test_weigh_classes_cost_equals_brute_force(
+    spark: SparkSession, cap: float, scheme: str
+) -> None:
     """Per-row weights are the price of the mistake, bounded, with mean 1; so are the sums."""
     people = _people()
     df = spark.createDataFrame(people)
-    _, weighting = _weigh(df, "cost", cap=cap)
+    _, weighting = _weigh(df, scheme, cap=cap)
     amount = people["loan.amount"].to_numpy()
     raw = np.where(people["y"] == "bad", 0.75 * amount, 0.1 * amount + 5)
-    clipped = np.clip(raw / raw.mean(), 1e-3, cap)
-    expected = clipped / clipped.mean()
+    if scheme == "cost_balanced":
+        raw *= compute_sample_weight("balanced", people["y"])
+    bound = brentq(lambda s: np.clip(raw * s, 1e-3, cap).mean() - 1, 1e-9, 1e3, xtol=1e-15)
+    expected = np.clip(raw * bound, 1e-3, cap)
     found = df.select("id", training_weight(weighting.rule, _roles()).alias("w")).toPandas()
-    assert found.sort_values("id")["w"].to_numpy() == pytest.approx(expected)
+    exact = 1e-9 if math.isinf(cap) else 2e-3  # the bin that the cap cuts is approximate
+    assert found.sort_values("id")["w"].to_numpy() == pytest.approx(expected, rel=exact)
+    assert found["w"].max() <= cap
     effect = weighting.diagnostics
     assert effect.mean_weight == pytest.approx(1)
-    assert effect.kish_ess == pytest.approx(expected.sum() ** 2 / (expected**2).sum())
+    assert effect.kish_ess == pytest.approx(expected.sum() ** 2 / (expected**2).sum(), rel=exact)
+    assert effect.gradient_variance == pytest.approx(
+        (expected**2).mean() / expected.mean() ** 2, rel=exact
+    )
     bad = (people["y"] == "bad").to_numpy()
-    assert effect.share_after[1] == pytest.approx(expected[bad].sum() / expected.sum())
+    assert effect.share_after[1] == pytest.approx(expected[bad].sum() / expected.sum(), rel=exact)
+
+
+@pytest.mark.parametrize("scheme", ["balanced", "inverse_sqrt", "cost_balanced"])
+def test_weigh_classes_by_group_equal_each_group_alone(spark: SparkSession, scheme: str) -> None:
+    """Weights by region and month are those of the region's month alone; others get the pooled."""
+    people = _people(600)
+    people["region"] = np.where(people["id"] % 3 == 0, None, 'no\'rth "x"')
+    people["day"] = pd.to_datetime("2026-01-20") + pd.to_timedelta(people["id"] % 40, unit="D")
+    df = spark.createDataFrame(people)
+    grouping = Grouping(("region",), "day", "month")
+    _, weighting = _weigh(df, scheme, grouping=grouping)
+    found_df = df.withColumn("weight", training_weight(weighting.rule, _roles()))
+    assert weighting.diagnostics.mean_weight == pytest.approx(1)
+    groups = weighting.rule.groups
+    assert groups is not None
+    assert len(groups.factors) == 4
+    for region in (True, False):
+        for month in (1, 2):
+            inside = (F.col("region").isNull() == region) & (F.month("day") == month)
+            alone_df = found_df.filter(inside)
+            _, alone = _weigh(alone_df, scheme)
+            both = alone_df.select("weight", training_weight(alone.rule, _roles()).alias("own"))
+            pairs = both.toPandas()
+            assert pairs["weight"].to_numpy() == pytest.approx(pairs["own"].to_numpy())
+    _, pooled = _weigh(df, scheme)
+    later_df = df.withColumn("day", F.lit("2031-05-05").cast("timestamp"))
+    unseen = later_df.select(
+        training_weight(weighting.rule, _roles()).alias("weight"),
+        training_weight(pooled.rule, _roles()).alias("own"),
+    ).toPandas()
+    assert unseen["weight"].to_numpy() == pytest.approx(unseen["own"].to_numpy())
+
+
+def test_weigh_classes_twenty_random_tables_equal_scikit_learn(spark: SparkSession) -> None:
+    """Class weights and row weights are scikit-learn's, whatever the label's type and classes."""
+    rng = np.random.default_rng(11)
+    for table in range(20):
+        size, classes = int(rng.integers(2, 7)), rng.integers(20, 400)
+        labels = np.concatenate([np.arange(size), rng.integers(0, size, classes)])
+        values: list[Any] = [f"c {i}" for i in range(size)] if table % 2 else list(range(size))
+        if size == 2 and table % 4 == 0:
+            values = [False, True]
+        names = {f"class.{i}": value for i, value in enumerate(values)}
+        roles = ColumnRoles(("id",), "y", names, (), ())
+        frame = pd.DataFrame({"id": np.arange(len(labels)), "y": [values[i] for i in labels]})
+        df = spark.createDataFrame(frame)
+        matrix = CostMatrix.zero_one(tuple(names))
+        weighting = weigh_classes(
+            matrix, summarise_classes(df, roles, matrix), WeightSpec("balanced")
+        )
+        by_class = compute_class_weight("balanced", classes=np.arange(size), y=labels)
+        assert weighting.rule.constants == pytest.approx(tuple(by_class))
+        rows = df.select("id", training_weight(weighting.rule, roles).alias("w")).toPandas()
+        by_row = compute_sample_weight("balanced", labels)
+        assert rows.sort_values("id")["w"].to_numpy() == pytest.approx(by_row)
 
 
 def test_class_weight_columns_give_every_class_its_weight(spark: SparkSession) -> None:
@@ -166,7 +238,7 @@ def test_weigh_classes_regret_that_changes_sign_is_refused(spark: SparkSession) 
     df = spark.createDataFrame(_people())
     summary = summarise_classes(df, _roles(), matrix)
     with pytest.raises(InputError, match="regret of class 'repay' is negative"):
-        weigh_classes(df, _roles(), matrix, summary, scheme="cost")
+        weigh_classes(matrix, summary, WeightSpec("cost"))
 
 
 def test_summarise_classes_dominated_costs_are_noticed(spark: SparkSession) -> None:
