@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _POLICIES = {
     "ours": "ours (weights undone, cost cut)",
+    "with_review": "ours, and a look at the review band",
     "cut_at_half": "cut at probability 0.5",
     "double_count": "weights AND cost cut (double count)",
 }
@@ -79,7 +80,7 @@ def train_summary(record: Mapping[str, Any]) -> str:
     ]
     text = (
         f"Model {record['version']} ({record['model']['kind']}, "
-        f"weights {record['ledger']['weights']['scheme']})\n{table(rows)}\n\n{table(measures)}"
+        f"weights {record['weights']['rule']['scheme']})\n{table(rows)}\n\n{table(measures)}"
     )
     if "double_count" in costs:
         text += (

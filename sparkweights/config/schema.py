@@ -16,6 +16,7 @@ from sparkweights.config.sections import (
     Columns,
     Decision,
     Model,
+    Resample,
     Review,
     Section,
     SplitShares,
@@ -25,12 +26,14 @@ from sparkweights.config.sections import (
     Weights,
 )
 from sparkweights.costs import CostMatrix
+from sparkweights.costs.language import Expression
+from sparkweights.costs.matrix import parse_amount
+from sparkweights.decision import CALIBRATIONS, REVIEW, require_prior
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.models import check_params
 from sparkweights.weights import Grouping, WeightSpec
 
-CALIBRATIONS = ("none", "isotonic")
-TARGET_PRIORS = ("natural",)
+NATURAL, ESTIMATE = "natural", "estimate"
 UNSCORABLE = "unscorable"  # the partition of rows without a decision
 
 
@@ -54,6 +57,7 @@ class Config(Section):
     costs: dict[Text, dict[Text, Amount]] | None = None
     review: Review | None = None
     weights: Weights = Weights()
+    resample: Resample | None = None
     model: Model = Model()
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
@@ -88,6 +92,18 @@ class Config(Section):
         time = self.columns.time if w.window else None
         grouping = Grouping(w.by, time, w.window)
         return WeightSpec(w.scheme, w.power, w.beta, w.manual, w.floor, w.cap, grouping)
+
+    @cached_property
+    def review_price(self) -> Expression | None:
+        """What a look at a row costs, or None where there is no review."""
+        if self.review is None:
+            return None
+        return parse_amount(self.review.cost, where="review.cost")
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """Every decision a row can get, review last."""
+        return (*self.matrix.decisions, *([REVIEW] if self.review else []))
 
     def path(self, location: str) -> Path:
         """Return a path of the file as an absolute one."""
@@ -185,12 +201,16 @@ def _check_columns(config: Config) -> None:
 
 def _check_names(config: Config) -> None:
     matrix = config.matrix
-    if UNSCORABLE in matrix.decisions:
-        raise ConfigError(
-            f"costs.{UNSCORABLE}: this name is kept for rows that get no decision.",
-            hint="choose another name for the decision.",
-        )
-    taken = {name.casefold() for name in output_columns(matrix)}
+    kept = {UNSCORABLE: "for rows that get no decision"}
+    if config.review is not None:
+        kept[REVIEW] = "for rows that a human looks at"
+    for name, purpose in kept.items():
+        if name in matrix.decisions:
+            raise ConfigError(
+                f"costs.{name}: this name is kept {purpose}.",
+                hint="choose another name for the decision.",
+            )
+    taken = {name.casefold() for name in output_columns(config)}
     clash = [key for key in config.columns.keys if key.casefold() in taken]
     if clash:
         raise ConfigError(
@@ -199,11 +219,11 @@ def _check_names(config: Config) -> None:
         )
 
 
-def output_columns(matrix: CostMatrix) -> list[str]:
+def output_columns(config: Config) -> list[str]:
     """Return the columns of the scored table behind the keys, in order."""
     return [
-        *(f"probability_{name}" for name in matrix.classes),
-        *(f"expected_cost_{name}" for name in matrix.decisions),
+        *(f"probability_{name}" for name in config.matrix.classes),
+        *(f"expected_cost_{name}" for name in config.decisions),
         "expected_cost",
         "score_status",
         "model_version",
@@ -217,24 +237,27 @@ def output_columns(matrix: CostMatrix) -> list[str]:
 def _check_choices(config: Config) -> None:
     for key, value, allowed in (
         ("decision.calibration", config.decision.calibration, CALIBRATIONS),
-        ("decision.target_prior", config.decision.target_prior, TARGET_PRIORS),
+        ("decision.target_prior", config.decision.target_prior, (NATURAL, ESTIMATE)),
     ):
-        if value not in allowed:
+        if isinstance(value, str) and value not in allowed:
+            also = " or {class: share}" if key == "decision.target_prior" else ""
             raise ConfigError(
-                f"{key}: {value!r} is not available; available: {listed(allowed)}.",
+                f"{key}: {value!r} is not available; available: {listed(allowed)}{also}.",
                 hint=did_you_mean(value, allowed),
             )
+    if not isinstance(config.decision.target_prior, str):
+        require_prior(
+            config.decision.target_prior,
+            config.roles.class_names,
+            where="decision.target_prior",
+        )
     if config.weights.window is not None and config.columns.time is None:
         raise ConfigError(
             f"weights.window: {config.weights.window!r} needs a column that tells the time.",
             hint="name a date or timestamp under columns.time.",
         )
     _ = config.weight_spec  # building it checks it
-    if config.review is not None:
-        raise ConfigError(
-            "review: a review decision is not available; available: the decisions under costs.",
-            hint="leave review out, or add the review as a decision with its own costs.",
-        )
+    _ = config.review_price  # parsing it checks it
     if config.split.calibrate + config.split.test >= 1:
         raise ConfigError(
             f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "

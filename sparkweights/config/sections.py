@@ -84,6 +84,13 @@ class Weights(Section):
     window: Literal["day", "week", "month", "quarter", "year"] | None = None
 
 
+class Resample(Section):
+    """How the rows to fit on are thinned or repeated; see `sparkweights.resample.resampling`."""
+
+    method: Literal["under", "over"]
+    ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class Model(Section):
     """Which learner, and its MLlib Params by their own names."""
 

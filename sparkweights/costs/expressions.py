@@ -56,6 +56,12 @@ def cost_columns(matrix: CostMatrix) -> list[list[Column]]:
     return [[to_column(cell) for cell in row] for row in matrix.cells]
 
 
+def check_amount(tree: Expression, schema: StructType, *, where: str) -> None:
+    """Refuse an amount that reads unknown or non-numeric columns of a table."""
+    kinds = {field.name: kind_of(field.dataType) for field in schema}
+    check_names(tree, kinds, where=where)
+
+
 def check_costs(matrix: CostMatrix, schema: StructType) -> None:
     """Refuse a matrix whose expressions read unknown or non-numeric columns of a table.
 

@@ -133,10 +133,17 @@ def _row(
             f"{where}: no cost for class {listed(missing)}; every class needs one.",
             hint="write 0 where the decision is free.",
         )
-    return tuple(_cell(f"{where}.{name}", row[name]) for name in classes)
+    return tuple(parse_amount(row[name], where=f"{where}.{name}") for name in classes)
 
 
-def _cell(where: str, value: str | float) -> Expression:
+def parse_amount(value: str | float, *, where: str) -> Expression:
+    """Parse an amount of money: a number, or arithmetic over columns.
+
+    Raises
+    ------
+    ConfigError
+        If it does not parse, or is a number that is not finite and >= 0.
+    """
     if isinstance(value, str):
         try:
             tree = parse(value)

@@ -1,16 +1,44 @@
-"""Decisions: undo the weights, calibrate, and choose what costs least."""
+"""Decisions: undo what bent the training, calibrate, adapt, and choose what costs least."""
 
-from sparkweights.decision.calibrate import Calibrator, fit_calibrator
+from sparkweights.decision.calibrate import (
+    CALIBRATIONS,
+    Calibrator,
+    calibrator_from_dict,
+    fit_calibrator,
+)
 from sparkweights.decision.decide import cheapest_decision, expected_costs, realised_cost
-from sparkweights.decision.ledger import Ledger
-from sparkweights.decision.undo import undo_weights
+from sparkweights.decision.ledger import RESAMPLING, WEIGHTS, Ledger, require_prior
+from sparkweights.decision.review import (
+    REVIEW,
+    ReviewCut,
+    collect_review_cut,
+    is_reviewed,
+    review_gain,
+)
+from sparkweights.decision.shift import LabelShift, collect_histogram, estimate_shift
+from sparkweights.decision.stages import CostDecider, ExpectedCostEvaluator, ProbabilityCorrector
 
 __all__ = [
+    "CALIBRATIONS",
+    "RESAMPLING",
+    "REVIEW",
+    "WEIGHTS",
     "Calibrator",
+    "CostDecider",
+    "ExpectedCostEvaluator",
+    "LabelShift",
     "Ledger",
+    "ProbabilityCorrector",
+    "ReviewCut",
+    "calibrator_from_dict",
     "cheapest_decision",
+    "collect_histogram",
+    "collect_review_cut",
+    "estimate_shift",
     "expected_costs",
     "fit_calibrator",
+    "is_reviewed",
     "realised_cost",
-    "undo_weights",
+    "require_prior",
+    "review_gain",
 ]

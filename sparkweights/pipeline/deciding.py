@@ -12,9 +12,17 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import column, kind_of, require_columns
 from sparkweights.config.schema import UNSCORABLE
 from sparkweights.costs import check_costs, cost_columns
+from sparkweights.costs.expressions import check_amount, to_column
 from sparkweights.costs.language import constant
-from sparkweights.decision import cheapest_decision, expected_costs
+from sparkweights.decision import (
+    REVIEW,
+    cheapest_decision,
+    expected_costs,
+    is_reviewed,
+    review_gain,
+)
 from sparkweights.errors import InputError, ModelError, listed
+from sparkweights.pipeline.evaluating import review_order
 from sparkweights.quality import RowCheck, failed_checks
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.costs import CostMatrix
+    from sparkweights.decision import LabelShift, ReviewCut
     from sparkweights.pipeline.scoring import Scorer
 
 FAILED, FAULT = "__failed", "__fault"
@@ -41,6 +50,25 @@ class Stamp:
     run_id: str
     run_date: date
     scored_at: datetime
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A scorer fitted to tonight's table.
+
+    Attributes
+    ----------
+    scorer
+        Its probabilities speak of the shares that were asked for.
+    shift
+        The estimate of tonight's shares, where one was asked for.
+    cut
+        Which rows a human looks at, where there is a review.
+    """
+
+    scorer: Scorer
+    shift: LabelShift | None = None
+    cut: ReviewCut | None = None
 
 
 def preflight(
@@ -78,7 +106,9 @@ def preflight(
                 hint="cast it back where the table is made, or train again.",
             )
     check_costs(config.matrix, schema)
-    require_columns(schema, scorer.ledger.weights.columns, table="incoming")
+    require_columns(schema, scorer.ledger.columns, table="incoming")
+    if config.review_price is not None:
+        check_amount(config.review_price, schema, where="review.cost")
     clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
     if clash:
         raise InputError(
@@ -98,6 +128,11 @@ def mark_failures(incoming_df: DataFrame, checks: Sequence[RowCheck]) -> DataFra
     return incoming_df.withColumn(FAILED, failed_checks(checks))
 
 
+def passing(marked_df: DataFrame) -> DataFrame:
+    """Return the rows that fail no check."""
+    return marked_df.filter(F.size(FAILED) == 0)
+
+
 def quarantined_rows(marked_df: DataFrame, stamp: Stamp) -> DataFrame:
     """Return the failing rows, whole, with the checks they failed and the run."""
     return (
@@ -108,37 +143,62 @@ def quarantined_rows(marked_df: DataFrame, stamp: Stamp) -> DataFrame:
     )
 
 
-def decide(marked_df: DataFrame, scorer: Scorer, config: Config, stamp: Stamp) -> DataFrame:
-    """Return the scored table of the rows that fail no check.
+def price(marked_df: DataFrame, scorer: Scorer, config: Config) -> DataFrame:
+    """Append probabilities, what each decision is expected to cost, and what is wrong, if anything.
 
-    Rows whose features or costs are not usable keep their place with null numbers, the decision
-    ``unscorable`` and a status that says why.
+    Only rows that fail no check are kept. Where a feature or a cost cannot be used, `FAULT` says
+    why and the costs are null.
     """
     matrix = config.matrix
     scorer.ledger.require_natural()
     costs = cost_columns(matrix)
-    scored_df = scorer.score(marked_df.filter(F.size(FAILED) == 0))
+    scored_df = scorer.score(passing(marked_df))
     probabilities = [column(name) for name in scorer.probability_cols]
     fault = F.coalesce(
         F.concat(F.lit("infinite "), scorer.plan.unusable()),
         *_cost_faults(matrix, costs),
+        *_price_faults(config),
         F.when(~_all_proper(probabilities), F.lit("undefined probability")),
     )
     scored_df = scored_df.withColumn(FAULT, fault)
     usable = F.col(FAULT).isNull()
     expected = [F.when(usable, cost) for cost in expected_costs(probabilities, costs)]
-    expected_cols = [f"expected_cost_{name}" for name in matrix.decisions]
-    scored_df = scored_df.withColumns(dict(zip(expected_cols, expected, strict=True)))
-    expected = [column(name) for name in expected_cols]
-    decision = cheapest_decision(expected, matrix.decisions)
-    return scored_df.select(
+    expected_cols = [expected_col(name) for name in matrix.decisions]
+    priced = dict(zip(expected_cols, expected, strict=True))
+    if config.review_price is not None:
+        priced[expected_col(REVIEW)] = F.when(usable, to_column(config.review_price))
+    return scored_df.withColumns(priced)
+
+
+def expected_col(decision: str) -> str:
+    """Return the name of a decision's expected cost."""
+    return f"expected_cost_{decision}"
+
+
+def gain_of_review(config: Config) -> Column:
+    """Return what a look at a priced row saves."""
+    least = F.least(*[column(expected_col(name)) for name in config.matrix.decisions])
+    return review_gain(least, column(expected_col(REVIEW)))
+
+
+def decide(priced_df: DataFrame, adapted: Adapted, config: Config, stamp: Stamp) -> DataFrame:
+    """Return the scored table of priced rows.
+
+    Rows that cannot be used keep their place with null numbers, the decision ``unscorable`` and a
+    status that says why.
+    """
+    usable = F.col(FAULT).isNull()
+    expected = [column(expected_col(name)) for name in config.matrix.decisions]
+    decision, least = cheapest_decision(expected, config.matrix.decisions), F.least(*expected)
+    if adapted.cut is not None:
+        reviewed = is_reviewed(gain_of_review(config), review_order(config), adapted.cut)
+        decision = F.when(reviewed, F.lit(REVIEW)).otherwise(decision)
+        least = F.when(reviewed, column(expected_col(REVIEW))).otherwise(least)
+    return priced_df.select(
         *map(column, config.roles.keys),
-        *[
-            F.when(usable, p).alias(name)
-            for p, name in zip(probabilities, scorer.probability_cols, strict=True)
-        ],
-        *expected,
-        F.least(*expected).alias("expected_cost"),
+        *[F.when(usable, column(name)).alias(name) for name in adapted.scorer.probability_cols],
+        *[column(expected_col(name)) for name in config.decisions],
+        least.alias("expected_cost"),
         F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
             "score_status"
         ),
@@ -157,6 +217,14 @@ def _cost_faults(matrix: CostMatrix, costs: Sequence[Sequence[Column]]) -> list[
                 sound = F.coalesce((cost >= 0) & (cost < float("inf")), F.lit(col=False))
                 faults.append(F.when(~sound, F.lit(f"cost {decision}.{name}")))
     return faults
+
+
+def _price_faults(config: Config) -> list[Column]:
+    if config.review_price is None:
+        return []
+    amount = to_column(config.review_price)
+    sound = F.coalesce((amount >= 0) & (amount < float("inf")), F.lit(col=False))
+    return [F.when(~sound, F.lit("cost review"))]
 
 
 def _all_proper(probabilities: Sequence[Column]) -> Column:
@@ -178,7 +246,7 @@ def observe_scored(scored_df: DataFrame, config: Config) -> tuple[DataFrame, Obs
     """Count decisions and sum probabilities and costs while the rows pass by."""
     observation = Observation()
     matrix = config.matrix
-    decisions = [*matrix.decisions, UNSCORABLE]
+    decisions = [*config.decisions, UNSCORABLE]
     measures = [
         F.count_if(F.col("decision") == name).alias(f"decision_{i}")
         for i, name in enumerate(decisions)
@@ -250,8 +318,8 @@ def counted(incoming: Observation, scored: Observation, config: Config) -> Count
     return Counted(
         rows=before["rows"],
         quarantined=before["quarantined"],
-        unscorable=after[f"decision_{len(matrix.decisions)}"],
-        decisions={name: after[f"decision_{i}"] for i, name in enumerate(matrix.decisions)},
+        unscorable=after[f"decision_{len(config.decisions)}"],
+        decisions={name: after[f"decision_{i}"] for i, name in enumerate(config.decisions)},
         expected_classes={
             name: after[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
         },

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.config.schema import NATURAL
+from sparkweights.decision import (
+    collect_histogram,
+    collect_review_cut,
+    estimate_shift,
+)
 from sparkweights.errors import PublishError
 from sparkweights.pipeline import deciding, records
 from sparkweights.pipeline.scoring import Scorer
@@ -127,9 +133,10 @@ class _Night:
         reports: dict[str, CheckReport | None] = {}
         with self.clock.step("check_incoming", "checking the incoming table"):
             reports["incoming"], checks = self._check_incoming(incoming_df)
+        marked_df = deciding.mark_failures(incoming_df, checks)
+        adapted = self._adapted(marked_df, bundle)
         with self.clock.step("stage", "scoring and staging"):
-            marked_df = deciding.mark_failures(incoming_df, checks)
-            staged_df, counts = self._stage_scored(marked_df)
+            staged_df, counts = self._stage_scored(marked_df, adapted)
             self._stage_quarantine(marked_df, counts)
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.scored + counts.unscorable
@@ -144,6 +151,7 @@ class _Night:
             bundle,
             self.stamp,
             counts,
+            adapted=adapted,
             checks=reports,
             fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
             durations=self.clock.seconds,
@@ -163,10 +171,44 @@ class _Night:
         gate_checks(report, quarantined={check.id for check in by_row}, table="incoming")
         return report, [keys, *by_row]
 
-    def _stage_scored(self, marked_df: DataFrame) -> tuple[DataFrame, deciding.Counted]:
+    def _adapted(self, marked_df: DataFrame, bundle: ModelBundle) -> deciding.Adapted:
+        """Adapt the probabilities to tonight's class shares, and find the rows to review."""
+        adapted = self._shifted(marked_df, bundle)
+        if self.config.review is None:
+            return adapted
+        with self.clock.step("review", "choosing rows to review"):
+            priced_df = deciding.price(marked_df, adapted.scorer, self.config)
+            gain = deciding.gain_of_review(self.config)
+            cut = collect_review_cut(priced_df, gain, self.config.review.capacity)
+        return replace(adapted, cut=cut)
+
+    def _shifted(self, marked_df: DataFrame, bundle: ModelBundle) -> deciding.Adapted:
+        """Move the probabilities to the class shares that are asked for, if any are."""
+        wanted = self.config.decision.target_prior
+        if wanted == NATURAL:
+            return deciding.Adapted(self.scorer)
+        if not isinstance(wanted, str):
+            return deciding.Adapted(self.scorer.with_target_prior(wanted))
+        with self.clock.step("estimate_shares", "estimating class shares"):
+            scored_df = self.scorer.score(deciding.passing(marked_df))
+            scores = collect_histogram(scored_df, self.scorer.probability_cols)
+            shift = estimate_shift(bundle.reference, scores, self.scorer.ledger.prior)
+        target = shift.target_prior()
+        if target is None:
+            return deciding.Adapted(self.scorer, shift)
+        shares = ", ".join(f"{name} {share:.2%}" for name, share in target.items())
+        self.clock.progress.warn(
+            f"The incoming classes shifted (p = {shift.p_value:.1g}); scoring for shares {shares}."
+        )
+        return deciding.Adapted(self.scorer.with_target_prior(target), shift)
+
+    def _stage_scored(
+        self, marked_df: DataFrame, adapted: deciding.Adapted
+    ) -> tuple[DataFrame, deciding.Counted]:
         """Write the scored stage and count everything else in the same pass."""
         passing_df, incoming = deciding.observe_incoming(marked_df)
-        decided_df = deciding.decide(passing_df, self.scorer, self.config, self.stamp)
+        priced_df = deciding.price(passing_df, adapted.scorer, self.config)
+        decided_df = deciding.decide(priced_df, adapted, self.config, self.stamp)
         observed_df, scored = deciding.observe_scored(decided_df, self.config)
         self.scored.write_stage(observed_df, partition_by=["decision"])
         counts = deciding.counted(incoming, scored, self.config)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.evaluate import Evaluation
-    from sparkweights.pipeline.deciding import Counted, Stamp
+    from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
     from sparkweights.pipeline.training import Trained, Weighed
     from sparkweights.quality import CheckReport
     from sparkweights.storage import ModelBundle
@@ -126,9 +126,8 @@ def model_manifest(
         "feature_names": list(scorer.plan.names),
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
-        "calibration": None
-        if calibrator is None
-        else {"models": len(calibrator.models), "margin": calibrator.margin},
+        "calibration": None if calibrator is None else calibrator.to_dict(),
+        "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "split": {
             "by": trained.split.by,
             "cuts": {name: list(cuts) for name, cuts in trained.split.cuts.items()},
@@ -159,6 +158,7 @@ def run_manifest(
     stamp: Stamp,
     counts: Counted,
     *,
+    adapted: Adapted,
     checks: dict[str, CheckReport | None],
     fingerprints: dict[str, Any],
     durations: dict[str, float],
@@ -183,7 +183,9 @@ def run_manifest(
             **{f"always_{name}": cost for name, cost in counts.expected_costs.items()},
         },
         "prior": dict(bundle.ledger.prior),
-        "ledger": bundle.ledger.to_dict(),
+        "ledger": adapted.scorer.ledger.to_dict(),
+        "label_shift": None if adapted.shift is None else adapted.shift.to_dict(),
+        "review": None if adapted.cut is None else adapted.cut.to_dict(),
         "costs": config.matrix.to_dict(),
         "checks": {end: check_record(report) for end, report in checks.items()},
         "tables": fingerprints,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.columns import require_columns, require_kind, require_label
 from sparkweights.config import Config, resolve_secrets
 from sparkweights.costs import check_costs
+from sparkweights.costs.expressions import check_amount
 from sparkweights.errors import ConfigError
 from sparkweights.pipeline import records
 from sparkweights.pipeline.nightly import ScoredRun, score_table
@@ -78,6 +79,7 @@ class Runner:
             version,
             model=trained.scorer.model,
             calibrator=trained.scorer.calibrator,
+            reference=trained.reference,
             manifest=manifest,
         )
         return trained, {**manifest, "version": version}
@@ -113,6 +115,8 @@ class Runner:
         if roles.weight is not None:
             require_kind(df.schema, [roles.weight], ("number",), table="labelled", role="weight")
         check_costs(self.config.matrix, df.schema)
+        if self.config.review_price is not None:
+            check_amount(self.config.review_price, df.schema, where="review.cost")
         return df
 
     def _weigh(self, labelled_df: DataFrame) -> Weighed:

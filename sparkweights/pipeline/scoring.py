@@ -9,11 +9,12 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.decision import undo_weights
 from sparkweights.models import learner
 from sparkweights.models.learners import FEATURES, RAW
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import DataFrame
 
     from sparkweights.decision import Calibrator, Ledger
@@ -73,8 +74,12 @@ class Scorer:
         return replace(self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method))
 
     def with_undone(self) -> Scorer:
-        """Return the scorer whose ledger says that `score` undoes the weights."""
+        """Return the scorer whose ledger says that `score` undoes what bent the training."""
         return replace(self, ledger=self.ledger.after_undoing())
+
+    def with_target_prior(self, target_prior: Mapping[str, float]) -> Scorer:
+        """Return the scorer whose probabilities speak of a population with other shares."""
+        return replace(self, ledger=self.ledger.after_shift(target_prior))
 
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`.
@@ -95,8 +100,11 @@ class Scorer:
         scored_df = scored_df.withColumns(
             dict(zip(self.weighted_cols, weighted, strict=True))
         ).drop(MARGIN)
-        natural = undo_weights([column(name) for name in self.weighted_cols], self.ledger.weights)
+        natural = self.ledger.undo([column(name) for name in self.weighted_cols])
         scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
-        if self.calibrator is None:
+        if self.calibrator is not None:
+            scored_df = self.calibrator.apply(scored_df, self.probability_cols)
+        if self.ledger.target_prior is None:
             return scored_df
-        return self.calibrator.apply(scored_df, self.probability_cols)
+        shifted = self.ledger.shift([column(name) for name in self.probability_cols])
+        return scored_df.withColumns(dict(zip(self.probability_cols, shifted, strict=True)))

@@ -10,19 +10,20 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column
-from sparkweights.costs import CostMatrix, cost_columns
+from sparkweights.costs.language import names
 from sparkweights.decision import (
+    RESAMPLING,
+    WEIGHTS,
     Ledger,
-    cheapest_decision,
-    expected_costs,
+    collect_histogram,
     fit_calibrator,
-    realised_cost,
 )
-from sparkweights.evaluate import Evaluation, collect_evaluation
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.learners import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.evaluating import ORDER, evaluate, review_order
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
+from sparkweights.resample import Resampling, copies, repeat_rows, resampling
 from sparkweights.split import (
     CALIBRATE,
     FIT,
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.decision.priors import ScoreHistogram
+    from sparkweights.evaluate import Evaluation
     from sparkweights.pipeline.progress import Progress
 
-PART, DECISION = "__part", "__decision"
-CUT_AT_HALF, DOUBLE_COUNT, OURS = "cut_at_half", "double_count", "ours"
+PART, COPIES = "__part", "__copies"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,17 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Trained:
-    """The train stage's record: a scorer, how its rows were split, and what it is worth."""
+    """The train stage's record: a scorer, how its rows were split, and what it is worth.
+
+    ``reference`` holds the scores of the test rows by class, for label shift to start from.
+    """
 
     scorer: Scorer
     split: Split
     rows: Mapping[str, int]
     evaluation: Evaluation
+    reference: ScoreHistogram
+    resampling: Resampling | None
 
 
 def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
@@ -106,24 +113,39 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     divided_df = labelled_df.withColumn(PART, part(split, roles, _order(labelled_df, config)))
     progress.step("learning the features")
     plan = learn_features(divided_df.filter(F.col(PART) == FIT), roles)
-    with _prepared(divided_df, config, weighed, plan) as prepared_df:
+    thinning = _resampling(config, weighed)
+    with _prepared(divided_df, config, weighed, plan, thinning) as prepared_df:
         counts = _count_parts(prepared_df, config)
         require_rows(counts, roles)
         progress.step(f"fitting {config.model.kind}")
         estimator = learner(config.model.kind).make(config.model.params, config.seed)
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
-        ledger = Ledger(weighed.weighting.prior, rule)
+        ledger = Ledger(weighed.weighting.prior).after_bending(WEIGHTS, rule)
+        if thinning is not None:
+            ledger = ledger.after_bending(RESAMPLING, thinning.rule())
         model = estimator.fit(fit_df)
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
         scorer = _calibrated(bare.with_undone(), prepared_df, config, counts, progress)
         progress.step("evaluating on the test rows")
-        evaluation = evaluate(prepared_df.filter(F.col(PART) == TEST), scorer, config, weighed)
+        test_df = prepared_df.filter(F.col(PART) == TEST)
+        evaluation = evaluate(test_df, scorer, config, weighed)
+        reference = collect_histogram(
+            scorer.score(test_df), scorer.probability_cols, index=F.col(LABEL).cast("int")
+        )
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
     rows = {
         which: sum(n for (p, _), n in counts.items() if p == which)
         for which in (FIT, CALIBRATE, TEST)
     }
-    return Trained(scorer, split, rows, evaluation)
+    return Trained(scorer, split, rows, evaluation, reference, thinning)
+
+
+def _resampling(config: Config, weighed: Weighed) -> Resampling | None:
+    wanted = config.resample
+    if wanted is None:
+        return None
+    frequencies = weighed.weighting.frequencies
+    return resampling(frequencies, method=wanted.method, ratio=wanted.ratio)
 
 
 def _split(labelled_df: DataFrame, config: Config, weighed: Weighed) -> Split:
@@ -143,18 +165,28 @@ def _order(df: DataFrame, config: Config) -> Column:
 
 @contextmanager
 def _prepared(
-    divided_df: DataFrame, config: Config, weighed: Weighed, plan: FeaturePlan
+    divided_df: DataFrame,
+    config: Config,
+    weighed: Weighed,
+    plan: FeaturePlan,
+    thinning: Resampling | None,
 ) -> Iterator[DataFrame]:
     """Keep what fitting, calibrating and testing read, once per row, for their many passes."""
     roles, rule = config.roles, weighed.weighting.rule
     kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
     if roles.weight is not None:
         kept[roles.weight] = None
+    if config.review_price is not None:
+        kept |= dict.fromkeys(name.name for name in names(config.review_price))
+    if thinning is not None:
+        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=config.seed)).otherwise(1)
+        divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
     prepared_df = divided_df.select(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
         plan.vector().alias(FEATURES),
+        review_order(config).alias(ORDER),
         *map(column, kept),
     ).persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -182,6 +214,7 @@ def _calibrated(
         return scorer
     progress.step("calibrating on held-out rows")
     calibrator = fit_calibrator(
+        method,
         scorer.score(prepared_df.filter(F.col(PART) == CALIBRATE)),
         scorer.probability_cols,
         class_col=LABEL,
@@ -189,61 +222,3 @@ def _calibrated(
         rows=sum(n for (which, _), n in counts.items() if which == CALIBRATE),
     )
     return scorer.with_calibrator(calibrator, method)
-
-
-def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighed) -> Evaluation:
-    """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
-
-    The double count prices probabilities that still carry the weights; it is shown as the
-    mistake that it is, and only where there are weights.
-    """
-    matrix = config.matrix
-    scorer.ledger.require_natural()
-    scored_df = scorer.score(test_df)
-    costs = cost_columns(matrix)
-    natural = [column(name) for name in scorer.probability_cols]
-    right = right_decisions(matrix, weighed.summary)
-    policies = {
-        OURS: cheapest_decision(expected_costs(natural, costs), matrix.decisions),
-        CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in matrix.classes]),
-    }
-    if not weighed.weighting.rule.even:
-        weighted = [column(name) for name in scorer.weighted_cols]
-        policies[DOUBLE_COUNT] = cheapest_decision(
-            expected_costs(weighted, costs), matrix.decisions
-        )
-    decided_df = scored_df.withColumn(DECISION, policies[OURS])
-    index = F.col(LABEL).cast("int")
-    weight = config.roles.weight
-    return collect_evaluation(
-        decided_df,
-        probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
-        class_col=LABEL,
-        decision_col=DECISION,
-        right_decisions=right,
-        constant_costs={
-            name: realised_cost(F.lit(name), index, matrix.decisions, costs)
-            for name in matrix.decisions
-        },
-        policy_costs={
-            name: realised_cost(decision, index, matrix.decisions, costs)
-            for name, decision in policies.items()
-        },
-        weight=None if weight is None else column(weight).cast("double"),
-    )
-
-
-def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
-    """Return, per class, the decision that is cheapest for it on most rows."""
-    return {
-        name: max(matrix.decisions, key=lambda decision: summary.cheapest[name][decision])
-        for name in matrix.classes
-    }
-
-
-def _of_likeliest(probabilities: list[Column], decisions: list[str]) -> Column:
-    largest = F.greatest(*probabilities)
-    chosen = F.lit(None).cast("string")
-    for probability, decision in reversed(list(zip(probabilities, decisions, strict=True))):
-        chosen = F.when(probability == largest, decision).otherwise(chosen)
-    return chosen

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark import __version__ as running_spark
 from pyspark.ml.regression import IsotonicRegressionModel
 
-from sparkweights.decision import Calibrator, Ledger
+from sparkweights.decision import Calibrator, Ledger, calibrator_from_dict
+from sparkweights.decision.shift import histogram_from_dict, histogram_to_dict
 from sparkweights.errors import ModelError
 from sparkweights.models import LEARNERS, FeaturePlan
 from sparkweights.storage.files import (
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
     from pyspark.ml.util import JavaMLWritable
 
+    from sparkweights.decision.priors import ScoreHistogram
+
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
+REFERENCE = "reference.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class ModelBundle:
         How rows become feature vectors.
     ledger
         What bent its training data, and what scoring must undo.
+    reference
+        The scores of labelled rows that the model was not fitted on, by class.
     manifest
         The record beside the models, as written.
     """
@@ -63,6 +69,7 @@ class ModelBundle:
     calibrator: Calibrator | None
     plan: FeaturePlan
     ledger: Ledger
+    reference: ScoreHistogram
     manifest: Mapping[str, Any]
 
 
@@ -72,6 +79,7 @@ def publish_bundle(
     *,
     model: JavaMLWritable,
     calibrator: Calibrator | None,
+    reference: ScoreHistogram,
     manifest: Mapping[str, Any],
 ) -> Path:
     """Write a bundle aside, rename it into place, and point ``current`` to it.
@@ -88,6 +96,7 @@ def publish_bundle(
     if calibrator is not None:
         for i, isotonic in enumerate(calibrator.models):
             isotonic.write().save(str(staged / f"calibrator_{i}"))
+    write_text(staged / REFERENCE, as_json(histogram_to_dict(reference)))
     files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
     write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
     write_text(staged / SEAL, sha256(staged / MANIFEST) + "\n")
@@ -136,9 +145,9 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
     if calibration is not None:
         models = tuple(
             IsotonicRegressionModel.load(str(folder / f"calibrator_{i}"))
-            for i in range(calibration["models"])
+            for i in range(calibration.get("models", 0))
         )
-        calibrator = Calibrator(models, calibration["margin"])
+        calibrator = calibrator_from_dict(calibration, models)
     return ModelBundle(
         version=version,
         kind=kind,
@@ -146,6 +155,7 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         calibrator=calibrator,
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),
+        reference=histogram_from_dict(json.loads((folder / REFERENCE).read_text("utf-8"))),
         manifest=manifest,
     )
 

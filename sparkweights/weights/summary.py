@@ -133,23 +133,28 @@ def summarise_classes(
     classed_df = labelled_df.withColumns(
         {CLASS: class_index(roles), REGRET: regret, GROUP: key}
     ).withColumn(BIN, _log_bin(F.col(REGRET)) if regret_bins else F.lit(0))
-    sets = [[CLASS], [CLASS, GROUP, BIN]] if grouping or regret_bins else [[CLASS]]
-    level = F.grouping_id().alias("level")
-    grouped = classed_df.groupingSets(
-        [[F.col(n) for n in names] for names in sets], *map(F.col, sets[-1])
-    )
-    found = grouped.agg(level, *measures).collect()
-    nulls = sum(row["rows"] for row in found if row[CLASS] == -1 and row["level"] == 0)
+    found = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
+    nulls = sum(row["rows"] for row in found if row[CLASS] == -1 and row["whole"])
     if keep_nulls:
         found = [row for row in found if row[CLASS] != -1]
-    whole = [row for row in found if row["level"] > 0 or len(sets) == 1]
+    whole = [row for row in found if row["whole"]]
     by_class = {row[CLASS]: row for row in whole}
     _refuse_labels(by_class, roles)
     _refuse_weights(whole, roles)
     _refuse_costs(whole, matrix)
-    cells = [_cell(row) for row in found if row["level"] == 0]
+    by_cell = [row for row in found if not row["whole"]] or whole
+    cells = [_cell(row) for row in by_cell]
     _refuse_groups(cells, grouping)
     return replace(_summary(by_class, cells, roles, matrix), nulls=nulls)
+
+
+def _collect(classed_df: DataFrame, measures: Sequence[Column], *, by_cell: bool) -> list[Row]:
+    """Aggregate by class and, in the same pass, by class, group and bin; ``whole`` tells which."""
+    if not by_cell:
+        return classed_df.groupBy(CLASS).agg(F.lit(col=True).alias("whole"), *measures).collect()
+    keys = [F.col(name) for name in (CLASS, GROUP, BIN)]
+    grouped = classed_df.groupingSets([keys[:1], keys], *keys)
+    return grouped.agg((F.grouping_id() > 0).alias("whole"), *measures).collect()
 
 
 def _log_bin(regret: Column) -> Column:

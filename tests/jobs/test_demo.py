@@ -113,12 +113,12 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     manifest = _manifest(demo, "models")
     assert set(manifest) == {
         "name", "trained_at", "versions", "model", "classes", "schema", "features",
-        "feature_names", "sensitive", "ledger", "calibration", "split", "costs", "weights",
+        "feature_names", "sensitive", "ledger", "calibration", "resampling", "split", "costs", "weights",
         "evaluation", "config", "version", "files",
     }  # fmt: skip
     assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]
     assert not set(manifest["sensitive"]) & set(manifest["feature_names"])
-    assert manifest["ledger"]["weights_undone"] is True
+    assert [bend["undone"] for bend in manifest["ledger"]["bends"]] == [True]
     assert manifest["ledger"]["calibration"] == "isotonic"
     assert sum(manifest["split"]["rows"].values()) == 24_000
     assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pickle"))]

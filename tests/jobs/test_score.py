@@ -110,7 +110,7 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
         "repaid": "0.1 * amount + 20",
         "defaulted": "0.75 * amount",
     }
-    assert manifest["ledger"]["weights_undone"] is True
+    assert [bend["undone"] for bend in manifest["ledger"]["bends"]] == [True]
     assert manifest["checks"]["incoming"]["success"] is True
     out = shop.folder / "out"
     written = max(p.stat().st_mtime_ns for p in (out / "scored").rglob("*.parquet"))

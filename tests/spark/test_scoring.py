@@ -10,14 +10,11 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import ColumnRoles
-from sparkweights.costs import Number
-from sparkweights.decision import Ledger
-from sparkweights.errors import ModelError
+from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.models import learn_features, learner
 from sparkweights.models.learners import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.weights import WeightRule, class_weight_columns
-from sparkweights.weights.schemes import ClassFrequency, fixed_rule
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,19 +40,15 @@ def _fitted(df: DataFrame, rule: WeightRule, kind: str, **params: object) -> Sco
         plan.vector().alias(FEATURES), F.col("y").cast("double").alias(LABEL), weight.alias(WEIGHT)
     )
     model = learner(kind).make(params, 1).fit(fit_df)
-    return Scorer(
-        kind, model, plan, ROLES.class_names, Ledger({"repay": 0.5, "default": 0.5}, rule)
-    )
+    ledger = Ledger({"repay": 0.5, "default": 0.5}).after_bending(WEIGHTS, rule)
+    return Scorer(kind, model, plan, ROLES.class_names, ledger)
 
 
 @pytest.fixture(scope="module")
 def weighted(spark: SparkSession, truth: pd.DataFrame) -> pd.DataFrame:
     """Score the same rows by a logistic model that was trained with 20-fold weights."""
     df = spark.createDataFrame(truth).repartition(2).cache()
-    counts = truth["y"].value_counts()
-    frequencies = [ClassFrequency(n, int(counts[i]), float(counts[i]), float(counts[i]))
-                   for i, n in enumerate(ROLES.class_names)]  # fmt: skip
-    rule = fixed_rule("manual", frequencies, manual={"repay": 1, "default": 20})
+    rule = WeightRule.fixed("manual", {"repay": 1, "default": 20})
     scored = _fitted(df, rule, "logistic", tol=1e-10).score(df).toPandas()
     df.unpersist()
     return scored
@@ -89,7 +82,7 @@ def test_score_scores_equal_mllibs_own_probability(
 ) -> None:
     """The raw prediction becomes the probability that MLlib itself would give."""
     df = spark.createDataFrame(truth.head(2000))
-    even = WeightRule("none", ROLES.class_names, (Number(1.0), Number(1.0)))
+    even = WeightRule.fixed("none", {"repay": 1, "default": 1})
     scorer = _fitted(df, even, kind, maxIter=5)
     ours = scorer.score(df).select("id", "probability_default").toPandas().set_index("id")
     native = scorer.model.copy()
@@ -106,30 +99,10 @@ def test_score_asks_the_model_once_per_row(spark: SparkSession, truth: pd.DataFr
     """The optimizer must not copy the model's call into every column that reads its result."""
     # The repartition keeps the optimizer from evaluating the few local rows beforehand.
     df = spark.createDataFrame(truth.head(500)).repartition(2)
-    rule = fixed_rule(
-        "manual",
-        [ClassFrequency("repay", 9, 9.0, 9.0), ClassFrequency("default", 1, 1.0, 1.0)],
-        manual={"repay": 1, "default": 20},
-    )
+    rule = WeightRule.fixed("manual", {"repay": 1, "default": 20})
     scorer = _fitted(df, rule, "boosted_trees", maxIter=2)
     scored_df = scorer.score(df).select(*scorer.probability_cols, *scorer.weighted_cols)
     plan = scored_df._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
     # array -> vector -> raw prediction -> array: three calls, nested in one expression.
     assert plan.count("UDF(") == 3, plan
     assert plan.count("UDF(UDF(UDF(") == 1, plan
-
-
-def test_ledger_pricing_weighted_probabilities_is_refused() -> None:
-    """A cost is never counted twice: weights must be undone before a price is applied."""
-    rule = WeightRule("cost", ("a", "b"), (Number(1.0), Number(20.0)))
-    ledger = Ledger({"a": 0.9, "b": 0.1}, rule)
-    with pytest.raises(ModelError, match="count the costs twice"):
-        ledger.require_natural()
-    undone = ledger.after_undoing()
-    undone.require_natural()
-    with pytest.raises(ModelError, match="undone already"):
-        undone.after_undoing()
-    assert Ledger.from_dict(undone.to_dict()) == undone
-    Ledger(
-        {"a": 0.9, "b": 0.1}, WeightRule("none", ("a", "b"), (Number(1.0),) * 2)
-    ).require_natural()

@@ -1,0 +1,48 @@
+"""Bending probabilities and bending them back: the one formula behind weights and priors.
+
+Written with operators only, so it works on floats and on Spark Columns alike.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T", bound=Any)
+
+
+def bend(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
+    """Return what probabilities become where class c counts ``factors[c]`` times: p_c f_c / sum.
+
+    Learning with weights w_c, on a sample that keeps class c at the rate r_c, or for a population
+    with other shares does this to probabilities (Elkan 2001, theorem 2; Saerens, Latinne &
+    Decaestecker 2002, eq. 2.4).
+
+    Examples
+    --------
+    >>> bend([0.9, 0.1], [1.0, 9.0])
+    [0.5, 0.5]
+    """
+    return _normalised([p * f for p, f in zip(probabilities, factors, strict=True)])
+
+
+def unbend(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
+    """Return the probabilities that `bend` made these of.
+
+    For two classes: logit p = logit q - log(f_1 / f_0) (King & Zeng 2001, eq. 7).
+
+    Examples
+    --------
+    >>> unbend([0.5, 0.5], [1.0, 9.0])
+    [0.9, 0.1]
+    """
+    return _normalised([p / f for p, f in zip(probabilities, factors, strict=True)])
+
+
+def _normalised(values: list[T]) -> list[T]:
+    total = reduce(add, values)
+    return [value / total for value in values]

@@ -1,0 +1,120 @@
+"""What a scorer's decisions cost on rows with known outcomes, beside the alternatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.costs import CostMatrix, cost_columns
+from sparkweights.costs.expressions import to_column
+from sparkweights.decision import (
+    cheapest_decision,
+    collect_review_cut,
+    expected_costs,
+    is_reviewed,
+    realised_cost,
+    review_gain,
+)
+from sparkweights.evaluate import Evaluation, collect_evaluation
+from sparkweights.models.learners import LABEL
+from sparkweights.split import hash_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.training import Weighed
+    from sparkweights.weights import ClassSummary
+
+DECISION, ORDER = "__decision", "__order"
+OURS, WITH_REVIEW = "ours", "with_review"
+CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
+_REVIEW_SALT = 0x100C
+
+
+def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighed) -> Evaluation:
+    """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
+
+    The double count prices probabilities that still carry the weights; it is shown as the
+    mistake that it is, and only where there are weights.
+    """
+    matrix = config.matrix
+    scorer.ledger.require_natural()
+    scored_df = scorer.score(test_df)
+    right = right_decisions(matrix, weighed.summary)
+    costs, index = cost_columns(matrix), F.col(LABEL).cast("int")
+    policies = _policies(scorer, matrix, right)
+    policy_costs = {
+        name: realised_cost(decision, index, matrix.decisions, costs)
+        for name, decision in policies.items()
+    }
+    if config.review is not None:
+        reviewed, price = _reviewed(scored_df, scorer, config)
+        policy_costs[WITH_REVIEW] = F.when(reviewed, price).otherwise(policy_costs[OURS])
+    weight = config.roles.weight
+    return collect_evaluation(
+        scored_df.withColumn(DECISION, policies[OURS]),
+        probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
+        class_col=LABEL,
+        decision_col=DECISION,
+        right_decisions=right,
+        constant_costs={
+            name: realised_cost(F.lit(name), index, matrix.decisions, costs)
+            for name in matrix.decisions
+        },
+        policy_costs=policy_costs,
+        weight=None if weight is None else column(weight).cast("double"),
+    )
+
+
+def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
+    costs = cost_columns(matrix)
+    natural = [column(name) for name in scorer.probability_cols]
+    policies = {
+        OURS: cheapest_decision(expected_costs(natural, costs), matrix.decisions),
+        CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in matrix.classes]),
+    }
+    if not all(entry.rule.even for entry in scorer.ledger.bends):
+        weighted = [column(name) for name in scorer.weighted_cols]
+        policies[DOUBLE_COUNT] = cheapest_decision(
+            expected_costs(weighted, costs), matrix.decisions
+        )
+    return policies
+
+
+def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Column, Column]:
+    """Return which test rows would be looked at, and what a look costs."""
+    assert config.review is not None  # noqa: S101 (narrows the type)
+    assert config.review_price is not None  # noqa: S101 (as above)
+    price = to_column(config.review_price)
+    natural = [column(name) for name in scorer.probability_cols]
+    least = F.least(*expected_costs(natural, cost_columns(config.matrix)))
+    gain = review_gain(least, price)
+    cut = collect_review_cut(scored_df, gain, config.review.capacity)
+    return is_reviewed(gain, F.col(ORDER), cut), price
+
+
+def review_order(config: Config) -> Column:
+    """Return what tells rows of equal gain apart; not the split's order, which test rows share."""
+    return hash_order(config.roles, config.seed ^ _REVIEW_SALT)
+
+
+def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
+    """Return, per class, the decision that is cheapest for it on most rows."""
+    return {
+        name: max(matrix.decisions, key=lambda decision: summary.cheapest[name][decision])
+        for name in matrix.classes
+    }
+
+
+def _of_likeliest(probabilities: list[Column], decisions: list[str]) -> Column:
+    largest = F.greatest(*probabilities)
+    chosen = F.lit(None).cast("string")
+    for probability, decision in reversed(list(zip(probabilities, decisions, strict=True))):
+        chosen = F.when(probability == largest, decision).otherwise(chosen)
+    return chosen
