@@ -103,10 +103,10 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
     golden = {
         "name", "run_id", "run_date", "scored_at", "model_version", "rows", "decisions",
         "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
-        "versions", "durations_s",
+        "versions", "durations_s", "label_shift", "review",
     }  # fmt: skip
     assert set(manifest) == golden
-    assert manifest["ledger"]["weights"]["cells"] == {
+    assert manifest["ledger"]["bends"][0]["rule"]["cells"] == {
         "repaid": "0.1 * amount + 20",
         "defaulted": "0.75 * amount",
     }
