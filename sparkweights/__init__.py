@@ -11,15 +11,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sparkweights.config import Config, load_config
     from sparkweights.costs import CostMatrix
+    from sparkweights.decision import (
+        CostDecider,
+        ExpectedCostEvaluator,
+        Ledger,
+        ProbabilityCorrector,
+    )
     from sparkweights.errors import SparkweightsError
     from sparkweights.pipeline import Runner
+    from sparkweights.weights import ClassWeigher, CostWeigher
 
 __version__ = "0.1.0"
-__all__ = ["Config", "CostMatrix", "Runner", "SparkweightsError", "load_config"]
+__all__ = [
+    "ClassWeigher",
+    "Config",
+    "CostDecider",
+    "CostMatrix",
+    "CostWeigher",
+    "ExpectedCostEvaluator",
+    "Ledger",
+    "ProbabilityCorrector",
+    "Runner",
+    "SparkweightsError",
+    "load_config",
+]
 
 _HOMES = {
+    "ClassWeigher": "sparkweights.weights",
     "Config": "sparkweights.config",
+    "CostDecider": "sparkweights.decision",
     "CostMatrix": "sparkweights.costs",
+    "CostWeigher": "sparkweights.weights",
+    "ExpectedCostEvaluator": "sparkweights.decision",
+    "Ledger": "sparkweights.decision",
+    "ProbabilityCorrector": "sparkweights.decision",
     "Runner": "sparkweights.pipeline",
     "SparkweightsError": "sparkweights.errors",
     "load_config": "sparkweights.config",

@@ -5,6 +5,7 @@ from sparkweights.weights.expressions import class_weight_columns, training_weig
 from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
 from sparkweights.weights.schemes import SCHEMES, ClassFrequency, WeightSpec
 from sparkweights.weights.summary import ClassSummary, summarise_classes
+from sparkweights.weights.weigher import ClassWeigher, CostWeigher, WeigherModel
 from sparkweights.weights.weighing import Weighting, weigh_classes
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "WINDOWS",
     "ClassFrequency",
     "ClassSummary",
+    "ClassWeigher",
+    "CostWeigher",
     "Grouping",
+    "WeigherModel",
     "WeightDiagnostics",
     "WeightRule",
     "WeightSpec",

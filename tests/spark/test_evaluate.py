@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from sparkweights.costs import CostMatrix, cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs, fit_calibrator, realised_cost
+from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
 from sparkweights.errors import QualityGateError
 from sparkweights.evaluate import Evaluation, collect_evaluation
 from sparkweights.evaluate.passes import ClassEvaluation
@@ -83,28 +83,6 @@ def test_cheapest_decision_tie_goes_to_the_first_declared(spark: SparkSession) -
     df = spark.createDataFrame([(1.0, 1.0), (2.0, 1.0), (None, 1.0)], "a double, b double")
     chosen = cheapest_decision([F.col("a"), F.col("b")], ["first", "second"])
     assert [row[0] for row in df.select(chosen).collect()] == ["first", "second", None]
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_calibrator_bent_probabilities_return_to_the_truth(
-    spark: SparkSession, classes: int
-) -> None:
-    """Isotonic regression on held-out rows repairs a monotone distortion."""
-    rng = np.random.default_rng(classes)
-    true = rng.dirichlet(np.ones(classes), 20_000)
-    y = np.array([rng.choice(classes, p=row) for row in true])
-    bent = true**2
-    bent /= bent.sum(axis=1, keepdims=True)
-    names = [f"p{c}" for c in range(classes)]
-    frame = pd.DataFrame(bent, columns=names).assign(y=y.astype(float))
-    df = spark.createDataFrame(frame)
-    calibrator = fit_calibrator(df, names, class_col="y", weight_col=None, rows=len(frame))
-    found = calibrator.apply(df, names).select(*names).toPandas().to_numpy()
-    assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
-    assert (found > 0).all()
-    for c in range(classes):
-        assert found[:, c].mean() == pytest.approx((y == c).mean(), abs=0.01)
-    assert np.abs(found - true).mean() < 0.6 * np.abs(bent - true).mean()
 
 
 def test_gate_base_rate_shifted_probabilities_stop_the_run() -> None:
