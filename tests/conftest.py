@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Start a quiet two-core session with few partitions and a temporary warehouse."""
+    """Start a quiet two-core session with few partitions and a temporary warehouse.
+
+    With SPARKWEIGHTS_TEST_REMOTE set, the session is one of Spark Connect.
+    """
     from pyspark.sql import SparkSession
 
+    remote = os.environ.get("SPARKWEIGHTS_TEST_REMOTE")
+    if remote is not None:
+        connected = SparkSession.builder.remote(remote).appName("tests").getOrCreate()
+        connected.conf.set("spark.sql.shuffle.partitions", "2")
+        yield connected
+        connected.stop()
+        return
     session = (
         SparkSession.builder.master("local[2]")
         .appName("tests")

@@ -140,6 +140,17 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
+def demo(
+    spark: SparkSession,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Run the demo once into a folder."""
+    folder = tmp_path_factory.mktemp("demo") / "here"
+    assert main(["demo", "--into", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
     """Train a model and score one night, once for all tests that only read or are refused."""
     return open_shop(tmp_path_factory.mktemp("shop"))

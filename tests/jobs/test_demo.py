@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sparkweights.cli import main
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 OUT = Path("out")
-
-
-@pytest.fixture(scope="session")
-def demo(
-    spark: SparkSession,  # noqa: ARG001
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """Run the demo once into a folder."""
-    folder = tmp_path_factory.mktemp("demo") / "here"
-    assert main(["demo", "--into", str(folder), "--quiet"]) == 0
-    return folder
 
 
 def _manifest(folder: Path, models: str) -> dict[str, Any]:
