@@ -50,7 +50,7 @@ def _variant(demo: Path, name: str, **sections: object) -> Path:
     record["tables"]["scored"]["location"] = f"out/scored_{name}"
     record["tables"]["quarantine"]["location"] = f"out/quarantine_{name}"
     path = demo / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(record), encoding="utf-8")
+    path.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
     return path
 
 
