@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class ReliabilityBin(NamedTuple):
+    """Rows of similar probability: what was predicted for them, and what happened."""
+
+    weight: float  # of the rows
+    mean_probability: float
+    share: float  # of the weight that is of the class
+
+
+def reliability(
+    probability_sums: Sequence[float],
+    positives: Sequence[float],
+    negatives: Sequence[float],
+    *,
+    groups: int = 10,
+) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability table of a histogram, in groups of about equal weight.
+
+    Parameters
+    ----------
+    probability_sums
+        Per bin, in order of the probability: the weighted sum of it over the bin's rows.
+    positives, negatives
+        Weight of the rows of the class, and of the others, in each bin.
+    groups
+        At most; a bin is never divided, so many equal probabilities make fewer.
+
+    Examples
+    --------
+    >>> reliability([1.0, 3.0], [1, 3], [9, 1], groups=2)[1]
+    ReliabilityBin(weight=4.0, mean_probability=0.75, share=0.75)
+    """
+    sums = np.column_stack([probability_sums, positives, negatives]).astype(float)
+    weight = sums[:, 1] + sums[:, 2]
+    middle = np.cumsum(weight) - weight / 2
+    group = np.minimum((middle / weight.sum() * groups).astype(int), groups - 1)
+    found = []
+    for own in np.unique(group):
+        p, yes, no = sums[group == own].sum(axis=0)
+        if yes + no > 0:
+            found.append(
+                ReliabilityBin(float(yes + no), float(p / (yes + no)), float(yes / (yes + no)))
+            )
+    return tuple(found)
 
 
 def area_under_roc(

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.evaluate.curves import area_under_roc, average_precision
+from sparkweights.evaluate.curves import (
+    ReliabilityBin,
+    area_under_roc,
+    average_precision,
+    reliability,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +35,8 @@ class ClassEvaluation:
         Of the class's probability; ``brier`` is the mean of (p - y)^2.
     recall
         Share of the class's rows that got the decision that is cheapest for the class.
+    reliability
+        What was predicted and what happened, by tenths of the rows.
     """
 
     share: float
@@ -38,6 +45,7 @@ class ClassEvaluation:
     average_precision: float
     brier: float
     recall: float
+    reliability: tuple[ReliabilityBin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,8 @@ def _evaluation(
     )
 
 
-def _class_evaluation(bins: Sequence[Row], recall: float) -> ClassEvaluation:
+def _class_evaluation(unordered: Sequence[Row], recall: float) -> ClassEvaluation:
+    bins = sorted(unordered, key=lambda row: row["bin"])
     scores = [row["bin"] for row in bins]
     positives = [row["positives"] or 0.0 for row in bins]
     negatives = [row["negatives"] or 0.0 for row in bins]
@@ -191,4 +200,5 @@ def _class_evaluation(bins: Sequence[Row], recall: float) -> ClassEvaluation:
         average_precision=average_precision(scores, positives, negatives),
         brier=sum(row["squares"] for row in bins) / total,
         recall=recall,
+        reliability=reliability([row["p"] for row in bins], positives, negatives),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def open_session(name: str) -> SparkSession:
     # Dates and timestamps mean the same wherever the job runs.
     builder = builder.config("spark.sql.session.timeZone", "UTC")
     if not _submitted():
+        # Python workers need the packages of this environment, not those of the first python3.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for key, value in LOCAL_SETTINGS.items():
             builder = builder.config(key, value)
         # Without this the engine greets every command with a dozen lines.

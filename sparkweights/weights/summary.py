@@ -7,6 +7,7 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import ColumnRoles, class_index, column
@@ -28,7 +29,7 @@ CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # while a
 BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that a bound cuts are approximate
 NO_REGRET = -100_000  # below every bin of a double
 MOST_GROUPS = 1_000
-PERCENTILE_ACCURACY = 10_000  # Spark's default: rank error at most rows / 10,000
+ORDER_STEPS = 32  # where the split order is counted; exact counts repeat, sketches do not
 
 
 class Cell(NamedTuple):
@@ -107,7 +108,7 @@ def summarise_classes(
     keep_nulls
         Whether rows without a label are counted and left out, instead of refused.
     order
-        A number that orders rows for the split, in [0, 1) for a split by hash.
+        A number that orders rows for the split, uniform in [0, 1).
     cuts
         Quantiles of ``order`` wanted per class, each in (0, 1).
 
@@ -126,8 +127,10 @@ def summarise_classes(
         *_dominance_measures(matrix),
     ]
     if order is not None:
-        wanted = F.array(*map(F.lit, cuts))
-        measures.append(F.percentile_approx(order, wanted, PERCENTILE_ACCURACY).alias("cuts"))
+        measures += [
+            F.count_if(order < step / ORDER_STEPS).alias(f"below_{step}")
+            for step in range(1, ORDER_STEPS)
+        ]
     key = group_key(grouping) if grouping else F.lit(None).cast("string")
     regret = _own_regret(matrix, class_index(roles))
     classed_df = labelled_df.withColumns(
@@ -145,7 +148,9 @@ def summarise_classes(
     by_cell = [row for row in found if not row["whole"]] or whole
     cells = [_cell(row) for row in by_cell]
     _refuse_groups(cells, grouping)
-    return replace(_summary(by_class, cells, roles, matrix), nulls=nulls)
+    return replace(
+        _summary(by_class, cells, roles, matrix), nulls=nulls, cuts=_cuts(by_class, roles, cuts)
+    )
 
 
 def _collect(classed_df: DataFrame, measures: Sequence[Column], *, by_cell: bool) -> list[Row]:
@@ -304,15 +309,13 @@ def _refuse_groups(cells: Sequence[Cell], grouping: Grouping) -> None:
 def _summary(
     by_class: Mapping[int, Row], cells: Sequence[Cell], roles: ColumnRoles, matrix: CostMatrix
 ) -> ClassSummary:
-    frequencies, cuts = [], {}
+    frequencies = []
     for index, name in enumerate(roles.class_names):
         row = by_class.get(index)
         if row is None:
             frequencies.append(ClassFrequency(name, 0, 0.0, 0.0))
             continue
         frequencies.append(ClassFrequency(name, row["rows"], row["weight"], row["weight_square"]))
-        if "cuts" in row:
-            cuts[name] = tuple(row["cuts"])
     best = [
         decision
         for d, decision in enumerate(matrix.decisions)
@@ -325,4 +328,25 @@ def _summary(
         }
         for c, name in enumerate(matrix.classes)
     }
-    return ClassSummary(tuple(frequencies), tuple(cells), cuts, cheapest, best[0] if best else None)
+    return ClassSummary(
+        tuple(frequencies),
+        tuple(cells),
+        cheapest=cheapest,
+        always_best=best[0] if best else None,
+    )
+
+
+def _cuts(
+    by_class: Mapping[int, Row], roles: ColumnRoles, quantiles: Sequence[float]
+) -> dict[str, tuple[float, ...]]:
+    """Return quantiles of the split order per class, straight lines between its steps."""
+    found = {}
+    for index, name in enumerate(roles.class_names):
+        row = by_class.get(index)
+        if row is None or not quantiles or "below_1" not in row:
+            continue
+        below = [0, *(row[f"below_{step}"] for step in range(1, ORDER_STEPS)), row["rows"]]
+        ends = [step / ORDER_STEPS for step in range(ORDER_STEPS + 1)]
+        wanted = [quantile * row["rows"] for quantile in quantiles]
+        found[name] = tuple(float(cut) for cut in np.interp(wanted, below, ends))
+    return found

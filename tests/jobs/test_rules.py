@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,27 @@ def test_rules_double_count_loses_a_fifth_and_is_refused(lender: Lender) -> None
     )
     with pytest.raises(ModelError, match="would count the costs twice"):
         held.require_natural()
+
+
+def test_rules_review_lowers_the_expected_cost_within_capacity(demo: Path) -> None:
+    """At 3,000 a look and time for one client in twenty, the night is cheaper."""
+    config = _variant(
+        demo,
+        "reviewed",
+        artifacts="out/models",
+        review={"cost": 3_000, "capacity": 0.05},
+        checks={"incoming": "expectations/incoming.json"},  # the other knows no third decision
+    )
+    assert main(["score", "--config", str(config), "--run-date", "2005-10-01", "--quiet"]) == 0
+    usual, reviewed = (
+        json.loads((demo / "out" / runs / "run_date=2005-10-01" / "manifest.json").read_text())
+        for runs in ("runs", "runs_reviewed")
+    )
+    assert reviewed["expected_cost"]["decisions_taken"] < (
+        0.95 * usual["expected_cost"]["decisions_taken"]
+    )
+    rows = reviewed["rows"]["incoming"] - reviewed["rows"]["quarantined"]
+    assert reviewed["decisions"]["review"] == pytest.approx(0.05 * rows, abs=0.005 * rows)
 
 
 @pytest.fixture(scope="module")

@@ -43,11 +43,11 @@ def _parts(df: DataFrame, seed: int) -> dict[int, str]:
 
 
 def test_split_every_class_has_its_share_in_every_part(spark: SparkSession) -> None:
-    """20 % of the 400 rare rows calibrate and 20 % test, not 20 % give or take luck."""
+    """20 % of the 400 rare rows calibrate and 20 % test; by luck alone the spread would be 8."""
     parts = _parts(_rows(spark), 7)
     rare = [which for identity, which in parts.items() if identity % 50 == 0]
-    assert abs(rare.count("calibrate") - 80) <= 1
-    assert abs(rare.count("test") - 80) <= 1
+    assert abs(rare.count("calibrate") - 80) <= 4
+    assert abs(rare.count("test") - 80) <= 4
     common = [which for identity, which in parts.items() if identity % 50]
     assert common.count("test") / len(common) == pytest.approx(0.2, abs=0.002)
 
@@ -56,7 +56,7 @@ def test_split_same_seed_gives_same_rows_under_any_partitioning(spark: SparkSess
     """A rerun tests on the same rows; another seed on others."""
     df = _rows(spark)
     first, again, other = _parts(df, 7), _parts(df.repartition(9), 7), _parts(df, 8)
-    assert sum(first[i] != again[i] for i in first) <= 4  # cuts may move by a rank or two
+    assert first == again
     assert sum(first[i] != other[i] for i in first) > 5_000
 
 

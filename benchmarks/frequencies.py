@@ -1,0 +1,73 @@
+"""Class frequencies, weights and diagnostics against a bare count per label.
+
+The baseline is what one would write without the product: ``groupBy(label).count()``, brought to
+the driver the quickest way that Spark has. Both read the same parquet files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from benchmarks.harness import Bar, alternate, count_jobs, medians, report, session
+from sparkweights import ClassWeigher
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+FEW, MANY = 2, 100_000
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="200,000 rows, once: does it run?")
+    given = parser.parse_args()
+    rows, repeat = (200_000, 1) if given.quick else (given.rows, given.repeat)
+    spark = session("frequencies")
+    with tempfile.TemporaryDirectory() as folder:
+        table = _write_table(spark, Path(folder) / "table", rows)
+        df = spark.read.parquet(table)
+        few, few_jobs = _compare(spark, df, "label", repeat)
+        many, many_jobs = _compare(spark, df, "fine_label", repeat)
+    bars = [
+        Bar("2 classes: time over a bare count", few["product"] / few["bare"], 1.15),
+        Bar("100,000 classes: time over a bare count", many["product"] / many["bare"], 1.3),
+        Bar("Spark jobs beyond the bare count's", float(max(few_jobs, many_jobs)), 0),
+    ]
+    return report("frequencies", bars, rows=rows, repeat=repeat, seconds_few=few, seconds_many=many)
+
+
+def _compare(
+    spark: SparkSession, df: DataFrame, label: str, repeat: int
+) -> tuple[dict[str, float], int]:
+    def bare() -> None:
+        df.groupBy(label).count().toArrow()
+
+    def product() -> None:
+        ClassWeigher(labelCol=label).fit(df).weight_diagnostics()
+
+    found = medians(alternate({"bare": bare, "product": product}, repeat=repeat))
+    return found, count_jobs(spark, product) - count_jobs(spark, bare)
+
+
+def _write_table(spark: SparkSession, path: Path, rows: int) -> str:
+    """Write a table of 12 columns: two labels and ten measurements."""
+    df = spark.range(rows).select(
+        (F.rand(1) < 0.05).cast("int").alias("label"),  # noqa: PLR2004 (one in twenty)
+        F.floor(F.rand(2) ** 2 * MANY).cast("int").alias("fine_label"),
+        *[F.rand(3 + i).alias(f"x{i}") for i in range(10)],
+    )
+    df.write.parquet(str(path))
+    return str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

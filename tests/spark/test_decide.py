@@ -1,0 +1,57 @@
+"""Decisions equal brute force on random prices and probabilities, whatever the numbers of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.costs import CostMatrix, cost_columns
+from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_decisions_equal_brute_force(spark: SparkSession, seed: int) -> None:
+    """Up to 6 classes and 7 decisions, prices per row, ties, and prices that are missing."""
+    rng = np.random.default_rng(seed)
+    classes, decisions = int(rng.integers(2, 7)), int(rng.integers(2, 8))
+    rows = 200
+    p = rng.dirichlet(np.ones(classes), rows)
+    amount = np.where(rng.random(rows) < 0.1, np.nan, rng.integers(1, 9, rows) * 10.0)
+    fixed = rng.integers(0, 4, (decisions, classes)).astype(float)
+    rate = rng.integers(0, 3, (decisions, classes)) * (rng.random((decisions, classes)) < 0.5)
+    names = [f"class {c}" for c in range(classes)]
+    cells = {
+        f"d{d}": {name: f"{fixed[d, c]} + {rate[d, c]} * amount" for c, name in enumerate(names)}
+        for d in range(decisions)
+    }
+    matrix = CostMatrix.parse(cells, names)
+    y = (p.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1)
+    frame = pd.DataFrame(p, columns=[f"p{c}" for c in range(classes)])
+    frame = frame.assign(amount=amount, y=y, id=np.arange(rows))
+    df = spark.createDataFrame(frame)
+    costs = cost_columns(matrix)
+    expected = expected_costs([F.col(f"p{c}") for c in range(classes)], costs)
+    chosen = cheapest_decision(expected, matrix.decisions)
+    paid = realised_cost(chosen, F.col("y"), matrix.decisions, costs)
+    found = df.select("id", chosen.alias("d"), paid.alias("paid"), *expected).toPandas()
+    found = found.sort_values("id", ignore_index=True)
+    price = fixed[None] + rate[None] * amount[:, None, None]
+    brute = np.einsum("nc,ndc->nd", p, price)
+    ours = found.iloc[:, 3:].to_numpy()
+    whole = ~np.isnan(amount)
+    assert ours[whole] == pytest.approx(brute[whole], rel=1e-12)
+    # The first of those that tie: argmin's own rule, on the numbers that Spark compared.
+    best = np.argmin(ours[whole], axis=1)
+    assert found["d"][whole].tolist() == [f"d{d}" for d in best]
+    assert found["paid"][whole].to_numpy() == pytest.approx(
+        price[whole][np.arange(whole.sum()), best, y[whole]]
+    )
+    undefined = np.isnan(brute).any(axis=1)
+    assert found["d"][undefined].isna().all()
