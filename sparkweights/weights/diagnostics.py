@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import numpy as np
 
-    from sparkweights.weights.schemes import ClassFrequency
+    Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 WORRYING_FACTOR = 5.0  # fewer than one row in five still counts
 
 
 class WeightSums(NamedTuple):
-    """One class's weighted rows: u is the sample weight of a row, w its class weight."""
+    """Weighted rows, one entry per class: u is the sample weight of a row, w its class weight."""
 
-    weight: float  # sum of u w
-    weight_square: float  # sum of (u w)^2
-    moment: float  # sum of u w^2
-    smallest: float  # least w
-    largest: float  # greatest w
+    weight: Array  # sum of u w
+    weight_square: Array  # sum of (u w)^2
+    moment: Array  # sum of u w^2
+    smallest: Array  # least w
+    largest: Array  # greatest w
 
 
 @dataclass(frozen=True)
@@ -69,34 +69,38 @@ class WeightDiagnostics:
         )
 
 
-def diagnose(
-    frequencies: Sequence[ClassFrequency], weighted: Sequence[WeightSums]
-) -> WeightDiagnostics:
-    """Return the diagnostics of a weighting from its sums per class, in index order.
+def diagnose(rows: int, before: Array, sums: WeightSums) -> WeightDiagnostics:
+    """Return the diagnostics of a weighting.
+
+    Parameters
+    ----------
+    rows
+        Rows of all classes.
+    before
+        Sum of sample weights per class, in index order.
+    sums
+        The same rows, weighted.
 
     Examples
     --------
     Three rows of weight 1 and one of weight 3: ESS = 6^2 / (3 + 9) = 3.
 
-    >>> from sparkweights.weights.schemes import ClassFrequency
-    >>> rows = [ClassFrequency("a", 3, 3.0, 3.0), ClassFrequency("b", 1, 1.0, 1.0)]
-    >>> found = diagnose(rows, [WeightSums(3, 3, 3, 1, 1), WeightSums(3, 9, 9, 3, 3)])
+    >>> import numpy as np
+    >>> sums = WeightSums(*np.array([[3.0, 3, 3, 1, 1], [3, 9, 9, 3, 3]]).T)
+    >>> found = diagnose(4, np.array([3.0, 1.0]), sums)
     >>> found.kish_ess, round(found.gradient_variance, 3)
     (3.0, 1.333)
     """
-    rows = sum(frequency.rows for frequency in frequencies)
-    before = [frequency.weight_sum for frequency in frequencies]
-    after = [sums.weight for sums in weighted]
-    total_before, total_after = sum(before), sum(after)
-    kish_ess = total_after**2 / sum(sums.weight_square for sums in weighted)
+    total_before, total_after = float(before.sum()), float(sums.weight.sum())
+    kish_ess = total_after**2 / float(sums.weight_square.sum())
     return WeightDiagnostics(
         kish_ess=kish_ess,
         design_effect=rows / kish_ess,
-        imbalance_ratio=max(before) / min(before),
-        gradient_variance=sum(sums.moment for sums in weighted) * total_before / total_after**2,
+        imbalance_ratio=float(before.max() / before.min()),
+        gradient_variance=float(sums.moment.sum()) * total_before / total_after**2,
         mean_weight=total_after / total_before,
-        smallest_weight=min(sums.smallest for sums in weighted),
-        largest_weight=max(sums.largest for sums in weighted),
-        share_before=tuple(share / total_before for share in before),
-        share_after=tuple(share / total_after for share in after),
+        smallest_weight=float(sums.smallest.min()),
+        largest_weight=float(sums.largest.max()),
+        share_before=tuple((before / total_before).tolist()),
+        share_after=tuple((sums.weight / total_after).tolist()),
     )

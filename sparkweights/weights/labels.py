@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, kind_of
 from sparkweights.errors import InputError, listed
 from sparkweights.weights.expressions import group_key
 from sparkweights.weights.schemes import ClassFrequency
-from sparkweights.weights.summary import Cell, ClassSummary
+from sparkweights.weights.summary import Cell
+from sparkweights.weights.weighing import ClassSums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,17 +33,31 @@ class LabelCounts:
 
     Attributes
     ----------
-    classes
-        Class name -> value, in the order of the values.
-    summary
-        The frequencies, and their cells by group.
+    values
+        The labels, in order; their positions are the class indices.
+    sums
+        Rows and sample weights per class.
+    cells
+        The same by group, where groups were asked for.
     nulls
-        Rows without a label; they are in no frequency.
+        Rows without a label; they are in none of the above.
     """
 
-    classes: dict[str, ClassValue]
-    summary: ClassSummary
+    values: list[Any]
+    sums: ClassSums
+    cells: tuple[Cell, ...]
     nulls: int
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each class."""
+        return [class_name(value) for value in self.values]
+
+    @property
+    def frequencies(self) -> tuple[ClassFrequency, ...]:
+        """The frequencies, one record per class."""
+        rows, *weights = (numbers.tolist() for numbers in self.sums)
+        return tuple(map(ClassFrequency, self.names, map(int, rows), *weights))
 
 
 def count_labels(
@@ -59,30 +75,38 @@ def count_labels(
     keys = [column(label).alias("label")]
     if grouping:
         keys.append(group_key(grouping).alias("group"))
-    counted_df = df.groupBy(*keys).agg(*_measures(weight))
-    found = counted_df.toArrow().to_pydict()
-    count = len(found["label"])
-    rows = found["rows"]
+    # Arrow and NumPy from here on: a record per class would take longer than the pass itself.
+    counted = df.groupBy(*keys).agg(*_measures(weight)).toArrow()
+    unlabelled = pc.is_null(counted["label"], nan_is_null=True)
+    labelled = counted.filter(pc.invert(unlabelled)).sort_by("label")
+    every = counted["rows"].to_numpy().sum()
     if weight is not None:
-        _refuse_weights(weight, sum(found["faults"]))
-    sums = found["weight"] if weight is not None else [float(n) for n in rows]
-    squares = found["weight_square"] if weight is not None else sums
-    present = [i for i in range(count) if not _is_null(found["label"][i])]
-    nulls = sum(rows) - sum(rows[i] for i in present)
-    values = sorted({found["label"][i] for i in present})
+        _refuse_weights(weight, int(counted["faults"].to_numpy().sum()))
+    rows = labelled["rows"].to_numpy().astype(float)
+    nulls = int(every - rows.sum())
+    sums = labelled["weight"].to_numpy() if weight is not None else rows
+    squares = labelled["weight_square"].to_numpy() if weight is not None else rows
+    codes, values = _classes(labelled["label"])
     _require_classes(values, label, nulls)
-    index = {value: c for c, value in enumerate(values)}
-    groups = found.get("group", [None] * count)
-    cells = [
-        Cell(groups[i], index[found["label"][i]], rows[i], sums[i], squares[i], 0, 0, 0, 0, 0)
-        for i in present
+    cells: tuple[Cell, ...] = ()
+    if grouping:
+        groups = labelled["group"].to_pylist()
+        cells = tuple(
+            Cell(group, c, int(n), u, u2, 0, 0, 0, 0, 0)
+            for group, c, n, u, u2 in zip(
+                groups, codes.tolist(), rows.tolist(), sums.tolist(), squares.tolist(), strict=True
+            )
+        )
+    totals = [
+        np.bincount(codes, weights=numbers).astype(np.float64) for numbers in (rows, sums, squares)
     ]
-    names = [class_name(value) for value in values]
-    return LabelCounts(
-        dict(zip(names, values, strict=True)),
-        ClassSummary(_totals(names, cells), tuple(cells)),
-        nulls,
-    )
+    return LabelCounts(values, ClassSums(*totals), cells, nulls)
+
+
+def _classes(labels: Any) -> tuple[Any, list[Any]]:  # noqa: ANN401 (pyarrow ships no types)
+    """Return the class index of each label, and the distinct labels, both in the labels' order."""
+    encoded = labels.combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
 
 
 def class_name(value: ClassValue) -> str:
@@ -104,19 +128,6 @@ def _measures(weight: str | None) -> list[Column]:
         F.sum(own * own).alias("weight_square"),
         F.count_if(~usable).alias("faults"),
     ]
-
-
-def _totals(names: Sequence[str], cells: Sequence[Cell]) -> tuple[ClassFrequency, ...]:
-    rows, sums, squares = ([0] * len(names), [0.0] * len(names), [0.0] * len(names))
-    for cell in cells:
-        rows[cell.class_index] += cell.rows
-        sums[cell.class_index] += cell.weight
-        squares[cell.class_index] += cell.weight_square
-    return tuple(map(ClassFrequency, names, rows, sums, squares))
-
-
-def _is_null(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _require_label_type(df: DataFrame, label: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sparkweights.costs.matrix import CostMatrix
 
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
 SCHEMES = (
     "none",
     "balanced",
@@ -128,7 +130,7 @@ def _check_range(key: str, value: float | None, holds: bool, allowed: str) -> No
         raise ConfigError(f"{key}: {value}; allowed: {allowed}.")
 
 
-def raw_weights(spec: WeightSpec, names: Sequence[str], shares: Sequence[float]) -> list[float]:
+def raw_weights(spec: WeightSpec, names: Sequence[str], shares: Sequence[float] | Array) -> Array:
     """Return the scheme's weight per class before scaling and bounds.
 
     With W_c the sum of sample weights of class c and pi_c its share:
@@ -146,25 +148,21 @@ def raw_weights(spec: WeightSpec, names: Sequence[str], shares: Sequence[float])
     shares
         Sum of sample weights per class, each > 0.
     """
-    total = sum(shares)
+    of_class = np.asarray(shares, dtype=np.float64)
+    pi = of_class / of_class.sum()
     match spec.scheme:
         case "balanced" | "cost_balanced":
-            return [total / share for share in shares]
+            return np.asarray(of_class.sum() / of_class)
         case "inverse_sqrt":
-            return [(share / total) ** -0.5 for share in shares]
+            return np.asarray(pi**-0.5)
         case "tempered":
-            power = float(spec.power or 0.0)
-            return [(share / total) ** -power for share in shares]
-        case "effective_number":
-            return [_inverse_effective_number(share, float(spec.beta or 0.0)) for share in shares]
+            return np.asarray(pi ** -float(spec.power or 0.0))
+        case "effective_number" if spec.beta:
+            # 1 - beta^n loses all digits for beta near 1; expm1 does not.
+            return np.asarray((1 - spec.beta) / -np.expm1(of_class * math.log(spec.beta)))
         case "manual":
-            return _manual(spec.manual or {}, names)
-    return [1.0] * len(shares)
-
-
-def _inverse_effective_number(share: float, beta: float) -> float:
-    # 1 - beta^n loses all digits for beta near 1; expm1 does not.
-    return 1.0 if beta == 0 else (1 - beta) / -math.expm1(share * math.log(beta))
+            return np.array(_manual(spec.manual or {}, names), dtype=np.float64)
+    return np.ones(len(of_class))
 
 
 def require_every_class(frequencies: Iterable[ClassFrequency]) -> None:
@@ -208,7 +206,9 @@ def _manual(manual: Mapping[str, float], names: Sequence[str]) -> list[float]:
     return [manual[name] for name in names]
 
 
-def bounded_scale(raw: Sequence[float], shares: Sequence[float], floor: float, cap: float) -> float:
+def bounded_scale(
+    raw: Sequence[float] | Array, shares: Sequence[float] | Array, floor: float, cap: float
+) -> float:
     """Return the s for which min(max(s * raw, floor), cap) has the mean 1 under ``shares``.
 
     That mean grows with s, from floor to cap, and is linear between the points where a value
@@ -253,17 +253,17 @@ def bounded_scale(raw: Sequence[float], shares: Sequence[float], floor: float, c
 
 
 def bounded_weights(
-    raw: Sequence[float], shares: Sequence[float], floor: float, cap: float
-) -> list[float]:
+    raw: Sequence[float] | Array, shares: Sequence[float] | Array, floor: float, cap: float
+) -> Array:
     """Scale weights to mean 1 within bounds, keeping the ratios of those that meet none.
 
     Examples
     --------
-    >>> bounded_weights([1, 99], [99, 1], floor=0, cap=10)
+    >>> bounded_weights([1, 99], [99, 1], floor=0, cap=10).tolist()
     [0.9090909090909091, 10.0]
     """
     scaled = np.asarray(raw, dtype=np.float64) * bounded_scale(raw, shares, floor, cap)
-    return [float(value) for value in np.clip(scaled, floor, cap)]
+    return np.asarray(np.clip(scaled, floor, cap))
 
 
 def regret_cells(matrix: CostMatrix) -> tuple[Expression, ...]:

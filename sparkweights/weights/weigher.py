@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -24,9 +23,9 @@ from sparkweights.weights.diagnostics import WeightDiagnostics
 from sparkweights.weights.expressions import class_weight_columns, training_weight
 from sparkweights.weights.labels import count_labels
 from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
-from sparkweights.weights.schemes import PER_ROW, SCHEMES, WeightSpec
-from sparkweights.weights.summary import summarise_classes
-from sparkweights.weights.weighing import Weighting, weigh_classes
+from sparkweights.weights.schemes import PER_ROW, SCHEMES, WeightSpec, require_every_class
+from sparkweights.weights.summary import ClassSummary, summarise_classes
+from sparkweights.weights.weighing import weigh_classes, weigh_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,21 +103,31 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
         named = [self.value("labelCol"), self.value("weightCol"), *self._grouping().columns]
         return [name for name in named if name is not None]
 
-    def _model(self, weighting: Weighting, classes: Mapping[str, Any], nulls: int) -> WeigherModel:
-        if nulls:
-            if self.value("nullLabels") == "error":
-                raise InputError(
-                    f"Label column '{self.value('labelCol')}' holds {nulls} null labels.",
-                    hint="drop these rows, or set nullLabels='keep' to give them a null weight.",
-                )
-            _LOG.warning("%d rows have no label; they keep a null weight.", nulls)
-        if weighting.diagnostics.warning is not None:
-            _LOG.warning(weighting.diagnostics.warning)
+    def _heed_nulls(self, nulls: int) -> None:
+        if not nulls:
+            return
+        if self.value("nullLabels") == "error":
+            raise InputError(
+                f"Label column '{self.value('labelCol')}' holds {nulls} null labels.",
+                hint="drop these rows, or set nullLabels='keep' to give them a null weight.",
+            )
+        _LOG.warning("%d rows have no label; they keep a null weight.", nulls)
+
+    def _model(
+        self,
+        names: list[str],
+        labels: list[Any],
+        diagnostics: WeightDiagnostics,
+        **rule: dict[str, Any],
+    ) -> WeigherModel:
+        if diagnostics.warning is not None:
+            _LOG.warning(diagnostics.warning)
         return WeigherModel(
             **self._settings(),
-            rule=weighting.rule.to_dict(),
-            classes=[[name, value] for name, value in classes.items()],
-            diagnostics=asdict(weighting.diagnostics),
+            **rule,
+            classNames=names,
+            labels=labels,
+            diagnostics=dict(vars(diagnostics)),
         )
 
 
@@ -170,9 +179,18 @@ class ClassWeigher(_Weigher):
         counts = count_labels(
             dataset, self.value("labelCol"), weight=self.value("weightCol"), grouping=spec.grouping
         )
-        matrix = CostMatrix((), tuple(counts.classes), ())
-        weighting = weigh_classes(matrix, counts.summary, spec)
-        return self._model(weighting, counts.classes, counts.nulls)
+        self._heed_nulls(counts.nulls)
+        if spec.grouping:
+            matrix = CostMatrix((), tuple(counts.names), ())
+            summary = ClassSummary(counts.frequencies, counts.cells)
+            weighting = weigh_classes(matrix, summary, spec)
+            rule = weighting.rule.to_dict()
+            return self._model(counts.names, counts.values, weighting.diagnostics, rule=rule)
+        if (counts.sums.weight <= 0).any():
+            require_every_class(counts.frequencies)
+        weights, diagnostics = weigh_sums(counts.names, counts.sums, spec)
+        fixed = {"scheme": spec.scheme, "weights": weights.tolist()}
+        return self._model(counts.names, counts.values, diagnostics, fixed=fixed)
 
 
 class CostWeigher(_Weigher):
@@ -217,19 +235,28 @@ class CostWeigher(_Weigher):
         summary = summarise_classes(
             dataset, roles, matrix, grouping=spec.grouping, regret_bins=True, keep_nulls=keep
         )
-        return self._model(weigh_classes(matrix, summary, spec), classes, summary.nulls)
+        self._heed_nulls(summary.nulls)
+        weighting = weigh_classes(matrix, summary, spec)
+        rule = weighting.rule.to_dict()
+        return self._model(list(classes), list(classes.values()), weighting.diagnostics, rule=rule)
 
 
 class WeigherModel(_HasColumns, Model):
     """Fitted class weights: adds them to any table with the columns that they read."""
 
     rule = checked("rule", "the rule that weighs a row", _as_is)
-    classes = checked("classes", "class names and label values, in index order", _as_is)
+    fixed = checked("fixed", "instead of a rule: a scheme and the weight of each class", _as_is)
+    classNames = checked("classNames", "class names, in index order", _as_is)
+    labels = checked("labels", "label values, in index order", _as_is)
     diagnostics = checked("diagnostics", "what the weights do to the sample", _as_is)
 
     def weight_rule(self) -> WeightRule:
         """Return the rule, as a ledger keeps it."""
-        return WeightRule.from_dict(self.value("rule"))
+        fixed = self.value("fixed")
+        if fixed is None:
+            return WeightRule.from_dict(self.value("rule"))
+        weights = dict(zip(self.value("classNames"), fixed["weights"], strict=True))
+        return WeightRule.fixed(fixed["scheme"], weights)
 
     def weight_diagnostics(self) -> WeightDiagnostics:
         """Return what the weights do to the sample and to the risk."""
@@ -242,13 +269,13 @@ class WeigherModel(_HasColumns, Model):
 
     def prior(self) -> dict[str, float]:
         """Return the natural share of each class."""
-        names = [name for name, _ in self.value("classes")]
+        names = self.value("classNames")
         return dict(zip(names, self.weight_diagnostics().share_before, strict=True))
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         label, output = self.value("labelCol"), self.value("outputCol")
         unlabelled = self.value("missingLabel") == "skip" and label not in dataset.columns
-        if len(self.value("classes")) > MOST_LITERALS:
+        if len(self.value("labels")) > MOST_LITERALS and self.value("fixed") is not None:
             return dataset if unlabelled else self._joined(dataset, label, output)
         rule = self.weight_rule()
         reads = [] if unlabelled else [label, self.value("weightCol")]
@@ -256,7 +283,7 @@ class WeigherModel(_HasColumns, Model):
         self.check_frame(dataset, [*filter(None, reads), *rule.columns], adds)
         added = {}
         if not unlabelled:
-            classes = dict(self.value("classes"))
+            classes = dict(zip(self.value("classNames"), self.value("labels"), strict=True))
             roles = ColumnRoles((), label, classes, (), (), weight=self.value("weightCol"))
             added[output] = training_weight(rule, roles)
         if self.value("classWeightsCol") is not None:
@@ -267,16 +294,15 @@ class WeigherModel(_HasColumns, Model):
         """Look the weight up in a broadcast table: thousands of literals do not compile."""
         if self.value("classWeightsCol") is not None:
             raise ConfigError(
-                f"Param classWeightsCol: {len(self.value('classes'))} classes in every row; "
+                f"Param classWeightsCol: {len(self.value('labels'))} classes in every row; "
                 f"at most {MOST_LITERALS} are allowed.",
                 hint="leave classWeightsCol out.",
             )
         weight = self.value("weightCol")
         self.check_frame(dataset, filter(None, [label, weight]), [output])
-        weights = [float(text) for text in self.value("rule")["cells"].values()]
         frame = pd.DataFrame({
-            "__label": [value for _, value in self.value("classes")],
-            output: weights,
+            "__label": self.value("labels"),
+            output: self.value("fixed")["weights"],
         })  # fmt: skip
         lookup_df = dataset.sparkSession.createDataFrame(frame)
         own = column(label) == lookup_df["__label"]

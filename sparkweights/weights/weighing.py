@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from sparkweights.costs.language import Number, Operation
 from sparkweights.errors import InputError, listed
@@ -22,9 +24,10 @@ from sparkweights.weights.schemes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.weights.schemes import Array
     from sparkweights.weights.summary import Cell, ClassSummary
 
 
@@ -65,6 +68,14 @@ def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
     return weigh_frequencies(summary.frequencies, spec)
 
 
+class ClassSums(NamedTuple):
+    """Rows and sample weights, one entry per class in index order."""
+
+    rows: Array
+    weight: Array
+    weight_square: Array
+
+
 def weigh_frequencies(frequencies: Sequence[ClassFrequency], spec: WeightSpec) -> Weighting:
     """Choose weights that depend on the class alone.
 
@@ -75,34 +86,50 @@ def weigh_frequencies(frequencies: Sequence[ClassFrequency], spec: WeightSpec) -
     """
     require_every_class(frequencies)
     names = [frequency.name for frequency in frequencies]
-    shares = [frequency.weight_sum for frequency in frequencies]
-    values = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
-    rule = WeightRule.fixed(spec.scheme, dict(zip(names, values, strict=True)))
-    sums = [_fixed_sums(value, f) for value, f in zip(values, frequencies, strict=True)]
-    return Weighting(rule, tuple(frequencies), diagnose(frequencies, sums))
+    numbers = [(f.rows, f.weight_sum, f.weight_square_sum) for f in frequencies]
+    values, diagnostics = weigh_sums(names, ClassSums(*np.array(numbers, dtype=float).T), spec)
+    rule = WeightRule.fixed(spec.scheme, dict(zip(names, values.tolist(), strict=True)))
+    return Weighting(rule, tuple(frequencies), diagnostics)
 
 
-def _fixed_sums(value: float, of: ClassFrequency) -> WeightSums:
-    square = value * value
+def weigh_sums(
+    names: Sequence[str], sums: ClassSums, spec: WeightSpec
+) -> tuple[Array, WeightDiagnostics]:
+    """Choose weights for any number of classes at once; see `weigh_frequencies`.
+
+    Returns
+    -------
+    tuple
+        The weight of each class, and what the weights do.
+    """
+    raw = raw_weights(spec, names, sums.weight)
+    values = bounded_weights(raw, sums.weight, spec.floor, spec.cap)
+    diagnostics = diagnose(int(sums.rows.sum()), sums.weight, _fixed_sums(values, sums))
+    return values, diagnostics
+
+
+def _fixed_sums(values: Array, of: ClassSums) -> WeightSums:
+    square = values * values
     return WeightSums(
-        value * of.weight_sum, square * of.weight_square_sum, square * of.weight_sum, value, value
+        values * of.weight, square * of.weight_square, square * of.weight, values, values
     )
 
 
 def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
     pooled = weigh_frequencies(summary.frequencies, spec).rule.constants or ()
     factors = {}
-    sums: dict[int, list[WeightSums]] = defaultdict(list)
+    sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for group, cells in _by_group(summary.cells).items():
         weights = list(pooled)
         present = [cell.class_index for cell in cells]
         shares = [cell.weight for cell in cells]
         names = [summary.frequencies[c].name for c in present]
         own = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
-        for cell, value in zip(cells, own, strict=True):
-            weights[cell.class_index] = value
-            as_frequency = ClassFrequency("", cell.rows, cell.weight, cell.weight_square)
-            sums[cell.class_index].append(_fixed_sums(value, as_frequency))
+        numbers = np.array([(cell.rows, cell.weight, cell.weight_square) for cell in cells]).T
+        fixed = _fixed_sums(own, ClassSums(*numbers))
+        for c, value, *row in zip(present, own.tolist(), *fixed, strict=True):
+            weights[c] = value
+            sums[c].append(row)
         factors[group] = tuple(weights)
     names = [frequency.name for frequency in summary.frequencies]
     rule = WeightRule(
@@ -111,8 +138,7 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
         tuple(Number(1.0) for _ in names),
         groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
     )
-    merged = [_merged(sums[c]) for c in range(len(names))]
-    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, merged))
+    return Weighting(rule, summary.frequencies, _diagnosed(summary.frequencies, sums))
 
 
 def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
@@ -132,7 +158,7 @@ def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) 
     spec = replace(spec, floor=max(spec.floor, COST_FLOOR))
     names = matrix.classes
     shares = [frequency.weight_sum for frequency in summary.frequencies]
-    pooled = tuple(float(value) for value in raw_weights(spec, names, shares))
+    pooled = tuple(raw_weights(spec, names, shares).tolist())
     scale = _scale(summary.cells, pooled, spec)
     regrets = regret_cells(matrix)
     if spec.grouping:
@@ -148,12 +174,11 @@ def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) 
             regrets = tuple(Operation("*", Number(factor), regret) for factor, regret in pairs)
         rule = WeightRule(spec.scheme, names, regrets, scale, spec.floor, spec.cap)
         factors = {"": tuple(scale * value for value in pooled)}
-    sums: dict[int, list[WeightSums]] = defaultdict(list)
+    sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for cell in summary.cells:
         factor = factors[cell.group or ""][cell.class_index]
         sums[cell.class_index].append(_cell_sums(cell, factor, spec))
-    merged = [_merged(sums[c]) for c in range(len(names))]
-    return Weighting(rule, summary.frequencies, diagnose(summary.frequencies, merged))
+    return Weighting(rule, summary.frequencies, _diagnosed(summary.frequencies, sums))
 
 
 def _group_factors(
@@ -165,8 +190,8 @@ def _group_factors(
         shares[cell.class_index] += cell.weight
     own = raw_weights(spec, [names[c] for c in shares], list(shares.values()))
     factors = list(pooled)
-    for c, value in zip(shares, own, strict=True):
-        factors[c] = float(value)
+    for c, value in zip(shares, own.tolist(), strict=True):
+        factors[c] = value
     scale = _scale(cells, factors, spec)
     return tuple(scale * factor for factor in factors)
 
@@ -181,7 +206,8 @@ def _scale(cells: Sequence[Cell], factors: Sequence[float], spec: WeightSpec) ->
     return bounded_scale([max(mean, tiny) for mean in means], shares, spec.floor, spec.cap)
 
 
-def _cell_sums(cell: Cell, factor: float, spec: WeightSpec) -> WeightSums:
+def _cell_sums(cell: Cell, factor: float, spec: WeightSpec) -> Sequence[float]:
+    """Return one cell's row of `WeightSums`."""
     bounds = [
         min(max(factor * regret, spec.floor), spec.cap) for regret in (cell.smallest, cell.largest)
     ]
@@ -189,21 +215,23 @@ def _cell_sums(cell: Cell, factor: float, spec: WeightSpec) -> WeightSums:
     if spec.floor <= mean <= spec.cap:
         square = factor * factor
         weight, weight_square = factor * cell.regret, square * cell.regret_square
-        return WeightSums(weight, weight_square, square * cell.regret_moment, *bounds)
+        return (weight, weight_square, square * cell.regret_moment, *bounds)
     held = min(max(mean, spec.floor), spec.cap)
-    return WeightSums(
-        held * cell.weight, held**2 * cell.weight_square, held**2 * cell.weight, *bounds
-    )
+    return (held * cell.weight, held**2 * cell.weight_square, held**2 * cell.weight, *bounds)
 
 
-def _merged(parts: Sequence[WeightSums]) -> WeightSums:
-    return WeightSums(
-        sum(part.weight for part in parts),
-        sum(part.weight_square for part in parts),
-        sum(part.moment for part in parts),
-        min(part.smallest for part in parts),
-        max(part.largest for part in parts),
-    )
+def _diagnosed(
+    frequencies: Sequence[ClassFrequency], by_class: Mapping[int, Sequence[Sequence[float]]]
+) -> WeightDiagnostics:
+    """Diagnose weights from rows of `WeightSums`, several per class."""
+    merged = []
+    for c in range(len(frequencies)):
+        parts = np.array(by_class[c], dtype=float)
+        ends = (parts[:, 3].min(), parts[:, 4].max())
+        merged.append([*parts[:, :3].sum(axis=0), *ends])
+    before = np.array([frequency.weight_sum for frequency in frequencies], dtype=float)
+    rows = sum(frequency.rows for frequency in frequencies)
+    return diagnose(rows, before, WeightSums(*np.array(merged).T))
 
 
 def _refuse_changing_regret(summary: ClassSummary) -> None:

@@ -195,9 +195,8 @@ def test_regret_cells_of_three_decisions_average_the_wrong_ones() -> None:
 )
 def test_kish_ess_integer_weights_equal_repeated_rows(classes: list[tuple[int, int]]) -> None:
     """ESS <= n, with equality for equal weights only; a weight is what repeating a row does."""
-    frequencies = _frequencies([n for n, _ in classes])
-    sums = [WeightSums(n * w, n * w * w, n * w * w, w, w) for n, w in classes]
-    found = diagnose(frequencies, sums)
+    sums = np.array([(n * w, n * w * w, n * w * w, w, w) for n, w in classes], dtype=float)
+    found = diagnose(sum(n for n, _ in classes), sums[:, 0] / sums[:, 4], WeightSums(*sums.T))
     rows = sum(n for n, _ in classes)
     assert found.kish_ess <= rows * (1 + 1e-12)
     assert (found.kish_ess == pytest.approx(rows)) == (len({w for _, w in classes}) == 1)
