@@ -116,6 +116,27 @@ def test_train_resampled_rows_are_undone_to_the_population(shop: Shop) -> None:
     assert found["mean_probability"] == pytest.approx(found["share"], abs=3 * error)
 
 
+def test_odd_names_survive_training_and_scoring(shop: Shop) -> None:
+    """Dots, spaces, quotes and other alphabets in the names of classes and decisions."""
+    good, bad, yes, no = "re.paid 'x'", 'dé fault"', "say.yes", "d'où ?"
+    changes: dict[str, Any] = {
+        "columns__classes": {good: "good", bad: "bad"},
+        "costs": {
+            yes: {good: 0, bad: "0.75 * amount"},
+            no: {good: "0.1 * amount + 20", bad: 0},
+        },
+        "artifacts": "odd/models",
+    }
+    assert shop.run("train", shop.config("odd.yaml", **changes), "--quiet") == 0
+    scored, manifest = _night(
+        shop, "odd_night", **changes, decision={"target_prior": {good: 0.7, bad: 0.3}}
+    )
+    assert set(scored["decision"].astype(str)) == {yes, no}
+    total = scored[f"probability_{good}"] + scored[f"probability_{bad}"]
+    assert total.to_numpy() == pytest.approx(np.ones(len(scored)))
+    assert set(manifest["prior"]) == {good, bad}
+
+
 def _bundle(models: Path) -> dict[str, Any]:
     version = (models / "current").read_text(encoding="utf-8").strip()
     record: dict[str, Any] = json.loads((models / version / "manifest.json").read_text("utf-8"))
