@@ -6,7 +6,6 @@ the driver the quickest way that Spark has. Both read the same parquet files.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -14,47 +13,56 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from benchmarks.harness import Bar, alternate, count_jobs, medians, report, session
+from benchmarks.harness import (
+    Bar,
+    alternate,
+    arguments,
+    count_jobs,
+    figure,
+    ratio,
+    report,
+    session,
+)
 from sparkweights import ClassWeigher
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-FEW, MANY = 2, 100_000
+MANY = 100_000
 
 
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=8_000_000)
-    parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="200,000 rows, once: does it run?")
-    given = parser.parse_args()
-    rows, repeat = (200_000, 1) if given.quick else (given.rows, given.repeat)
+    given = arguments(__doc__, rows=8_000_000, repeat=9, quick_rows=200_000)
     spark = session("frequencies")
     with tempfile.TemporaryDirectory() as folder:
-        table = _write_table(spark, Path(folder) / "table", rows)
+        table = _write_table(spark, Path(folder) / "table", given.rows)
         df = spark.read.parquet(table)
-        few, few_jobs = _compare(spark, df, "label", repeat)
-        many, many_jobs = _compare(spark, df, "fine_label", repeat)
+        few, few_jobs = _compare(spark, df, "label", given.repeat)
+        many, many_jobs = _compare(spark, df, "fine_label", given.repeat)
+    figures = {
+        f"{size}: {run}": figure(seconds, "s")
+        for size, found in (("2 classes", few), ("100,000 classes", many))
+        for run, seconds in found.items()
+    }
     bars = [
-        Bar("2 classes: time over a bare count", few["product"] / few["bare"], 1.15),
-        Bar("100,000 classes: time over a bare count", many["product"] / many["bare"], 1.3),
-        Bar("Spark jobs beyond the bare count's", float(max(few_jobs, many_jobs)), 0),
+        Bar("2 classes, time over a bare count", ratio(few, "product", "bare"), 1.15),
+        Bar("100,000 classes, time over a bare count", ratio(many, "product", "bare"), 1.3),
+        Bar("Spark jobs beyond the bare count's", max(few_jobs, many_jobs), 0),
     ]
-    return report("frequencies", bars, rows=rows, repeat=repeat, seconds_few=few, seconds_many=many)
+    return report("frequencies", figures, bars)
 
 
 def _compare(
     spark: SparkSession, df: DataFrame, label: str, repeat: int
-) -> tuple[dict[str, float], int]:
+) -> tuple[dict[str, list[float]], int]:
     def bare() -> None:
         df.groupBy(label).count().toArrow()
 
     def product() -> None:
         ClassWeigher(labelCol=label).fit(df).weight_diagnostics()
 
-    found = medians(alternate({"bare": bare, "product": product}, repeat=repeat))
+    found = alternate({"bare": bare, "product": product}, repeat=repeat)
     return found, count_jobs(spark, product) - count_jobs(spark, bare)
 
 

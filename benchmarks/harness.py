@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import operator
 import os
+import platform
 import statistics
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
@@ -19,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bar:
-    """A promise: a figure, and the limit that it is held against."""
+    """A promise: a ratio or a quality figure, and the limit that it is held against."""
 
-    what: str
+    name: str
     value: float
     limit: float
     at_most: bool = True
@@ -34,13 +37,20 @@ class Bar:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the promise ready for JSON."""
-        sign = "at_most" if self.at_most else "at_least"
-        return {
-            "what": self.what,
-            "value": round(self.value, 4),
-            sign: self.limit,
-            "holds": self.holds,
-        }
+        limit = f"{'<=' if self.at_most else '>='} {self.limit:g}"
+        return {"value": round(self.value, 4), "limit": limit, "holds": self.holds}
+
+
+def arguments(description: str | None, *, rows: int, repeat: int, quick_rows: int) -> Namespace:
+    """Read ``--rows``, ``--repeat`` and ``--quick``, which stands for few rows, once."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--rows", type=int, default=rows, help=f"default {rows:,}")
+    parser.add_argument("--repeat", type=int, default=repeat, help=f"default {repeat}")
+    parser.add_argument("--quick", action="store_true", help="few rows, once: does it run?")
+    given = parser.parse_args()
+    if given.quick:
+        given.rows, given.repeat = quick_rows, 1
+    return given
 
 
 def session(name: str, *, memory: str = "4g", partitions: int = 4) -> SparkSession:
@@ -74,9 +84,19 @@ def alternate(runs: Mapping[str, Callable[[], Any]], *, repeat: int) -> dict[str
     return seconds
 
 
-def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return the median of each run's seconds."""
-    return {name: statistics.median(values) for name, values in seconds.items()}
+def figure(values: Sequence[float], unit: str) -> dict[str, Any]:
+    """Return what was measured, ready for JSON."""
+    return {
+        "median": round(statistics.median(values), 4),
+        "min": round(min(values), 4),
+        "max": round(max(values), 4),
+        "unit": unit,
+    }
+
+
+def ratio(seconds: Mapping[str, Sequence[float]], over: str, under: str) -> float:
+    """Return the ratio of two medians."""
+    return statistics.median(seconds[over]) / statistics.median(seconds[under])
 
 
 def count_jobs(spark: SparkSession, run: Callable[[], Any]) -> int:
@@ -90,9 +110,18 @@ def count_jobs(spark: SparkSession, run: Callable[[], Any]) -> int:
         spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
 
 
-def report(name: str, bars: Sequence[Bar], **figures: object) -> int:
-    """Print the verdict as one line of JSON; return 0 where every promise is kept."""
-    held = all(bar.holds for bar in bars)
-    record = {"benchmark": name, "holds": held, "bars": [bar.to_dict() for bar in bars], **figures}
+def report(name: str, figures: Mapping[str, Mapping[str, Any]], bars: Sequence[Bar] = ()) -> int:
+    """Print figures and verdict as one line of JSON; return 0 where every promise is kept."""
+    record = {
+        "benchmark": name,
+        "machine": {
+            "cores": os.cpu_count(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "versions": {package: version(package) for package in ("sparkweights", "pyspark")},
+        "figures": figures,
+        "bars": {bar.name: bar.to_dict() for bar in bars},
+    }
     print(json.dumps(record))
-    return 0 if held else 1
+    return 0 if all(bar.holds for bar in bars) else 1

@@ -6,7 +6,6 @@ from a logistic model, so both move; here is by how much, with 95 % intervals.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
@@ -15,7 +14,7 @@ from pyspark.ml.feature import StandardScaler, VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from benchmarks.harness import report, session
+from benchmarks.harness import arguments, figure, report, session
 from sparkweights import ClassWeigher
 from sparkweights.decision.intercept import LogisticLine, compare_slopes, log_weight_ratio
 from sparkweights.demo import clients
@@ -26,13 +25,9 @@ _TARGET, _UNUSED = "defaulted", ("client_id", "sex", "age", "marriage", "educati
 
 def main() -> int:
     """Fit with and without weights, and compare."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="on a tenth of the clients")
-    given = parser.parse_args()
+    given = arguments(__doc__, rows=30_000, repeat=1, quick_rows=3_000)
     spark = session("intercept")
-    table = clients()
-    if given.quick:
-        table = table.slice(0, len(table) // 10)
+    table = clients().slice(0, given.rows)
     names = [name for name in table.column_names if name not in {_TARGET, *_UNUSED}]
     df = spark.createDataFrame(table.to_pandas())
     raw_df = VectorAssembler(inputCols=names, outputCol="raw").transform(df)
@@ -58,24 +53,26 @@ def main() -> int:
     areas = compare_areas(both_df, before, after, F.col(_TARGET) == 1)
     moved = [entry for entry in slopes[1:] if not entry.interval()[0] <= 0 <= entry.interval()[1]]
     largest = max(slopes[1:], key=lambda entry: abs(entry.shift))
+    name, theory = largest.name, log_weight_ratio(weigher.weight_rule())
     return report(
         "intercept",
-        [],
-        promised_intercept_shift=round(log_weight_ratio(weigher.weight_rule()), 3),
-        intercept_shift=round(slopes[0].shift, 3),
-        intercept_interval=[round(end, 3) for end in slopes[0].interval()],
-        slopes=len(slopes) - 1,
-        slopes_that_moved=len(moved),
-        largest_slope_shift={
-            "feature": largest.name,
-            "unweighted": round(largest.unweighted, 3),
-            "weighted": round(largest.weighted, 3),
-            "interval": [round(end, 3) for end in largest.interval()],
+        {
+            "intercept: shift by theory": figure(
+                [log_weight_ratio(weigher.weight_rule())], "logit"
+            ),
+            "intercept: shift found": _interval(slopes[0].shift, slopes[0].interval(), "logit"),
+            f"slope of {name}: unweighted": figure([largest.unweighted], "logit per sd"),
+            f"slope of {name}: shift": _interval(largest.shift, largest.interval(), "logit per sd"),
+            f"slopes that moved, of {len(names)}": figure([len(moved)], "slopes"),
+            "AUC: unweighted": figure([areas.before], "area"),
+            "AUC: shift": _interval(areas.shift, areas.interval(), "area"),
         },
-        auc_unweighted=round(areas.before, 4),
-        auc_weighted=round(areas.after, 4),
-        auc_interval=[round(end, 4) for end in areas.interval()],
     )
+
+
+def _interval(value: float, ends: tuple[float, float], unit: str) -> dict[str, Any]:
+    """Return an estimate with the ends of its 95 % interval as least and greatest value."""
+    return {**figure([value, *ends], unit), "median": round(value, 4)}
 
 
 if __name__ == "__main__":
