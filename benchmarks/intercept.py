@@ -57,9 +57,7 @@ def main() -> int:
     return report(
         "intercept",
         {
-            "intercept: shift by theory": figure(
-                [log_weight_ratio(weigher.weight_rule())], "logit"
-            ),
+            "intercept: shift by theory": figure([theory], "logit"),
             "intercept: shift found": _interval(slopes[0].shift, slopes[0].interval(), "logit"),
             f"slope of {name}: unweighted": figure([largest.unweighted], "logit per sd"),
             f"slope of {name}: shift": _interval(largest.shift, largest.interval(), "logit per sd"),
