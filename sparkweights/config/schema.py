@@ -15,6 +15,7 @@ from sparkweights.config.sections import (
     Checks,
     Columns,
     Decision,
+    Features,
     Model,
     Resample,
     Review,
@@ -58,6 +59,7 @@ class Config(Section):
     review: Review | None = None
     weights: Weights = Weights()
     resample: Resample | None = None
+    features: Features = Features()
     model: Model = Model()
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
@@ -142,7 +144,7 @@ class Config(Section):
         _check_names(self)
         _check_choices(self)
         _check_locations(self)
-        check_params(self.model.kind, self.model.params, len(self.columns.classes))
+        check_params(self.model.kind, self.model.params)
 
 
 def _check_classes(config: Config) -> None:

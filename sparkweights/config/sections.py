@@ -91,8 +91,14 @@ class Resample(Section):
     ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
+class Features(Section):
+    """How columns become features; ``auto`` leaves that to the learner."""
+
+    numeric: Literal["auto", "plain", "quantile"] = "auto"
+
+
 class Model(Section):
-    """Which learner, and its MLlib Params by their own names."""
+    """Which learner, and its parameters by the library's own names."""
 
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}

@@ -18,7 +18,7 @@ from sparkweights.decision import (
     review_gain,
 )
 from sparkweights.evaluate import Evaluation, collect_evaluation
-from sparkweights.models.learners import LABEL
+from sparkweights.models.learner import LABEL
 from sparkweights.split import hash_order
 
 if TYPE_CHECKING:

@@ -77,6 +77,7 @@ class Runner:
         publish_bundle(
             self.config.path(self.config.artifacts),
             version,
+            kind=trained.scorer.kind,
             model=trained.scorer.model,
             calibrator=trained.scorer.calibrator,
             reference=trained.reference,

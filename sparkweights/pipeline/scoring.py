@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
 from sparkweights.models import learner
-from sparkweights.models.learners import FEATURES, RAW
+from sparkweights.models.learner import FEATURES, MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from sparkweights.decision import Calibrator, Ledger
     from sparkweights.models import FeaturePlan
     from sparkweights.storage import ModelBundle
-
-MARGIN = "__margin"
 
 
 @dataclass(frozen=True)
@@ -90,16 +87,13 @@ class Scorer:
         """
         if FEATURES not in df.columns:
             df = df.withColumn(FEATURES, self.plan.vector())
-        # Empty names switch off the outputs that nobody reads.
-        self.model.setPredictionCol("").setProbabilityCol("")
-        raw_df: DataFrame = (
-            self.model.setFeaturesCol(FEATURES).setRawPredictionCol(RAW).transform(df)
+        own = learner(self.kind)
+        weighted = own.scores(F.col(MARGIN), len(self.classes))
+        scored_df = (
+            own.append_margin(self.model, df)
+            .withColumns(dict(zip(self.weighted_cols, weighted, strict=True)))
+            .drop(MARGIN)
         )
-        scored_df = raw_df.withColumn(MARGIN, vector_to_array(F.col(RAW))).drop(FEATURES, RAW)
-        weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
-        scored_df = scored_df.withColumns(
-            dict(zip(self.weighted_cols, weighted, strict=True))
-        ).drop(MARGIN)
         natural = self.ledger.undo([column(name) for name in self.weighted_cols])
         scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
         if self.calibrator is not None:

@@ -19,7 +19,7 @@ from sparkweights.decision import (
     fit_calibrator,
 )
 from sparkweights.models import FeaturePlan, learn_features, learner
-from sparkweights.models.learners import FEATURES, LABEL, WEIGHT
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, evaluate, review_order
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
@@ -112,18 +112,19 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     split = _split(labelled_df, config, weighed)
     divided_df = labelled_df.withColumn(PART, part(split, roles, _order(labelled_df, config)))
     progress.step("learning the features")
-    plan = learn_features(divided_df.filter(F.col(PART) == FIT), roles)
+    plan = learn_features(divided_df.filter(F.col(PART) == FIT), roles, _encoding(config))
     thinning = _resampling(config, weighed)
     with _prepared(divided_df, config, weighed, plan, thinning) as prepared_df:
         counts = _count_parts(prepared_df, config)
         require_rows(counts, roles)
         progress.step(f"fitting {config.model.kind}")
-        estimator = learner(config.model.kind).make(config.model.params, config.seed)
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
         ledger = Ledger(weighed.weighting.prior).after_bending(WEIGHTS, rule)
         if thinning is not None:
             ledger = ledger.after_bending(RESAMPLING, thinning.rule())
-        model = estimator.fit(fit_df)
+        model = learner(config.model.kind).fit(
+            fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
+        )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
         scorer = _calibrated(bare.with_undone(), prepared_df, config, counts, progress)
         progress.step("evaluating on the test rows")
@@ -138,6 +139,12 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         for which in (FIT, CALIBRATE, TEST)
     }
     return Trained(scorer, split, rows, evaluation, reference, thinning)
+
+
+def _encoding(config: Config) -> str:
+    """Return how numbers are encoded: by itself only a linear learner minds heavy tails."""
+    wanted = config.features.numeric
+    return "plain" if wanted == "auto" and not learner(config.model.kind).linear else wanted
 
 
 def _resampling(config: Config, weighed: Weighed) -> Resampling | None:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pyspark.ml.util import JavaMLWritable
-
     from sparkweights.decision.priors import ScoreHistogram
 
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
@@ -50,7 +48,7 @@ class ModelBundle:
     kind
         The learner that made it.
     model
-        MLlib's fitted model.
+        What the learner fitted.
     calibrator
         Fitted on held-out rows, or None.
     plan
@@ -77,7 +75,8 @@ def publish_bundle(
     artifacts: Path,
     version: str,
     *,
-    model: JavaMLWritable,
+    kind: str,
+    model: object,
     calibrator: Calibrator | None,
     reference: ScoreHistogram,
     manifest: Mapping[str, Any],
@@ -92,7 +91,7 @@ def publish_bundle(
     staged = artifacts / f"_staging-{version}"
     remove(staged)
     make_folder(staged)
-    model.write().save(str(staged / "model"))
+    LEARNERS[kind].save(model, staged / "model")
     if calibrator is not None:
         for i, isotonic in enumerate(calibrator.models):
             isotonic.write().save(str(staged / f"calibrator_{i}"))
@@ -151,7 +150,7 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
     return ModelBundle(
         version=version,
         kind=kind,
-        model=LEARNERS[kind].model.load(str(folder / "model")),
+        model=LEARNERS[kind].load(folder / "model", len(manifest["classes"])),
         calibrator=calibrator,
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),

@@ -125,12 +125,8 @@ def summarise_classes(
         *_regret_measures(weight),
         *_fault_measures(matrix),
         *_dominance_measures(matrix),
+        *([] if order is None else _order_measures(order)),
     ]
-    if order is not None:
-        measures += [
-            F.count_if(order < step / ORDER_STEPS).alias(f"below_{step}")
-            for step in range(1, ORDER_STEPS)
-        ]
     key = group_key(grouping) if grouping else F.lit(None).cast("string")
     regret = _own_regret(matrix, class_index(roles))
     classed_df = labelled_df.withColumns(
@@ -183,6 +179,13 @@ def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
         F.sum(weight * weight).alias("weight_square"),
         F.count_if(~F.coalesce(usable, F.lit(col=False))).alias("weight_faults"),
         F.min(column(roles.label).cast("string")).alias("example"),
+    ]
+
+
+def _order_measures(order: Column) -> list[Column]:
+    return [
+        F.count_if(order < step / ORDER_STEPS).alias(f"below_{step}")
+        for step in range(1, ORDER_STEPS)
     ]
 
 

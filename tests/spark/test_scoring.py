@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import ColumnRoles
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.models import learn_features, learner
-from sparkweights.models.learners import FEATURES, LABEL, WEIGHT
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.weights import WeightRule, class_weight_columns
 
@@ -39,7 +39,7 @@ def _fitted(df: DataFrame, rule: WeightRule, kind: str, **params: object) -> Sco
     fit_df = df.select(
         plan.vector().alias(FEATURES), F.col("y").cast("double").alias(LABEL), weight.alias(WEIGHT)
     )
-    model = learner(kind).make(params, 1).fit(fit_df)
+    model = learner(kind).fit(fit_df, params, seed=1, classes=2)
     ledger = Ledger({"repay": 0.5, "default": 0.5}).after_bending(WEIGHTS, rule)
     return Scorer(kind, model, plan, ROLES.class_names, ledger)
 

@@ -65,7 +65,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("scheme: cost", "scheme: manual", ["weights.manual"]),
         ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "not below 1"]),
         ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
-        ("kind: logistic", "kind: xgboost", ["model.kind", "'xgboost'", "available:"]),
+        ("kind: logistic", "kind: mini_batch", ["model.kind", "'mini_batch'", "available: logistic, boosted_trees, tree, forest, xgboost"]),
         ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
         ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),
         ("regParam: 0.01", "maxIter: 2.5", ["model.params.maxIter", "2.5", "whole number"]),
@@ -125,16 +125,6 @@ def test_load_config_mistake_is_one_helpful_sentence(
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "loan.yaml" in message
-
-
-def test_load_config_boosted_trees_with_three_classes_names_what_can(tmp_path: Path) -> None:
-    """MLlib's boosted trees are binary; the refusal names the kind that is not."""
-    text = GOOD.replace("kind: logistic, params: {regParam: 0.01}", "kind: boosted_trees")
-    text = text.replace("{no: 0, yes: 1}", "{no: 0, yes: 1, late: 2}")
-    text = text.replace("no: 0, yes: 0.75", "no: 0, late: 1, yes: 0.75")
-    text = text.replace("no: 100, yes: 0", "no: 100, late: 1, yes: 0")
-    with pytest.raises(ConfigError, match=r"tells 2 classes apart.*use logistic"):
-        _load(tmp_path, text)
 
 
 @pytest.mark.parametrize("content", [None, "", "- 1\n", "\xff"])

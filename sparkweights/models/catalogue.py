@@ -1,0 +1,58 @@
+"""Which learners there are, by their names in the configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.models.logistic import Logistic
+from sparkweights.models.trees import BoostedTrees, Forest, Tree
+from sparkweights.models.xgb import XGBoost, require_xgboost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkweights.models.learner import Learner
+
+LEARNERS: Mapping[str, Learner] = {
+    one.kind: one for one in (Logistic(), BoostedTrees(), Tree(), Forest(), XGBoost())
+}
+
+
+def learner(kind: str) -> Learner:
+    """Return the learner of a kind.
+
+    Raises
+    ------
+    ConfigError
+        If there is none by that name.
+    """
+    if kind not in LEARNERS:
+        raise ConfigError(
+            f"model.kind: unknown kind {kind!r}; available: {listed(LEARNERS)}.",
+            hint=did_you_mean(kind, LEARNERS),
+        )
+    return LEARNERS[kind]
+
+
+def check_params(kind: str, params: Mapping[str, object]) -> None:
+    """Refuse parameters that the learner does not have or whose value is out of bounds.
+
+    Raises
+    ------
+    ConfigError
+        Naming the parameter, its value and what is allowed.
+    """
+    chosen = learner(kind)
+    if kind == XGBoost.kind:
+        require_xgboost()
+    for name, value in params.items():
+        if name not in chosen.params:
+            raise ConfigError(
+                f"model.params: {kind} has no Param '{name}'; allowed: {listed(chosen.params)}.",
+                hint=did_you_mean(name, chosen.params),
+            )
+        if not chosen.params[name].admits(value):
+            raise ConfigError(
+                f"model.params.{name}: {value!r}; allowed: {chosen.params[name]}.",
+            )

@@ -1,0 +1,137 @@
+"""The one face of every learner: a fit on weighted rows, and a weighted probability per class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.mlbase import Bound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
+COLUMNS = {"featuresCol": FEATURES, "labelCol": LABEL, "weightCol": WEIGHT}
+RAW = "__raw"
+
+COUNT = Bound(int, 1, 10_000)
+SHARE = Bound(float, 0, 1)
+POSITIVE = Bound(float, 0)
+
+
+class Learner(ABC):
+    """One kind of model.
+
+    Attributes
+    ----------
+    kind
+        Its name in the configuration.
+    params
+        What a user may set, by the library's own names, with their bounds.
+    linear
+        Whether its margin is a sum over features, so that heavy tails mislead it.
+    """
+
+    kind: ClassVar[str]
+    linear: ClassVar[bool] = False
+    params: ClassVar[Mapping[str, Bound]]
+
+    @abstractmethod
+    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401 (the library's model)
+        """Fit a model.
+
+        Parameters
+        ----------
+        fit_df
+            `FEATURES` (vector), `LABEL` (class index, double) and `WEIGHT` (training weight).
+        params
+            The user's, checked already.
+        classes
+            How many there are; each has rows in ``fit_df``.
+        """
+
+    @abstractmethod
+    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
+        """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
+
+    @abstractmethod
+    def scores(self, margin: Column, classes: int) -> list[Column]:
+        """Return the weighted probability of each class from `MARGIN`; they sum to 1."""
+
+    @abstractmethod
+    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (as above)
+        """Write the model in its library's own format; never a pickle."""
+
+    @abstractmethod
+    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (as above)
+        """Read what `save` wrote."""
+
+    def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the user's parameters in the types that the library expects."""
+        return {name: self.params[name].type(value) for name, value in params.items()}
+
+
+class MLlibLearner(Learner):
+    """A learner whose model is one of MLlib's classifiers.
+
+    Attributes
+    ----------
+    estimator, model
+        MLlib's classes that fit and load it.
+    seeded
+        Whether the estimator takes a seed.
+    """
+
+    estimator: ClassVar[type[Any]]
+    model: ClassVar[type[Any]]
+    seeded: ClassVar[bool] = True
+
+    def make(self, params: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 (MLlib's Estimator)
+        """Return the Estimator with the user's Params."""
+        seeds = {"seed": seed} if self.seeded else {}
+        return self.estimator(**COLUMNS, **seeds, **self.typed(params))
+
+    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401, ARG002 (MLlib counts the classes itself)
+        """Fit MLlib's Estimator."""
+        return self.make(params, seed).fit(fit_df)
+
+    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
+        """Ask the model once per row for its raw prediction."""
+        # Empty names switch off the outputs that nobody reads.
+        model.setPredictionCol("").setProbabilityCol("")
+        raw_df = model.setFeaturesCol(FEATURES).setRawPredictionCol(RAW).transform(df)
+        margin_df: DataFrame = raw_df.withColumn(MARGIN, vector_to_array(F.col(RAW)))
+        return margin_df.drop(FEATURES, RAW)
+
+    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (as above)
+        """Write MLlib's native format."""
+        model.write().save(str(folder))
+
+    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
+        """Read MLlib's native format; only this learner's own class."""
+        return self.model.load(str(folder))
+
+
+def binary(log_odds: Column) -> list[Column]:
+    """Return both probabilities of a log odds of the second class."""
+    return [1 / (1 + F.exp(log_odds)), 1 / (1 + F.exp(-log_odds))]
+
+
+def softmax(margin: Column, classes: int) -> list[Column]:
+    """Return exp(m_c) / sum exp(m_k), without overflow."""
+    largest = F.array_max(margin)
+    return normalised([F.exp(margin.getItem(c) - largest) for c in range(classes)])
+
+
+def normalised(values: list[Column]) -> list[Column]:
+    """Return values divided by their sum."""
+    total = reduce(add, values)
+    return [value / total for value in values]

@@ -1,0 +1,43 @@
+"""Logistic regression: MLlib's, binary and multinomial, with an elastic net.
+
+MLlib divides the loss by the sum of the weights, so a scale of all weights leaves regParam alone;
+and it standardises features by their *weighted* spread, so the penalty of a coefficient is per
+weighted standard deviation, whatever the feature's unit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+
+from sparkweights.mlbase import Bound
+from sparkweights.models.learner import COUNT, POSITIVE, SHARE, MLlibLearner, binary, softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column
+
+
+class Logistic(MLlibLearner):
+    """Weighted logistic regression."""
+
+    kind = "logistic"
+    linear = True
+    params: ClassVar[Mapping[str, Bound]] = {
+        "maxIter": COUNT,
+        "regParam": POSITIVE,
+        "elasticNetParam": SHARE,
+        "tol": POSITIVE,
+        "fitIntercept": Bound(bool),
+        "standardization": Bound(bool),
+        "aggregationDepth": Bound(int, 2, 100),
+    }
+    estimator = LogisticRegression
+    model = LogisticRegressionModel
+    seeded = False
+
+    def scores(self, margin: Column, classes: int) -> list[Column]:
+        """Return the probabilities: MLlib's binary margin is log(q1 / q0)."""
+        return binary(margin.getItem(1)) if classes == 2 else softmax(margin, classes)  # noqa: PLR2004 (one log odds)

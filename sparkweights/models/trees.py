@@ -1,0 +1,158 @@
+"""Trees of MLlib: one, a forest, and boosted ones.
+
+MLlib's tree and forest merge sibling leaves that predict the same class, which erases the
+probabilities of rare classes: with defaults at 2 % nearly every leaf says "repay". They are grown
+here without that merging.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pyspark import __version__ as running_spark
+from pyspark.ml.classification import (
+    DecisionTreeClassificationModel,
+    DecisionTreeClassifier,
+    GBTClassificationModel,
+    GBTClassifier,
+    OneVsRest,
+    OneVsRestModel,
+    RandomForestClassificationModel,
+    RandomForestClassifier,
+)
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.errors import ConfigError
+from sparkweights.mlbase import Bound
+from sparkweights.models.learner import (
+    COLUMNS,
+    COUNT,
+    FEATURES,
+    MARGIN,
+    POSITIVE,
+    MLlibLearner,
+    binary,
+    normalised,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+_GROWING: Mapping[str, Bound] = {
+    "maxDepth": Bound(int, 0, 30),
+    "maxBins": Bound(int, 2, 100_000),
+    "minInstancesPerNode": Bound(int, 1),
+    "minWeightFractionPerNode": Bound(float, 0, 0.5),
+    "minInfoGain": POSITIVE,
+    "maxMemoryInMB": Bound(int, 0),
+}
+_IMPURITY: Mapping[str, Bound] = {"impurity": Bound(str, choices=("gini", "entropy"))}
+_SAMPLING: Mapping[str, Bound] = {
+    "subsamplingRate": Bound(float, 1e-6, 1),
+    "featureSubsetStrategy": Bound(
+        str, choices=("auto", "all", "onethird", "sqrt", "log2"), or_number=True
+    ),
+}
+
+
+class _Unmerged(MLlibLearner):
+    """A tree or a forest whose leaves keep their own class shares."""
+
+    def make(self, params: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 (MLlib's Estimator)
+        """Return the Estimator with leaf merging switched off.
+
+        Raises
+        ------
+        ConfigError
+            If this Spark cannot switch it off.
+        """
+        if "pruneTree" not in inspect.signature(self.estimator.__init__).parameters:
+            raise ConfigError(
+                f"model.kind: {self.kind} needs Spark 4.3 or newer (this is {running_spark}): "
+                "older ones merge leaves of the same class, and with them the probabilities of "
+                "rare classes.",
+                hint="use boosted_trees, or a newer Spark.",
+            )
+        return super().make(params, seed).setPruneTree(value=False)
+
+    def scores(self, margin: Column, classes: int) -> list[Column]:
+        """Return the weighted class shares of the leaf, or their mean over the trees."""
+        return normalised([margin.getItem(c) for c in range(classes)])
+
+
+class Tree(_Unmerged):
+    """One decision tree, by weighted impurity."""
+
+    kind = "tree"
+    params: ClassVar[Mapping[str, Bound]] = {**_GROWING, **_IMPURITY}
+    estimator = DecisionTreeClassifier
+    model = DecisionTreeClassificationModel
+
+
+class Forest(_Unmerged):
+    """A random forest, by weighted impurity."""
+
+    kind = "forest"
+    params: ClassVar[Mapping[str, Bound]] = {
+        **_GROWING,
+        **_IMPURITY,
+        **_SAMPLING,
+        "numTrees": COUNT,
+        "bootstrap": Bound(bool),
+    }
+    estimator = RandomForestClassifier
+    model = RandomForestClassificationModel
+
+
+class BoostedTrees(MLlibLearner):
+    """Gradient-boosted trees; more than two classes are told apart one against the rest.
+
+    Each of the binary models sees the same row weights, so each estimates its class's weighted
+    probability; the probabilities are divided by their sum.
+    """
+
+    kind = "boosted_trees"
+    params: ClassVar[Mapping[str, Bound]] = {
+        **_GROWING,
+        **_SAMPLING,
+        "maxIter": COUNT,
+        "stepSize": Bound(float, 1e-6, 1),
+    }
+    estimator = GBTClassifier
+    model = GBTClassificationModel
+
+    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
+        """Fit one model, or one per class, two at a time over the same kept rows."""
+        boosted = self.make(params, seed)
+        if classes == 2:  # noqa: PLR2004 (MLlib's boosted trees are binary)
+            return boosted.fit(fit_df)
+        return OneVsRest(classifier=boosted, parallelism=2, **COLUMNS).fit(fit_df)
+
+    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (MLlib's model)
+        """Ask each binary model once per row for its margin."""
+        if not isinstance(model, OneVsRestModel):
+            return super().append_margin(model, df)
+        names = []
+        for c, one in enumerate(model.models):
+            names.append(f"__raw_{c}")
+            own: Any = one
+            own.setPredictionCol("").setProbabilityCol("").setRawPredictionCol(names[c])
+            df = own.setFeaturesCol(FEATURES).transform(df)
+        margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
+        return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
+
+    def scores(self, margin: Column, classes: int) -> list[Column]:
+        """Return the probabilities; MLlib minimises log(1 + exp(-2 y F)), so log odds are 2 F."""
+        if classes == 2:  # noqa: PLR2004 (as above)
+            return binary(2 * margin.getItem(1))
+        return normalised([binary(2 * margin.getItem(c))[1] for c in range(classes)])
+
+    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
+        """Read one model, or the models of one against the rest."""
+        kind: Any = self.model if classes == 2 else OneVsRestModel  # noqa: PLR2004 (as above)
+        return kind.load(str(folder))

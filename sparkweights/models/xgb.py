@@ -1,0 +1,153 @@
+"""XGBoost on Spark: the fast engine beside MLlib's, where its library is installed.
+
+Training is XGBoost's own Spark estimator; the model is kept as XGBoost's JSON, and scoring asks
+the booster for a batch of rows at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.functions import arrow_udf
+
+from sparkweights.errors import ConfigError
+from sparkweights.mlbase import Bound
+from sparkweights.models.learner import (
+    COUNT,
+    FEATURES,
+    LABEL,
+    MARGIN,
+    POSITIVE,
+    WEIGHT,
+    Learner,
+    binary,
+    softmax,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class XGBoostModel:
+    """A fitted booster as XGBoost's own JSON, which travels to the workers as it is."""
+
+    json: bytes
+
+    @cached_property
+    def booster(self) -> Any:  # noqa: ANN401 (xgboost is optional)
+        """The booster, read once per process."""
+        from xgboost import Booster  # noqa: PLC0415 (optional: loaded only when asked for)
+
+        booster = Booster()
+        booster.load_model(bytearray(self.json))
+        booster.set_param({"nthread": 1})  # Spark runs a task per core already
+        return booster
+
+    def margin(self, features: pa.Array) -> pa.Array:
+        """Return the margin of a batch of rows, as a list per row."""
+        rows = len(features)
+        if rows == 0:
+            return pa.array([], pa.list_(pa.float64()))
+        matrix = np.asarray(features.flatten()).reshape(rows, -1)
+        found = self.booster.inplace_predict(matrix, predict_type="margin")
+        wide = np.asarray(found, dtype=np.float64).reshape(rows, -1)
+        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * wide.shape[1])
+        return pa.ListArray.from_arrays(offsets, pa.array(wide.ravel()))
+
+
+class XGBoost(Learner):
+    """XGBoost's trees; parameters have XGBoost's own names."""
+
+    kind = "xgboost"
+    params: ClassVar[Mapping[str, Bound]] = {
+        "n_estimators": COUNT,
+        "max_depth": Bound(int, 0, 50),
+        "learning_rate": Bound(float, 1e-6, 1),
+        "subsample": Bound(float, 1e-6, 1),
+        "colsample_bytree": Bound(float, 1e-6, 1),
+        "min_child_weight": POSITIVE,
+        "reg_lambda": POSITIVE,
+        "reg_alpha": POSITIVE,
+        "gamma": POSITIVE,
+        "max_bin": Bound(int, 2, 100_000),
+        "max_delta_step": POSITIVE,
+        "tree_method": Bound(str, choices=("auto", "exact", "approx", "hist")),
+        "device": Bound(str, choices=("cpu", "cuda")),
+        "num_workers": Bound(int, 1),
+    }
+
+    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401, ARG002 (XGBoost counts the classes itself)
+        """Fit XGBoost's Spark estimator.
+
+        Raises
+        ------
+        ConfigError
+            If xgboost is not installed.
+        """
+        require_xgboost()
+        from xgboost.spark import SparkXGBClassifier  # noqa: PLC0415 (optional)
+
+        estimator = SparkXGBClassifier(
+            features_col=FEATURES,
+            label_col=LABEL,
+            weight_col=WEIGHT,
+            random_state=seed,
+            verbosity=0,
+            force_repartition=True,  # its barrier stage refuses rows that were coalesced
+            **self.typed(params),
+        )
+        booster = estimator.fit(fit_df).get_booster()
+        return XGBoostModel(bytes(booster.save_raw("json")))
+
+    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (XGBoostModel)
+        """Ask the booster once per Arrow batch."""
+        require_xgboost()
+
+        def margin(features: pa.Array) -> pa.Array:
+            return model.margin(features)
+
+        as_udf: Any = arrow_udf  # its stubs know iterators only
+        ask = as_udf(margin, "array<double>")
+        return df.withColumn(MARGIN, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
+
+    def scores(self, margin: Column, classes: int) -> list[Column]:
+        """Return the probabilities: XGBoost's binary margin is the log odds."""
+        return binary(margin.getItem(0)) if classes == 2 else softmax(margin, classes)  # noqa: PLR2004 (one log odds)
+
+    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (XGBoostModel)
+        """Write XGBoost's JSON."""
+        folder.mkdir(parents=True)
+        (folder / MODEL_FILE).write_bytes(model.json)
+
+    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
+        """Read XGBoost's JSON."""
+        require_xgboost()
+        return XGBoostModel((folder / MODEL_FILE).read_bytes())
+
+
+def require_xgboost() -> None:
+    """Refuse where the optional library is missing.
+
+    Raises
+    ------
+    ConfigError
+        Naming what to install.
+    """
+    if find_spec("xgboost") is None:
+        raise ConfigError(
+            "model.kind: xgboost needs the xgboost library, which is not installed.",
+            hint="pip install 'sparkweights[xgboost]', or use boosted_trees.",
+        )

@@ -1,0 +1,124 @@
+"""Every learner: weights count as rows do, probabilities sum to 1, and files bring it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.errors import ConfigError
+from sparkweights.models import LEARNERS, check_params
+from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+SMALL: dict[str, dict[str, Any]] = {
+    "logistic": {"tol": 1e-10},
+    "boosted_trees": {"maxIter": 4, "maxDepth": 3},
+    "tree": {"maxDepth": 4},
+    "forest": {"numTrees": 5, "maxDepth": 4, "bootstrap": False},
+    "xgboost": {"n_estimators": 6, "max_depth": 3, "min_child_weight": 0.0, "tree_method": "hist"},
+}
+each_learner = pytest.mark.parametrize("kind", list(SMALL))
+
+
+def _frame(classes: int, rows: int = 600) -> pd.DataFrame:
+    rng = np.random.default_rng(classes)
+    x = rng.integers(0, 12, (rows, 3)).astype(float)  # few values: bins are the values
+    score = np.column_stack([c * (x[:, 0] - 6) / 4 + (x[:, c % 3] > 8) for c in range(classes)])
+    y = (score + rng.gumbel(size=score.shape)).argmax(axis=1)
+    return pd.DataFrame(x, columns=["a", "b", "c"]).assign(
+        y=y.astype(float), w=rng.integers(1, 4, rows).astype(float), id=np.arange(rows)
+    )
+
+
+def _vectors(spark: SparkSession, frame: pd.DataFrame) -> DataFrame:
+    return spark.createDataFrame(frame).select(
+        "id",
+        array_to_vector(F.array("a", "b", "c")).alias(FEATURES),
+        F.col("y").alias(LABEL),
+        F.col("w").alias(WEIGHT),
+    )
+
+
+def _fit(df: DataFrame, kind: str, classes: int) -> Any:
+    params = SMALL[kind]
+    check_params(kind, params)
+    return LEARNERS[kind].fit(df.drop("id"), params, seed=1, classes=classes)
+
+
+def _scores(model: Any, df: DataFrame, kind: str, classes: int) -> np.ndarray:
+    own = LEARNERS[kind]
+    scored_df = own.append_margin(model, df)
+    assert FEATURES not in scored_df.columns
+    columns = [s.alias(f"q{c}") for c, s in enumerate(own.scores(F.col(MARGIN), classes))]
+    frame = scored_df.select("id", *columns).toPandas().sort_values("id")
+    return frame.drop(columns="id").to_numpy()
+
+
+@each_learner
+@pytest.mark.parametrize("classes", [2, 3])
+def test_learner_probabilities_sum_to_one_and_survive_files(
+    spark: SparkSession, tmp_path: Path, kind: str, classes: int
+) -> None:
+    """Two classes and three; saved and loaded; every class keeps a chance that tells rows apart."""
+    df = _vectors(spark, _frame(classes))
+    model = _fit(df, kind, classes)
+    found = _scores(model, df, kind, classes)
+    assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
+    assert (found.std(axis=0) > 0.01).all()
+    LEARNERS[kind].save(model, tmp_path / "model")
+    again = LEARNERS[kind].load(tmp_path / "model", classes)
+    assert (_scores(again, df, kind, classes) == found).all()
+    assert not [p for p in tmp_path.rglob("*") if p.suffix in {".pkl", ".pickle"}]
+
+
+@each_learner
+def test_learner_weight_two_is_the_row_twice(spark: SparkSession, kind: str) -> None:
+    """Fitted on weights of 1 to 3, and on rows repeated as often: one model.
+
+    A penalty would part the two for logistic: MLlib's weighted spread, by which it scales the
+    penalty, counts a weight as reliability and not as repetition.
+    """
+    frame = _frame(2)
+    repeated = frame.loc[frame.index.repeat(frame["w"].astype(int))].assign(w=1.0)
+    # One partition: MLlib's trees draw their bins from a sample of each.
+    by_weight = _fit(_vectors(spark, frame).coalesce(1), kind, 2)
+    by_row = _fit(_vectors(spark, repeated).coalesce(1), kind, 2)
+    df = _vectors(spark, frame)
+    ours, theirs = (_scores(model, df, kind, 2)[:, 1] for model in (by_weight, by_row))
+    if kind == "xgboost":  # sums of 32-bit gradients
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    else:
+        assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["tree", "forest"])
+def test_tree_leaves_of_one_class_are_not_merged(spark: SparkSession, kind: str) -> None:
+    """At 3 % events no leaf's likeliest class is the event, yet the leaves tell rows apart."""
+    rng = np.random.default_rng(1)
+    a = rng.integers(0, 12, 4_000).astype(float)
+    y = (rng.random(4_000) < 0.005 * (1 + a)).astype(float)
+    frame = pd.DataFrame({"a": a, "b": 0.0, "c": 0.0, "y": y, "w": 1.0, "id": np.arange(4_000)})
+    df = _vectors(spark, frame)
+    found = _scores(_fit(df, kind, 2), df, kind, 2)[:, 1]
+    assert found.max() < 0.5
+    assert np.corrcoef(found, a)[0, 1] > 0.8
+    assert found.mean() == pytest.approx(y.mean(), rel=0.01)
+
+
+def test_check_params_names_what_is_allowed() -> None:
+    """Unknown and out-of-range parameters, by the library's own names."""
+    with pytest.raises(ConfigError, match=r"forest has no Param 'numTree'.*Did you mean|numTrees"):
+        check_params("forest", {"numTree": 5})
+    with pytest.raises(ConfigError, match=r"model.params.device: 'tpu'; allowed: one of cpu, cuda"):
+        check_params("xgboost", {"device": "tpu"})
+    with pytest.raises(ConfigError, match="xgboost has no Param 'scale_pos_weight'"):
+        check_params("xgboost", {"scale_pos_weight": 20})
