@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.costs import CostMatrix, cost_columns
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@pytest.mark.parametrize("seed", range(6))
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
 def test_decisions_equal_brute_force(spark: SparkSession, seed: int) -> None:
     """Up to 6 classes and 7 decisions, prices per row, ties, and prices that are missing."""
     rng = np.random.default_rng(seed)

@@ -250,3 +250,14 @@ def test_summarise_classes_dominated_costs_are_noticed(spark: SparkSession) -> N
     df = spark.createDataFrame(_people())
     assert summarise_classes(df, _roles(), matrix).always_best == "approve"
     assert summarise_classes(df, _roles(), _matrix()).always_best is None
+
+
+def test_weigh_classes_costs_of_zero_are_refused(spark: SparkSession) -> None:
+    """Where nothing costs anything no row weighs anything."""
+    free = CostMatrix.parse(
+        {"approve": {"repay": 0, "default": 0}, "decline": {"repay": 0, "default": 0}},
+        ["repay", "default"],
+    )
+    summary = summarise_classes(spark.createDataFrame(_people()), _roles(), free, regret_bins=True)
+    with pytest.raises(InputError, match="costs the same on every row, so all cost weights are 0"):
+        weigh_classes(free, summary, WeightSpec("cost"))
