@@ -258,6 +258,12 @@ def _check_choices(config: Config) -> None:
             f"weights.window: {config.weights.window!r} needs a column that tells the time.",
             hint="name a date or timestamp under columns.time.",
         )
+    if config.model.prune != "none" and config.model.kind != "tree":
+        raise ConfigError(
+            f"model.prune: {config.model.prune!r} goes with kind tree; the kind is "
+            f"{config.model.kind!r}.",
+            hint="leave model.prune out.",
+        )
     _ = config.weight_spec  # building it checks it
     _ = config.review_price  # parsing it checks it
     if config.split.calibrate + config.split.test >= 1:

@@ -98,10 +98,18 @@ class Features(Section):
 
 
 class Model(Section):
-    """Which learner, and its parameters by the library's own names."""
+    """Which learner, and its parameters by the library's own names.
+
+    Attributes
+    ----------
+    prune
+        For kind tree: prune it along its path by this measure of risk, as far as the calibration
+        rows say that it costs nothing.
+    """
 
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
+    prune: Literal["none", "gini", "entropy", "error"] = "none"
 
 
 class Decision(Section):

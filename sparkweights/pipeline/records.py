@@ -128,6 +128,7 @@ def model_manifest(
         "ledger": scorer.ledger.to_dict(),
         "calibration": None if calibrator is None else calibrator.to_dict(),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
+        "pruning": None if trained.pruning is None else trained.pruning.to_dict(),
         "split": {
             "by": trained.split.by,
             "cuts": {name: list(cuts) for name, cuts in trained.split.cuts.items()},

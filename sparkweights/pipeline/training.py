@@ -21,6 +21,7 @@ from sparkweights.decision import (
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, evaluate, review_order
+from sparkweights.pipeline.pruning import PruningRecord, prune_tree
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
 from sparkweights.resample import Resampling, copies, repeat_rows, resampling
@@ -35,6 +36,7 @@ from sparkweights.split import (
     summarise_time_cuts,
     time_order,
 )
+from sparkweights.storage.files import make_folder, remove
 from sparkweights.weights import (
     ClassSummary,
     Weighting,
@@ -77,6 +79,7 @@ class Trained:
     evaluation: Evaluation
     reference: ScoreHistogram
     resampling: Resampling | None
+    pruning: PruningRecord | None
 
 
 def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
@@ -126,6 +129,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
         )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
+        bare, pruning = _pruned(bare, prepared_df, config, progress)
         scorer = _calibrated(bare.with_undone(), prepared_df, config, counts, progress)
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
@@ -138,7 +142,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         which: sum(n for (p, _), n in counts.items() if p == which)
         for which in (FIT, CALIBRATE, TEST)
     }
-    return Trained(scorer, split, rows, evaluation, reference, thinning)
+    return Trained(scorer, split, rows, evaluation, reference, thinning, pruning)
 
 
 def _encoding(config: Config) -> str:
@@ -207,6 +211,21 @@ def _count_parts(prepared_df: DataFrame, config: Config) -> dict[tuple[str, str]
     names = config.roles.class_names
     found = prepared_df.groupBy(PART, LABEL).count().collect()
     return {(row[PART], names[int(row[LABEL])]): row["count"] for row in found}
+
+
+def _pruned(
+    scorer: Scorer, prepared_df: DataFrame, config: Config, progress: Progress
+) -> tuple[Scorer, PruningRecord | None]:
+    if config.model.prune == "none":
+        return scorer, None
+    progress.step("pruning the tree")
+    workspace = config.path(config.artifacts) / "_pruning"
+    make_folder(workspace)
+    try:
+        held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
+        return prune_tree(scorer, held_out_df, config, workspace)
+    finally:
+        remove(workspace)
 
 
 def _calibrated(

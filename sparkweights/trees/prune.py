@@ -240,8 +240,25 @@ def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainT
     """
     if not ccp_alpha >= 0:
         raise ConfigError(f"ccp_alpha: {ccp_alpha}; allowed: a number >= 0.")
-    cuts = {step.cut for step in path if step.cut is not None and step.ccp_alpha <= ccp_alpha}
+    cuts = _cuts(path, ccp_alpha)
     return _without(tree, lambda place: place in cuts)
+
+
+def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
+    """Return ``[leaf of the whole tree, class]``: the counts that its rows meet once pruned.
+
+    So one pass that knows the leaf of each row can try every tree of the path.
+    """
+    cuts = _cuts(path, ccp_alpha)
+    ends = list(range(len(tree.nodes)))
+    for place, node in enumerate(tree.nodes):  # parents first, so an end reaches all below it
+        if not node.is_leaf and (place in cuts or ends[place] != place):
+            ends[node.left] = ends[node.right] = ends[place]
+    return tree.counts[[ends[place] for place, node in enumerate(tree.nodes) if node.is_leaf]]
+
+
+def _cuts(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
+    return {step.cut for step in path if step.cut is not None and step.ccp_alpha <= ccp_alpha}
 
 
 def _without(tree: PlainTree, is_cut: Callable[[int], bool]) -> PlainTree:

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.errors import ConfigError
 from sparkweights.models import LEARNERS, check_params
 from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models.losses import softmax_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,3 +123,19 @@ def test_check_params_names_what_is_allowed() -> None:
         check_params("xgboost", {"device": "tpu"})
     with pytest.raises(ConfigError, match="xgboost has no Param 'scale_pos_weight'"):
         check_params("xgboost", {"scale_pos_weight": 20})
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_optimum_has_no_weighted_gradient(spark: SparkSession, classes: int) -> None:
+    """At MLlib's fitted coefficients our weighted softmax gradient vanishes."""
+    frame = _frame(classes)
+    model = _fit(_vectors(spark, frame), "logistic", classes)
+    slopes, intercepts = model.coefficientMatrix.toArray(), model.interceptVector.toArray()
+    if classes == 2:  # one row of log odds, of the second class
+        slopes, intercepts = np.vstack([0 * slopes, slopes]), np.array([0.0, intercepts[0]])
+    x = np.column_stack([frame[["a", "b", "c"]].to_numpy(), np.ones(len(frame))])
+    coefficients = np.column_stack([slopes, intercepts])
+    y, w = frame["y"].to_numpy(), frame["w"].to_numpy()
+    assert np.linalg.norm(softmax_loss(coefficients, x, y, w).gradient) < 1e-4
+    worse = softmax_loss(coefficients * 1.1, x, y, w)
+    assert np.linalg.norm(worse.gradient) > 1e-2

@@ -65,6 +65,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("scheme: cost", "scheme: manual", ["weights.manual"]),
         ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "not below 1"]),
         ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
+        ("kind: logistic", "prune: gini, kind: logistic", ["model.prune", "'gini'", "kind tree"]),
         ("kind: logistic", "kind: mini_batch", ["model.kind", "'mini_batch'", "available: logistic, boosted_trees, tree, forest, xgboost"]),
         ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
         ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),

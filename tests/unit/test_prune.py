@@ -9,7 +9,14 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from sparkweights.errors import ConfigError
-from sparkweights.trees.prune import LEAF, Node, PlainTree, pruned, pruning_path
+from sparkweights.trees.prune import (
+    LEAF,
+    Node,
+    PlainTree,
+    leaf_counts,
+    pruned,
+    pruning_path,
+)
 
 
 def _grown(seed: int) -> tuple[DecisionTreeClassifier, np.ndarray, np.ndarray, np.ndarray]:
@@ -102,3 +109,17 @@ def test_pruning_bad_input_is_one_sentence() -> None:
         tree.risks("auc")
     with pytest.raises(ConfigError, match="one column for each of the 2 classes"):
         tree.risks(np.zeros((2, 3)))
+
+
+def test_leaf_counts_are_those_of_the_pruned_tree() -> None:
+    """Every leaf of the whole tree meets the counts of the node that its rows end at."""
+    fitted, *_ = _grown(4)
+    tree = _plain(fitted)
+    path = pruning_path(tree, tree.risks("gini"))
+    for step in path[:: len(path) // 6]:
+        found = leaf_counts(tree, path, step.ccp_alpha)
+        small = pruned(tree, path, step.ccp_alpha)
+        assert len(found) == tree.leaves
+        assert {tuple(row) for row in found} == {
+            node.counts for node in small.nodes if node.is_leaf
+        }

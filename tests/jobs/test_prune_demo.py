@@ -1,0 +1,55 @@
+"""On the demo's clients: a deep tree, pruned, is smaller and no dearer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sparkweights.cli import main
+from sparkweights.pipeline.pruning import Candidate, one_standard_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _trained(demo: Path, name: str, **model: Any) -> dict[str, Any]:
+    record = yaml.safe_load((demo / "credit_card.yaml").read_text(encoding="utf-8"))
+    record |= {
+        "artifacts": f"out/{name}",
+        "model": {"kind": "tree", "params": {"maxDepth": 10}, **model},
+    }
+    config = demo / f"{name}.yaml"
+    config.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    assert main(["train", "--config", str(config), "--quiet"]) == 0
+    models = demo / "out" / name
+    version = (models / "current").read_text(encoding="utf-8").strip()
+    assert not (models / "_pruning").exists()
+    manifest: dict[str, Any] = json.loads((models / version / "manifest.json").read_text("utf-8"))
+    return manifest
+
+
+def test_pruned_tree_has_fewer_than_half_the_leaves_and_costs_no_more(demo: Path) -> None:
+    """Grown to depth 10 with cost weights; pruned by gini, chosen by money on held-out rows."""
+    whole, small = _trained(demo, "tree"), _trained(demo, "pruned", prune="gini")
+    assert whole["pruning"] is None
+    tried, chosen = small["pruning"]["candidates"], small["pruning"]["chosen"]
+    assert chosen["leaves"] < tried[0]["leaves"] / 2
+    assert small["evaluation"]["costs"]["ours"] <= whole["evaluation"]["costs"]["ours"]
+    alphas = [entry["ccp_alpha"] for entry in tried]
+    assert alphas == sorted(alphas)
+    assert tried[-1]["leaves"] == 1
+    # The root alone decides by limit only, whoever the client is.
+    assert tried[-1]["cost"] > chosen["cost"]
+
+
+def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
+    """Within the best one's own error; the best itself where nothing smaller is."""
+    best, near, far = (
+        Candidate(0.0, 9, 5.0, 0.2),
+        Candidate(0.1, 4, 5.2, 0.1),
+        Candidate(0.2, 2, 5.3, 0.1),
+    )
+    assert one_standard_error([best, near, far]) is near
+    assert one_standard_error([best, far]) is best
