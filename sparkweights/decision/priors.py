@@ -70,20 +70,20 @@ class PriorEstimate:
     def interval(self, level: float = 0.95) -> tuple[tuple[float, float], ...]:
         """Return the asymptotic interval of each share, on the log-odds scale.
 
-        That scale keeps both ends between 0 and 1, also for rare classes.
+        A share that is not told apart from 0 or 1 has its plain interval, cut off there: log
+        odds near the edge would span everything and say nothing.
         """
         z = NormalDist().inv_cdf(0.5 + level / 2)
         return tuple(
-            _on_log_odds(share, z * error)
+            _interval(share, z * error)
             for share, error in zip(self.shares, self.standard_errors, strict=True)
         )
 
 
-def _on_log_odds(share: float, reach: float) -> tuple[float, float]:
-    held = min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE)
-    centre, width = math.log(held / (1 - held)), reach / (held * (1 - held))
-    if width > 50:  # noqa: PLR2004 (the interval is all there is)
-        return (0.0, 1.0)
+def _interval(share: float, reach: float) -> tuple[float, float]:
+    if min(share, 1 - share) <= reach:
+        return (max(share - reach, 0.0), min(share + reach, 1.0))
+    centre, width = math.log(share / (1 - share)), reach / (share * (1 - share))
     low, high = centre - width, centre + width
     return (1 / (1 + math.exp(-low)), 1 / (1 + math.exp(-high)))
 

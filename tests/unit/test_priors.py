@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sparkweights.decision.priors import (
+    PriorEstimate,
     ScoreHistogram,
     bbse,
     no_shift_p_value,
@@ -118,3 +119,12 @@ def test_three_classes_recover_their_shares() -> None:
         ):
             assert abs(share - true) < 4 * error
             assert 0 < error < 0.05
+
+
+def test_interval_of_a_share_of_zero_still_says_something() -> None:
+    """Cut off at 0 and two standard errors up; away from the edges both ends stay inside."""
+    at_zero = PriorEstimate("bbse", (1.0, 0.0), (0.015, 0.015)).interval()
+    assert at_zero[1] == pytest.approx((0.0, 1.96 * 0.015), abs=1e-4)
+    assert at_zero[0] == pytest.approx((1 - 1.96 * 0.015, 1.0), abs=1e-4)
+    low, high = PriorEstimate("bbse", (0.9, 0.1), (0.02, 0.02)).interval()[1]
+    assert 0 < low < 0.1 < high < 0.2
