@@ -87,7 +87,23 @@ def train_summary(record: Mapping[str, Any]) -> str:
             "\n  warning: the double count prices probabilities that still carry the cost "
             "weights;\n  it is shown as the mistake it is, and scoring refuses it."
         )
-    return text
+    return text + _contest_summary(record["contest"])
+
+
+def _contest_summary(contest: Mapping[str, Any]) -> str:
+    """Return how the new model did beside the one in use, and whether it replaces it."""
+    use = "It is in use now." if contest["promoted"] else "It is NOT in use; the other one stays."
+    if contest["champion"] is None:
+        return "" if contest["promoted"] else "\n  It is NOT in use (promote: never)."
+    costs = contest["costs"]
+    if costs is None:
+        return f"\n  Not compared with {contest['champion']}: {contest['obstacle']}.\n  {use}"
+    low, high = costs["interval"]
+    return (
+        f"\n  Against {contest['champion']}, on {costs['rows']:,} rows unseen by both: "
+        f"{costs['verdict']}\n  (cost per row {costs['before']:,.2f} -> {costs['after']:,.2f}; "
+        f"95 % interval of the change {low:+,.2f} to {high:+,.2f}).\n  {use}"
+    )
 
 
 def score_summary(manifest: Mapping[str, Any]) -> str:

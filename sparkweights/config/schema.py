@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt
 
@@ -61,6 +61,7 @@ class Config(Section):
     resample: Resample | None = None
     features: Features = Features()
     model: Model = Model()
+    promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
     checks: Checks = Checks()

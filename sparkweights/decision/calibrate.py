@@ -71,7 +71,8 @@ class IsotonicCalibrator:
             )
             for name in targets
         ]
-        return _normalised(df, probability_cols, mapped)
+        own = [f"{name}__calibrated" for name in targets]
+        return _normalised(df, probability_cols, mapped).drop(*own)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.evaluate import Evaluation
+    from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
     from sparkweights.pipeline.training import Trained, Weighed
     from sparkweights.quality import CheckReport
@@ -110,7 +111,12 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def model_manifest(
-    config: Config, schema: StructType, weighed: Weighed, trained: Trained, now: datetime
+    config: Config,
+    schema: StructType,
+    weighed: Weighed,
+    trained: Trained,
+    contest: Contest,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer = trained.scorer
@@ -137,6 +143,7 @@ def model_manifest(
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
         "evaluation": evaluation_record(trained.evaluation),
+        "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
 

@@ -12,6 +12,7 @@ from sparkweights.costs import check_costs
 from sparkweights.costs.expressions import check_amount
 from sparkweights.errors import ConfigError
 from sparkweights.pipeline import records
+from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.nightly import ScoredRun, score_table
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, Weighed, train, weigh
@@ -62,7 +63,10 @@ class Runner:
         return weighed, record
 
     def train(self, weighed: Weighed | None = None) -> tuple[Trained, dict[str, Any]]:
-        """Train a model and publish its bundle as the current one."""
+        """Train a model, compare it with the one in use, and publish its bundle.
+
+        It comes into use as the configuration's ``promote`` says.
+        """
         labelled_df = self._labelled()
         if weighed is None:
             weighed = self._weigh(labelled_df)
@@ -70,9 +74,17 @@ class Runner:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
         trained = train(labelled_df, self.config, weighed, self.progress)
+        self.progress.step("comparing with the model in use")
+        contest = hold_contest(labelled_df, self.config, trained)
+        if contest.champion is not None and contest.obstacle is not None:
+            self.progress.warn(
+                f"Model {contest.champion} could not be compared with: {contest.obstacle}."
+            )
         now = datetime.now(UTC)
         self.progress.step("publishing the model")
-        manifest = records.model_manifest(self.config, labelled_df.schema, weighed, trained, now)
+        manifest = records.model_manifest(
+            self.config, labelled_df.schema, weighed, trained, contest, now
+        )
         version = records.model_version(self.config, now)
         publish_bundle(
             self.config.path(self.config.artifacts),
@@ -82,6 +94,7 @@ class Runner:
             calibrator=trained.scorer.calibrator,
             reference=trained.reference,
             manifest=manifest,
+            promote=contest.promote,
         )
         return trained, {**manifest, "version": version}
 

@@ -80,8 +80,9 @@ def publish_bundle(
     calibrator: Calibrator | None,
     reference: ScoreHistogram,
     manifest: Mapping[str, Any],
+    promote: bool = True,
 ) -> Path:
-    """Write a bundle aside, rename it into place, and point ``current`` to it.
+    """Write a bundle aside, rename it into place, and point ``current`` to it if it is promoted.
 
     Raises
     ------
@@ -105,7 +106,8 @@ def publish_bundle(
     except OSError as error:
         remove(staged)
         raise unwritable(target, error) from None
-    write_text(artifacts / CURRENT, version + "\n")
+    if promote:
+        write_text(artifacts / CURRENT, version + "\n")
     return target
 
 

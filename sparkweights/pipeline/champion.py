@@ -1,0 +1,138 @@
+"""The new model beside the one in use, on rows that neither has learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import class_index, column, kind_of
+from sparkweights.costs import cost_columns
+from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
+from sparkweights.errors import ModelError
+from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.split import FEWEST_ROWS, TEST, Split, hash_order, part, time_order
+from sparkweights.storage import load_bundle
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.pipeline.training import Trained
+    from sparkweights.storage import ModelBundle
+
+CHAMPION, CHALLENGER = "__champion", "__challenger"
+_BLOCK_SALT = 0xB10C
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What came of comparing a new model with the one in use.
+
+    Attributes
+    ----------
+    champion
+        Version of the model in use, or None where there is none.
+    costs
+        What the decisions of both cost; None where they could not be compared.
+    obstacle
+        Why they could not be compared, as a sentence, or None.
+    promote
+        Whether the new model comes into use.
+    """
+
+    champion: str | None
+    costs: PairedCosts | None
+    obstacle: str | None
+    promote: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contest, ready for JSON."""
+        return {
+            "champion": self.champion,
+            "costs": None if self.costs is None else self.costs.to_dict(),
+            "obstacle": self.obstacle,
+            "promoted": self.promote,
+        }
+
+
+def hold_contest(labelled_df: DataFrame, config: Config, trained: Trained) -> Contest:
+    """Compare the new model with the current one, and say whether it comes into use.
+
+    One Spark job over the labelled table, where there is a current model. Only test rows of both
+    splits count, so a model is never judged on what it was fitted or calibrated on.
+    """
+    rule = config.promote
+    try:
+        champion = load_bundle(config.path(config.artifacts))
+    except ModelError as error:
+        # Nothing usable is in use, so there is nothing that a new model could make worse.
+        return Contest(None, None, error.message, promote=rule != "never")
+    obstacle = _obstacle(labelled_df, config, champion)
+    if obstacle is not None:
+        return Contest(champion.version, None, obstacle, promote=rule == "always")
+    costs, obstacle = _collect_costs(labelled_df, config, trained, champion)
+    better = costs is not None and costs.verdict == BETTER
+    promote = rule == "always" or (rule == "if_better" and better)
+    return Contest(champion.version, costs, obstacle, promote=promote)
+
+
+def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> str | None:
+    """Return why the champion cannot score these rows, or None."""
+    theirs = tuple(champion.manifest["classes"])
+    if theirs != config.roles.class_names:
+        return f"it tells apart {', '.join(theirs)}"
+    for name, kind in champion.manifest["schema"].items():
+        found = kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
+        if found != kind:
+            return f"its feature '{name}' is not in the table any more as {kind}"
+    for name in champion.ledger.columns:
+        if name not in labelled_df.columns:
+            return f"column '{name}', which its weights read, is not in the table any more"
+    by = champion.manifest["split"]["by"]
+    if by is not None and by not in labelled_df.columns:
+        return f"column '{by}', which its split reads, is not in the table any more"
+    return None
+
+
+def _collect_costs(
+    labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
+) -> tuple[PairedCosts | None, str | None]:
+    stated = champion.manifest["split"]
+    theirs = Split(stated["by"], {name: tuple(cuts) for name, cuts in stated["cuts"].items()})
+    unseen = _is_test(labelled_df, config, trained.split, config.seed)
+    unseen &= _is_test(labelled_df, config, theirs, champion.manifest["model"]["seed"])
+    paid_df = _paid(labelled_df.filter(unseen), Scorer.of(champion), config, CHAMPION)
+    paid_df = _paid(paid_df, trained.scorer, config, CHALLENGER)
+    weight = config.roles.weight
+    costs = collect_paired_costs(
+        paid_df,
+        F.col(CHAMPION),
+        F.col(CHALLENGER),
+        order=hash_order(config.roles, config.seed ^ _BLOCK_SALT),
+        weight=None if weight is None else column(weight).cast("double"),
+    )
+    needed = FEWEST_ROWS * len(config.roles.class_names)
+    if costs.rows < needed:
+        return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"
+    return costs, None
+
+
+def _is_test(df: DataFrame, config: Config, split: Split, seed: int) -> Column:
+    order = hash_order(config.roles, seed) if split.by is None else time_order(df, split.by)
+    return part(split, config.roles, order) == TEST
+
+
+def _paid(df: DataFrame, scorer: Scorer, config: Config, name: str) -> DataFrame:
+    """Append what a scorer's decision cost on the row, and nothing else."""
+    matrix, costs = config.matrix, cost_columns(config.matrix)
+    natural = [column(probability) for probability in scorer.probability_cols]
+    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
+    paid = realised_cost(decision, class_index(config.roles), matrix.decisions, costs)
+    return (
+        scorer.score(df)
+        .withColumn(name, paid)
+        .drop(*scorer.weighted_cols, *scorer.probability_cols)
+    )

@@ -1,0 +1,124 @@
+"""A new model meets the one in use, on rows that neither has learned from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import Shop, history
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.evaluate import collect_paired_costs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def own(shop: Shop, tmp_path: Path) -> Shop:
+    """Copy the lender, so that a test may train."""
+    shutil.copytree(shop.folder, tmp_path / "shop")
+    return Shop(tmp_path / "shop")
+
+
+def _models(shop: Shop) -> Path:
+    return shop.folder / "out" / "models"
+
+
+def _current(shop: Shop) -> str:
+    return (_models(shop) / "current").read_text(encoding="utf-8").strip()
+
+
+def _newest(shop: Shop) -> dict[str, Any]:
+    version = max(path.name for path in _models(shop).iterdir() if path.is_dir())
+    manifest: dict[str, Any] = json.loads((_models(shop) / version / "manifest.json").read_text())
+    return manifest
+
+
+def test_first_model_has_no_champion_and_is_promoted(shop: Shop) -> None:
+    """Where nothing is in use, the first model comes into use."""
+    contest = _newest(shop)["contest"]
+    assert contest["champion"] is None
+    assert contest["promoted"]
+
+
+def test_the_same_model_again_is_not_told_apart_and_not_promoted(
+    own: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the same settings and rows no cost changes; `if_better` keeps the one in use."""
+    champion = _current(own)
+    assert own.run("train", own.config(promote="if_better"), "--quiet") == 0
+    manifest = _newest(own)
+    contest = manifest["contest"]
+    assert contest["champion"] == champion
+    assert contest["costs"]["before"] == contest["costs"]["after"]
+    assert contest["costs"]["interval"] == [0.0, 0.0]
+    assert contest["costs"]["verdict"] == "not told apart"
+    assert contest["costs"]["rows"] == manifest["evaluation"]["rows"]
+    assert _current(own) == champion
+    assert manifest["version"] != champion
+    assert "NOT in use" in capsys.readouterr().out
+
+
+def test_a_better_model_replaces_a_blind_one(own: Shop) -> None:
+    """A champion that saw only amounts loses to one that sees the late payments."""
+    costs = {
+        "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
+        "decline": {"repaid": "0.25 * amount", "defaulted": 0},
+    }
+    own.table("history", history(9_000))
+    assert own.run("train", own.config(costs=costs), "--quiet") == 0
+    blind = own.config(costs=costs, columns__numeric=["amount"], columns__categorical=[])
+    assert own.run("train", blind, "--quiet") == 0
+    champion = _current(own)
+    assert _newest(own)["contest"]["costs"]["verdict"] == "worse"
+    assert _newest(own)["version"] == champion  # `always` takes it all the same
+    assert own.run("train", own.config(costs=costs, promote="if_better"), "--quiet") == 0
+    contest = _newest(own)["contest"]
+    assert contest["champion"] == champion
+    assert contest["costs"]["verdict"] == "better"
+    assert contest["costs"]["interval"][1] < 0
+    assert _current(own) == _newest(own)["version"]
+
+
+def test_never_leaves_the_pointer_alone(own: Shop) -> None:
+    """A rehearsal publishes its bundle and changes nothing that scoring reads."""
+    champion = _current(own)
+    assert own.run("train", own.config(promote="never", seed=4), "--quiet") == 0
+    contest = _newest(own)["contest"]
+    assert _current(own) == champion
+    # Another seed splits otherwise: only rows that are test rows of both splits count.
+    assert contest["costs"]["rows"] < 0.3 * _newest(own)["evaluation"]["rows"]
+
+
+def test_a_champion_that_cannot_score_the_table_is_named(
+    own: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A feature that left the table stops the comparison, not the training."""
+    own.table("history", history().rename(columns={"late payments": "late"}))
+    config = own.config(columns__numeric=["in.come", "late", "amount"], promote="if_better")
+    assert own.run("train", config) == 0
+    told = capsys.readouterr()
+    assert "its feature 'late payments' is not in the table any more" in told.err + told.out
+    assert not _newest(own)["contest"]["promoted"]
+
+
+def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
+    """Means by hand; rows without a cost under one of the two are left out of both."""
+    rng = np.random.default_rng(0)
+    frame = history(500).assign(a=rng.random(500), b=rng.random(500), w=rng.integers(1, 4, 500))
+    frame.loc[:9, "a"] = np.nan
+    df = spark.createDataFrame(frame)
+    a = F.when(~F.isnan("a"), F.col("a"))
+    order = F.rand(3)
+    found = collect_paired_costs(df, a, column("b"), order=order, weight=F.col("w"))
+    kept = frame.iloc[10:]
+    assert found.rows == 490
+    assert found.before == pytest.approx(np.average(kept["a"], weights=kept["w"]))
+    assert found.after == pytest.approx(np.average(kept["b"], weights=kept["w"]))
