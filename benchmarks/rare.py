@@ -15,8 +15,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
 from sparkweights.errors import QualityGateError
+from sparkweights.pipeline.preparing import weigh
 from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train, weigh
+from sparkweights.pipeline.training import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -1,8 +1,9 @@
 """Savings on Give Me Some Credit beside those that were published.
 
 Five random splits 50/25/25 into fit, calibration and test rows; each learner with cost weights,
-balanced weights and none; weights undone, calibrated, and priced by the Bayes decision. Savings are
-1 - cost / cost of the best constant decision, on the test rows.
+balanced weights and none; weights undone, calibrated (Platt), and priced by the Bayes decision.
+Savings are 1 - cost / cost of the best constant decision, on the test rows. Parameters and the way
+of calibrating were chosen on ten splits of other seeds.
 """
 
 from __future__ import annotations
@@ -15,22 +16,30 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.credit import ACCEPT_ALL, FEATURES, KEY, LABEL, load_credit
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
+from sparkweights.pipeline.preparing import weigh
 from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train, weigh
+from sparkweights.pipeline.training import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 1e-4},
-    "boosted_trees": {"maxIter": 80, "maxDepth": 4, "stepSize": 0.1, "subsamplingRate": 0.7},
+    "boosted_trees": {
+        "maxIter": 80,
+        "maxDepth": 4,
+        "maxBins": 128,
+        "stepSize": 0.1,
+        "subsamplingRate": 0.7,
+    },
     "forest": {"numTrees": 100, "maxDepth": 9, "minInstancesPerNode": 10},
     "xgboost": {
-        "n_estimators": 200,
-        "max_depth": 3,
-        "learning_rate": 0.05,
+        "n_estimators": 250,
+        "max_depth": 4,
+        "learning_rate": 0.03,
         "subsample": 0.7,
-        "colsample_bytree": 0.7,
+        "colsample_bytree": 0.8,
+        "min_child_weight": 10,
     },
 }
 SCHEMES = ("cost", "balanced", "none")
@@ -88,7 +97,10 @@ def _savings(df: DataFrame, kind: str, scheme: str, seed: int) -> float:
         weights={"scheme": scheme},
         model={"kind": kind, "params": KINDS[kind]},
         split={"calibrate": 0.25, "test": 0.25},
-        decision={"base_rate_tolerance": 1.0},  # the figures below judge, not the gate
+        decision={
+            "calibration": "sigmoid",
+            "base_rate_tolerance": 1.0,
+        },  # the figures below judge, not the gate
     )
     config.check()
     trained = train(df, config, weigh(df, config), LoggedProgress())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -12,7 +14,7 @@ from sparkweights.columns import class_index, column, is_number, kind_of
 from sparkweights.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -33,10 +35,33 @@ class Split:
         The column whose order decides (its latest rows test), or None for a hash of the keys.
     cuts
         Class name -> (first calibration value, first test value).
+    folds
+        Class name -> the values that cut the fit rows into parts of equal size.
     """
 
     by: str | None
-    cuts: Mapping[str, tuple[float, float]]
+    cuts: Mapping[str, tuple[float, ...]]
+    folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, by: str | None, found: Mapping[str, tuple[float, ...]]) -> Split:
+        """Return the split at the quantiles that `fold_quantiles` names, as found in a table."""
+        return cls(
+            by,
+            {name: values[-2:] for name, values in found.items()},
+            {name: values[:-2] for name, values in found.items()},
+        )
+
+
+def fold_quantiles(first: float, second: float, folds: int = 1) -> tuple[float, ...]:
+    """Return where the order is cut: into folds of the fit rows, then calibration and test rows.
+
+    Examples
+    --------
+    >>> fold_quantiles(0.6, 0.8, 3)
+    (0.2, 0.4, 0.6, 0.8)
+    """
+    return (*(round(first * fold / folds, 12) for fold in range(1, folds)), first, second)
 
 
 def hash_order(roles: ColumnRoles, seed: int) -> Column:
@@ -44,7 +69,12 @@ def hash_order(roles: ColumnRoles, seed: int) -> Column:
 
     Rows that share their keys share the number, so repeated keys fall into the same part.
     """
-    bits = F.xxhash64(*map(column, roles.keys), F.lit(seed))
+    return hash_columns(roles.keys, seed)
+
+
+def hash_columns(names: Sequence[str], seed: int) -> Column:
+    """Return a number in [0, 1) that depends on the values of columns and the seed alone."""
+    bits = F.xxhash64(*map(column, names), F.lit(seed))
     return F.shiftrightunsigned(bits, 64 - _HASH_BITS).cast("double") / float(1 << _HASH_BITS)
 
 
@@ -70,10 +100,10 @@ def time_order(df: DataFrame, by: str) -> Column:
     )
 
 
-def summarise_time_cuts(
-    df: DataFrame, roles: ColumnRoles, by: str, quantiles: tuple[float, float]
+def summarise_time_split(
+    df: DataFrame, roles: ColumnRoles, by: str, quantiles: tuple[float, ...]
 ) -> Split:
-    """Find the moments that separate fit, calibration and test rows, in one aggregation."""
+    """Find the moments at these quantiles (see `fold_quantiles`), in one aggregation."""
     order = time_order(df, by)
     row = df.agg(
         F.percentile_approx(order, list(quantiles), 10_000).alias("cuts"),
@@ -86,15 +116,15 @@ def summarise_time_cuts(
             "on every row.",
             hint="fill it, drop these rows, or leave split.by out for a random split.",
         )
-    if row["cuts"][0] >= row["cuts"][1]:
+    # A quantile is the last value below the cut; ties stay on the earlier side.
+    moments = tuple(float(value) for value in row["cuts"])
+    if len(set(moments)) < len(moments):
         raise ConfigError(
-            f"split.by: column '{by}' has too few distinct values to cut off "
-            f"{1 - quantiles[0]:.0%} of the rows in two parts.",
+            f"split.by: column '{by}' has too few distinct values to cut the rows at "
+            f"{', '.join(f'{quantile:.0%}' for quantile in quantiles)}.",
             hint="choose a finer column, or leave split.by out for a random split.",
         )
-    # A quantile is the last value below the cut; ties stay on the earlier side.
-    later = (float(row["cuts"][0]), float(row["cuts"][1]))
-    return Split(by, dict.fromkeys(roles.class_names, later))
+    return Split.at(by, dict.fromkeys(roles.class_names, moments))
 
 
 def part(split: Split, roles: ColumnRoles, order: Column) -> Column:
@@ -105,6 +135,16 @@ def part(split: Split, roles: ColumnRoles, order: Column) -> Column:
         first, second = split.cuts[name]
         own = F.when(order > second, TEST).when(order > first, CALIBRATE).otherwise(FIT)
         chosen = F.when(index == c, own).otherwise(chosen)
+    return chosen
+
+
+def fold(split: Split, roles: ColumnRoles, order: Column) -> Column:
+    """Return which part of the fit rows a row belongs to, from 0; rows at a cut stay before it."""
+    index = class_index(roles)
+    chosen = F.lit(0)
+    for c, name in enumerate(roles.class_names):
+        passed = [(order > cut).cast("int") for cut in split.folds[name]]
+        chosen = F.when(index == c, reduce(add, passed, F.lit(0))).otherwise(chosen)
     return chosen
 
 
@@ -129,4 +169,32 @@ def require_rows(counts: Mapping[tuple[str, str], int], roles: ColumnRoles) -> N
                     f"Class '{name}' has {rows} rows to {which}; at least {FEWEST_ROWS} of each "
                     "class are needed to fit, to calibrate and to test.",
                     hint="gather more history with this class, or change the shares under split.",
+                )
+
+
+def require_fold_rows(
+    counts: Mapping[tuple[int, str], int], names: Sequence[str], folds: int
+) -> None:
+    """Refuse folds that lack rows of a class.
+
+    Parameters
+    ----------
+    counts
+        (fold, class name) -> rows.
+    folds
+        How many there should be.
+
+    Raises
+    ------
+    InputError
+        Naming the class, the fold and its rows.
+    """
+    for number in range(folds):
+        for name in names:
+            rows = counts.get((number, name), 0)
+            if rows < FEWEST_ROWS:
+                raise InputError(
+                    f"Class '{name}' has {rows} rows in fold {number + 1}; at least {FEWEST_ROWS} "
+                    "of each class are needed to fit and to compare.",
+                    hint="lower tune.folds, group by a finer column, or gather more history.",
                 )

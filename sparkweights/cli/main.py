@@ -135,6 +135,11 @@ def _train(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record, summary.train_summary)
 
 
+def _tune(options: argparse.Namespace, progress: AnyProgress) -> None:
+    _, record = _runner(options, progress).tune()
+    _show(options, progress, record, summary.tune_summary)
+
+
 def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
     run = _runner(options, progress).score(options.model)
     _show(options, progress, run.manifest, summary.score_summary)
@@ -202,6 +207,7 @@ def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
 _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "weights": _weights,
     "train": _train,
+    "tune": _tune,
     "check": _check,
     "score": _score,
     "run": _run,

@@ -20,6 +20,7 @@ exit codes:
 _VERBS = {
     "weights": "count the classes and compute the weights",
     "train": "fit, undo, calibrate and test a model; publish its bundle",
+    "tune": "try weight ratios and parameters on folds; write the table and the curve",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
     "run": "weights, train and score in a row",

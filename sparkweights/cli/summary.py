@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -104,6 +105,46 @@ def _contest_summary(contest: Mapping[str, Any]) -> str:
         f"{costs['verdict']}\n  (cost per row {costs['before']:,.2f} -> {costs['after']:,.2f}; "
         f"95 % interval of the change {low:+,.2f} to {high:+,.2f}).\n  {use}"
     )
+
+
+def tune_summary(record: Mapping[str, Any]) -> str:
+    """Return what each candidate cost, the choice, and whether weighting matters."""
+    names = list(record["chosen"]["params"])
+    rows = [("weight ratio", *names, "cost per row", "s.e.", "savings", "")]
+    for trial in record["trials"]:
+        ratio = "as configured" if trial["ratio"] is None else f"{trial['ratio']:,.4g}"
+        marks = [word for word in ("best", "chosen") if trial == record[word]]
+        rows.append((
+            ratio,
+            *(str(trial["params"][name]) for name in names),
+            f"{trial['cost']:,.2f}",
+            f"{trial['standard_error']:,.2f}",
+            f"{trial['savings']:+.3f}",
+            " and ".join(marks),
+        ))  # fmt: skip
+    folds = record["folds"]
+    references = ", ".join(f"{name} {ratio:.3g}" for name, ratio in record["references"].items())
+    return (
+        f"Tuning of {record['model']['kind']}: {record['rows']:,} fit rows, {folds['number']} "
+        f"folds by {folds['by']}\n{table(rows)}\n  ratios of the schemes here: {references}\n"
+        f"  {_effect_sentence(record['effect'])}\n"
+        f"  settings: {json.dumps(record['settings'])}"
+    )
+
+
+def _effect_sentence(effect: Mapping[str, Any] | None) -> str:
+    if effect is None:
+        return "No candidate was without weights, so their worth is not known."
+    low, high = effect["interval"]
+    if effect["ratio"] == 1:
+        return "Weighting does not pay here: no weights are the cheapest."
+    found = (
+        f"ratio {effect['ratio']:.4g} instead of 1 saves {effect['saving']:,.2f} a row\n  "
+        f"(95 % interval {low:+,.2f} to {high:+,.2f})"
+    )
+    if effect["matters"]:
+        return f"Weighting pays: {found}."
+    return f"Weighting is not known to matter here: {found}."
 
 
 def score_summary(manifest: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sparkweights.config.sections import (
     Table,
     Tables,
     Text,
+    Tune,
     Weights,
 )
 from sparkweights.costs import CostMatrix
@@ -61,6 +62,7 @@ class Config(Section):
     resample: Resample | None = None
     features: Features = Features()
     model: Model = Model()
+    tune: Tune = Tune()
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
@@ -146,6 +148,7 @@ class Config(Section):
         _check_choices(self)
         _check_locations(self)
         check_params(self.model.kind, self.model.params)
+        _check_tune(self)
 
 
 def _check_classes(config: Config) -> None:
@@ -272,6 +275,24 @@ def _check_choices(config: Config) -> None:
             f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
             "rows to fit on; together they must stay below 1.",
             hint="for instance {calibrate: 0.2, test: 0.2}.",
+        )
+
+
+def _check_tune(config: Config) -> None:
+    wanted = config.tune
+    for name, values in wanted.params.items():
+        for value in values:
+            check_params(config.model.kind, {name: value}, where="tune.params")
+    if wanted.ratio is not None and wanted.ratio[0] > wanted.ratio[1]:
+        raise ConfigError(
+            f"tune.ratio: {list(wanted.ratio)} runs backwards; the first must not exceed the last.",
+            hint="for instance [1, 50].",
+        )
+    if wanted.group and config.split.by is not None:
+        raise ConfigError(
+            f"tune.group: {listed(wanted.group)} and split.by: {config.split.by!r} cut folds in "
+            "two ways; one is allowed.",
+            hint="leave one of them out.",
         )
 
 

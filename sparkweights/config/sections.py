@@ -10,6 +10,7 @@ INPUT_FORMATS = ("parquet", "orc", "csv", "json")
 
 Text = Annotated[StrictStr, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 Amount = StrictFloat | StrictInt | StrictStr
 
 
@@ -110,6 +111,37 @@ class Model(Section):
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
+
+
+class Tune(Section):
+    """What `tune` tries, and on which folds.
+
+    Attributes
+    ----------
+    ratio, points
+        First and last weight ratio (rarest class over commonest) and how many, on a log scale;
+        by itself from no weights to beyond the balanced and the cost ratio.
+    params
+        Parameter of the learner -> the values to try, simple to complex.
+    folds
+        How many; stratified by class, or forward in time where ``split.by`` names a column.
+    group
+        Columns whose rows of equal values stay in one fold.
+    parallelism
+        Models that are fitted at a time.
+    """
+
+    ratio: tuple[Positive, Positive] | None = None
+    points: Annotated[StrictInt, Field(ge=1, le=100)] = 9
+    params: dict[
+        Text,
+        Annotated[
+            tuple[StrictBool | StrictInt | StrictFloat | StrictStr, ...], Field(min_length=1)
+        ],
+    ] = {}
+    folds: Annotated[StrictInt, Field(ge=2, le=20)] = 3
+    group: tuple[Text, ...] = ()
+    parallelism: Annotated[StrictInt, Field(ge=1, le=64)] = 2
 
 
 class Decision(Section):

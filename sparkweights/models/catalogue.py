@@ -35,8 +35,13 @@ def learner(kind: str) -> Learner:
     return LEARNERS[kind]
 
 
-def check_params(kind: str, params: Mapping[str, object]) -> None:
+def check_params(kind: str, params: Mapping[str, object], *, where: str = "model.params") -> None:
     """Refuse parameters that the learner does not have or whose value is out of bounds.
+
+    Parameters
+    ----------
+    where
+        Their place in the configuration.
 
     Raises
     ------
@@ -49,10 +54,10 @@ def check_params(kind: str, params: Mapping[str, object]) -> None:
     for name, value in params.items():
         if name not in chosen.params:
             raise ConfigError(
-                f"model.params: {kind} has no Param '{name}'; allowed: {listed(chosen.params)}.",
+                f"{where}: {kind} has no Param '{name}'; allowed: {listed(chosen.params)}.",
                 hint=did_you_mean(name, chosen.params),
             )
         if not chosen.params[name].admits(value):
             raise ConfigError(
-                f"model.params.{name}: {value!r}; allowed: {chosen.params[name]}.",
+                f"{where}.{name}: {value!r}; allowed: {chosen.params[name]}.",
             )

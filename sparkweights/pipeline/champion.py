@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, kind_of
-from sparkweights.costs import cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
 from sparkweights.errors import ModelError
 from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
+from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import FEWEST_ROWS, TEST, Split, hash_order, part, time_order
 from sparkweights.storage import load_bundle
@@ -127,12 +126,6 @@ def _is_test(df: DataFrame, config: Config, split: Split, seed: int) -> Column:
 
 def _paid(df: DataFrame, scorer: Scorer, config: Config, name: str) -> DataFrame:
     """Append what a scorer's decision cost on the row, and nothing else."""
-    matrix, costs = config.matrix, cost_columns(config.matrix)
-    natural = [column(probability) for probability in scorer.probability_cols]
-    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
-    paid = realised_cost(decision, class_index(config.roles), matrix.decisions, costs)
-    return (
-        scorer.score(df)
-        .withColumn(name, paid)
-        .drop(*scorer.weighted_cols, *scorer.probability_cols)
-    )
+    cost = paid(scorer, config.matrix, class_index(config.roles))
+    scored_df = scorer.score(df).withColumn(name, cost)
+    return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)

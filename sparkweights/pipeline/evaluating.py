@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.scoring import Scorer
-    from sparkweights.pipeline.training import Weighed
     from sparkweights.weights import ClassSummary
 
 DECISION, ORDER = "__decision", "__order"
@@ -97,6 +97,20 @@ def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Col
     gain = review_gain(least, price)
     cut = collect_review_cut(scored_df, gain, config.review.capacity)
     return is_reviewed(gain, F.col(ORDER), cut), price
+
+
+def paid(scorer: Scorer, matrix: CostMatrix, index: Column) -> Column:
+    """Return what the cheapest decision by a scorer's probabilities costs on a scored row.
+
+    Parameters
+    ----------
+    index
+        The row's class.
+    """
+    costs = cost_columns(matrix)
+    natural = [column(name) for name in scorer.probability_cols]
+    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
+    return realised_cost(decision, index, matrix.decisions, costs)
 
 
 def review_order(config: Config) -> Column:

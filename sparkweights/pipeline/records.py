@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ import pyspark
 
 import sparkweights
 from sparkweights.columns import kind_of
+from sparkweights.config.sections import Weights
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from sparkweights.evaluate import Evaluation
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
-    from sparkweights.pipeline.training import Trained, Weighed
+    from sparkweights.pipeline.preparing import Weighed
+    from sparkweights.pipeline.training import Trained
+    from sparkweights.pipeline.tuning import Tuning
     from sparkweights.quality import CheckReport
     from sparkweights.storage import ModelBundle
+    from sparkweights.tune import Trial
 
 COST_NOTE = "in the money of the table's cost columns"
 
@@ -146,6 +151,57 @@ def model_manifest(
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
+
+
+def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
+    """Return the tuning stage's record, with the lines to put into the configuration."""
+    effect = tuning.effect
+    return {
+        "name": config.name,
+        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        "rows": tuning.rows,
+        "folds": {
+            "number": config.tune.folds,
+            "by": config.split.by or list(config.tune.group) or "class",
+        },
+        "constant_cost": tuning.constant_cost,
+        "references": tuning.references,
+        "trials": [trial_record(trial, tuning.constant_cost) for trial in tuning.trials],
+        "best": trial_record(tuning.best, tuning.constant_cost),
+        "chosen": trial_record(tuning.chosen, tuning.constant_cost),
+        "effect": None if effect is None else {**asdict(effect), "matters": effect.matters},
+        "settings": _chosen_settings(config, tuning),
+        "versions": versions(),
+    }
+
+
+def trial_record(trial: Trial, constant_cost: float) -> dict[str, Any]:
+    """Return what one candidate cost, and saved against the best constant decision."""
+    return {
+        "ratio": trial.settings.ratio,
+        "params": dict(trial.settings.params),
+        "cost": trial.cost,
+        "standard_error": trial.standard_error,
+        "interval": list(trial.interval),
+        "savings": 1 - trial.cost / constant_cost if constant_cost > 0 else 0.0,
+        "fold_costs": list(trial.costs),
+    }
+
+
+def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
+    """Return the chosen settings as sections of the configuration."""
+    weights = config.weights.model_dump(mode="json", exclude_defaults=True)
+    if tuning.weights is not None:
+        largest = max(tuning.weights.values()) / min(tuning.weights.values())
+        cap = {"cap": math.ceil(largest)} if largest > Weights().cap else {}
+        even = largest == 1
+        weights = (
+            {"scheme": "none"}
+            if even
+            else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
+        )
+    params = {**config.model.params, **tuning.chosen.settings.params}
+    return {"weights": weights, "model": {"kind": config.model.kind, "params": params}}
 
 
 def check_record(report: CheckReport | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from sparkweights.errors import ConfigError
 from sparkweights.pipeline import records
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.nightly import ScoredRun, score_table
+from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
-from sparkweights.pipeline.training import Trained, Weighed, train, weigh
+from sparkweights.pipeline.training import Trained, train
+from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
+from sparkweights.report import tuning_curve
 from sparkweights.storage import (
     TableSource,
     load_bundle,
@@ -24,6 +28,7 @@ from sparkweights.storage import (
     read_table,
     write_json,
     write_rows,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +102,23 @@ class Runner:
             promote=contest.promote,
         )
         return trained, {**manifest, "version": version}
+
+    def tune(self) -> tuple[Tuning, dict[str, Any]]:
+        """Try weights and parameters on folds of the fit rows, and write the table and the curve.
+
+        Nothing that other verbs read changes; the record holds the lines to put into the
+        configuration.
+        """
+        labelled_df = self._labelled()
+        require_columns(labelled_df.schema, self.config.tune.group, table="labelled")
+        tuning = tune(labelled_df, self.config, self.progress)
+        record = records.tuning_record(self.config, tuning)
+        folder = self.config.path(self.config.artifacts) / "tuning"
+        rows = [{**trial, "params": json.dumps(trial["params"])} for trial in record["trials"]]
+        write_rows(folder / "tuning.parquet", rows)
+        write_text(folder / "curve.svg", tuning_curve(record))
+        write_json(folder / "tuning.json", record)
+        return tuning, record
 
     def check(self, role: str, docs: Path | None = None) -> CheckReport:
         """Run the suite of a table's role against it; nothing is published."""

@@ -6,7 +6,7 @@ from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
 from sparkweights.weights.schemes import SCHEMES, ClassFrequency, WeightSpec
 from sparkweights.weights.summary import ClassSummary, summarise_classes
 from sparkweights.weights.weigher import ClassWeigher, CostWeigher, WeigherModel
-from sparkweights.weights.weighing import Weighting, weigh_classes
+from sparkweights.weights.weighing import Weighting, weigh_classes, weigh_frequencies
 
 __all__ = [
     "SCHEMES",
@@ -25,4 +25,5 @@ __all__ = [
     "summarise_classes",
     "training_weight",
     "weigh_classes",
+    "weigh_frequencies",
 ]

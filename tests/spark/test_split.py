@@ -15,7 +15,7 @@ from sparkweights.split import (
     hash_order,
     part,
     require_rows,
-    summarise_time_cuts,
+    summarise_time_split,
     time_order,
 )
 from sparkweights.weights import summarise_classes
@@ -60,11 +60,11 @@ def test_split_same_seed_gives_same_rows_under_any_partitioning(spark: SparkSess
     assert sum(first[i] != other[i] for i in first) > 5_000
 
 
-def test_summarise_time_cuts_test_rows_are_the_latest(spark: SparkSession) -> None:
+def test_summarise_time_split_test_rows_are_the_latest(spark: SparkSession) -> None:
     """Forward in time: every calibration row is later than every fit row, and so on."""
     day = (F.col("id") % 100).cast("int")
     df = _rows(spark).withColumn("month", F.date_add(F.lit("2020-01-01").cast("date"), day))
-    split = summarise_time_cuts(df, ROLES, "month", (0.6, 0.8))
+    split = summarise_time_split(df, ROLES, "month", (0.6, 0.8))
     found = df.withColumn("p", part(split, ROLES, time_order(df, "month")))
     span = [F.min("month").alias("a"), F.max("month").alias("b"), F.count("*").alias("n")]
     spans = {row["p"]: row for row in found.groupBy("p").agg(*span).collect()}

@@ -1,0 +1,168 @@
+"""From the labelled table to rows that can be fitted on: weighed, split, encoded, and kept."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark import StorageLevel
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import class_index, column
+from sparkweights.costs.language import names
+from sparkweights.models import FeaturePlan, learn_features, learner
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.evaluating import ORDER, review_order
+from sparkweights.resample import Resampling, copies, repeat_rows, resampling
+from sparkweights.split import (
+    FIT,
+    Split,
+    fold_quantiles,
+    hash_order,
+    part,
+    summarise_time_split,
+    time_order,
+)
+from sparkweights.weights import (
+    ClassSummary,
+    Weighting,
+    summarise_classes,
+    training_weight,
+    weigh_classes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config import Config
+
+PART, COPIES = "__part", "__copies"
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The weights stage's record: what the one pass found, and the weights chosen from it."""
+
+    summary: ClassSummary
+    weighting: Weighting
+
+
+def weigh(labelled_df: DataFrame, config: Config, *, folds: int = 1) -> Weighed:
+    """Summarise the labelled table in one pass and choose the weights.
+
+    Parameters
+    ----------
+    folds
+        Into how many parts of equal size the fit rows are to be cut.
+    """
+    order = None if config.split.by is not None else hash_order(config.roles, config.seed)
+    spec = config.weight_spec
+    summary = summarise_classes(
+        labelled_df,
+        config.roles,
+        config.matrix,
+        grouping=spec.grouping,
+        regret_bins=spec.per_row,
+        order=order,
+        cuts=_quantiles(config, folds),
+    )
+    weighting = weigh_classes(config.matrix, summary, spec)
+    return Weighed(summary, weighting)
+
+
+def _quantiles(config: Config, folds: int) -> tuple[float, ...]:
+    shares = config.split
+    return fold_quantiles(1 - shares.calibrate - shares.test, 1 - shares.test, folds)
+
+
+def divide(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, *, folds: int = 1
+) -> tuple[Split, DataFrame]:
+    """Find the split, and append the part of each row as `PART`.
+
+    A split by time takes an aggregation of its own; a split by hash was found while weighing.
+    """
+    if config.split.by is None:
+        split = Split.at(None, weighed.summary.cuts)
+    else:
+        split = summarise_time_split(
+            labelled_df, config.roles, config.split.by, _quantiles(config, folds)
+        )
+    own = part(split, config.roles, split_order(labelled_df, config))
+    return split, labelled_df.withColumn(PART, own)
+
+
+def split_order(df: DataFrame, config: Config) -> Column:
+    """Return the number that orders rows for the split."""
+    if config.split.by is None:
+        return hash_order(config.roles, config.seed)
+    return time_order(df, config.split.by)
+
+
+def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
+    """Learn from the fit rows how columns become features, in one Spark job."""
+    wanted = config.features.numeric
+    # By itself only a linear learner minds heavy tails.
+    plain = wanted == "auto" and not learner(config.model.kind).linear
+    fit_df = divided_df.filter(F.col(PART) == FIT)
+    return learn_features(fit_df, config.roles, "plain" if plain else wanted)
+
+
+def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
+    """Return how the rows to fit on are thinned or repeated, if they are."""
+    wanted = config.resample
+    if wanted is None:
+        return None
+    frequencies = weighed.weighting.frequencies
+    return resampling(frequencies, method=wanted.method, ratio=wanted.ratio)
+
+
+@contextmanager
+def prepared(
+    divided_df: DataFrame,
+    config: Config,
+    weighed: Weighed,
+    plan: FeaturePlan,
+    *,
+    thinning: Resampling | None = None,
+    also: Mapping[str, Column] | None = None,
+) -> Iterator[DataFrame]:
+    """Keep what fitting, calibrating and testing read, once per row, for their many passes.
+
+    Parameters
+    ----------
+    also
+        Further columns to keep, by name.
+    """
+    roles, rule = config.roles, weighed.weighting.rule
+    kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
+    if roles.weight is not None:
+        kept[roles.weight] = None
+    if config.review_price is not None:
+        kept |= dict.fromkeys(name.name for name in names(config.review_price))
+    if thinning is not None:
+        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=config.seed)).otherwise(1)
+        divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
+    prepared_df = divided_df.select(
+        PART,
+        class_index(roles).cast("double").alias(LABEL),
+        training_weight(rule, roles).alias(WEIGHT),
+        plan.vector().alias(FEATURES),
+        review_order(config).alias(ORDER),
+        *[value.alias(name) for name, value in (also or {}).items()],
+        *map(column, kept),
+    ).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield prepared_df
+    finally:
+        prepared_df.unpersist()
+
+
+def count_parts(prepared_df: DataFrame, config: Config) -> dict[tuple[str, str], int]:
+    """Count rows per part and class; the first job over the kept rows, so it also fills them."""
+    class_names = config.roles.class_names
+    found = prepared_df.groupBy(PART, LABEL).count().collect()
+    return {(row[PART], class_names[int(row[LABEL])]): row["count"] for row in found}

@@ -1,0 +1,288 @@
+"""The tuning stage: every candidate through the whole pipeline, on each fold of one kept table."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pyspark import inheritable_thread_target
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.costs import cost_columns
+from sparkweights.decision import WEIGHTS, Ledger, realised_cost
+from sparkweights.errors import ConfigError
+from sparkweights.models import learner
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.preparing import (
+    PART,
+    divide,
+    learn_plan,
+    prepared,
+    split_order,
+    weigh,
+)
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.pipeline.training import calibrated
+from sparkweights.split import CALIBRATE, FIT, fold, hash_columns, require_fold_rows
+from sparkweights.tune import (
+    Effect,
+    Settings,
+    Trial,
+    candidates,
+    cheapest,
+    choose,
+    effect_of_weights,
+    log_grid,
+    ratio_weights,
+)
+from sparkweights.weights import WeightRule, WeightSpec, weigh_frequencies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.models import FeaturePlan
+    from sparkweights.pipeline.preparing import Weighed
+    from sparkweights.pipeline.progress import Progress
+    from sparkweights.split import Split
+
+FOLD = "__fold"
+REACH = 4  # the grid ends at this multiple of the balanced or the cost ratio
+MOST_FITS = 1_000
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The tuning stage's record.
+
+    Attributes
+    ----------
+    rows
+        Fit rows that took part.
+    trials
+        What each candidate cost.
+    best, chosen
+        The cheapest, and the least weighted that chance could not tell from it.
+    effect
+        What weighting is worth; None where no candidate was without weights.
+    references
+        Name -> the ratio that the scheme of this name has here.
+    constant_cost
+        Mean cost of a row under the best constant decision.
+    weights
+        Class name -> weight of the chosen trial; None for the configured scheme.
+    """
+
+    rows: int
+    trials: tuple[Trial, ...]
+    best: Trial
+    chosen: Trial
+    effect: Effect | None
+    references: dict[str, float]
+    constant_cost: float
+    weights: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The kept rows and what all trials share."""
+
+    df: DataFrame
+    config: Config
+    weighed: Weighed
+    plan: FeaturePlan
+    calibration_rows: int
+
+
+def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
+    """Try weight ratios and parameters by cross-validated expected cost.
+
+    Folds are parts of the fit rows alone: the rows that `train` tests on stay unseen. Each fold is
+    fitted, undone, calibrated and priced as `train` would.
+
+    Raises
+    ------
+    ConfigError
+        If there are too many candidates, or resampling would bend the held-out rows.
+    InputError
+        If a fold lacks rows of a class.
+    """
+    if config.resample is not None:
+        raise ConfigError(
+            "tune: resample would thin or repeat the rows that are held out.",
+            hint="leave resample out to tune; weights and resampling do the same work.",
+        )
+    progress.step("counting classes and cutting folds")
+    weighed = weigh(labelled_df, config, folds=_parts(config))
+    settings, references = _candidates(config, weighed)
+    split, divided_df = divide(labelled_df, config, weighed, folds=_parts(config))
+    plan = learn_plan(divided_df, config)
+    own_fold = _fold(labelled_df, config, split)
+    with prepared(divided_df, config, weighed, plan, also={FOLD: own_fold}) as prepared_df:
+        rows, calibration_rows, constant = _count(prepared_df, config)
+        table = _Table(prepared_df, config, weighed, plan, calibration_rows)
+        trials = _run_trials(table, settings, progress)
+    chosen = choose(trials)
+    ratio = chosen.settings.ratio
+    return Tuning(
+        rows,
+        tuple(trials),
+        cheapest(trials),
+        chosen,
+        effect_of_weights(trials),
+        references,
+        constant,
+        None if ratio is None else ratio_weights(weighed.weighting.prior, ratio),
+    )
+
+
+def _candidates(config: Config, weighed: Weighed) -> tuple[list[Settings], dict[str, float]]:
+    wanted, references = config.tune, _references(weighed)
+    low, high = wanted.ratio or (1.0, REACH * max(references.values()))
+    ratios = log_grid(low, high, wanted.points)
+    # A scheme with one weight per class is a point of the curve; one with a weight per row is not.
+    configured = weighed.weighting.rule.constants is None
+    found = candidates(ratios, wanted.params, configured=configured)
+    if len(found) * wanted.folds > MOST_FITS:
+        raise ConfigError(
+            f"tune: {len(found)} candidates in {wanted.folds} folds are "
+            f"{len(found) * wanted.folds:,} fits; at most {MOST_FITS:,} are allowed.",
+            hint="list fewer values under tune.params, or lower tune.points.",
+        )
+    return found, references
+
+
+def _references(weighed: Weighed) -> dict[str, float]:
+    """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
+    prior = weighed.weighting.prior
+    rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
+    found = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
+    regrets = []
+    for c in (rare, common):
+        own = [cell for cell in weighed.summary.cells if cell.class_index == c]
+        regrets.append(sum(cell.regret for cell in own) / sum(cell.weight for cell in own))
+    if min(regrets) > 0 and rare != common:
+        found["cost"] = regrets[0] / regrets[1]
+    return found
+
+
+def _parts(config: Config) -> int:
+    """Into how many parts the fit rows are cut; forward in time, the first is only learned from."""
+    return config.tune.folds + (config.split.by is not None)
+
+
+def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
+    wanted = config.tune
+    if wanted.group:
+        return F.floor(hash_columns(wanted.group, config.seed) * wanted.folds).cast("int")
+    return fold(split, config.roles, split_order(labelled_df, config))
+
+
+def _count(prepared_df: DataFrame, config: Config) -> tuple[int, int, float]:
+    """Count fit and calibration rows, and price the best constant decision; fills the cache."""
+    matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
+    weight = _sample_weight(config)
+    found = (
+        prepared_df.groupBy(PART, FOLD, LABEL)
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.sum(weight).alias("weight"),
+            *[
+                F.sum(weight * realised_cost(F.lit(name), index, matrix.decisions, costs)).alias(
+                    f"cost_{d}"
+                )
+                for d, name in enumerate(matrix.decisions)
+            ],
+        )
+        .collect()
+    )
+    fit = [row for row in found if row[PART] == FIT]
+    names = config.roles.class_names
+    require_fold_rows(
+        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in fit}, names, _parts(config)
+    )
+    total = sum(row["weight"] for row in fit)
+    totals = [sum(row[f"cost_{d}"] for row in fit) for d in range(len(matrix.decisions))]
+    calibration_rows = sum(row["rows"] for row in found if row[PART] == CALIBRATE)
+    return sum(row["rows"] for row in fit), calibration_rows, min(totals) / total
+
+
+def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
+    """Run every candidate on every fold, a few at a time."""
+    wanted = table.config.tune
+    held_out = range(_parts(table.config) - wanted.folds, _parts(table.config))
+    tasks = [partial(_collect_cost, table, one, held) for one in settings for held in held_out]
+    progress.step(f"fitting {len(tasks)} models, {wanted.parallelism} at a time")
+    spark = table.df.sparkSession
+    carry: Any = inheritable_thread_target(spark)  # each thread keeps the session's settings
+    with ThreadPoolExecutor(wanted.parallelism) as pool:
+        jobs = [pool.submit(carry(task)) for task in tasks]
+        try:
+            costs = [job.result() for job in _told(jobs, progress)]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    step = wanted.folds
+    return [
+        Trial(one, tuple(costs[place * step : (place + 1) * step]))
+        for place, one in enumerate(settings)
+    ]
+
+
+def _told(jobs: Sequence[Future[float]], progress: Progress) -> Iterator[Future[float]]:
+    often = math.ceil(len(jobs) / 10)
+    for done, job in enumerate(jobs):
+        if done % often == 0 and done:
+            progress.step(f"fitted {done} of {len(jobs)} models")
+        yield job
+
+
+def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
+    """Fit on the other folds, and return what a held-out row costs on average."""
+    config, df = table.config, table.df
+    rule = _rule(table.weighed, settings)
+    learns = F.col(FOLD) < held_out if config.split.by else F.col(FOLD) != held_out
+    fit_df = df.filter((F.col(PART) == FIT) & learns).select(
+        FEATURES, LABEL, _weight(config, settings, rule).alias(WEIGHT)
+    )
+    params = {**config.model.params, **settings.params}
+    model = learner(config.model.kind).fit(
+        fit_df, params, seed=config.seed, classes=len(config.roles.class_names)
+    )
+    ledger = Ledger(table.weighed.weighting.prior).after_bending(WEIGHTS, rule)
+    bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
+    scorer = calibrated(bare.with_undone(), df, config, table.calibration_rows)
+    held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))
+    weight = _sample_weight(config)
+    cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))
+    row = scorer.score(held_df).agg(F.sum(weight * cost) / F.sum(weight)).first()
+    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+    return float(row[0])
+
+
+def _rule(weighed: Weighed, settings: Settings) -> WeightRule:
+    if settings.ratio is None:
+        return weighed.weighting.rule
+    manual = ratio_weights(weighed.weighting.prior, settings.ratio)
+    frequencies = weighed.weighting.frequencies
+    return weigh_frequencies(frequencies, WeightSpec("manual", manual=manual)).rule
+
+
+def _weight(config: Config, settings: Settings, rule: WeightRule) -> Column:
+    if settings.ratio is None:
+        return F.col(WEIGHT)
+    by_class = F.array(*map(F.lit, rule.constants or ()))
+    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * _sample_weight(config)
+
+
+def _sample_weight(config: Config) -> Column:
+    weight = config.roles.weight
+    return F.lit(1.0) if weight is None else column(weight).cast("double")

@@ -1,0 +1,181 @@
+"""`tune`: folds, oracles, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Shop, history
+from pyspark.sql import functions as F  # noqa: N812
+from sklearn.linear_model import LogisticRegression
+
+from sparkweights.config import load_config
+from sparkweights.pipeline.preparing import PART, divide, learn_plan, split_order, weigh
+from sparkweights.split import FIT, fold
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TUNE: dict[str, Any] = {"ratio": [1, 9], "points": 3, "folds": 2}
+PLAIN = {"calibration": "none"}
+
+
+def _tuned(shop: Shop, **changes: Any) -> dict[str, Any]:
+    config = shop.config("tune.yaml", artifacts="out/tuned", **changes)
+    assert shop.run("tune", config, "--quiet") == 0
+    record: dict[str, Any] = json.loads(
+        (shop.folder / "out" / "tuned" / "tuning" / "tuning.json").read_text(encoding="utf-8")
+    )
+    return record
+
+
+@pytest.fixture(scope="module")
+def tuned(shop: Shop) -> dict[str, Any]:
+    """Tune once: three ratios, two folds, the configured scheme beside them."""
+    return _tuned(shop, tune=TUNE)
+
+
+def test_tune_tries_every_ratio_and_the_configured_scheme(tuned: dict[str, Any]) -> None:
+    """Three ratios and the cost scheme, whose weights differ by row and are no ratio."""
+    assert [trial["ratio"] for trial in tuned["trials"]] == [1.0, 3.0, 9.0, None]
+    assert all(len(trial["fold_costs"]) == 2 for trial in tuned["trials"])
+    assert tuned["chosen"] in tuned["trials"]
+    assert tuned["best"]["cost"] == min(trial["cost"] for trial in tuned["trials"])
+    assert tuned["rows"] == pytest.approx(0.6 * 3_000, abs=5)
+
+
+def test_tune_writes_a_table_and_a_curve(tuned: dict[str, Any], shop: Shop) -> None:
+    """One row per candidate; the curve is an SVG with its texts as texts."""
+    folder = shop.folder / "out" / "tuned" / "tuning"
+    table = pd.read_parquet(folder / "tuning.parquet")
+    assert table["cost"].tolist() == [trial["cost"] for trial in tuned["trials"]]
+    root = ET.parse(folder / "curve.svg").getroot()  # noqa: S314 (our own file)
+    texts = {text for node in root.iter() if (text := (node.text or "").strip())}
+    assert "cost of a held-out row" in texts
+    assert {"none", "balanced", "cost"} <= texts
+
+
+def test_tune_leaves_the_model_in_use_alone(tuned: dict[str, Any], shop: Shop) -> None:
+    """Its only output is its own folder."""
+    assert tuned
+    assert [path.name for path in (shop.folder / "out" / "tuned").iterdir()] == ["tuning"]
+
+
+def _kept(shop: Shop, spark: SparkSession) -> pd.DataFrame:
+    """Return the fit rows with their features and folds, as `tune` deals them."""
+    config = load_config(shop.config("kept.yaml", weights={"scheme": "none"}))
+    df = spark.read.parquet(str(shop.folder / "data" / "history"))
+    split, divided_df = divide(df, config, weigh(df, config, folds=2), folds=2)
+    own = fold(split, config.roles, split_order(df, config))
+    plan = learn_plan(divided_df, config)
+    kept = divided_df.filter(F.col(PART) == FIT).select(
+        own.alias("fold"), plan.vector().alias("x"), "outcome", "amount"
+    )
+    return kept.toPandas()
+
+
+def test_tune_unweighted_cost_equals_scikit_learns(shop: Shop, spark: SparkSession) -> None:
+    """Without penalty and calibration, each fold costs what sklearn's fit would have cost."""
+    one = {**TUNE, "ratio": [1, 1], "points": 1}
+    record = _tuned(
+        shop, tune=one, decision=PLAIN, weights={"scheme": "none"}, model__params={"regParam": 0.0}
+    )
+    kept = _kept(shop, spark)
+    features = np.stack([np.asarray(row) for row in kept["x"]])
+    bad, amount = (kept["outcome"] == "bad").to_numpy(), kept["amount"].to_numpy()
+    for number, cost in enumerate(record["trials"][0]["fold_costs"]):
+        held = (kept["fold"] == number).to_numpy()
+        scale = features[~held].std(axis=0)
+        scale[scale == 0] = 1
+        model = LogisticRegression(C=1e8, tol=1e-8, max_iter=2_000)
+        p = model.fit(features[~held] / scale, bad[~held]).predict_proba(features[held] / scale)
+        declined = p[:, 1] * 0.75 * amount[held] > p[:, 0] * (0.1 * amount[held] + 20)
+        lost = np.where(bad[held], 0.75 * amount[held], 0.1 * amount[held] + 20)
+        assert cost == pytest.approx(np.mean(np.where(declined != bad[held], lost, 0)), rel=0.01)
+
+
+def test_tune_folds_are_stratified_by_class(shop: Shop, spark: SparkSession) -> None:
+    """Each class is halved, exactly up to the steps that the order is counted in."""
+    kept = _kept(shop, spark)
+    for _, rows in kept.groupby("outcome"):
+        first, second = rows["fold"].value_counts().sort_index()
+        assert abs(first - second) <= 0.06 * len(rows)
+
+
+def test_tune_picks_the_parameter_that_works(shop: Shop) -> None:
+    """A lasso that leaves nothing but the intercept loses, whatever the weights."""
+    record = _tuned(
+        shop,
+        tables__labelled={"format": "parquet", "location": shop.table("longer", history(9_000))},
+        tune={
+            "folds": 4,
+            "points": 1,
+            "ratio": [1, 1],
+            "params": {"elasticNetParam": [1.0], "regParam": [100.0, 0.001]},
+        },
+        costs={
+            "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
+            "decline": {"repaid": "0.25 * amount", "defaulted": 0},
+        },
+    )  # fmt: skip
+    assert record["chosen"]["params"] == {"elasticNetParam": 1.0, "regParam": 0.001}
+    assert record["settings"]["model"]["params"]["regParam"] == 0.001
+
+
+def test_tune_group_keeps_its_rows_together(shop: Shop) -> None:
+    """Groups are dealt whole; a group alone in the table leaves a fold empty, which is said."""
+    record = _tuned(shop, tune={**TUNE, "points": 1, "ratio": [2, 2], "group": ["age"]})
+    assert record["folds"]["by"] == ["age"]
+
+
+def test_tune_forward_in_time_learns_from_earlier_rows_only(shop: Shop) -> None:
+    """A relation that turns round half way: the past misleads the future, both folds show it."""
+    frame = history(6_000)
+    frame["month"] = np.arange(len(frame)) // 100
+    late = frame["month"] >= 24  # the last part of the fit rows
+    worst = frame["late payments"].max()
+    frame.loc[late, "late payments"] = worst - frame.loc[late, "late payments"]
+    shop.table("turning", frame)
+    record = _tuned(
+        shop,
+        tune={**TUNE, "points": 1, "ratio": [1, 1]},
+        tables__labelled={"format": "parquet", "location": "data/turning"},
+        split={"by": "month"},
+        decision=PLAIN,
+        costs={
+            "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
+            "decline": {"repaid": "0.25 * amount", "defaulted": 0},
+        },
+    )
+    first, second = record["trials"][0]["fold_costs"]
+    assert record["folds"] == {"number": 2, "by": "month"}
+    assert second > 1.2 * first
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        ({"tune": {"ratio": [9, 1]}}, 2, "runs backwards"),
+        ({"tune": {"folds": 1}}, 2, "tune.folds"),
+        ({"tune": {"params": {"maxDepht": [2]}}}, 2, "tune.params: logistic has no Param"),
+        ({"tune": {"params": {"regParam": [-1]}}}, 2, "tune.params.regParam: -1"),
+        ({"tune": {"group": ["age"]}, "split": {"by": "amount"}}, 2, "cut folds in two ways"),
+        ({"tune": {"group": ["agge"]}}, 4, "no column 'agge'"),
+        ({"tune": {"points": 100, "folds": 20}}, 2, "at most 1,000 are allowed"),
+        ({"resample": {"method": "under"}}, 2, "resample would thin"),
+        ({"tune": {"group": ["card type"], "folds": 20}}, 4, "lower tune.folds"),
+    ],
+)
+def test_tune_refuses_with_a_sentence(
+    shop: Shop, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], code: int, text: str
+) -> None:
+    """What, the value, what is allowed, the next step; no stack trace."""
+    config = shop.config("refused.yaml", artifacts="out/refused", **changes)
+    assert shop.run("tune", config, "--quiet") == code
+    told = capsys.readouterr().err
+    assert text in told
+    assert "Traceback" not in told
