@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
@@ -51,6 +51,11 @@ class Split:
             {name: values[-2:] for name, values in found.items()},
             {name: values[:-2] for name, values in found.items()},
         )
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Split:
+        """Return the split of a model, from its manifest."""
+        return cls(record["by"], {name: tuple(cuts) for name, cuts in record["cuts"].items()})
 
 
 def fold_quantiles(first: float, second: float, folds: int = 1) -> tuple[float, ...]:

@@ -140,6 +140,11 @@ def _tune(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record, summary.tune_summary)
 
 
+def _explain(options: argparse.Namespace, progress: AnyProgress) -> None:
+    _, record = _runner(options, progress).explain(options.model)
+    _show(options, progress, record, summary.explain_summary)
+
+
 def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
     run = _runner(options, progress).score(options.model)
     _show(options, progress, run.manifest, summary.score_summary)
@@ -208,6 +213,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "weights": _weights,
     "train": _train,
     "tune": _tune,
+    "explain": _explain,
     "check": _check,
     "score": _score,
     "run": _run,

@@ -21,6 +21,7 @@ _VERBS = {
     "weights": "count the classes and compute the weights",
     "train": "fit, undo, calibrate and test a model; publish its bundle",
     "tune": "try weight ratios and parameters on folds; write the table and the curve",
+    "explain": "measure in money what each column is worth, with and without weights",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
     "run": "weights, train and score in a row",
@@ -106,7 +107,7 @@ def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="DIR",
             help="also write Great Expectations' Data Docs into this folder",
         )
-    if name == "score":
+    if name in {"score", "explain"}:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 
 

@@ -147,6 +147,25 @@ def _effect_sentence(effect: Mapping[str, Any] | None) -> str:
     return f"Weighting is not known to matter here: {found}."
 
 
+def explain_summary(record: Mapping[str, Any]) -> str:
+    """Return what each column is worth to the model in use and to its unweighted twin."""
+    rows = [("not knowing it costs, a row", "weighted", "s.e.", "unweighted", "rank", "change")]
+    for entry in record["columns"]:
+        change = entry["rank_change"]
+        rows.append((
+            entry["column"],
+            f"{entry['cost']:,.2f}",
+            f"{entry['standard_error']:,.2f}",
+            f"{entry['unweighted_cost']:,.2f}",
+            str(entry["rank"]),
+            f"{change:+d}" if change else "",
+        ))  # fmt: skip
+    return (
+        f"Columns of model {record['model_version']}, on {record['rows']:,} test rows\n"
+        f"{table(rows)}\n  change: places that weighting moves the column up"
+    )
+
+
 def score_summary(manifest: Mapping[str, Any]) -> str:
     """Return what a scoring run did."""
     counts = manifest["rows"]

@@ -88,6 +88,16 @@ class FeaturePlan:
             found += [f"{category.name} is missing", f"{category.name} is another value"]
         return tuple(found)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each position of the vector was made from."""
+        found: list[str] = []
+        for feature in self.numeric:
+            found += [feature.name] * (1 + feature.flag_missing)
+        for category in self.categorical:
+            found += [category.name] * (len(category.levels) + 2)
+        return tuple(found)
+
     def vector(self) -> Column:
         """Return the feature vector of a row; infinite numbers pass through (see `unusable`)."""
         values: list[Column] = []

@@ -7,6 +7,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
 COLUMNS = {"featuresCol": FEATURES, "labelCol": LABEL, "weightCol": WEIGHT}
@@ -74,6 +77,18 @@ class Learner(ABC):
     def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (as above)
         """Read what `save` wrote."""
 
+    @abstractmethod
+    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (as above)
+        """Return what the model itself counts as the importance of each position, in its own unit.
+
+        Parameters
+        ----------
+        size
+            Of the feature vector.
+        spread
+            The standard deviation of each position; only linear learners need it.
+        """
+
     def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the user's parameters in the types that the library expects."""
         return {name: self.params[name].type(value) for name, value in params.items()}
@@ -110,6 +125,10 @@ class MLlibLearner(Learner):
         raw_df = model.setFeaturesCol(FEATURES).setRawPredictionCol(RAW).transform(df)
         margin_df: DataFrame = raw_df.withColumn(MARGIN, vector_to_array(F.col(RAW)))
         return margin_df.drop(FEATURES, RAW)
+
+    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401, ARG002 (as above)
+        """Return the total weighted impurity decrease of each feature, as MLlib has it."""
+        return np.asarray(model.featureImportances.toArray())
 
     def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (as above)
         """Write MLlib's native format."""

@@ -7,8 +7,9 @@ weighted standard deviation, whatever the feature's unit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 
 from sparkweights.mlbase import Bound
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyspark.sql import Column
+
+    from sparkweights.models.learner import Array
 
 
 class Logistic(MLlibLearner):
@@ -37,6 +40,12 @@ class Logistic(MLlibLearner):
     estimator = LogisticRegression
     model = LogisticRegressionModel
     seeded = False
+
+    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401, ARG002 (MLlib's model)
+        """Return the mean size, over the classes, of what one standard deviation does."""
+        assert spread is not None  # noqa: S101 (a linear learner is given it)
+        sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
+        return np.asarray(sizes * spread)
 
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities: MLlib's binary margin is log(q1 / q0)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pyspark import __version__ as running_spark
 from pyspark.ml.classification import (
     DecisionTreeClassificationModel,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
+
+    from sparkweights.models.learner import Array
 
 _GROWING: Mapping[str, Bound] = {
     "maxDepth": Bound(int, 0, 30),
@@ -151,6 +154,13 @@ class BoostedTrees(MLlibLearner):
         if classes == 2:  # noqa: PLR2004 (as above)
             return binary(2 * margin.getItem(1))
         return normalised([binary(2 * margin.getItem(c))[1] for c in range(classes)])
+
+    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (MLlib's model)
+        """Return MLlib's importances, or their mean over the models of one against the rest."""
+        if not isinstance(model, OneVsRestModel):
+            return super().importances(model, size, spread)
+        found = [super(BoostedTrees, self).importances(m, size, spread) for m in model.models]
+        return np.asarray(np.mean(found, axis=0))
 
     def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
         """Read one model, or the models of one against the rest."""

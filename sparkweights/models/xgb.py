@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.learner import Array
+
 MODEL_FILE = "model.json"
 
 
@@ -126,6 +128,13 @@ class XGBoost(Learner):
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities: XGBoost's binary margin is the log odds."""
         return binary(margin.getItem(0)) if classes == 2 else softmax(margin, classes)  # noqa: PLR2004 (one log odds)
+
+    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401, ARG002 (as above)
+        """Return the total gain of each feature."""
+        found = np.zeros(size)
+        for name, gain in model.booster.get_score(importance_type="total_gain").items():
+            found[int(name.removeprefix("f"))] = gain
+        return found
 
     def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (XGBoostModel)
         """Write XGBoost's JSON."""

@@ -11,12 +11,13 @@ from sparkweights.columns import class_index, column, kind_of
 from sparkweights.errors import ModelError
 from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
 from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.preparing import part_of_bundle, split_order
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.split import FEWEST_ROWS, TEST, Split, hash_order, part, time_order
+from sparkweights.split import FEWEST_ROWS, TEST, hash_order, part
 from sparkweights.storage import load_bundle
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
     from sparkweights.pipeline.training import Trained
@@ -99,10 +100,9 @@ def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> 
 def _collect_costs(
     labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
-    stated = champion.manifest["split"]
-    theirs = Split(stated["by"], {name: tuple(cuts) for name, cuts in stated["cuts"].items()})
-    unseen = _is_test(labelled_df, config, trained.split, config.seed)
-    unseen &= _is_test(labelled_df, config, theirs, champion.manifest["model"]["seed"])
+    ours = part(trained.split, config.roles, split_order(labelled_df, config))
+    theirs = part_of_bundle(labelled_df, config, champion)
+    unseen = (ours == TEST) & (theirs == TEST)
     paid_df = _paid(labelled_df.filter(unseen), Scorer.of(champion), config, CHAMPION)
     paid_df = _paid(paid_df, trained.scorer, config, CHALLENGER)
     weight = config.roles.weight
@@ -117,11 +117,6 @@ def _collect_costs(
     if costs.rows < needed:
         return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"
     return costs, None
-
-
-def _is_test(df: DataFrame, config: Config, split: Split, seed: int) -> Column:
-    order = hash_order(config.roles, seed) if split.by is None else time_order(df, split.by)
-    return part(split, config.roles, order) == TEST
 
 
 def _paid(df: DataFrame, scorer: Scorer, config: Config, name: str) -> DataFrame:

@@ -16,7 +16,9 @@ from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, review_order
 from sparkweights.resample import Resampling, copies, repeat_rows, resampling
 from sparkweights.split import (
+    CALIBRATE,
     FIT,
+    TEST,
     Split,
     fold_quantiles,
     hash_order,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.storage import ModelBundle
+    from sparkweights.weights import WeightRule
 
 PART, COPIES = "__part", "__copies"
 
@@ -102,6 +106,15 @@ def split_order(df: DataFrame, config: Config) -> Column:
     return time_order(df, config.split.by)
 
 
+def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Column:
+    """Return the part that a row played when a model was trained."""
+    split = Split.from_dict(bundle.manifest["split"])
+    seed = bundle.manifest["model"]["seed"]
+    by_hash = split.by is None
+    order = hash_order(config.roles, seed) if by_hash else time_order(labelled_df, split.by or "")
+    return part(split, config.roles, order)
+
+
 def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
     wanted = config.features.numeric
@@ -124,7 +137,7 @@ def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
 def prepared(
     divided_df: DataFrame,
     config: Config,
-    weighed: Weighed,
+    rule: WeightRule,
     plan: FeaturePlan,
     *,
     thinning: Resampling | None = None,
@@ -134,10 +147,12 @@ def prepared(
 
     Parameters
     ----------
+    rule
+        Of the training weights; the columns it reads are kept too.
     also
         Further columns to keep, by name.
     """
-    roles, rule = config.roles, weighed.weighting.rule
+    roles = config.roles
     kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
     if roles.weight is not None:
         kept[roles.weight] = None
@@ -159,6 +174,14 @@ def prepared(
         yield prepared_df
     finally:
         prepared_df.unpersist()
+
+
+def rows_per_part(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Return how many rows each part has; see `count_parts`."""
+    return {
+        which: sum(rows for (own, _), rows in counts.items() if own == which)
+        for which in (FIT, CALIBRATE, TEST)
+    }
 
 
 def count_parts(prepared_df: DataFrame, config: Config) -> dict[tuple[str, str], int]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluate import Evaluation
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
+    from sparkweights.pipeline.explaining import Explanation
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.training import Trained
     from sparkweights.pipeline.tuning import Tuning
@@ -202,6 +203,31 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
         )
     params = {**config.model.params, **tuning.chosen.settings.params}
     return {"weights": weights, "model": {"kind": config.model.kind, "params": params}}
+
+
+def importance_record(config: Config, version: str, explanation: Explanation) -> dict[str, Any]:
+    """Return the explain stage's record."""
+    return {
+        "name": config.name,
+        "model_version": version,
+        "rows": explanation.rows,
+        "columns": [
+            {
+                "column": seen.weighted.name,
+                "rank": seen.rank,
+                "cost": seen.weighted.cost,
+                "standard_error": seen.weighted.standard_error,
+                "share": seen.weighted.share,
+                "unweighted_rank": seen.unweighted_rank,
+                "unweighted_cost": seen.unweighted.cost,
+                "unweighted_standard_error": seen.unweighted.standard_error,
+                "unweighted_share": seen.unweighted.share,
+                "rank_change": seen.rank_change,
+            }
+            for seen in explanation.columns
+        ],
+        "versions": versions(),
+    }
 
 
 def check_record(report: CheckReport | None) -> dict[str, Any] | None:

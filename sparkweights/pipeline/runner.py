@@ -14,6 +14,7 @@ from sparkweights.costs.expressions import check_amount
 from sparkweights.errors import ConfigError
 from sparkweights.pipeline import records
 from sparkweights.pipeline.champion import hold_contest
+from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.nightly import ScoredRun, score_table
 from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
@@ -119,6 +120,18 @@ class Runner:
         write_text(folder / "curve.svg", tuning_curve(record))
         write_json(folder / "tuning.json", record)
         return tuning, record
+
+    def explain(self, version: str | None = None) -> tuple[Explanation, dict[str, Any]]:
+        """Measure what each column is worth to a model and its unweighted twin, in money."""
+        self.progress.step("loading the model")
+        artifacts = self.config.path(self.config.artifacts)
+        bundle = load_bundle(artifacts, version)
+        explanation = explain(self._labelled(), self.config, bundle, self.progress)
+        record = records.importance_record(self.config, bundle.version, explanation)
+        folder = artifacts / "importance" / bundle.version
+        write_rows(folder / "importance.parquet", record["columns"])
+        write_json(folder / "importance.json", record)
+        return explanation, record
 
     def check(self, role: str, docs: Path | None = None) -> CheckReport:
         """Run the suite of a table's role against it; nothing is published."""

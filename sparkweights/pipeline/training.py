@@ -24,6 +24,7 @@ from sparkweights.pipeline.preparing import (
     learn_plan,
     plan_resampling,
     prepared,
+    rows_per_part,
 )
 from sparkweights.pipeline.pruning import PruningRecord, prune_tree
 from sparkweights.pipeline.scoring import Scorer
@@ -75,13 +76,10 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     progress.step("learning the features")
     plan = learn_plan(divided_df, config)
     thinning = plan_resampling(config, weighed)
-    with prepared(divided_df, config, weighed, plan, thinning=thinning) as prepared_df:
+    with prepared(divided_df, config, rule, plan, thinning=thinning) as prepared_df:
         counts = count_parts(prepared_df, config)
         require_rows(counts, roles)
-        rows = {
-            which: sum(n for (p, _), n in counts.items() if p == which)
-            for which in (FIT, CALIBRATE, TEST)
-        }
+        rows = rows_per_part(counts)
         progress.step(f"fitting {config.model.kind}")
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
         ledger = Ledger(weighed.weighting.prior).after_bending(WEIGHTS, rule)
@@ -91,7 +89,9 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
         )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
-        bare, pruning = _pruned(bare, prepared_df, config, progress)
+        if config.model.prune != "none":
+            progress.step("pruning the tree")
+        bare, pruning = pruned(bare, prepared_df, config)
         progress.step("calibrating on held-out rows")
         scorer = calibrated(bare.with_undone(), prepared_df, config, rows[CALIBRATE])
         progress.step("evaluating on the test rows")
@@ -104,12 +104,12 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     return Trained(scorer, split, rows, evaluation, reference, thinning, pruning)
 
 
-def _pruned(
-    scorer: Scorer, prepared_df: DataFrame, config: Config, progress: Progress
+def pruned(
+    scorer: Scorer, prepared_df: DataFrame, config: Config
 ) -> tuple[Scorer, PruningRecord | None]:
+    """Return the scorer of the tree pruned as the configuration asks, and what was tried."""
     if config.model.prune == "none":
         return scorer, None
-    progress.step("pruning the tree")
     workspace = config.path(config.artifacts) / "_pruning"
     make_folder(workspace)
     try:

@@ -125,8 +125,8 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     settings, references = _candidates(config, weighed)
     split, divided_df = divide(labelled_df, config, weighed, folds=_parts(config))
     plan = learn_plan(divided_df, config)
-    own_fold = _fold(labelled_df, config, split)
-    with prepared(divided_df, config, weighed, plan, also={FOLD: own_fold}) as prepared_df:
+    rule, folds = weighed.weighting.rule, {FOLD: _fold(labelled_df, config, split)}
+    with prepared(divided_df, config, rule, plan, also=folds) as prepared_df:
         rows, calibration_rows, constant = _count(prepared_df, config)
         table = _Table(prepared_df, config, weighed, plan, calibration_rows)
         trials = _run_trials(table, settings, progress)

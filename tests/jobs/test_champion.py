@@ -36,7 +36,7 @@ def _current(shop: Shop) -> str:
 
 
 def _newest(shop: Shop) -> dict[str, Any]:
-    version = max(path.name for path in _models(shop).iterdir() if path.is_dir())
+    version = max(path.parent.name for path in _models(shop).glob("*/manifest.json"))
     manifest: dict[str, Any] = json.loads((_models(shop) / version / "manifest.json").read_text())
     return manifest
 

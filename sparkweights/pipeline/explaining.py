@@ -1,0 +1,168 @@
+"""The explain stage: what the model in use leans on, beside its twin without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.decision import WEIGHTS, Ledger
+from sparkweights.errors import ModelError
+from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
+from sparkweights.models import learner
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.preparing import (
+    PART,
+    count_parts,
+    part_of_bundle,
+    prepared,
+    rows_per_part,
+)
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.pipeline.training import calibrated, pruned
+from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
+from sparkweights.weights import WeightRule
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.pipeline.progress import Progress
+    from sparkweights.storage import ModelBundle
+
+DEALING, CHOOSING = "__dealing", "__choosing"
+_DEALING_SALT, _CHOOSING_SALT = 0xDEA1, 0xC005
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column as two models see it.
+
+    Attributes
+    ----------
+    weighted, unweighted
+        Its importance to the model in use, and to the same learner without weights.
+    rank, unweighted_rank
+        Its place by cost among all columns, 1 for the dearest.
+    """
+
+    weighted: Importance
+    unweighted: Importance
+    rank: int
+    unweighted_rank: int
+
+    @property
+    def rank_change(self) -> int:
+        """How many places weighting moves the column up."""
+        return self.unweighted_rank - self.rank
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The explain stage's record: the columns, the most important to the model in use first."""
+
+    rows: int
+    columns: tuple[Seen, ...]
+
+
+def explain(
+    labelled_df: DataFrame, config: Config, bundle: ModelBundle, progress: Progress
+) -> Explanation:
+    """Measure what each column is worth to the model in use and to its unweighted twin.
+
+    The twin is fitted on the rows and with the parameters of the model in use; both are judged
+    on that model's test rows.
+
+    Raises
+    ------
+    ModelError
+        If the configuration speaks of another kind of model or of other classes.
+    """
+    _require_same(config, bundle)
+    roles = config.roles
+    even = WeightRule.fixed("none", dict.fromkeys(roles.class_names, 1.0))
+    rule = _rule(bundle, even)
+    seed = bundle.manifest["model"]["seed"]
+    also = {
+        CHOOSING: hash_order(roles, seed ^ _CHOOSING_SALT),
+        DEALING: hash_order(roles, seed ^ _DEALING_SALT),
+    }
+    divided_df = labelled_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
+    with prepared(divided_df, config, rule, bundle.plan, also=also) as prepared_df:
+        progress.step("counting rows")
+        counts = count_parts(prepared_df, config)
+        require_rows(counts, roles)
+        rows = rows_per_part(counts)
+        progress.step(f"fitting {bundle.kind} without weights")
+        twin = _twin(prepared_df, config, bundle, even, rows[CALIBRATE])
+        test_df = prepared_df.filter(F.col(PART) == TEST)
+        found = []
+        for text, scorer in (("the model in use", Scorer.of(bundle)), ("its twin", twin)):
+            progress.step(f"permuting columns for {text}")
+            found.append(_importance(test_df, config, scorer, rows[TEST]))
+    return Explanation(rows[TEST], _side_by_side(*found))
+
+
+def _require_same(config: Config, bundle: ModelBundle) -> None:
+    theirs = tuple(bundle.manifest["classes"])
+    if bundle.kind != config.model.kind or theirs != config.roles.class_names:
+        raise ModelError(
+            f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
+            f"configuration asks for {config.model.kind} and "
+            f"{', '.join(config.roles.class_names)}.",
+            hint="train with this configuration first, or explain with the model's own.",
+        )
+
+
+def _rule(bundle: ModelBundle, even: WeightRule) -> WeightRule:
+    """Return the weights that the model in use was trained with."""
+    own = [bend.rule for bend in bundle.ledger.bends if bend.kind == WEIGHTS]
+    return own[0] if own else even
+
+
+def _twin(
+    prepared_df: DataFrame, config: Config, bundle: ModelBundle, even: WeightRule, rows: int
+) -> Scorer:
+    """Fit the same learner without weights, and calibrate it."""
+    roles, stated = config.roles, bundle.manifest["model"]
+    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, weight.alias(WEIGHT))
+    model = learner(bundle.kind).fit(
+        fit_df, stated["params"], seed=stated["seed"], classes=len(roles.class_names)
+    )
+    ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
+    bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)
+    bare, _ = pruned(bare, prepared_df, config)
+    return calibrated(bare.with_undone(), prepared_df, config, rows)
+
+
+def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -> list[Importance]:
+    own, sources = learner(scorer.kind), scorer.plan.sources
+    # Only a linear model's coefficients depend on the columns' units.
+    spread = collect_spread(test_df, len(sources)) if own.linear else None
+    weight = config.roles.weight
+    return collect_importance(
+        test_df,
+        partial(_append_cost, scorer, config),
+        sources,
+        own.importances(scorer.model, len(sources), spread),
+        rows=rows,
+        orders=(F.col(CHOOSING), F.col(DEALING)),
+        weight=F.lit(1.0) if weight is None else column(weight).cast("double"),
+    )
+
+
+def _append_cost(scorer: Scorer, config: Config, df: DataFrame, name: str) -> DataFrame:
+    cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))
+    scored_df = scorer.score(df).withColumn(name, cost)
+    return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
+
+
+def _side_by_side(weighted: list[Importance], unweighted: list[Importance]) -> tuple[Seen, ...]:
+    places = ranks([one.cost for one in weighted]), ranks([one.cost for one in unweighted])
+    seen = [Seen(*four) for four in zip(weighted, unweighted, *places, strict=True)]
+    return tuple(sorted(seen, key=lambda one: (one.rank, one.weighted.name)))

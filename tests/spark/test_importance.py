@@ -1,0 +1,150 @@
+"""Permutation importance in money, against a brute force over every donor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import ColumnRoles
+from sparkweights.explain import collect_importance, collect_spread, ranks
+from sparkweights.models import learn_features, learner
+from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.models import FeaturePlan
+
+ROWS = 800
+ROLES = ColumnRoles(("id",), "y", {"no": 0, "yes": 1}, ("strong", "weak", "noise"), ("kind",))
+MISS, ALARM = 5.0, 1.0
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """Rows whose class depends on two numbers and a category; the third number is noise."""
+    rng = np.random.default_rng(12)
+    strong, weak, noise = rng.normal(size=(3, ROWS))
+    strong[rng.random(ROWS) < 0.1] = np.nan
+    kind = rng.choice(["a", "b", "c"], ROWS)
+    logit = -1 + 2 * np.nan_to_num(strong, nan=1.0) + 0.4 * weak + 1.5 * (kind == "b")
+    y = (rng.random(ROWS) < 1 / (1 + np.exp(-logit))).astype(int)
+    return pd.DataFrame({
+        "id": np.arange(ROWS), "y": y, "strong": strong, "weak": weak, "noise": noise, "kind": kind
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def featured(spark: SparkSession, frame: pd.DataFrame) -> tuple[DataFrame, FeaturePlan]:
+    """Vectors, and the plan that made them."""
+    df = spark.createDataFrame(frame).repartition(3, "id")
+    plan = learn_features(df, ROLES)
+    return df.select(
+        "id",
+        plan.vector().alias(FEATURES),
+        F.col("y").cast("double").alias(LABEL),
+        F.lit(1.0).alias(WEIGHT),
+        (F.xxhash64("id").cast("double") / 2.0**64 + 0.5).alias("choosing"),
+        (F.xxhash64("id", F.lit(1)).cast("double") / 2.0**64 + 0.5).alias("dealing"),
+    ).cache(), plan
+
+
+def _append_cost(kind: str, model: object, df: DataFrame, name: str) -> DataFrame:
+    own = learner(kind)
+    p = own.scores(F.col("__margin"), 2)[1]
+    alarm = p * MISS > (1 - p) * ALARM
+    cost = F.when(alarm, (1 - F.col(LABEL)) * ALARM).otherwise(F.col(LABEL) * MISS)
+    return own.append_margin(model, df).withColumn(name, cost).drop("__margin")
+
+
+@pytest.mark.parametrize("kind", ["logistic", "boosted_trees", "xgboost"])
+def test_importance_equals_the_mean_over_all_donors(
+    featured: tuple[DataFrame, FeaturePlan], kind: str
+) -> None:
+    """Each row has one donor of 800; the brute force lets every row donate to every other."""
+    df, plan = featured
+    params = {"logistic": {}, "boosted_trees": {"maxIter": 8}, "xgboost": {"n_estimators": 10}}
+    own = learner(kind)
+    model = own.fit(df.select(FEATURES, LABEL, WEIGHT), params[kind], seed=1, classes=2)
+    shares = own.importances(model, len(plan.names), collect_spread(df, len(plan.names)))
+    found = collect_importance(
+        df,
+        partial(_append_cost, kind, model),
+        plan.sources,
+        shares,
+        rows=ROWS,
+        orders=(F.col("choosing"), F.col("dealing")),
+        weight=F.lit(1.0),
+    )
+    assert [one.name for one in found] == ["strong", "weak", "noise", "kind"]
+    by_name = {one.name: one for one in found}
+    assert by_name["strong"].cost > by_name["kind"].cost > by_name["noise"].cost
+    assert abs(by_name["noise"].cost) < 4 * by_name["noise"].standard_error + 0.02
+    assert sum(one.share for one in found) == pytest.approx(1)
+    assert by_name["strong"].share == max(one.share for one in found)
+    if kind == "logistic":
+        _equals_brute_force(df, plan, model, by_name)
+
+
+def _equals_brute_force(df: DataFrame, plan: FeaturePlan, model: object, found: dict) -> None:
+    rows = df.select(FEATURES, LABEL).toPandas()
+    values = np.stack([np.asarray(vector) for vector in rows[FEATURES]])
+    labels = rows[LABEL].to_numpy()
+    slopes, intercept = model.coefficients.toArray(), model.intercept  # type: ignore[attr-defined]
+
+    def costs(matrix: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-(matrix @ slopes + intercept)))
+        alarm = p * MISS > (1 - p) * ALARM
+        return np.where(alarm, (1 - labels) * ALARM, labels * MISS)
+
+    base = costs(values)
+    for name, one in found.items():
+        own = [i for i, source in enumerate(plan.sources) if source == name]
+        total = 0.0
+        for donor in values:
+            changed = values.copy()
+            changed[:, own] = donor[own]
+            total += (costs(changed) - base).mean()
+        assert one.cost == pytest.approx(total / len(values), abs=4 * one.standard_error)
+
+
+def test_importance_takes_few_jobs(
+    spark: SparkSession, featured: tuple[DataFrame, FeaturePlan]
+) -> None:
+    """The donors and one pass, however many columns there are."""
+    df, plan = featured
+    own = learner("logistic")
+    model = own.fit(df.select(FEATURES, LABEL, WEIGHT), {}, seed=1, classes=2)
+    df.count()
+    tracker = spark.sparkContext.statusTracker()
+    spark.sparkContext.setJobGroup("importance", "importance")
+    collect_importance(
+        df,
+        partial(_append_cost, "logistic", model),
+        plan.sources,
+        np.ones(len(plan.names)),
+        rows=ROWS,
+        orders=(F.col("choosing"), F.col("dealing")),
+        weight=F.lit(1.0),
+    )
+    jobs = len(tracker.getJobIdsForGroup("importance"))
+    spark.sparkContext.setJobGroup("other", "other")
+    # Adaptive execution runs each shuffle as a job of its own: donors 2 to 3, the pass 2.
+    assert jobs <= 5
+
+
+def test_spread_equals_numpy(featured: tuple[DataFrame, FeaturePlan]) -> None:
+    """Per position, over all rows."""
+    df, plan = featured
+    values = np.stack([np.asarray(row[0]) for row in df.select(FEATURES).collect()])
+    assert collect_spread(df, len(plan.names)) == pytest.approx(values.std(axis=0, ddof=1))
+
+
+def test_ranks_share_the_better_place() -> None:
+    """Two columns that are worth the same are both second."""
+    assert ranks([3.0, 1.0, 3.0, 0.0, 9.0]) == (2, 4, 2, 5, 1)
