@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from sparkweights.config.sections import (
     Amount,
     Checks,
     Columns,
+    ColumnsMatching,
     Decision,
     Features,
     Model,
@@ -27,6 +29,7 @@ from sparkweights.config.sections import (
     Tune,
     Weights,
 )
+from sparkweights.config.selection import check_pattern, select_columns
 from sparkweights.costs import CostMatrix
 from sparkweights.costs.language import Expression
 from sparkweights.costs.matrix import parse_amount
@@ -73,9 +76,28 @@ class Config(Section):
     def roles(self) -> ColumnRoles:
         """The columns by role, for the layers below."""
         c = self.columns
+        numeric = tuple(name for name in c.numeric if isinstance(name, str))
         return ColumnRoles(
-            c.keys, c.label, c.classes, c.numeric, c.categorical, c.sensitive, c.weight, c.time
+            c.keys, c.label, c.classes, numeric, c.categorical, c.sensitive, c.weight, c.time
         )
+
+    def resolve(self, table: Sequence[str]) -> Config:
+        """Return the configuration with the names that ranges and patterns stand for.
+
+        Raises
+        ------
+        InputError
+            If the table does not hold what they name.
+        """
+        c = self.columns
+        if all(isinstance(one, str) for one in c.numeric):
+            return self
+        named = [one for one in c.numeric if isinstance(one, str)]
+        taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, [c.weight, c.time])}
+        taken |= set(() if c.use_sensitive else c.sensitive)
+        numeric = select_columns(c.numeric, table, taken)
+        columns = c.model_copy(update={"numeric": numeric})
+        return self.model_copy(update={"columns": columns})
 
     @cached_property
     def matrix(self) -> CostMatrix:
@@ -180,10 +202,14 @@ def _check_columns(config: Config) -> None:
             "columns: no features; numeric and categorical are both empty.",
             hint="list the columns the model may learn from.",
         )
+    for one in c.numeric:
+        if isinstance(one, ColumnsMatching):
+            check_pattern(one.matching)
+    numeric = config.roles.numeric
     roles = {
         "columns.keys": c.keys,
         "columns.label": (c.label,),
-        "columns.numeric": c.numeric,
+        "columns.numeric": numeric,
         "columns.categorical": c.categorical,
         "columns.weight": (c.weight,) if c.weight else (),
     }
@@ -197,7 +223,7 @@ def _check_columns(config: Config) -> None:
                     hint="remove it from one of the two.",
                 )
             seen[name] = role
-    sensitive = [name for name in (*c.numeric, *c.categorical) if name in c.sensitive]
+    sensitive = [name for name in (*numeric, *c.categorical) if name in c.sensitive]
     if sensitive and not c.use_sensitive:
         raise ConfigError(
             f"columns.sensitive: {listed(sensitive)} would become a feature.",

@@ -51,13 +51,33 @@ class Tables(Section):
     quarantine: Table | None = None
 
 
+class ColumnRange(Section):
+    """The columns from one to another, in the table's order."""
+
+    first: Annotated[Text, Field(alias="from")]
+    last: Annotated[Text, Field(alias="to")]
+
+
+class ColumnsMatching(Section):
+    """The columns whose whole name matches a regular expression."""
+
+    matching: Text
+
+
 class Columns(Section):
-    """Which column plays which part."""
+    """Which column plays which part.
+
+    Attributes
+    ----------
+    numeric
+        Names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``; the latter two pass
+        over columns that play another part.
+    """
 
     keys: Annotated[tuple[Text, ...], Field(min_length=1)]
     label: Text
     classes: dict[Text, StrictBool | StrictInt | StrictStr]
-    numeric: tuple[Text, ...] = ()
+    numeric: tuple[Text | ColumnRange | ColumnsMatching, ...] = ()
     categorical: tuple[Text, ...] = ()
     sensitive: tuple[Text, ...] = ()
     use_sensitive: StrictBool = False
@@ -93,9 +113,10 @@ class Resample(Section):
 
 
 class Features(Section):
-    """How columns become features; ``auto`` leaves that to the learner."""
+    """How columns become features; see `sparkweights.models.learn_features`."""
 
-    numeric: Literal["auto", "plain", "quantile"] = "auto"
+    numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
+    categorical: Literal["onehot", "ordered", "target"] = "onehot"
 
 
 class Model(Section):

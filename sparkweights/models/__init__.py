@@ -1,7 +1,8 @@
 """Models: the feature plan, and every learner behind one face."""
 
 from sparkweights.models.catalogue import LEARNERS, check_params, learner
-from sparkweights.models.features import FeaturePlan, learn_features
+from sparkweights.models.features import FeaturePlan
 from sparkweights.models.learner import Learner
+from sparkweights.models.learning import learn_features
 
 __all__ = ["LEARNERS", "FeaturePlan", "Learner", "check_params", "learn_features", "learner"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.preparing import (
     PART,
     count_parts,
+    learn_plan,
     part_of_bundle,
     prepared,
     rows_per_part,
@@ -92,7 +93,10 @@ def explain(
         DEALING: hash_order(roles, seed ^ _DEALING_SALT),
     }
     divided_df = labelled_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
-    with prepared(divided_df, config, rule, bundle.plan, also=also) as prepared_df:
+    plan = bundle.plan
+    if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
+        plan = replace(plan, folds=learn_plan(divided_df, config).folds)
+    with prepared(divided_df, config, rule, plan, also=also) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, config)
         require_rows(counts, roles)

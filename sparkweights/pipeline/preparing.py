@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sparkweights.weights import WeightRule
 
 PART, COPIES = "__part", "__copies"
+_FOLDING_SALT = 0xF01D
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,21 @@ def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) 
 
 def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
-    wanted = config.features.numeric
+    wanted = config.features
     # By itself only a linear learner minds heavy tails.
-    plain = wanted == "auto" and not learner(config.model.kind).linear
-    fit_df = divided_df.filter(F.col(PART) == FIT)
-    return learn_features(fit_df, config.roles, "plain" if plain else wanted)
+    plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
+    return learn_features(
+        divided_df.filter(F.col(PART) == FIT),
+        config.roles,
+        "plain" if plain else wanted.numeric,
+        wanted.categorical,
+        order=_folding(config),
+    )
+
+
+def _folding(config: Config) -> Column:
+    """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
+    return hash_order(config.roles, config.seed ^ _FOLDING_SALT)
 
 
 def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
@@ -165,7 +176,7 @@ def prepared(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
-        plan.vector().alias(FEATURES),
+        plan.training_vector(F.col(PART) == FIT, _folding(config)).alias(FEATURES),
         review_order(config).alias(ORDER),
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),

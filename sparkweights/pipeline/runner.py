@@ -61,7 +61,8 @@ class Runner:
 
     def weights(self) -> tuple[Weighed, dict[str, Any]]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
-        weighed = self._weigh(self._labelled())
+        labelled_df, config = self._labelled()
+        weighed = self._weigh(labelled_df, config)
         record = records.weights_record(self.config, weighed)
         folder = self.config.path(self.config.artifacts) / "weights"
         write_rows(folder / "weights.parquet", record["classes"])
@@ -73,15 +74,15 @@ class Runner:
 
         It comes into use as the configuration's ``promote`` says.
         """
-        labelled_df = self._labelled()
+        labelled_df, config = self._labelled()
         if weighed is None:
-            weighed = self._weigh(labelled_df)
+            weighed = self._weigh(labelled_df, config)
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
-        trained = train(labelled_df, self.config, weighed, self.progress)
+        trained = train(labelled_df, config, weighed, self.progress)
         self.progress.step("comparing with the model in use")
-        contest = hold_contest(labelled_df, self.config, trained)
+        contest = hold_contest(labelled_df, config, trained)
         if contest.champion is not None and contest.obstacle is not None:
             self.progress.warn(
                 f"Model {contest.champion} could not be compared with: {contest.obstacle}."
@@ -89,7 +90,7 @@ class Runner:
         now = datetime.now(UTC)
         self.progress.step("publishing the model")
         manifest = records.model_manifest(
-            self.config, labelled_df.schema, weighed, trained, contest, now
+            config, labelled_df.schema, weighed, trained, contest, now
         )
         version = records.model_version(self.config, now)
         publish_bundle(
@@ -110,10 +111,10 @@ class Runner:
         Nothing that other verbs read changes; the record holds the lines to put into the
         configuration.
         """
-        labelled_df = self._labelled()
-        require_columns(labelled_df.schema, self.config.tune.group, table="labelled")
-        tuning = tune(labelled_df, self.config, self.progress)
-        record = records.tuning_record(self.config, tuning)
+        labelled_df, config = self._labelled()
+        require_columns(labelled_df.schema, config.tune.group, table="labelled")
+        tuning = tune(labelled_df, config, self.progress)
+        record = records.tuning_record(config, tuning)
         folder = self.config.path(self.config.artifacts) / "tuning"
         rows = [{**trial, "params": json.dumps(trial["params"])} for trial in record["trials"]]
         write_rows(folder / "tuning.parquet", rows)
@@ -126,7 +127,7 @@ class Runner:
         self.progress.step("loading the model")
         artifacts = self.config.path(self.config.artifacts)
         bundle = load_bundle(artifacts, version)
-        explanation = explain(self._labelled(), self.config, bundle, self.progress)
+        explanation = explain(*self._labelled(), bundle, self.progress)
         record = records.importance_record(self.config, bundle.version, explanation)
         folder = artifacts / "importance" / bundle.version
         write_rows(folder / "importance.parquet", record["columns"])
@@ -146,11 +147,13 @@ class Runner:
             self.spark, self.config, bundle, self._source("incoming"), self.run_date, self.progress
         )
 
-    def _labelled(self) -> DataFrame:
-        roles = self.config.roles
+    def _labelled(self) -> tuple[DataFrame, Config]:
+        """Return the labelled table, and the configuration with the names of its columns."""
         df = read_table(self.spark, self._source("labelled"))
-        needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, self.config.split.by])]
-        needed += self.config.weight_spec.grouping.columns
+        config = self.config.resolve(df.columns)
+        roles = config.roles
+        needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, config.split.by])]
+        needed += config.weight_spec.grouping.columns
         require_columns(df.schema, needed, table="labelled")
         require_label(df.schema, roles, table="labelled")
         require_kind(df.schema, roles.numeric, ("number",), table="labelled", role="numeric")
@@ -166,11 +169,11 @@ class Runner:
         check_costs(self.config.matrix, df.schema)
         if self.config.review_price is not None:
             check_amount(self.config.review_price, df.schema, where="review.cost")
-        return df
+        return df, config
 
-    def _weigh(self, labelled_df: DataFrame) -> Weighed:
+    def _weigh(self, labelled_df: DataFrame, config: Config) -> Weighed:
         self.progress.step("counting classes and choosing weights")
-        weighed = weigh(labelled_df, self.config)
+        weighed = weigh(labelled_df, config)
         if weighed.summary.always_best is not None:
             self.progress.warn(
                 f"Decision '{weighed.summary.always_best}' is never dearer than the others, "

@@ -131,3 +131,19 @@ def test_weights_written_table_and_json_agree(
     assert table["class"].tolist() == ["repaid", "defaulted"]
     assert table["rows"].sum() == printed["rows"] == 3_000
     assert table["share_of_risk"].sum() == pytest.approx(1)
+
+
+def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) -> None:
+    """Columns by pattern, binned numbers and target categories go all the way to decisions."""
+    shop = Shop(tmp_path)
+    shop.table("history", history())
+    shop.table("incoming", history(400, seed=2).drop(columns="outcome"))
+    config = shop.config(
+        columns__numeric=[{"matching": ".*(come|payments)"}, {"from": "amount", "to": "amount"}],
+        features={"numeric": "binned", "categorical": "target"},
+        checks=None,
+    )
+    assert shop.run("train", config, "--quiet") == 0
+    assert shop.run("score", config, "--quiet") == 0
+    assert shop.manifest()["rows"]["scored"] == 400
+    assert shop.run("explain", config, "--quiet") == 0

@@ -37,11 +37,11 @@ def plan(spark: SparkSession) -> FeaturePlan:
 
 def test_learn_features_medians_and_levels_are_hand_computed(plan: FeaturePlan) -> None:
     """The median skips NaN; a column that was complete gets no indicator."""
-    assert [(f.name, f.median, f.flag_missing) for f in plan.numeric] == [
+    assert [(f.name, f.median, f.flag_missing) for f in plan.encoders[:2]] == [
         ("in come", 2.0, True),
         ("debt.ratio", 0.5, False),
     ]
-    assert plan.categorical[0].levels == ("basic", "gold")
+    assert plan.encoders[2].levels == ("basic", "gold")
     assert plan.names == (
         "in come",
         "in come is missing",
