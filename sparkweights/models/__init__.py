@@ -2,7 +2,15 @@
 
 from sparkweights.models.catalogue import LEARNERS, check_params, learner
 from sparkweights.models.features import FeaturePlan
-from sparkweights.models.learner import Learner
+from sparkweights.models.learner import Learner, StagedLearner
 from sparkweights.models.learning import learn_features
 
-__all__ = ["LEARNERS", "FeaturePlan", "Learner", "check_params", "learn_features", "learner"]
+__all__ = [
+    "LEARNERS",
+    "FeaturePlan",
+    "Learner",
+    "StagedLearner",
+    "check_params",
+    "learn_features",
+    "learner",
+]

@@ -23,7 +23,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
 COLUMNS = {"featuresCol": FEATURES, "labelCol": LABEL, "weightCol": WEIGHT}
-RAW = "__raw"
+RAW, STAGES = "__raw", "__stages"
 
 COUNT = Bound(int, 1, 10_000)
 SHARE = Bound(float, 0, 1)
@@ -92,6 +92,24 @@ class Learner(ABC):
     def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the user's parameters in the types that the library expects."""
         return {name: self.params[name].type(value) for name, value in params.items()}
+
+
+class StagedLearner(Learner):
+    """A learner whose model is a sum of stages, any first ones of which are a model too."""
+
+    @abstractmethod
+    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (as above)
+        """Replace `FEATURES` by `STAGES`, what `MARGIN` would be after each stage, in order.
+
+        Parameters
+        ----------
+        workspace
+            A folder that driver and executors share.
+        """
+
+    @abstractmethod
+    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401 (as above)
+        """Return the model of the first ``kept`` stages, after `append_stages`."""
 
 
 class MLlibLearner(Learner):

@@ -33,10 +33,14 @@ from sparkweights.models.learner import (
     FEATURES,
     MARGIN,
     POSITIVE,
+    RAW,
+    STAGES,
     MLlibLearner,
+    StagedLearner,
     binary,
     normalised,
 )
+from sparkweights.trees import first_trees, read_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +116,7 @@ class Forest(_Unmerged):
     model = RandomForestClassificationModel
 
 
-class BoostedTrees(MLlibLearner):
+class BoostedTrees(MLlibLearner, StagedLearner):
     """Gradient-boosted trees; more than two classes are told apart one against the rest.
 
     Each of the binary models sees the same row weights, so each estimates its class's weighted
@@ -148,6 +152,31 @@ class BoostedTrees(MLlibLearner):
             df = own.setFeaturesCol(FEATURES).transform(df)
         margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
         return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
+
+    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (MLlib's model)
+        """Ask a binary model once per row for its leaves, and add up what they say."""
+        values = F.lit(read_leaves(model, workspace))
+        quiet = model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
+        leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(RAW).transform(df)
+        own = F.transform(
+            vector_to_array(F.col(RAW)),
+            lambda leaf, tree: F.get(F.get(values, tree), leaf.cast("int")),
+        )
+        sums = F.aggregate(
+            own,
+            F.array().cast("array<double>"),
+            lambda sofar, value: F.concat(
+                sofar, F.array(value + F.coalesce(F.get(sofar, F.size(sofar) - 1), F.lit(0.0)))
+            ),
+        )
+        staged_df: DataFrame = leaf_df.withColumn(STAGES, sums)
+        model.setLeafCol("")
+        pairs = F.transform(F.col(STAGES), lambda margin: F.array(-margin, margin))
+        return staged_df.withColumn(STAGES, pairs).drop(FEATURES, RAW)
+
+    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401, ARG002 (MLlib's model; it was written to the workspace)
+        """Return a native model of the first trees."""
+        return first_trees(kept, workspace)
 
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities; MLlib minimises log(1 + exp(-2 y F)), so log odds are 2 F."""

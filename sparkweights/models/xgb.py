@@ -25,8 +25,9 @@ from sparkweights.models.learner import (
     LABEL,
     MARGIN,
     POSITIVE,
+    STAGES,
     WEIGHT,
-    Learner,
+    StagedLearner,
     binary,
     softmax,
 )
@@ -69,8 +70,35 @@ class XGBoostModel:
         offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * wide.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(wide.ravel()))
 
+    def stages(self, features: pa.Array) -> pa.Array:
+        """Return the margin of a batch of rows after each stage: a list of lists per row."""
+        rows, trees = len(features), self.booster.num_boosted_rounds()
+        if rows == 0:
+            return pa.array([], pa.list_(pa.list_(pa.float64())))
+        matrix = np.asarray(features.flatten()).reshape(rows, -1)
+        own = [self._margin(matrix, stage, stage + 1) for stage in range(trees)]
+        # Every stage alone comes with the model's start value; all together hold it once.
+        start = (sum(own) - self._margin(matrix, 0, trees)) / max(trees - 1, 1)
+        passed = np.arange(trees)[None, :, None]
+        sums = np.cumsum(np.stack(own, axis=1), axis=1) - passed * start[:, None, :]
+        width = sums.shape[2]
+        inner = np.arange(rows * trees + 1, dtype=np.int32) * width
+        outer = np.arange(rows + 1, dtype=np.int32) * trees
+        lists = pa.ListArray.from_arrays(pa.array(inner), pa.array(sums.ravel()))
+        return pa.ListArray.from_arrays(pa.array(outer), lists)
 
-class XGBoost(Learner):
+    def _margin(self, matrix: Array, first: int, last: int) -> Array:
+        found = self.booster.inplace_predict(
+            matrix, iteration_range=(first, last), predict_type="margin"
+        )
+        return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+
+    def first(self, kept: int) -> XGBoostModel:
+        """Return the model of the first stages."""
+        return XGBoostModel(bytes(self.booster[:kept].save_raw("json")))
+
+
+class XGBoost(StagedLearner):
     """XGBoost's trees; parameters have XGBoost's own names."""
 
     kind = "xgboost"
@@ -124,6 +152,20 @@ class XGBoost(Learner):
         as_udf: Any = arrow_udf  # its stubs know iterators only
         ask = as_udf(margin, "array<double>")
         return df.withColumn(MARGIN, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
+
+    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401, ARG002 (as above)
+        """Ask the booster for each stage of a batch of rows."""
+
+        def stages(features: pa.Array) -> pa.Array:
+            return model.stages(features)
+
+        as_udf: Any = arrow_udf  # as above
+        ask = as_udf(stages, "array<array<double>>")
+        return df.withColumn(STAGES, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
+
+    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401, ARG002 (as above)
+        """Return the booster's first stages."""
+        return model.first(kept)
 
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities: XGBoost's binary margin is the log odds."""

@@ -15,6 +15,7 @@ from sparkweights.explain import Importance, collect_importance, collect_spread,
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
     count_parts,
@@ -24,7 +25,6 @@ from sparkweights.pipeline.preparing import (
     rows_per_part,
 )
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.pipeline.training import calibrated, pruned
 from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
 from sparkweights.weights import WeightRule
 
@@ -140,8 +140,7 @@ def _twin(
     )
     ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
     bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)
-    bare, _ = pruned(bare, prepared_df, config)
-    return calibrated(bare.with_undone(), prepared_df, config, rows)
+    return finish(bare, prepared_df, config, rows).scorer
 
 
 def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -> list[Importance]:

@@ -125,7 +125,7 @@ def model_manifest(
     now: datetime,
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
-    scorer = trained.scorer
+    scorer, finished = trained.scorer, trained.finished
     calibrator = scorer.calibrator
     return {
         "name": config.name,
@@ -140,7 +140,8 @@ def model_manifest(
         "ledger": scorer.ledger.to_dict(),
         "calibration": None if calibrator is None else calibrator.to_dict(),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
-        "pruning": None if trained.pruning is None else trained.pruning.to_dict(),
+        "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
+        "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
         "split": {
             "by": trained.split.by,
             "cuts": {name: list(cuts) for name, cuts in trained.split.cuts.items()},

@@ -12,11 +12,11 @@ from sparkweights.decision import (
     WEIGHTS,
     Ledger,
     collect_histogram,
-    fit_calibrator,
 )
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import evaluate
+from sparkweights.pipeline.finishing import Finished, finish
 from sparkweights.pipeline.preparing import (
     PART,
     count_parts,
@@ -26,11 +26,9 @@ from sparkweights.pipeline.preparing import (
     prepared,
     rows_per_part,
 )
-from sparkweights.pipeline.pruning import PruningRecord, prune_tree
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_rows
-from sparkweights.storage.files import make_folder, remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +50,17 @@ class Trained:
     ``reference`` holds the scores of the test rows by class, for label shift to start from.
     """
 
-    scorer: Scorer
+    finished: Finished
     split: Split
     rows: Mapping[str, int]
     evaluation: Evaluation
     reference: ScoreHistogram
     resampling: Resampling | None
-    pruning: PruningRecord | None
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer alone."""
+        return self.finished.scorer
 
 
 def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress) -> Trained:
@@ -89,11 +91,9 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
         )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
-        if config.model.prune != "none":
-            progress.step("pruning the tree")
-        bare, pruning = pruned(bare, prepared_df, config)
         progress.step("calibrating on held-out rows")
-        scorer = calibrated(bare.with_undone(), prepared_df, config, rows[CALIBRATE])
+        finished = finish(bare, prepared_df, config, rows[CALIBRATE])
+        scorer = finished.scorer
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
         evaluation = evaluate(test_df, scorer, config, weighed)
@@ -101,41 +101,4 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             scorer.score(test_df), scorer.probability_cols, index=F.col(LABEL).cast("int")
         )
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
-    return Trained(scorer, split, rows, evaluation, reference, thinning, pruning)
-
-
-def pruned(
-    scorer: Scorer, prepared_df: DataFrame, config: Config
-) -> tuple[Scorer, PruningRecord | None]:
-    """Return the scorer of the tree pruned as the configuration asks, and what was tried."""
-    if config.model.prune == "none":
-        return scorer, None
-    workspace = config.path(config.artifacts) / "_pruning"
-    make_folder(workspace)
-    try:
-        held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
-        return prune_tree(scorer, held_out_df, config, workspace)
-    finally:
-        remove(workspace)
-
-
-def calibrated(scorer: Scorer, prepared_df: DataFrame, config: Config, rows: int) -> Scorer:
-    """Return the scorer calibrated on the calibration rows, as the configuration asks.
-
-    Parameters
-    ----------
-    rows
-        How many calibration rows there are.
-    """
-    method = config.decision.calibration
-    if method == "none":
-        return scorer
-    calibrator = fit_calibrator(
-        method,
-        scorer.score(prepared_df.filter(F.col(PART) == CALIBRATE)),
-        scorer.probability_cols,
-        class_col=LABEL,
-        weight_col=config.roles.weight,
-        rows=rows,
-    )
-    return scorer.with_calibrator(calibrator, method)
+    return Trained(finished, split, rows, evaluation, reference, thinning)

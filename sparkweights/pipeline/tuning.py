@@ -18,6 +18,7 @@ from sparkweights.errors import ConfigError
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
     divide,
@@ -27,7 +28,6 @@ from sparkweights.pipeline.preparing import (
     weigh,
 )
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.pipeline.training import calibrated
 from sparkweights.split import CALIBRATE, FIT, fold, hash_columns, require_fold_rows
 from sparkweights.tune import (
     Effect,
@@ -259,7 +259,7 @@ def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
     )
     ledger = Ledger(table.weighed.weighting.prior).after_bending(WEIGHTS, rule)
     bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
-    scorer = calibrated(bare.with_undone(), df, config, table.calibration_rows)
+    scorer = finish(bare, df, config, table.calibration_rows).scorer
     held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))
     weight = _sample_weight(config)
     cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))

@@ -1,5 +1,6 @@
 """Trees as plain nodes: read from MLlib, pruned by weighted risk, written back."""
 
+from sparkweights.trees.boosted import first_trees, read_leaves
 from sparkweights.trees.bridge import read_tree, write_tree
 from sparkweights.trees.prune import (
     Node,
@@ -14,9 +15,11 @@ __all__ = [
     "Node",
     "PlainTree",
     "Pruning",
+    "first_trees",
     "leaf_counts",
     "pruned",
     "pruning_path",
+    "read_leaves",
     "read_tree",
     "write_tree",
 ]

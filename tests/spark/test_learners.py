@@ -11,8 +11,8 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.errors import ConfigError
-from sparkweights.models import LEARNERS, check_params
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models import LEARNERS, StagedLearner, check_params
+from sparkweights.models.learner import FEATURES, LABEL, MARGIN, STAGES, WEIGHT
 from sparkweights.models.losses import softmax_loss
 
 if TYPE_CHECKING:
@@ -139,3 +139,31 @@ def test_logistic_optimum_has_no_weighted_gradient(spark: SparkSession, classes:
     assert np.linalg.norm(softmax_loss(coefficients, x, y, w).gradient) < 1e-4
     worse = softmax_loss(coefficients * 1.1, x, y, w)
     assert np.linalg.norm(worse.gradient) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("boosted_trees", 2), ("xgboost", 2), ("xgboost", 3)]
+)
+def test_staged_learner_first_stages_are_a_model_of_their_own(
+    spark: SparkSession, tmp_path: Path, kind: str, classes: int
+) -> None:
+    """The margin after k stages is that of the model of the first k; after all, the model's own."""
+    df = _vectors(spark, _frame(classes))
+    model = _fit(df, kind, classes)
+    own = LEARNERS[kind]
+    assert isinstance(own, StagedLearner)
+    staged_df = own.append_stages(model, df, tmp_path)
+    assert FEATURES not in staged_df.columns
+    stages = np.array([row[0] for row in staged_df.orderBy("id").select(STAGES).collect()])
+
+    def margins(of: Any) -> np.ndarray:
+        rows = own.append_margin(of, df).orderBy("id").select(MARGIN).collect()
+        return np.array([row[0] for row in rows])
+
+    last = stages.shape[1]
+    assert stages[:, -1] == pytest.approx(margins(model), abs=1e-6)
+    few = own.first_stages(model, last - 2, tmp_path)
+    assert stages[:, last - 3] == pytest.approx(margins(few), abs=1e-6)
+    own.save(few, tmp_path / "few")
+    again = own.load(tmp_path / "few", classes)
+    assert (margins(again) == margins(few)).all()

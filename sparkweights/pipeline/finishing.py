@@ -1,0 +1,66 @@
+"""What held-out rows decide about a fitted model: its size, and its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.decision import fit_calibrator
+from sparkweights.models.learner import LABEL
+from sparkweights.pipeline.preparing import PART
+from sparkweights.pipeline.pruning import PruningRecord, prune_tree
+from sparkweights.pipeline.stopping import StoppingRecord, stop_early
+from sparkweights.split import CALIBRATE
+from sparkweights.storage.files import workspace
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.pipeline.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A scorer whose probabilities are natural, and how its size was chosen."""
+
+    scorer: Scorer
+    pruning: PruningRecord | None
+    stopping: StoppingRecord | None
+
+
+def finish(bare: Scorer, prepared_df: DataFrame, config: Config, rows: int) -> Finished:
+    """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
+
+    Parameters
+    ----------
+    prepared_df
+        Rows of all parts; only calibration rows are read, of which there are ``rows``.
+    """
+    held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
+    pruning = stopping = None
+    if config.model.prune != "none" or config.model.patience is not None:
+        # It lies beside the bundles, where driver and executors both reach it.
+        with workspace(config.path(config.artifacts)) as place:
+            if config.model.prune != "none":
+                bare, pruning = prune_tree(bare, held_out_df, config, place)
+            else:
+                bare, stopping = stop_early(bare, held_out_df, config, place, rows=rows)
+    return Finished(_calibrated(bare.with_undone(), held_out_df, config, rows), pruning, stopping)
+
+
+def _calibrated(scorer: Scorer, held_out_df: DataFrame, config: Config, rows: int) -> Scorer:
+    method = config.decision.calibration
+    if method == "none":
+        return scorer
+    calibrator = fit_calibrator(
+        method,
+        scorer.score(held_out_df),
+        scorer.probability_cols,
+        class_col=LABEL,
+        weight_col=config.roles.weight,
+        rows=rows,
+    )
+    return scorer.with_calibrator(calibrator, method)

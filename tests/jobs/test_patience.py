@@ -1,0 +1,63 @@
+"""Early stopping: the stages that undone probabilities ask for, in the bundle that scores."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkweights.pipeline.stopping import stages_to_keep
+from sparkweights.storage import load_bundle
+
+if TYPE_CHECKING:
+    from conftest import Shop
+
+GREEDY: dict[str, dict[str, Any]] = {
+    "boosted_trees": {"maxIter": 20, "maxDepth": 6, "stepSize": 0.6},
+    "xgboost": {"n_estimators": 30, "max_depth": 6, "learning_rate": 0.6},
+}
+
+
+@pytest.mark.parametrize("kind", list(GREEDY))
+def test_patience_keeps_the_stages_before_overfitting(shop: Shop, kind: str) -> None:
+    """Steep steps overfit soon; the model in the bundle is the one of least held-out loss."""
+    config = shop.config(
+        f"{kind}.yaml",
+        artifacts=f"out/{kind}",
+        model={"kind": kind, "params": GREEDY[kind], "patience": 8},
+        decision={"base_rate_tolerance": 1.0},
+    )
+    assert shop.run("train", config, "--quiet") == 0
+    models = shop.folder / "out" / kind
+    assert not list(models.glob("_work*"))
+    bundle = load_bundle(models)
+    found = json.loads((models / bundle.version / "manifest.json").read_text())["stopping"]
+    kept, losses = found["kept"], found["losses"]
+    assert kept < len(losses) == (20 if kind == "boosted_trees" else 30)
+    assert losses[kept - 1] == min(losses[: kept + 8])
+    trees = (
+        len(bundle.model.treeWeights)
+        if kind == "boosted_trees"
+        else bundle.model.booster.num_boosted_rounds()
+    )
+    assert trees == kept
+    # Near the entropy of the shares, 0.557; scores that still carry the weights are far above.
+    assert losses[kept - 1] < 0.6
+
+
+def test_stages_to_keep_is_patient_only_so_long() -> None:
+    """A later, lower minimum is not reached across the limit; ties keep the earlier."""
+    losses = [0.9, 0.5, 0.6, 0.5, 0.6, 0.1]
+    assert stages_to_keep(losses, 3) == 2
+    assert stages_to_keep(losses, 4) == 6
+    assert stages_to_keep([0.3], 1) == 1
+
+
+def test_patience_is_refused_where_nothing_is_boosted(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A logistic model has no stages."""
+    config = shop.config("refused.yaml", model={"kind": "logistic", "patience": 5})
+    assert shop.run("train", config, "--quiet") == 2
+    assert "model.patience: 5 goes with xgboost, or boosted_trees" in capsys.readouterr().err
