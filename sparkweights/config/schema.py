@@ -170,6 +170,7 @@ class Config(Section):
         _check_choices(self)
         _check_locations(self)
         check_params(self.model.kind, self.model.params)
+        _check_sizing(self)
         _check_tune(self)
 
 
@@ -288,6 +289,17 @@ def _check_choices(config: Config) -> None:
             f"weights.window: {config.weights.window!r} needs a column that tells the time.",
             hint="name a date or timestamp under columns.time.",
         )
+    _ = config.weight_spec  # building it checks it
+    _ = config.review_price  # parsing it checks it
+    if config.split.calibrate + config.split.test >= 1:
+        raise ConfigError(
+            f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
+            "rows to fit on; together they must stay below 1.",
+            hint="for instance {calibrate: 0.2, test: 0.2}.",
+        )
+
+
+def _check_sizing(config: Config) -> None:
     if config.model.prune != "none" and config.model.kind != "tree":
         raise ConfigError(
             f"model.prune: {config.model.prune!r} goes with kind tree; the kind is "
@@ -301,14 +313,6 @@ def _check_choices(config: Config) -> None:
             f"model.patience: {config.model.patience} goes with xgboost, or boosted_trees of two "
             f"classes; the kind is {kind!r}, with {len(config.matrix.classes)} classes.",
             hint="leave model.patience out.",
-        )
-    _ = config.weight_spec  # building it checks it
-    _ = config.review_price  # parsing it checks it
-    if config.split.calibrate + config.split.test >= 1:
-        raise ConfigError(
-            f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
-            "rows to fit on; together they must stay below 1.",
-            hint="for instance {calibrate: 0.2, test: 0.2}.",
         )
 
 
