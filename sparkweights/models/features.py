@@ -86,6 +86,15 @@ class FeaturePlan:
             parts.append(F.array(*run))
         return parts[0] if len(parts) == 1 else F.concat(*parts)
 
+    def positions(self) -> list[Column] | None:
+        """Return each position of the vector as a Column; None where a block is no such list."""
+        found: list[Column] = []
+        for encoder in self.encoders:
+            if not isinstance(encoder, ColumnEncoder):
+                return None
+            found += [value.cast("double") for value in encoder.values()]
+        return found
+
     def unusable(self) -> Column:
         """Return the name of a feature that is infinite on this row, or null."""
         found = [encoder.infinite() for encoder in self.encoders]

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.mlbase import Bound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
@@ -64,6 +64,10 @@ class Learner(ABC):
     @abstractmethod
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
         """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
+
+    def margin(self, model: Any, positions: Sequence[Column]) -> Column | None:  # noqa: ANN401, ARG002 (as above)
+        """Return `MARGIN` as arithmetic over the positions of a row, or None where it is none."""
+        return None
 
     @abstractmethod
     def scores(self, margin: Column, classes: int) -> list[Column]:
@@ -166,6 +170,15 @@ def softmax(margin: Column, classes: int) -> list[Column]:
     """Return exp(m_c) / sum exp(m_k), without overflow."""
     largest = F.array_max(margin)
     return normalised([F.exp(margin.getItem(c) - largest) for c in range(classes)])
+
+
+def balanced_sum(terms: Sequence[Column]) -> Column:
+    """Return the sum as a tree of pairs, as deep as the logarithm of its length."""
+    level = list(terms)
+    while len(level) > 1:
+        pairs = [level[i] + level[i + 1] for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[2 * len(pairs) :]
+    return level[0]
 
 
 def normalised(values: list[Column]) -> list[Column]:

@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.mlbase import Bound
-from sparkweights.models.learner import COUNT, POSITIVE, SHARE, MLlibLearner, binary, softmax
+from sparkweights.models.learner import (
+    COUNT,
+    POSITIVE,
+    SHARE,
+    MLlibLearner,
+    balanced_sum,
+    binary,
+    softmax,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column
 
     from sparkweights.models.learner import Array
+
+
+MOST_TERMS = 2_000  # more make a plan that takes longer to compile than a vector to build
 
 
 class Logistic(MLlibLearner):
@@ -46,6 +58,21 @@ class Logistic(MLlibLearner):
         assert spread is not None  # noqa: S101 (a linear learner is given it)
         sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
         return np.asarray(sizes * spread)
+
+    def margin(self, model: Any, positions: Sequence[Column]) -> Column | None:  # noqa: ANN401 (MLlib's model)
+        """Return the margins as sums of Columns, which compile into the scan; no vector is made."""
+        weights = model.coefficientMatrix.toArray()
+        if weights.size > MOST_TERMS:
+            return None
+        sums = [
+            balanced_sum([
+                F.lit(float(start)),
+                *(x * F.lit(w) for x, w in zip(positions, row, strict=True) if w != 0),
+            ])
+            for start, row in zip(model.interceptVector.toArray(), weights.tolist(), strict=True)
+        ]  # fmt: skip
+        # MLlib keeps one row of coefficients for two classes.
+        return F.array(-sums[0], sums[0]) if len(sums) == 1 else F.array(*sums)
 
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities: MLlib's binary margin is log(q1 / q0)."""

@@ -78,6 +78,17 @@ class Scorer:
         """Return the scorer whose probabilities speak of a population with other shares."""
         return replace(self, ledger=self.ledger.after_shift(target_prior))
 
+    def _append_margin(self, df: DataFrame) -> DataFrame:
+        """Append `MARGIN` the cheapest way: as arithmetic where the model is some."""
+        own = learner(self.kind)
+        if FEATURES in df.columns:
+            return own.append_margin(self.model, df)
+        positions = self.plan.positions()
+        margin = None if positions is None else own.margin(self.model, positions)
+        if margin is not None:
+            return df.withColumn(MARGIN, margin)
+        return own.append_margin(self.model, df.withColumn(FEATURES, self.plan.vector()))
+
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`.
 
@@ -85,12 +96,9 @@ class Scorer:
         arithmetic. Rows with infinite features or without a weight get probabilities that mean
         nothing; the caller marks them unscorable.
         """
-        if FEATURES not in df.columns:
-            df = df.withColumn(FEATURES, self.plan.vector())
-        own = learner(self.kind)
-        weighted = own.scores(F.col(MARGIN), len(self.classes))
+        weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
         scored_df = (
-            own.append_margin(self.model, df)
+            self._append_margin(df)
             .withColumns(dict(zip(self.weighted_cols, weighted, strict=True)))
             .drop(MARGIN)
         )

@@ -106,3 +106,39 @@ def test_score_asks_the_model_once_per_row(spark: SparkSession, truth: pd.DataFr
     # array -> vector -> raw prediction -> array: three calls, nested in one expression.
     assert plan.count("UDF(") == 3, plan
     assert plan.count("UDF(UDF(UDF(") == 1, plan
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, classes: int) -> None:
+    """Sums of Columns and MLlib's own dot products, with knots, categories, null, NaN, unseen."""
+    rng = np.random.default_rng(classes)
+    rows = 700
+    frame = pd.DataFrame({
+        "id": np.arange(rows), "x1": rng.lognormal(0, 2, rows), "x2": rng.normal(size=rows),
+        "kind": rng.choice(["a", "b", "c"], rows), "y": rng.integers(0, classes, rows),
+    })  # fmt: skip
+    frame.loc[::9, "x1"] = np.nan
+    names = ["repay", "late", "default"][-classes:]
+    roles = ColumnRoles(
+        ("id",), "y", {name: i for i, name in enumerate(names)}, ("x1", "x2"), ("kind",)
+    )
+    df = spark.createDataFrame(frame)
+    plan = learn_features(df, roles, "auto")
+    fit_df = df.select(
+        plan.vector().alias(FEATURES),
+        F.col("y").cast("double").alias(LABEL),
+        F.lit(1.0).alias(WEIGHT),
+    )
+    model = learner("logistic").fit(fit_df, {"regParam": 0.01}, seed=1, classes=classes)
+    even = WeightRule.fixed("none", dict.fromkeys(names, 1.0))
+    ledger = Ledger(dict.fromkeys(names, 1 / classes)).after_bending(WEIGHTS, even)
+    scorer = Scorer("logistic", model, plan, tuple(names), ledger)
+    frame.loc[3, "kind"], frame.loc[4, "kind"] = None, "unseen"
+    shown = spark.createDataFrame(frame)
+    direct = scorer.score(shown).orderBy("id").select(*scorer.probability_cols).toPandas()
+    by_vector = scorer.score(shown.withColumn(FEATURES, plan.vector())).orderBy("id")
+    assert direct.to_numpy() == pytest.approx(
+        by_vector.select(*scorer.probability_cols).toPandas().to_numpy(), abs=1e-12
+    )
+    plan_text = scorer.score(shown)._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
+    assert "UDF(" not in plan_text
