@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SHARED = {"__init__", "harness", "credit"}
-BY_HAND = {"rare", "savings"}  # minutes of training; the second fetches a wheel as well
+SHARED = {"__init__", "harness", "credit", "wheels"}
+BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
 
