@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Observation
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from sparkweights.costs import CostMatrix
     from sparkweights.decision import LabelShift, ReviewCut
     from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.quality import CompiledSuite
 
-FAILED, FAULT = "__failed", "__fault"
+FLAG, FAILED, FAULT = "__flag", "__failed", "__fault"
 KEYS_PRESENT = "keys are present"
 _QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
 
@@ -119,27 +121,42 @@ def preflight(
 
 def key_check(config: Config) -> RowCheck:
     """Return the check that a row has all of its keys."""
-    missing = reduce(lambda a, b: a | b, [column(key).isNull() for key in config.roles.keys])
+    missing = reduce(or_, [column(key).isNull() for key in config.roles.keys])
     return RowCheck(KEYS_PRESENT, missing)
 
 
-def mark_failures(incoming_df: DataFrame, checks: Sequence[RowCheck]) -> DataFrame:
-    """Append the ids of the checks that each row fails."""
-    return incoming_df.withColumn(FAILED, failed_checks(checks))
+def mark_failures(
+    incoming_df: DataFrame, checks: Sequence[RowCheck], flag: Column | None = None
+) -> DataFrame:
+    """Append whether a row needs a closer look, and whether it fails a check.
+
+    Parameters
+    ----------
+    checks
+        Those whose rows are set aside.
+    flag
+        Whether a suite finds anything about the row; None where there is no suite.
+    """
+    fails = F.coalesce(reduce(or_, [check.fails for check in checks]), F.lit(col=False))
+    if flag is None:
+        return incoming_df.withColumns({FLAG: fails, FAILED: fails})
+    marked_df = incoming_df.withColumn(FLAG, flag | F.coalesce(checks[0].fails, F.lit(col=False)))
+    # A row without a flag answers here, whatever the number of checks.
+    return marked_df.withColumn(FAILED, F.col(FLAG) & fails)
 
 
 def passing(marked_df: DataFrame) -> DataFrame:
     """Return the rows that fail no check."""
-    return marked_df.filter(F.size(FAILED) == 0)
+    return marked_df.filter(~F.col(FAILED))
 
 
-def quarantined_rows(marked_df: DataFrame, stamp: Stamp) -> DataFrame:
+def quarantined_rows(marked_df: DataFrame, checks: Sequence[RowCheck], stamp: Stamp) -> DataFrame:
     """Return the failing rows, whole, with the checks they failed and the run."""
     return (
-        marked_df.filter(F.size(FAILED) > 0)
-        .withColumn("failed_checks", F.col(FAILED))
+        marked_df.filter(F.col(FAILED))
+        .withColumn("failed_checks", failed_checks(checks))
         .withColumn("run_id", F.lit(stamp.run_id))
-        .drop(FAILED)
+        .drop(FLAG, FAILED)
     )
 
 
@@ -232,18 +249,24 @@ def _all_proper(probabilities: Sequence[Column]) -> Column:
     return reduce(lambda a, b: a & b, proper)
 
 
-def observe_incoming(marked_df: DataFrame) -> tuple[DataFrame, Observation]:
-    """Count rows and failures while the rows pass by."""
+def observe_incoming(
+    marked_df: DataFrame, suite: CompiledSuite | None
+) -> tuple[DataFrame, Observation]:
+    """Count rows and failures, and what a suite asks for, while the rows pass by."""
     observation = Observation()
+    measures = [] if suite is None else suite.measures(F.col(FLAG))
     return marked_df.observe(
         observation,
         F.count(F.lit(1)).alias("rows"),
-        F.count_if(F.size(FAILED) > 0).alias("quarantined"),
+        F.count_if(F.col(FAILED)).alias("quarantined"),
+        *measures,
     ), observation
 
 
-def observe_scored(scored_df: DataFrame, config: Config) -> tuple[DataFrame, Observation]:
-    """Count decisions and sum probabilities and costs while the rows pass by."""
+def observe_scored(
+    scored_df: DataFrame, config: Config, suite: CompiledSuite | None
+) -> tuple[DataFrame, Observation]:
+    """Count decisions, sum probabilities and costs, and answer a suite, while rows pass by."""
     observation = Observation()
     matrix = config.matrix
     decisions = [*config.decisions, UNSCORABLE]
@@ -260,7 +283,11 @@ def observe_scored(scored_df: DataFrame, config: Config) -> tuple[DataFrame, Obs
         for i, name in enumerate(matrix.decisions)
     ]
     measures.append(F.sum("expected_cost").alias("cost"))
-    return scored_df.observe(observation, *measures), observation
+    if suite is None:
+        return scored_df.observe(observation, *measures), observation
+    flagged_df = scored_df.withColumn(FLAG, suite.flag)
+    measures += suite.measures(F.col(FLAG))
+    return flagged_df.observe(observation, *measures).drop(FLAG), observation
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from sparkweights.pipeline import deciding, records
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
     CheckReport,
+    CompiledSuite,
     RowCheck,
+    compile_suite,
     gate_checks,
     gate_shares,
     load_suite,
-    row_checks,
-    run_suite,
 )
 from sparkweights.storage import (
     ModelBundle,
@@ -39,7 +39,7 @@ from sparkweights.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -130,19 +130,26 @@ class _Night:
     clock: _Clock
 
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
-        reports: dict[str, CheckReport | None] = {}
-        with self.clock.step("check_incoming", "checking the incoming table"):
-            reports["incoming"], checks = self._check_incoming(incoming_df)
-        marked_df = deciding.mark_failures(incoming_df, checks)
+        with self.clock.step("plan_checks", "planning the checks"):
+            suite = self._compiled(incoming_df, "incoming")
+        checks = [deciding.key_check(self.config), *(() if suite is None else suite.row_checks)]
+        marked_df = deciding.mark_failures(
+            incoming_df, checks, None if suite is None else suite.flag
+        )
         adapted = self._adapted(marked_df, bundle)
-        with self.clock.step("stage", "scoring and staging"):
-            staged_df, counts = self._stage_scored(marked_df, adapted)
-            self._stage_quarantine(marked_df, counts)
+        with self.clock.step("stage", "scoring, checking and staging"):
+            staged = self._stage_scored(marked_df, adapted, suite)
+        counts, reports = staged.counts, dict[str, CheckReport | None]()
+        with self.clock.step("check_incoming", "judging the incoming table"):
+            reports["incoming"] = staged.judge_incoming(incoming_df, suite)
+            self._gate_shares(counts)
+        with self.clock.step("quarantine", "staging the quarantine"):
+            self._stage_quarantine(marked_df, checks, counts)
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.scored + counts.unscorable
-            self.scored.verify_stage(staged_df, rows=rows, keys=self.config.roles.keys)
-        with self.clock.step("check_scored", "checking the scored table"):
-            reports["scored"] = self._check_scored(staged_df)
+            self.scored.verify_stage(staged.df, rows=rows, keys=self.config.roles.keys)
+        with self.clock.step("check_scored", "judging the scored table"):
+            reports["scored"] = staged.judge_scored()
         with self.clock.step("publish", "publishing"):
             self.quarantine.publish()
             self.scored.publish()
@@ -160,16 +167,12 @@ class _Night:
         write_json(folder / "manifest.json", manifest)
         return ScoredRun(counts, manifest, folder / "manifest.json")
 
-    def _check_incoming(self, incoming_df: DataFrame) -> tuple[CheckReport | None, list[RowCheck]]:
-        """Run the suite; return the checks whose failing rows go to quarantine."""
-        keys = deciding.key_check(self.config)
-        if self.config.checks.incoming is None:
-            return None, [keys]
-        suite = load_suite(self.config.path(self.config.checks.incoming))
-        by_row = row_checks(suite.expectations)
-        report = run_suite(incoming_df, suite, table="incoming")
-        gate_checks(report, quarantined={check.id for check in by_row}, table="incoming")
-        return report, [keys, *by_row]
+    def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
+        """Turn the suite of a table into Columns, if there is one."""
+        location = getattr(self.config.checks, role)
+        if location is None:
+            return None
+        return compile_suite(df, load_suite(self.config.path(location)), table=role)
 
     def _adapted(self, marked_df: DataFrame, bundle: ModelBundle) -> deciding.Adapted:
         """Adapt the probabilities to tonight's class shares, and find the rows to review."""
@@ -203,14 +206,17 @@ class _Night:
         return deciding.Adapted(self.scorer.with_target_prior(target), shift)
 
     def _stage_scored(
-        self, marked_df: DataFrame, adapted: deciding.Adapted
-    ) -> tuple[DataFrame, deciding.Counted]:
-        """Write the scored stage and count everything else in the same pass."""
-        passing_df, incoming = deciding.observe_incoming(marked_df)
-        priced_df = deciding.price(passing_df, adapted.scorer, self.config)
+        self, marked_df: DataFrame, adapted: deciding.Adapted, suite: CompiledSuite | None
+    ) -> _Staged:
+        """Write the scored stage, and count and check everything in the same pass."""
+        observed_df, incoming = deciding.observe_incoming(marked_df, suite)
+        priced_df = deciding.price(observed_df, adapted.scorer, self.config)
         decided_df = deciding.decide(priced_df, adapted, self.config, self.stamp)
-        observed_df, scored = deciding.observe_scored(decided_df, self.config)
-        self.scored.write_stage(observed_df, partition_by=["decision"])
+        scored_suite = self._compiled(self._dated(decided_df), "scored")
+        written_df, scored = deciding.observe_scored(
+            self._dated(decided_df), self.config, scored_suite
+        )
+        self.scored.write_stage(written_df.drop("run_date"), partition_by=["decision"])
         counts = deciding.counted(incoming, scored, self.config)
         counts.require_balance()
         if counts.unscorable or counts.quarantined:
@@ -218,6 +224,14 @@ class _Night:
                 f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
                 f"{counts.rows}."
             )
+        staged_df = self._dated(self.scored.read_stage(self.spark, decided_df))
+        return _Staged(staged_df, counts, incoming.get, scored.get, scored_suite)
+
+    def _dated(self, df: DataFrame) -> DataFrame:
+        """Append the date, as readers of the published table see it."""
+        return df.withColumn("run_date", F.lit(self.stamp.run_date))
+
+    def _gate_shares(self, counts: deciding.Counted) -> None:
         gate_shares(
             rows=counts.rows,
             quarantined=counts.quarantined,
@@ -227,12 +241,12 @@ class _Night:
                 "unscorable": self.config.checks.max_unscorable,
             },
         )
-        staged_df = self.scored.read_stage(self.spark, decided_df)
-        return staged_df.withColumn("run_date", F.lit(self.stamp.run_date)), counts
 
-    def _stage_quarantine(self, marked_df: DataFrame, counts: deciding.Counted) -> None:
+    def _stage_quarantine(
+        self, marked_df: DataFrame, checks: Sequence[RowCheck], counts: deciding.Counted
+    ) -> None:
         """Write the rows set aside; a second pass, only where there are any."""
-        quarantine_df = deciding.quarantined_rows(marked_df, self.stamp)
+        quarantine_df = deciding.quarantined_rows(marked_df, checks, self.stamp)
         if not counts.quarantined:
             quarantine_df = quarantine_df.limit(0)
         self.quarantine.write_stage(quarantine_df)
@@ -245,11 +259,33 @@ class _Night:
                 "incoming table meanwhile.",
             )
 
-    def _check_scored(self, staged_df: DataFrame) -> CheckReport | None:
-        if self.config.checks.scored is None:
+
+@dataclass(frozen=True)
+class _Staged:
+    """The staged table, and what was measured while it was written."""
+
+    df: DataFrame
+    counts: deciding.Counted
+    of_incoming: dict[str, Any]
+    of_scored: dict[str, Any]
+    scored_suite: CompiledSuite | None
+
+    def judge_incoming(
+        self, incoming_df: DataFrame, suite: CompiledSuite | None
+    ) -> CheckReport | None:
+        """Judge the incoming table, and stop where quarantine is no answer."""
+        if suite is None:
             return None
-        suite = load_suite(self.config.path(self.config.checks.scored))
-        report = run_suite(staged_df, suite, table="scored")
+        report = suite.report(incoming_df, self.of_incoming)
+        quarantined = {check.id for check in suite.row_checks}
+        gate_checks(report, quarantined=quarantined, table="incoming")
+        return report
+
+    def judge_scored(self) -> CheckReport | None:
+        """Judge the scored table; nothing that fails here is published."""
+        if self.scored_suite is None:
+            return None
+        report = self.scored_suite.report(self.df, self.of_scored)
         gate_checks(report, quarantined=(), table="scored")
         return report
 

@@ -1,30 +1,22 @@
-"""Great Expectations suites against a DataFrame; the only module that knows the library.
+"""Expectation suites and what came of them: files and records; nothing here runs a check.
 
-A suite is Great Expectations' own JSON. Results hold counts and percentages; sample values are
-asked for nowhere, so none can reach a log or a file.
+A suite is Great Expectations' own JSON. Results hold counts and percentages, never values.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from pyspark.sql import DataFrame
-
 SEVERITIES = ("critical", "warning", "info")
-# BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
-_RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
 @dataclass(frozen=True)
@@ -131,135 +123,3 @@ def _entry(entry: Any, position: int, path: Path) -> Mapping[str, Any]:  # noqa:
     subject = entry["type"].removeprefix("expect_").removeprefix("column_values_to_")
     fallback = f"{kwargs.get('column', 'table')}:{subject}:{digest}"
     return {**entry, "kwargs": kwargs, "severity": severity, "id": entry.get("id") or fallback}
-
-
-def run_suite(df: DataFrame, suite: Suite, *, table: str, docs: Path | None = None) -> CheckReport:
-    """Run a suite with Great Expectations.
-
-    Parameters
-    ----------
-    df
-        The table; it is read by Great Expectations several times.
-    table
-        Its name, for the report.
-    docs
-        A folder for Data Docs, or None to write nothing.
-
-    Raises
-    ------
-    ConfigError
-        If an expectation is not one that Great Expectations knows, or its kwargs are wrong.
-    """
-    with _quiet_library() as gx:
-        context = _context(gx, docs)
-        by_position = [_expectation(gx, entry) for entry in suite.expectations]
-        native = gx.ExpectationSuite(name=suite.name)
-        native.expectations = by_position
-        source = context.data_sources.add_spark("tables", persist=False)
-        asset = source.add_dataframe_asset(table)
-        batch = asset.add_batch_definition_whole_dataframe("whole")
-        validation = gx.ValidationDefinition(
-            name=f"{suite.name} on {table}", data=batch, suite=context.suites.add(native)
-        )
-        context.validation_definitions.add(validation)
-        checkpoint = gx.Checkpoint(
-            name=suite.name, validation_definitions=[validation], result_format=_RESULT_FORMAT
-        )
-        run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": df})
-        (outcome,) = run.run_results.values()
-        if docs is not None:
-            context.build_data_docs()
-    results = tuple(sorted((_result(r) for r in outcome.results), key=lambda result: result.id))
-    success = all(result.success or result.severity != "critical" for result in results)
-    return CheckReport(suite.name, table, success, results)
-
-
-@contextmanager
-def _quiet_library() -> Iterator[Any]:
-    """Import the library where it is needed (it takes seconds), offline and without its logs."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx  # noqa: PLC0415
-
-    # A failing metric is logged with its traceback; the result tells the same in a sentence.
-    logger = logging.getLogger("great_expectations")
-    level, logger.level = logger.level, logging.CRITICAL
-    try:
-        yield gx
-    finally:
-        logger.level = level
-
-
-def _context(gx: Any, docs: Path | None) -> Any:  # noqa: ANN401 (the library is untyped here)
-    from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-    )
-
-    # The default would leave a temporary folder behind on every run.
-    in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-    context = gx.get_context(
-        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory)
-    )
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    if docs is not None:
-        context.add_data_docs_site(
-            site_name="docs",
-            site_config={
-                "class_name": "SiteBuilder",
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                "store_backend": {
-                    "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(docs.resolve()),
-                },
-            },
-        )
-    return context
-
-
-def _expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (untyped library)
-    kwargs = {**entry["kwargs"], "severity": entry["severity"]}
-    meta = {**(entry.get("meta") or {}), "sparkweights_id": entry["id"]}
-    name = "".join(word.capitalize() for word in entry["type"].split("_"))
-    known = [k for k in dir(gx.expectations) if k.startswith("Expect") and k != "Expectation"]
-    if name not in known:
-        snake = ["".join("_" + c.lower() if c.isupper() else c for c in k)[1:] for k in known]
-        raise ConfigError(
-            f"Unknown expectation type '{entry['type']}' in the suite.",
-            hint=did_you_mean(entry["type"], snake) or "see Great Expectations' gallery.",
-        )
-    try:
-        return getattr(gx.expectations, name)(**kwargs, meta=meta)
-    except ValueError as error:
-        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        raise ConfigError(
-            f"Expectation '{entry['type']}' ({entry['id']}) has wrong kwargs: {problems}.",
-            hint="correct the kwargs in the suite.",
-        ) from None
-
-
-def _result(outcome: Any) -> CheckResult:  # noqa: ANN401 (the library is untyped here)
-    config = outcome.expectation_config
-    found = outcome.result or {}
-    observed = found.get("observed_value")
-    # A number is an aggregate; anything else may be a value out of the table.
-    is_aggregate = isinstance(observed, (int, float)) and not isinstance(observed, bool)
-    return CheckResult(
-        id=config.meta["sparkweights_id"],
-        type=config.type,
-        column=config.kwargs.get("column"),
-        severity=str(getattr(config.severity, "value", config.severity) or "critical"),
-        success=bool(outcome.success),
-        elements=found.get("element_count"),
-        unexpected=found.get("unexpected_count"),
-        observed=observed if is_aggregate else None,
-        error=_error(outcome.exception_info or {}),
-    )
-
-
-def _error(info: Mapping[str, Any]) -> str | None:
-    """Return the first line of an evaluation error: Spark's own may quote values further down."""
-    entries = [info] if "raised_exception" in info else list(info.values())
-    for entry in entries:
-        if isinstance(entry, dict) and entry.get("raised_exception"):
-            return str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
-    return None

@@ -10,11 +10,11 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.errors import ConfigError, QualityGateError
 from sparkweights.quality import (
+    compile_suite,
     failed_checks,
     gate_checks,
     gate_shares,
     load_suite,
-    row_checks,
     run_suite,
 )
 
@@ -56,7 +56,7 @@ def test_row_checks_count_what_great_expectations_counts(
     """For each compiled expectation, failing rows equal the library's unexpected count."""
     suite = _suite(tmp_path, EXPECTATIONS)
     report = run_suite(_rows(spark), suite, table="incoming")
-    checks = row_checks(suite.expectations)
+    checks = compile_suite(_rows(spark), suite, table="incoming").row_checks
     assert [check.id for check in checks] == ["1", "2", "3", "4", "5"]
     marked = _rows(spark).select(failed_checks(checks).alias("f"))
     for result in report.results:

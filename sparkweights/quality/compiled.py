@@ -1,0 +1,287 @@
+"""A whole suite on a pass over the rows that is made anyway.
+
+A row of which every expectation approves pays for one flag. The few others carry the pattern of
+what was found about them, and rows are counted by pattern; from these few counts follow the counts
+of every expectation. They are handed back to Great Expectations, whose own code gives the verdicts.
+What is no Column is left to its own run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import types as T  # noqa: N812
+
+from sparkweights.columns import column
+from sparkweights.quality.checks import RowCheck
+from sparkweights.quality.library import (
+    expectation,
+    judge,
+    open_batch,
+    quiet_library,
+    result_of,
+    run_natively,
+    run_with_docs,
+)
+from sparkweights.quality.needs import Need, sort_needs
+from sparkweights.quality.suites import CheckReport, Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from sparkweights.quality.needs import Repeated
+
+MOST_PATTERNS = 1_000  # of what is found about a row; if there are more, rows are counted anew
+
+
+@dataclass(frozen=True)
+class CompiledSuite:
+    """A suite as Columns over one table's schema.
+
+    Attributes
+    ----------
+    suite
+        As its file states it.
+    table
+        The table's name, for the report.
+    natives, needs
+        Per expectation, the library's and what it asks for; None where the library runs it.
+    engine
+        The library's, on a table without rows.
+    """
+
+    suite: Suite
+    table: str
+    natives: tuple[Any, ...]
+    needs: tuple[Need | None, ...]
+    engine: Any
+
+    @cached_property
+    def row_checks(self) -> tuple[RowCheck, ...]:
+        """The critical expectations that a row decides, so that it can be set aside."""
+        return tuple(
+            RowCheck(entry["id"], F.coalesce(*need.judged.values(), F.lit(col=False)))
+            for entry, need in zip(self.suite.expectations, self.needs, strict=True)
+            if need is not None and need.by_row and entry["severity"] == "critical"
+        )
+
+    @cached_property
+    def flag(self) -> Column:
+        """Whether there is anything to count about a row."""
+        if not self._conditions:
+            return F.lit(col=False)
+        return F.coalesce(reduce(or_, self._conditions.values()), F.lit(col=False))
+
+    def measures(self, flag: Column | None = None) -> list[Column]:
+        """Return the aggregates that ride on a pass over the rows; `report` reads them by name.
+
+        Parameters
+        ----------
+        flag
+            The value of `flag`, made once per row, where the aggregates are observed: every one
+            of them would cost each row then. None in a query, which compiles them well.
+        """
+        found = [F.count(F.lit(1)).alias(self._name("rows"))]
+        found += [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
+        if not self._conditions:
+            return found
+        conditions = list(self._conditions.values())
+        if flag is not None:
+            return [*found, _patterns(flag, conditions).alias(self._name("patterns"))]
+        counts = [F.count_if(one) for one in conditions]
+        return found + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
+
+    def _name(self, what: object) -> str:
+        return f"{self.table}: {what}"
+
+    def report(self, df: DataFrame, measured: Mapping[str, Any]) -> CheckReport:
+        """Judge a table by what was measured on a pass over it.
+
+        Rows are read again only for what cannot ride on a pass: one query for aggregates that keep
+        many values, one per set of columns that must be unique, and the library's own.
+
+        Parameters
+        ----------
+        df
+            The table.
+        measured
+            Values of `measures` by name.
+        """
+        with quiet_library() as gx:
+            found = self._found(df, measured)
+            found |= self._collect_heavy(df) | self._collect_repeated(df)
+            outcomes, left = [], []
+            for native, need in zip(self.natives, self.needs, strict=True):
+                own = None if need is None else _judged_by(need, found, self.engine)
+                if own is None:
+                    left.append(native)
+                else:
+                    outcomes.append(own)
+            if left:
+                batch = open_batch(gx, df, self.table)
+                outcomes += run_natively(gx, batch, left, self.suite.name)
+        return _report(self.suite, self.table, outcomes)
+
+    def _gather(self, part: str) -> dict[Any, Any]:
+        return {
+            id_: one
+            for need in self.needs
+            if need is not None
+            for id_, one in getattr(need, part).items()
+        }
+
+    @cached_property
+    def _conditions(self) -> dict[Any, Column]:
+        return {**self._gather("counted"), **self._gather("judged")}
+
+    @cached_property
+    def _light(self) -> dict[Any, Column]:
+        return self._gather("light")
+
+    def _found(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[Any, Any]:
+        rows = measured[self._name("rows")]
+        found = {id_: measured[self._name(i)] for i, id_ in enumerate(self._light)}
+        found |= {id_: rows for need in self.needs if need is not None for id_ in need.rows}
+        found |= self._counts(df, measured)
+        for need in filter(None, self.needs):
+            found |= {id_: rows - found[passed] for id_, passed in need.kept.items()}
+        if not rows:
+            # The library sums where we count, and a sum over no rows is null.
+            found |= {
+                id_: None for id_ in self._conditions if str(id_[0]).startswith("column_values.")
+            }
+        return found
+
+    def _counts(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[Any, int]:
+        """Return in how many rows each condition holds."""
+        conditions = self._conditions
+        patterns = measured.get(self._name("patterns"))
+        if patterns is not None and len(patterns) < MOST_PATTERNS:
+            totals = [0] * len(conditions)
+            for entry in patterns:
+                for place in entry["item"].split(",") if entry["item"] else ():
+                    totals[int(place)] += entry["count"]
+            return dict(zip(conditions, totals, strict=True))
+        if patterns is not None:
+            measured = _collect(df, self)
+        return {id_: measured[self._name(f"count {i}")] for i, id_ in enumerate(conditions)}
+
+    def _collect_heavy(self, df: DataFrame) -> dict[Any, Any]:
+        wanted = self._gather("heavy")
+        if not wanted:
+            return {}
+        try:
+            row = df.agg(*[one.alias(f"h{i}") for i, one in enumerate(wanted.values())]).first()
+        except PySparkException:
+            return {}  # the library's own run will say why
+        assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+        return dict(zip(wanted, row, strict=True))
+
+    def _collect_repeated(self, df: DataFrame) -> dict[Any, Any]:
+        found = {}
+        for id_, repeated in self._gather("repeated").items():
+            try:
+                found[id_] = _count_repeated(df, repeated)
+            except PySparkException:
+                continue  # as above
+        return found
+
+
+def _patterns(flag: Column, conditions: Sequence[Column]) -> Column:
+    """Return an aggregate: rows by the places of the conditions that hold, where any does.
+
+    The sketch behind it is exact as long as it never holds more patterns than it tracks; see
+    `MOST_PATTERNS`. The higher-order function keeps the conditions out of the compiled code of
+    the rows without a flag, which would otherwise be too long to be compiled at all.
+    """
+    places = F.array(*[F.when(one, F.lit(str(i))) for i, one in enumerate(conditions)])
+    pattern = F.array_join(F.filter(places, lambda place: place.isNotNull()), ",")
+    return F.call_function(
+        "approx_top_k", F.when(flag, pattern), F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS)
+    )
+
+
+def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:
+    """Turn a suite into Columns over a table's schema; no row is read.
+
+    Raises
+    ------
+    ConfigError
+        If an expectation is not one that Great Expectations knows, or its kwargs are wrong.
+    """
+    # The library takes a second for fifty expectations; a session asks for the same ones often.
+    entries = json.dumps(suite.expectations, default=str)
+    return _compiled(df.sparkSession, df.schema.json(), suite.name, entries, table)
+
+
+@lru_cache(maxsize=8)
+def _compiled(
+    spark: SparkSession, schema: str, name: str, entries: str, table: str
+) -> CompiledSuite:
+    suite = Suite(name, tuple(json.loads(entries)))
+    # Columns need the schema alone, so the library plans on a table without rows.
+    df = spark.createDataFrame([], T.StructType.fromJson(json.loads(schema)))
+    with quiet_library() as gx:
+        natives = tuple(expectation(gx, entry) for entry in suite.expectations)
+        engine = open_batch(gx, df, table).data.execution_engine
+        return CompiledSuite(suite, table, natives, tuple(sort_needs(df, engine, natives)), engine)
+
+
+def run_suite(df: DataFrame, suite: Suite, *, table: str, docs: Path | None = None) -> CheckReport:
+    """Check a table on one pass of its own.
+
+    Parameters
+    ----------
+    table
+        Its name, for the report.
+    docs
+        A folder for Great Expectations' Data Docs; everything then runs in the library, which
+        keeps its own records of a run.
+
+    Raises
+    ------
+    ConfigError
+        If an expectation is not one that Great Expectations knows, or its kwargs are wrong.
+    """
+    if docs is not None:
+        with quiet_library() as gx:
+            natives = [expectation(gx, entry) for entry in suite.expectations]
+            outcomes = run_with_docs(gx, df, natives, name=suite.name, table=table, docs=docs)
+        return _report(suite, table, outcomes)
+    compiled = compile_suite(df, suite, table=table)
+    return compiled.report(df, _collect(df, compiled))
+
+
+def _collect(df: DataFrame, compiled: CompiledSuite) -> dict[str, Any]:
+    """Return what rides on a pass over the rows, in a query of its own."""
+    row = df.agg(*compiled.measures()).first()
+    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+    return row.asDict()
+
+
+def _judged_by(need: Need, found: Mapping[Any, Any], engine: Any) -> Any | None:  # noqa: ANN401 (untyped library)
+    if any(id_ not in found for id_ in need.ids):
+        return None
+    return judge(need.native, {**need.known, **{id_: found[id_] for id_ in need.ids}}, engine)
+
+
+def _count_repeated(df: DataFrame, repeated: Repeated) -> int:
+    """Return how many rows share their values with another, in one query."""
+    groups_df = df.filter(repeated.kept).groupBy(*map(column, repeated.columns)).count()
+    row = groups_df.agg(F.sum(F.when(F.col("count") > 1, F.col("count")))).first()
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+def _report(suite: Suite, table: str, outcomes: list[Any]) -> CheckReport:
+    results = tuple(sorted(map(result_of, outcomes), key=lambda result: result.id))
+    success = all(result.success or result.severity != "critical" for result in results)
+    return CheckReport(suite.name, table, success, results)

@@ -1,0 +1,251 @@
+"""Great Expectations itself: its expectations, its batch of a DataFrame, its own run, its results.
+
+Sample values are asked for nowhere, so that none can reach a log or a file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.errors import ConfigError, did_you_mean
+from sparkweights.quality.suites import CheckResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame
+
+# BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
+OF_SCHEMA = ("table.columns", "table.column_types", "table.column_count")  # they read no row
+RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+
+
+def open_batch(gx: Any, df: DataFrame, table: str) -> Any:  # noqa: ANN401 (untyped library)
+    """Return Great Expectations' batch of a table, loaded into its engine; nothing is read."""
+    batch = _whole(_context(gx, None), table).get_batch(batch_parameters={"dataframe": df})
+    batch.data.execution_engine.batch_manager.load_batch_list(batch_list=[batch])
+    return batch
+
+
+def run_natively(gx: Any, batch: Any, expectations: Sequence[Any], name: str) -> list[Any]:  # noqa: ANN401 (as above)
+    """Run expectations with the library's own validator, which reads the table several times."""
+    return list(
+        batch.validate(_native_suite(gx, expectations, name), result_format=RESULT_FORMAT).results
+    )
+
+
+def run_with_docs(
+    gx: Any,  # noqa: ANN401 (as above)
+    df: DataFrame,
+    expectations: Sequence[Any],
+    *,
+    name: str,
+    table: str,
+    docs: Path,
+) -> list[Any]:
+    """Run expectations with the library's own checkpoint, and write its Data Docs.
+
+    Parameters
+    ----------
+    name, table
+        Of the suite and the table, for the results.
+    docs
+        The folder to write into.
+    """
+    context = _context(gx, docs)
+    native = context.suites.add(_native_suite(gx, expectations, name))
+    validation = gx.ValidationDefinition(
+        name=f"{name} on {table}", data=_whole(context, table), suite=native
+    )
+    context.validation_definitions.add(validation)
+    checkpoint = gx.Checkpoint(
+        name=name, validation_definitions=[validation], result_format=RESULT_FORMAT
+    )
+    run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": df})
+    (outcome,) = run.run_results.values()
+    context.build_data_docs()
+    return list(outcome.results)
+
+
+def gathered(engine: Any, name: str, metric: Any) -> Any | None:  # noqa: ANN401 (as above)
+    """Return the metric to ask for in place of one that reads rows: its Column.
+
+    None where there is none, or where its condition looks at other rows.
+    """
+    from great_expectations.core.metric_function_types import (  # noqa: PLC0415 (with the library)
+        MetricPartialFunctionTypes as Kinds,
+    )
+    from great_expectations.exceptions import GreatExpectationsError  # noqa: PLC0415
+    from great_expectations.expectations.registry import get_metric_provider  # noqa: PLC0415
+    from great_expectations.validator.metric_configuration import (  # noqa: PLC0415
+        MetricConfiguration,
+    )
+
+    if name in OF_SCHEMA:
+        return metric
+    count = name.endswith(".unexpected_count")
+    behind = f"{name.removesuffix('.unexpected_count')}.{'condition' if count else 'aggregate_fn'}"
+    try:
+        _, function = get_metric_provider(behind, engine)
+    except (GreatExpectationsError, KeyError):
+        return None
+    wanted = Kinds.MAP_CONDITION_FN if count else Kinds.AGGREGATE_FN
+    if getattr(function, "metric_fn_type", None) != wanted:
+        return None
+    part = MetricConfiguration(
+        metric_name=behind,
+        metric_domain_kwargs=metric.metric_domain_kwargs,
+        metric_value_kwargs=metric.metric_value_kwargs,
+    )
+    return None if _reads_rows(engine, part) else part
+
+
+def _reads_rows(engine: Any, metric: Any) -> bool:  # noqa: ANN401 (as above)
+    """Whether a metric's Column depends on what the rows hold, as a z-score does on the mean."""
+    from great_expectations.expectations.registry import get_metric_provider  # noqa: PLC0415
+
+    provider, _ = get_metric_provider(metric.metric_name, engine)
+    needs = provider.get_evaluation_dependencies(metric=metric, execution_engine=engine)
+    for name, needed in needs.items():
+        if name in OF_SCHEMA or name.startswith("table.row_count"):
+            continue  # every metric of rows names their number; its Column does not use it
+        if not name.endswith((".map", ".condition", ".aggregate_fn")):
+            return True
+        if _reads_rows(engine, needed):
+            return True
+    return False
+
+
+def resolved(engine: Any, metrics: Sequence[Any]) -> dict[Any, Any]:  # noqa: ANN401 (as above)
+    """Return the values of metrics by id; those that cannot be had are left out."""
+    from great_expectations.validator.metrics_calculator import MetricsCalculator  # noqa: PLC0415
+
+    calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
+    found, _ = calculator.compute_metrics(metric_configurations=list(metrics))
+    return dict(found)
+
+
+def judge(native: Any, metrics: Mapping[Any, Any], engine: Any) -> Any | None:  # noqa: ANN401 (as above)
+    """Return the library's result for an expectation whose metrics are known; None if it raises."""
+    try:
+        return native.metrics_validate(
+            dict(metrics),
+            runtime_configuration={"result_format": RESULT_FORMAT},
+            execution_engine=engine,
+        )
+    except Exception:  # noqa: BLE001 (an expectation may raise anything; its own run reports it)
+        return None
+
+
+def _native_suite(gx: Any, expectations: Sequence[Any], name: str) -> Any:  # noqa: ANN401 (as above)
+    native = gx.ExpectationSuite(name=name)
+    native.expectations = list(expectations)
+    return native
+
+
+def _whole(context: Any, table: str) -> Any:  # noqa: ANN401 (untyped library)
+    source = context.data_sources.add_spark("tables", persist=False)
+    return source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("whole")
+
+
+@contextmanager
+def quiet_library() -> Iterator[Any]:
+    """Import the library where it is needed (it takes seconds), offline and without its logs."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # noqa: PLC0415
+
+    # A failing metric is logged with its traceback; the result tells the same in a sentence.
+    logger = logging.getLogger("great_expectations")
+    level, logger.level = logger.level, logging.CRITICAL
+    try:
+        yield gx
+    finally:
+        logger.level = level
+
+
+def _context(gx: Any, docs: Path | None) -> Any:  # noqa: ANN401 (the library is untyped here)
+    from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+    )
+
+    # The default would leave a temporary folder behind on every run.
+    in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = gx.get_context(
+        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory)
+    )
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    if docs is not None:
+        context.add_data_docs_site(
+            site_name="docs",
+            site_config={
+                "class_name": "SiteBuilder",
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                "store_backend": {
+                    "class_name": "TupleFilesystemStoreBackend",
+                    "base_directory": str(docs.resolve()),
+                },
+            },
+        )
+    return context
+
+
+def expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (untyped library)
+    """Return the library's expectation for an entry of a suite.
+
+    Raises
+    ------
+    ConfigError
+        If the library knows none of this type, or its kwargs are wrong.
+    """
+    kwargs = {**entry["kwargs"], "severity": entry["severity"]}
+    meta = {**(entry.get("meta") or {}), "sparkweights_id": entry["id"]}
+    name = "".join(word.capitalize() for word in entry["type"].split("_"))
+    known = [k for k in dir(gx.expectations) if k.startswith("Expect") and k != "Expectation"]
+    if name not in known:
+        snake = ["".join("_" + c.lower() if c.isupper() else c for c in k)[1:] for k in known]
+        raise ConfigError(
+            f"Unknown expectation type '{entry['type']}' in the suite.",
+            hint=did_you_mean(entry["type"], snake) or "see Great Expectations' gallery.",
+        )
+    try:
+        return getattr(gx.expectations, name)(**kwargs, meta=meta)
+    except ValueError as error:
+        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise ConfigError(
+            f"Expectation '{entry['type']}' ({entry['id']}) has wrong kwargs: {problems}.",
+            hint="correct the kwargs in the suite.",
+        ) from None
+
+
+def result_of(outcome: Any) -> CheckResult:  # noqa: ANN401 (the library is untyped here)
+    """Return a result of the library as our record of it."""
+    config = outcome.expectation_config
+    found = outcome.result or {}
+    observed = found.get("observed_value")
+    # A number is an aggregate; anything else may be a value out of the table.
+    is_aggregate = isinstance(observed, (int, float)) and not isinstance(observed, bool)
+    return CheckResult(
+        id=config.meta["sparkweights_id"],
+        type=config.type,
+        column=config.kwargs.get("column"),
+        severity=str(getattr(config.severity, "value", config.severity) or "critical"),
+        success=bool(outcome.success),
+        elements=found.get("element_count"),
+        unexpected=found.get("unexpected_count"),
+        observed=observed if is_aggregate else None,
+        error=_error(outcome.exception_info or {}),
+    )
+
+
+def _error(info: Mapping[str, Any]) -> str | None:
+    """Return the first line of an evaluation error: Spark's own may quote values further down."""
+    entries = [info] if "raised_exception" in info else list(info.values())
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("raised_exception"):
+            return str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
+    return None

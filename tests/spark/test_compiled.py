@@ -1,0 +1,298 @@
+"""Compiled suites: for every type, what Great Expectations itself would have said."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pyspark.sql import Observation
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.quality import compile_suite, compiled, failed_checks, load_suite, run_suite
+from sparkweights.quality.library import (
+    expectation,
+    open_batch,
+    quiet_library,
+    result_of,
+    run_natively,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.quality import CheckResult
+    from sparkweights.quality.suites import Suite
+
+SCHEMA = "id bigint, x double, y double, n int, town string, at timestamp, day date, flag boolean"
+C: dict[str, list[dict[str, Any]]] = {
+    "column_values_to_not_be_null": [{"column": "x"}, {"column": "town", "mostly": 0.8}],
+    "column_values_to_be_null": [{"column": "x"}, {"column": "x", "mostly": 0.05}],
+    "column_values_to_be_between": [
+        {"column": "x", "min_value": -1, "max_value": 1},
+        {"column": "x", "min_value": -1, "strict_min": True, "mostly": 0.5},
+        {"column": "n", "max_value": 5, "strict_max": True},
+        {"column": "day", "min_value": "2026-01-01"},
+    ],
+    "column_values_to_be_in_set": [
+        {"column": "town", "value_set": ["Oslo", "Ålesund"]},
+        {"column": "n", "value_set": [1, 2, 3], "mostly": 0.3},
+    ],
+    "column_values_to_not_be_in_set": [{"column": "town", "value_set": ["Oslo"]}],
+    "column_values_to_match_regex": [{"column": "town", "regex": "^[A-Z]"}],
+    "column_values_to_not_match_regex": [{"column": "town", "regex": "o$"}],
+    "column_values_to_match_regex_list": [
+        {"column": "town", "regex_list": ["^O", "d$"], "match_on": "any"},
+        {"column": "town", "regex_list": ["^O", "o$"], "match_on": "all"},
+    ],
+    "column_values_to_not_match_regex_list": [{"column": "town", "regex_list": ["x", "^Å"]}],
+    "column_value_lengths_to_equal": [{"column": "town", "value": 4}],
+    "column_value_lengths_to_be_between": [{"column": "town", "min_value": 4, "max_value": 6}],
+    "column_values_to_be_of_type": [{"column": "x", "type_": "DoubleType"}],
+    "column_values_to_be_in_type_list": [{"column": "n", "type_list": ["LongType"]}],
+    "column_values_to_be_unique": [{"column": "id"}, {"column": "town"}],
+    "column_values_to_be_increasing": [{"column": "id"}],
+    "column_values_to_be_decreasing": [{"column": "id"}],
+    "column_values_to_be_json_parseable": [{"column": "town"}],
+    "column_values_to_be_dateutil_parseable": [{"column": "town"}],
+    "column_values_to_match_strftime_format": [{"column": "town", "strftime_format": "%Y"}],
+    "column_value_z_scores_to_be_less_than": [
+        {"column": "x", "threshold": 1.5, "double_sided": True}
+    ],
+    "column_pair_values_a_to_be_greater_than_b": [
+        {"column_A": "x", "column_B": "y"},
+        {"column_A": "x", "column_B": "y", "or_equal": True,
+         "ignore_row_if": "either_value_is_missing"},
+    ],
+    "column_pair_values_to_be_equal": [
+        {"column_A": "x", "column_B": "y", "ignore_row_if": "both_values_are_missing"},
+        {"column_A": "x", "column_B": "y", "ignore_row_if": "neither", "mostly": 0.1},
+    ],
+    "column_pair_values_to_be_in_set": [
+        {"column_A": "town", "column_B": "n", "value_pairs_set": [("Oslo", 1), ("Ålesund", 3)]}
+    ],
+    "multicolumn_sum_to_equal": [{"column_list": ["n", "id"], "sum_total": 4}],
+    "multicolumn_values_to_be_equal": [{"column_list": ["x", "y"]}],
+    "select_column_values_to_be_unique_within_record": [
+        {"column_list": ["x", "y"], "ignore_row_if": "any_value_is_missing"},
+        {"column_list": ["x", "y"], "ignore_row_if": "never"},
+    ],
+    "compound_columns_to_be_unique": [{"column_list": ["town", "n"]}],
+    "column_max_to_be_between": [
+        {"column": "x", "max_value": 2},
+        {"column": "day", "min_value": "2026-01-01"},
+    ],
+    "column_min_to_be_between": [{"column": "n", "min_value": 0, "strict_min": True}],
+    "column_mean_to_be_between": [{"column": "n", "min_value": 2, "max_value": 3}],
+    "column_median_to_be_between": [{"column": "n", "min_value": 2, "max_value": 3}],
+    "column_stdev_to_be_between": [{"column": "n", "max_value": 1.5}],
+    "column_sum_to_be_between": [{"column": "n", "min_value": 10}],
+    "column_unique_value_count_to_be_between": [{"column": "town", "min_value": 2}],
+    "column_proportion_of_unique_values_to_be_between": [{"column": "town", "max_value": 0.5}],
+    "column_proportion_of_non_null_values_to_be_between": [{"column": "town", "min_value": 0.9}],
+    "column_quantile_values_to_be_between": [
+        {"column": "n",
+         "quantile_ranges": {"quantiles": [0.25, 0.75], "value_ranges": [[0, 2], [3, 5]]}}
+    ],
+    "column_distinct_values_to_be_in_set": [{"column": "town", "value_set": ["Oslo", "Bodø"]}],
+    "column_distinct_values_to_contain_set": [{"column": "town", "value_set": ["Oslo"]}],
+    "column_distinct_values_to_equal_set": [{"column": "n", "value_set": [1, 2, 3, 4, 5]}],
+    "column_most_common_value_to_be_in_set": [{"column": "flag", "value_set": [True]}],
+    "column_to_exist": [{"column": "x"}, {"column": "nowhere"}],
+    "table_row_count_to_be_between": [{"min_value": 1}],
+    "table_row_count_to_equal": [{"value": 60}],
+    "table_column_count_to_equal": [{"value": 8}],
+    "table_column_count_to_be_between": [{"max_value": 9}],
+    "table_columns_to_match_set": [{"column_set": ["x", "y"], "exact_match": False}],
+    "table_columns_to_match_ordered_list": [{"column_list": ["id", "x"]}],
+}  # fmt: skip
+
+
+def _suite(folder: Path) -> Suite:
+    entries = [
+        {"id": f"{kind} {i}", "type": f"expect_{kind}", "kwargs": kwargs}
+        for kind, cases in C.items()
+        for i, kwargs in enumerate(cases)
+    ]
+    path = folder / "suite.json"
+    path.write_text(json.dumps({"name": "all", "expectations": entries}), encoding="utf-8")
+    return load_suite(path)
+
+
+def _table(spark: SparkSession, name: str) -> DataFrame:
+    """Draw a table: with everything awkward in it, without rows, of one row, all null."""
+    if name == "empty":
+        return spark.createDataFrame([], SCHEMA)
+    if name.startswith("random"):
+        return spark.createDataFrame(_random_rows(random.Random(name)), SCHEMA).coalesce(2)
+    count = 60 if name == "awkward" else 1
+    rows = """
+        SELECT id,
+          CASE id % 7 WHEN 0 THEN NULL WHEN 1 THEN double('NaN') ELSE (id % 5) - 2.0D END AS x,
+          CASE id % 4 WHEN 0 THEN NULL WHEN 1 THEN (id % 5) - 2.0D ELSE (id % 3) + 0.0D END AS y,
+          CASE WHEN id % 11 = 0 THEN NULL ELSE int(id % 5) + 1 END AS n,
+          element_at(array('Oslo', 'Ålesund', '', NULL, 'Bodø', '2026'), int(id % 6) + 1) AS town,
+          timestamp'2026-01-01' + make_interval(0, 0, 0, int(id)) AS at,
+          date_add(date'2025-12-20', int(id)) AS day,
+          CASE WHEN id % 3 = 0 THEN NULL ELSE id % 2 = 0 END AS flag
+        FROM range(:count)
+    """
+    df = spark.sql(rows, {"count": count})
+    if name == "all null":
+        columns = [
+            f"CAST(NULL AS {part.split()[1]}) AS {part.split()[0]}" for part in SCHEMA.split(", ")
+        ]
+        return spark.range(5).selectExpr(*columns)
+    return df
+
+
+def _random_rows(draw: random.Random) -> list[tuple[Any, ...]]:
+    """Draw 60 rows with nulls, NaN, infinities, ties, unicode and empty text."""
+    numbers = [None, math.nan, math.inf, -2.5, -1.0, 0.0, 0.5, 1.0, 1.0, 3.0]
+    towns = ["Oslo", "Ålesund", "", None, "Bodø", "2026", "\u00e6\U0001f600", " ", 'O\'Hara "x"']
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        (
+            draw.choice([place, place, draw.randrange(60)]),
+            draw.choice(numbers),
+            draw.choice(numbers),
+            draw.choice([None, *range(-1, 7)]),
+            draw.choice(towns),
+            start + timedelta(seconds=draw.randrange(90)),
+            draw.choice([None, start.date() + timedelta(days=draw.randrange(-30, 30))]),
+            draw.choice([None, True, False]),
+        )
+        for place in range(60)
+    ]
+
+
+def _same(ours: CheckResult, theirs: CheckResult) -> bool:
+    if (ours.success, ours.elements, ours.unexpected) != (
+        theirs.success, theirs.elements, theirs.unexpected,
+    ):  # fmt: skip
+        return False
+    a, b = ours.observed, theirs.observed
+    if a is None or b is None:
+        return a is b
+    return (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, rel=1e-12)
+
+
+# These look at more than one row at a time, and run in the library.
+LEFT = {
+    "column_value_z_scores_to_be_less_than",
+    "column_values_to_be_increasing",
+    "column_values_to_be_decreasing",
+    "column_values_to_be_dateutil_parseable",
+    "column_most_common_value_to_be_in_set",
+}
+
+
+@pytest.mark.parametrize("name", ["random", "empty", "one row", "all null"])
+def test_compiled_suite_equals_great_expectations(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Verdict, element count, unexpected count and observed number of every type that compiles."""
+    df, suite = _table(spark, name), _suite(tmp_path)
+    left: list[str] = []
+    monkeypatch.setattr(
+        compiled, "run_natively", lambda _gx, _batch, natives, _name: left.extend(natives) or []
+    )
+    ours = {result.id: result for result in run_suite(df, suite, table="t").results}
+    kinds = {key.rsplit(" ", 1)[0] for key in ours}
+    assert len(kinds) >= 40
+    # The library's own verdict on the quantiles of no values is an error.
+    no_values = set() if name == "random" else {"column_quantile_values_to_be_between"}
+    assert kinds == C.keys() - LEFT - no_values
+    assert len(left) == len(suite.expectations) - len(ours)
+    with quiet_library() as gx:
+        same = [entry for entry in suite.expectations if entry["id"] in ours]
+        natives = [expectation(gx, entry) for entry in same]
+        outcomes = run_natively(gx, open_batch(gx, df, "t"), natives, "all")
+    theirs = {result.id: result for result in map(result_of, outcomes)}
+    assert ours.keys() == theirs.keys()
+    different = [(ours[key], theirs[key]) for key in ours if not _same(ours[key], theirs[key])]
+    assert not different
+
+
+def test_left_expectations_run_in_the_library_beside_the_compiled(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Every entry has its result, in the order of ids, wherever it ran."""
+    wanted = ("column_values_to_be_unique", "column_values_to_not_be_null", "column_to_exist")
+    whole = _suite(tmp_path)
+    entries = tuple(e for e in whole.expectations if e["id"].rsplit(" ", 1)[0] in wanted)
+    report = run_suite(_table(spark, "awkward"), replace(whole, expectations=entries), table="t")
+    assert [result.id for result in report.results] == sorted(e["id"] for e in entries)
+    by_id = {result.id: result for result in report.results}
+    assert by_id["column_values_to_be_unique 0"].success
+    assert by_id["column_values_to_be_unique 1"].unexpected == 50
+    assert by_id["column_to_exist 1"].success is False
+
+
+def test_compiled_suite_takes_one_pass(spark: SparkSession, tmp_path: Path) -> None:
+    """Conditions and light aggregates in one query, however many; the others have their own."""
+    whole = _suite(tmp_path)
+    df = _table(spark, "awkward").coalesce(1)
+    light = [
+        entry
+        for entry, need in zip(
+            whole.expectations, compile_suite(df, whole, table="t").needs, strict=True
+        )
+        if need is not None and not need.heavy and not need.repeated
+    ]
+    assert len(light) >= 40
+    compile_suite(df, replace(whole, expectations=tuple(light)), table="t")
+    spark.sparkContext.setJobGroup("checks", "checks")
+    run_suite(df, replace(whole, expectations=tuple(light)), table="t")
+    jobs = spark.sparkContext.statusTracker().getJobIdsForGroup("checks")
+    spark.sparkContext.setJobGroup("other", "other")
+    # Adaptive execution runs the partial counts as a job of its own.
+    assert len(jobs) <= 2
+
+
+def test_row_checks_follow_the_library_for_every_row_level_type(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """A row is set aside exactly where the library counts it as unexpected."""
+    df = _table(spark, "awkward")
+    checked = compile_suite(df, _suite(tmp_path), table="t")
+    failing = df.select(F.explode(failed_checks(checked.row_checks)).alias("id"))
+    counts = {row["id"]: row["count"] for row in failing.groupBy("id").count().collect()}
+    by_id = {
+        result.id: result.unexpected
+        for result in run_suite(df, _suite(tmp_path), table="t").results
+    }
+    assert len(checked.row_checks) >= 25
+    for check in checked.row_checks:
+        assert counts.get(check.id, 0) == by_id[check.id], check.id
+
+
+def test_observed_patterns_count_what_a_query_counts(spark: SparkSession, tmp_path: Path) -> None:
+    """On a pass that is made anyway, each condition is counted as by a query of its own."""
+    df, suite = _table(spark, "random"), _suite(tmp_path)
+    plan = compile_suite(df, suite, table="t")
+    observation = Observation()
+    flagged_df = df.withColumn("__flag", plan.flag)
+    flagged_df.observe(observation, *plan.measures(F.col("__flag"))).write.format("noop").mode(
+        "overwrite"
+    ).save()
+    assert plan.report(df, observation.get) == run_suite(df, suite, table="t")
+
+
+def test_more_patterns_than_are_tracked_are_counted_anew(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sketch that may be inexact is never believed."""
+    monkeypatch.setattr(compiled, "MOST_PATTERNS", 3)
+    df, suite = _table(spark, "random"), _suite(tmp_path)
+    plan = compile_suite(df, suite, table="t")
+    flagged_df = df.withColumn("__flag", plan.flag)
+    row = flagged_df.agg(*plan.measures(F.col("__flag"))).first()
+    assert len(row["t: patterns"]) == 3
+    assert plan.report(df, row.asDict()) == run_suite(df, suite, table="t")
