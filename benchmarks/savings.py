@@ -1,9 +1,9 @@
 """Savings on Give Me Some Credit beside those that were published.
 
 Five random splits 50/25/25 into fit, calibration and test rows; each learner with cost weights,
-balanced weights and none; weights undone, calibrated (isotonic), and priced by the Bayes decision.
+balanced weights and none; weights undone, calibrated, and priced by the Bayes decision.
 Savings are 1 - cost / cost of the best constant decision, on the test rows. The
-boosted learners' parameters were chosen on splits of other seeds.
+parameters and calibrations of the boosted learners were chosen on splits of other seeds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 1e-4},
     "boosted_trees": {
-        "maxIter": 150,
-        "maxDepth": 3,
+        "maxIter": 200,
+        "maxDepth": 5,
         "maxBins": 64,
-        "stepSize": 0.1,
-        "subsamplingRate": 0.7,
+        "stepSize": 0.04,
+        "subsamplingRate": 0.5,
+        "minInstancesPerNode": 20,
+        "featureSubsetStrategy": "onethird",
     },
     "forest": {"numTrees": 100, "maxDepth": 9, "minInstancesPerNode": 10},
     "xgboost": {
@@ -42,6 +44,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "min_child_weight": 30,
     },
 }
+# By what did best on splits of other seeds.
+CALIBRATION = {"boosted_trees": "isotonic"}
 SCHEMES = ("cost", "balanced", "none")
 # Correa Bahnsen 2015, mean of 50 splits; the best of all is an ensemble of cost-sensitive trees.
 PUBLISHED = {"logistic": 0.018, "forest": 0.147, "forest, Bayes": 0.492, "best": 0.515}
@@ -98,10 +102,11 @@ def savings(df: DataFrame, kind: str, scheme: str, seed: int, params: dict[str, 
         weights={"scheme": scheme},
         model={"kind": kind, "params": params},
         split={"calibrate": 0.25, "test": 0.25},
+        # The figures below judge, not the gate.
         decision={
-            "calibration": "sigmoid",
+            "calibration": CALIBRATION.get(kind, "sigmoid"),
             "base_rate_tolerance": 1.0,
-        },  # the figures below judge, not the gate
+        },
     )
     config.check()
     trained = train(df, config, weigh(df, config), LoggedProgress())

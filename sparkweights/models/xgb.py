@@ -136,6 +136,7 @@ class XGBoost(StagedLearner):
             weight_col=WEIGHT,
             random_state=seed,
             verbosity=0,
+            verbose=False,  # else the workers print the loss of every round
             force_repartition=True,  # its barrier stage refuses rows that were coalesced
             **self.typed(params),
         )

@@ -28,6 +28,7 @@ from sparkweights.quality import (
     gate_shares,
     load_suite,
 )
+from sparkweights.report import run_report
 from sparkweights.storage import (
     ModelBundle,
     Publication,
@@ -36,6 +37,7 @@ from sparkweights.storage import (
     read_table,
     require_rows,
     write_json,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -164,6 +166,7 @@ class _Night:
             durations=self.clock.seconds,
         )
         folder = self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
+        write_text(folder / "report.html", run_report(manifest))
         write_json(folder / "manifest.json", manifest)
         return ScoredRun(counts, manifest, folder / "manifest.json")
 

@@ -21,7 +21,7 @@ from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
-from sparkweights.report import tuning_curve
+from sparkweights.report import model_report, tuning_curve
 from sparkweights.storage import (
     TableSource,
     load_bundle,
@@ -96,11 +96,11 @@ class Runner:
         publish_bundle(
             self.config.path(self.config.artifacts),
             version,
-            kind=trained.scorer.kind,
             model=trained.scorer.model,
             calibrator=trained.scorer.calibrator,
             reference=trained.reference,
             manifest=manifest,
+            report=model_report({**manifest, "version": version}),
             promote=contest.promote,
         )
         return trained, {**manifest, "version": version}

@@ -1,5 +1,7 @@
 """Reports: from records to pictures; nothing here reads rows."""
 
 from sparkweights.report.charts import tuning_curve
+from sparkweights.report.model_report import model_report
+from sparkweights.report.run_report import run_report
 
-__all__ = ["tuning_curve"]
+__all__ = ["model_report", "run_report", "tuning_curve"]

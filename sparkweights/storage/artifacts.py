@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sparkweights.decision.priors import ScoreHistogram
 
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
-REFERENCE = "reference.json"
+REFERENCE, REPORT = "reference.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,19 @@ def publish_bundle(
     artifacts: Path,
     version: str,
     *,
-    kind: str,
     model: object,
     calibrator: Calibrator | None,
     reference: ScoreHistogram,
     manifest: Mapping[str, Any],
+    report: str,
     promote: bool = True,
 ) -> Path:
     """Write a bundle aside, rename it into place, and point ``current`` to it if it is promoted.
+
+    Parameters
+    ----------
+    report
+        The model's page for people, as HTML.
 
     Raises
     ------
@@ -92,11 +97,12 @@ def publish_bundle(
     staged = artifacts / f"_staging-{version}"
     remove(staged)
     make_folder(staged)
-    LEARNERS[kind].save(model, staged / "model")
+    LEARNERS[manifest["model"]["kind"]].save(model, staged / "model")
     if calibrator is not None:
         for i, isotonic in enumerate(calibrator.models):
             isotonic.write().save(str(staged / f"calibrator_{i}"))
     write_text(staged / REFERENCE, as_json(histogram_to_dict(reference)))
+    write_text(staged / REPORT, report)
     files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
     write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
     write_text(staged / SEAL, sha256(staged / MANIFEST) + "\n")

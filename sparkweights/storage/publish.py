@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 STAGING, RETIRED = "_staging", "_retired"
+# Spark sorts rows by partition before it writes them, unless a task may keep a file open for each.
+OPEN_FILES, MOST_OPEN = "spark.sql.maxConcurrentOutputFileWriters", 8
 
 
 @contextmanager
@@ -108,7 +110,8 @@ class Publication:
         make_folder(self.staged.parent)
         writer = df.write.format(self.format).mode("errorifexists").partitionBy(*partition_by)
         try:
-            writer.save(str(self.staged))
+            with _open_files(df.sparkSession):
+                writer.save(str(self.staged))
         except PySparkException as error:
             if _is_about_writing(error):
                 raise PublishError(
@@ -186,6 +189,16 @@ class Publication:
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
         remove(self.root / STAGING)
+
+
+@contextmanager
+def _open_files(spark: SparkSession) -> Iterator[None]:
+    before = spark.conf.get(OPEN_FILES)
+    spark.conf.set(OPEN_FILES, str(max(int(before or 0), MOST_OPEN)))
+    try:
+        yield
+    finally:
+        spark.conf.set(OPEN_FILES, before or "0")
 
 
 def _is_about_writing(error: PySparkException) -> bool:

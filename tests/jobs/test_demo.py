@@ -97,7 +97,8 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     manifest = _manifest(demo, "models")
     assert set(manifest) == {
         "name", "trained_at", "versions", "model", "classes", "schema", "features",
-        "feature_names", "sensitive", "ledger", "calibration", "resampling", "pruning", "split",
+        "feature_names", "sensitive", "ledger", "calibration", "resampling", "pruning", "stopping",
+        "split", "contest",
         "costs", "weights",
         "evaluation", "config", "version", "files",
     }  # fmt: skip

@@ -56,7 +56,15 @@ def _rows(shop: Shop) -> pd.DataFrame:
     return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)
 
 
-@pytest.mark.parametrize("moment", ["scoring and staging", "verifying the stage", "publishing"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "scoring, checking and staging",
+        "staging the quarantine",
+        "verifying the stage",
+        "publishing",
+    ],
+)
 def test_score_killed_at_a_step_leaves_a_whole_partition(victim: Shop, moment: str) -> None:
     """Readers see all rows of the date, old or new, and nothing of the stage."""
     before = _rows(victim)
@@ -69,7 +77,7 @@ def test_score_killed_at_a_step_leaves_a_whole_partition(victim: Shop, moment: s
     assert not list((victim.folder / "out").rglob("_staging/*"))
 
 
-@pytest.mark.parametrize("moment", ["loading the model", "scoring and staging"])
+@pytest.mark.parametrize("moment", ["loading the model", "scoring, checking and staging"])
 def test_score_interrupted_says_so_and_changes_nothing(victim: Shop, moment: str) -> None:
     """Ctrl-C is one line and exit code 130, also within a call to the engine."""
     before = _rows(victim)

@@ -1,0 +1,298 @@
+"""Sections about what a model is worth on its test rows.
+
+The curves are optional: ``evaluation["curves"]`` is ``{class: {...}}`` with any of
+
+- ``roc``: [[fall-out, recall], ...] and ``iso_cost_slope``;
+- ``precision_recall``: [[recall, precision], ...];
+- ``operating``: {fall_out, recall, precision} of the decisions taken;
+- ``reliability_before``: [[weight, mean probability, share], ...] with the weights still in;
+- ``cost_by_cut``: [[cut, cost], ...] and ``cut``, ours, where it is one for all rows.
+
+``evaluation["decision_costs"]``, optional too, is {decision: {class: cost of its rows}}.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.report import figures
+from sparkweights.report.page import Figure, Section
+from sparkweights.report.tables import money, number, percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OURS, WITH_REVIEW, AT_HALF, TWICE = "ours", "with_review", "cut_at_half", "double_count"
+_POLICIES = {
+    OURS: "this model",
+    WITH_REVIEW: "this model and review",
+    AT_HALF: "cut at probability 0.5",
+    TWICE: "the double count",
+}
+_ROUNDING = 1e-6
+_MOST_DRAWN = 5  # classes beside each other; more would not leave room for their numbers
+
+
+def evaluation_sections(evaluation: Mapping[str, Any]) -> list[Section]:
+    """Return what decisions cost, where the mistakes are, and whether probabilities are honest."""
+    sections = [money_section(evaluation), mistakes_section(evaluation)]
+    costs = evaluation.get("decision_costs")
+    if costs is not None:
+        sections.append(_money_by_cell(costs, evaluation["costs"].get(OURS)))
+    for place, name in enumerate(shown_classes(evaluation)):
+        sections += _of_class(evaluation, name, place)
+    return [*sections, _measures_section(evaluation)]
+
+
+def shown_classes(evaluation: Mapping[str, Any]) -> list[str]:
+    """Return the classes to draw: of two the rarer one, whose mirror image the other is."""
+    classes = evaluation["classes"]
+    if len(classes) > 2:  # noqa: PLR2004 (two classes mirror each other)
+        return list(classes)
+    return [min(classes, key=lambda name: classes[name]["share"])]
+
+
+def money_section(evaluation: Mapping[str, Any]) -> Section:
+    """Return what ways to decide cost on the same rows."""
+    costs, savings = evaluation["costs"], evaluation["savings"]
+    constant = {name: cost for name, cost in costs.items() if name not in savings}
+    best = min(constant.values())
+    amounts = [
+        (name.replace("always_", "always ", 1), cost, None) for name, cost in constant.items()
+    ]
+    amounts += [
+        (text, costs[name], savings[name])
+        for name, text in reversed(_POLICIES.items())
+        if name in costs
+    ]
+    record = figures.Costs(
+        tuple(amounts),
+        ours=frozenset({_POLICIES[OURS], _POLICIES[WITH_REVIEW]}),
+        mistakes=frozenset({_POLICIES[TWICE]}),
+    )
+    sentence = (
+        f"On {evaluation['rows']:,} test rows, which the model has not learned from, its decisions "
+        f"cost {money(costs[OURS])}; the best decision that is the same for every row costs "
+        f"{money(best)}. That saves {percent(savings[OURS])} of it."
+    )
+    return Section(
+        "money",
+        "What the decisions cost",
+        sentence,
+        figure=Figure(
+            figures.draw_costs(record),
+            "Cost by way to decide",
+            "A bar is the cost of all test rows under one way to decide: shorter is better.",
+            figures.costs_table(record),
+        ),
+        body=_money_notes(costs),
+    )
+
+
+def _money_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
+    meaning = (
+        "This model's decisions are those of least expected cost, by probabilities with the "
+        "weights undone. Savings are 1 - cost / cost of the best constant decision: 0 is doing "
+        "nothing."
+    )
+    notes = [meaning]
+    if WITH_REVIEW in costs:
+        notes.append("With review, a human looks at the rows where that is expected to save most.")
+    if TWICE in costs:
+        notes.append(
+            "The double count prices probabilities that still carry the weights. It is shown as "
+            f"the mistake that it is: here it would have cost {money(costs[TWICE] - costs[OURS])} "
+            "more than the decisions of this model, and scoring refuses it."
+        )
+    return tuple(notes)
+
+
+def mistakes_section(evaluation: Mapping[str, Any]) -> Section:
+    """Return the test rows by what was decided and what they were."""
+    decisions = evaluation["decisions"]
+    classes = tuple(evaluation["classes"])
+    record = figures.Confusion(
+        tuple(decisions),
+        classes,
+        tuple(tuple(float(row[name]) for name in classes) for row in decisions.values()),
+    )
+    caught = "; ".join(
+        f"of {name}, {percent(found['recall'])}" for name, found in evaluation["classes"].items()
+    )
+    return Section(
+        "mistakes",
+        "Who got which decision",
+        f"The decision that is cheapest for the class was given to this share of it: {caught}.",
+        figure=_heat(
+            record,
+            "Test rows by decision and class",
+            "A row of the picture is a decision, a column is what the rows turned out to be; "
+            "the stronger the colour of a cell, the more rows it holds.",
+        ),
+        table=None if _is_drawn(record) else figures.confusion_table(record),
+    )
+
+
+def _money_by_cell(costs: Mapping[str, Mapping[str, float]], ours: float | None) -> Section:
+    classes = tuple(next(iter(costs.values())))
+    amounts = tuple(tuple(row[name] for name in classes) for row in costs.values())
+    record = figures.Confusion(tuple(costs), classes, amounts, unit="cost")
+    total = sum(map(sum, amounts))
+    known = ours is not None and math.isclose(total, ours, rel_tol=_ROUNDING)
+    whole = f"all {money(total)} of it" if known else f"{money(total)} together"
+    return Section(
+        "mistakes-money",
+        "Where the money goes",
+        f"The cost of the decisions taken, by decision and class: {whole}.",
+        figure=_heat(
+            record,
+            "Cost by decision and class",
+            "As above, but a cell holds what its rows cost; the strongest colour is where a "
+            "better model would earn most.",
+        ),
+        table=None if _is_drawn(record) else figures.confusion_table(record),
+    )
+
+
+def _is_drawn(record: figures.Confusion) -> bool:
+    """Whether the cells have room for their numbers in a drawing."""
+    return len(record.classes) <= _MOST_DRAWN
+
+
+def _heat(record: figures.Confusion, label: str, reading: str) -> Figure | None:
+    if not _is_drawn(record):
+        return None
+    drawn, numbers = figures.draw_confusion(record), figures.confusion_table(record)
+    return Figure(drawn, label, reading, numbers)
+
+
+def _of_class(evaluation: Mapping[str, Any], name: str, place: int) -> list[Section]:
+    """Return the figures of one class; ``place`` keeps ids apart, since names may be anything."""
+    found = evaluation["classes"][name]
+    curves = evaluation.get("curves", {}).get(name, {})
+    sections = []
+    if found["reliability"]:
+        sections.append(_reliability(found, curves.get("reliability_before", ()), name, place))
+    if "cost_by_cut" in curves:
+        sections.append(_cut(curves, evaluation["costs"].get(OURS), name, place))
+    operating = curves.get("operating")
+    if "roc" in curves:
+        sections.append(_roc(curves, operating, name, place))
+    if "precision_recall" in curves:
+        sections.append(_precision_recall(curves, operating, found, name, place))
+    return sections
+
+
+def _reliability(found: Mapping[str, Any], before: Any, name: str, place: int) -> Section:  # noqa: ANN401 (JSON)
+    record = figures.Reliability(
+        after=tuple((w, p, share) for w, p, share in found["reliability"]),
+        before=tuple((w, p, share) for w, p, share in before),
+    )
+    return Section(
+        f"reliability-{place}",
+        f"Are the probabilities honest? ({name})",
+        f"The mean probability of {name} is {percent(found['mean_probability'])}; "
+        f"{percent(found['share'])} of the test rows are of it.",
+        figure=Figure(
+            figures.draw_reliability(record),
+            f"Reliability of the probability of {name}",
+            "A point is a group of rows of similar probability. On the diagonal, what was "
+            "predicted is what happened; above it, more happened than was predicted.",
+            figures.reliability_table(record),
+        ),
+    )
+
+
+def _cut(curves: Mapping[str, Any], ours: float | None, name: str, place: int) -> Section:
+    points = tuple((x, y) for x, y in curves["cost_by_cut"])
+    record = figures.CutCost(points, ours, curves.get("cut"))
+    best, half = record.best, record.at_half
+    return Section(
+        f"cut-{place}",
+        f"Where to cut ({name})",
+        f"The cheapest single cut on the test rows lies at {number(best[0])} and costs "
+        f"{money(best[1])}; a cut at {number(half[0])} costs {money(half[1])}.",
+        figure=Figure(
+            figures.draw_cut_cost(record),
+            f"Cost against the cut of the probability of {name}",
+            "The curve is what all test rows would cost if every row above the cut were decided "
+            "against: the lowest point is the cheapest cut.",
+            figures.cut_cost_table(record),
+        ),
+        body=(
+            (
+                "The cheapest cut was found on the very rows it is judged on, so it flatters "
+                "itself a little."
+            ),
+        ),
+    )
+
+
+def _roc(
+    curves: Mapping[str, Any], operating: Mapping[str, float] | None, name: str, place: int
+) -> Section:
+    record = figures.Roc(
+        tuple((x, y) for x, y in curves["roc"]),
+        None if operating is None else (operating["fall_out"], operating["recall"]),
+        curves.get("iso_cost_slope"),
+    )
+    return Section(
+        f"roc-{place}",
+        f"How well rows are told apart ({name})",
+        "The ROC curve shows every trade between catching the class and catching others with it.",
+        figure=Figure(
+            figures.draw_roc(record),
+            f"ROC curve of {name}",
+            "Up and to the left is better; the dotted diagonal is chance. Points on the dashed "
+            "line, where there is one, cost the same as the decisions taken, so the curve should "
+            "only touch it.",
+            figures.roc_table(record),
+        ),
+    )
+
+
+def _precision_recall(
+    curves: Mapping[str, Any],
+    operating: Mapping[str, float] | None,
+    found: Mapping[str, Any],
+    name: str,
+    place: int,
+) -> Section:
+    record = figures.PrecisionRecall(
+        tuple((x, y) for x, y in curves["precision_recall"]),
+        found["share"],
+        None if operating is None else (operating["recall"], operating["precision"]),
+    )
+    return Section(
+        f"precision-{place}",
+        f"How many of the caught are right ({name})",
+        f"Deciding against rows at random, {percent(found['share'])} of them would be {name}.",
+        figure=Figure(
+            figures.draw_precision_recall(record),
+            f"Precision-recall curve of {name}",
+            "To the right more of the class is caught; the height is how many of the caught "
+            "are of it. The dotted line is chance.",
+            figures.precision_recall_table(record),
+        ),
+    )
+
+
+def _measures_section(evaluation: Mapping[str, Any]) -> Section:
+    header = ("class", "share", "mean probability", "AUC", "average precision", "Brier", "recall")
+    rows = [
+        (
+            name,
+            percent(found["share"]),
+            percent(found["mean_probability"]),
+            *(f"{found[key]:.4f}" for key in ("auc", "average_precision", "brier", "recall")),
+        )
+        for name, found in evaluation["classes"].items()
+    ]
+    return Section(
+        "measures",
+        "Measures of each class",
+        "AUC is the chance that a row of the class gets a higher probability than another row; "
+        "the Brier score is the mean squared error of the probability, so lower is better.",
+        table=table("Each class against the others, on the test rows", header, rows),
+    )

@@ -1,0 +1,298 @@
+"""Figures of one quantity against another: ROC, precision-recall, reliability, cuts, tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparkweights.report.figures.canvas import (
+    ACCENT,
+    FAINT,
+    INK,
+    SECOND,
+    drawn,
+    legend_above,
+    short,
+)
+from sparkweights.report.tables import Table, money, number, percent, table, thinned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Point = tuple[float, float]
+MOST_ROWS = 25  # of a curve's table
+_RARE = 0.05  # cuts below it share one twentieth of a linear axis
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A ROC curve.
+
+    Attributes
+    ----------
+    points
+        (fall-out, recall), in order.
+    operating
+        Where the decisions taken lie, or None.
+    slope
+        Of the iso-cost line, (1 - pi) C_FP / (pi C_FN), or None where costs differ by row.
+    """
+
+    points: tuple[Point, ...]
+    operating: Point | None = None
+    slope: float | None = None
+
+
+def draw_roc(record: Roc) -> str:
+    """Draw the curve, chance, the operating point, and the line of equal cost through it."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], ":", color=FAINT, linewidth=1, label="chance")
+        axes.plot(*zip(*record.points, strict=True), color=ACCENT, label="this model")
+        if record.operating is not None:
+            if record.slope is not None:
+                axes.axline(
+                    record.operating,
+                    slope=record.slope,
+                    color=SECOND,
+                    linestyle="--",
+                    linewidth=1.2,
+                    label="equal cost",
+                )
+            axes.plot(*record.operating, "o", color=INK, label="decisions taken")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.set(xlabel="share of the other rows caught (fall-out)")
+        axes.set(ylabel="share of the class caught (recall)")
+        legend_above(axes)
+
+    return drawn(paint, height=4)
+
+
+def roc_table(record: Roc) -> Table:
+    """Return the curve's points, at most `MOST_ROWS` of them, and the decisions taken."""
+    rows = [
+        ("curve", percent(fall_out), percent(recall))
+        for fall_out, recall in thinned(record.points, MOST_ROWS)
+    ]
+    if record.operating is not None:
+        x, y = record.operating
+        rows.append(("decisions taken", percent(x), percent(y)))
+    return table("Points of the ROC curve", ("point", "fall-out", "recall"), rows)
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """A precision-recall curve: (recall, precision), the class's share, the decisions taken."""
+
+    points: tuple[Point, ...]
+    share: float
+    operating: Point | None = None
+
+
+def draw_precision_recall(record: PrecisionRecall) -> str:
+    """Draw the curve above the level that chance reaches."""
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(record.share, color=FAINT, linestyle=":", linewidth=1, label="chance")
+        axes.plot(*zip(*record.points, strict=True), color=ACCENT, label="this model")
+        if record.operating is not None:
+            axes.plot(*record.operating, "o", color=INK, label="decisions taken")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
+        axes.set(xlabel="share of the class caught (recall)")
+        axes.set(ylabel="share of the caught that are of it")
+        legend_above(axes, columns=3)
+
+    return drawn(paint)
+
+
+def precision_recall_table(record: PrecisionRecall) -> Table:
+    """Return the curve's points, at most `MOST_ROWS` of them, and the decisions taken."""
+    rows = [
+        ("curve", percent(recall), percent(precision))
+        for recall, precision in thinned(record.points, MOST_ROWS)
+    ]
+    if record.operating is not None:
+        x, y = record.operating
+        rows.append(("decisions taken", percent(x), percent(y)))
+    return table("Points of the precision-recall curve", ("point", "recall", "precision"), rows)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What was predicted and what happened.
+
+    Attributes
+    ----------
+    after
+        Per group of rows: weight, mean probability, share that is of the class.
+    before
+        The same for probabilities that were not corrected, or empty.
+    """
+
+    after: tuple[tuple[float, float, float], ...]
+    before: tuple[tuple[float, float, float], ...] = ()
+
+
+def draw_reliability(record: Reliability) -> str:
+    """Draw the share that happened against the probability, with the diagonal of honesty."""
+    top = 1.06 * max(max(p, share) for _, p, share in (*record.after, *record.before))
+    top = min(top, 1.02) or 1.0
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, top], [0, top], ":", color=FAINT, linewidth=1, label="as predicted")
+        if record.before:
+            _, x, y = zip(*record.before, strict=True)
+            axes.plot(x, y, "s--", color=SECOND, mfc="none", linewidth=1, label="weights in")
+        _, x, y = zip(*record.after, strict=True)
+        axes.plot(x, y, "o-", color=ACCENT, ms=5, label="corrected")
+        axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top))
+        axes.set(xlabel="probability, mean of the group", ylabel="share that happened")
+        legend_above(axes, columns=3)
+
+    return drawn(paint, height=3.5)
+
+
+def reliability_table(record: Reliability) -> Table:
+    """Return one row per group."""
+    header = ("group", "rows", "predicted", "happened")
+    groups = [
+        (f"{name}, {place}", f"{weight:,.0f}", percent(p), percent(share))
+        for name, side in (("weights in", record.before), ("corrected", record.after))
+        for place, (weight, p, share) in enumerate(side, 1)
+    ]
+    return table("Predicted and observed, by groups of rows", header, groups)
+
+
+@dataclass(frozen=True)
+class CutCost:
+    """What a cut of the probability costs.
+
+    Attributes
+    ----------
+    points
+        (cut, cost of all test rows), in order of the cut.
+    ours
+        Cost of the decisions taken.
+    our_cut
+        Their cut, or None where it differs from row to row.
+    """
+
+    points: tuple[Point, ...]
+    ours: float | None = None
+    our_cut: float | None = None
+
+    @property
+    def best(self) -> Point:
+        """The cheapest single cut."""
+        return min(self.points, key=lambda point: point[1])
+
+    @property
+    def at_half(self) -> Point:
+        """The cut of the curve that is nearest to 1/2."""
+        return min(self.points, key=lambda point: abs(point[0] - 0.5))
+
+
+def draw_cut_cost(record: CutCost) -> str:
+    """Draw the cost against the cut, with the cheapest cut, the half, and the decisions taken."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot(*zip(*record.points, strict=True), color=ACCENT)
+        best, half = record.best, record.at_half
+        axes.plot(*best, "D", color=SECOND, label=f"cheapest cut, {number(best[0])}")
+        axes.plot(*half, "s", color=FAINT, label=f"cut at {number(half[0])}")
+        if record.ours is not None and record.our_cut is not None:
+            axes.plot(record.our_cut, record.ours, "o", color=INK, label="decisions taken")
+        elif record.ours is not None:
+            axes.axhline(record.ours, color=INK, linestyle="--", linewidth=1, label="ours, by row")
+        if best[0] < _RARE:
+            axes.set_xscale("log")
+        axes.set(xlabel="cut of the probability", ylabel="cost of all test rows")
+        axes.yaxis.set_major_formatter(lambda value, _: _k(value))
+        legend_above(axes)
+
+    return drawn(paint, height=3.1)
+
+
+def _k(value: float) -> str:
+    """Write a large amount in thousands, millions or billions."""
+    for size, unit in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:,.4g} {unit}"
+    return f"{value:,.4g}"
+
+
+def cut_cost_table(record: CutCost) -> Table:
+    """Return the curve's points and what is marked on it."""
+    rows = [("curve", number(x), money(y)) for x, y in thinned(record.points, MOST_ROWS)]
+    rows.append(("cheapest cut", number(record.best[0]), money(record.best[1])))
+    rows.append(("nearest to 0.5", number(record.at_half[0]), money(record.at_half[1])))
+    if record.ours is not None:
+        cut = "" if record.our_cut is None else number(record.our_cut)
+        rows.append(("decisions taken", cut, money(record.ours)))
+    return table("Cost against the cut", ("point", "cut", "cost"), rows)
+
+
+@dataclass(frozen=True)
+class TuningCurve:
+    """What weighting is worth.
+
+    Attributes
+    ----------
+    trials
+        (weight ratio, cost of a held-out row, standard error).
+    chosen
+        (weight ratio, cost), or None where the configured scheme was chosen.
+    references
+        Scheme -> its ratio on these rows.
+    """
+
+    trials: tuple[tuple[float, float, float], ...]
+    chosen: Point | None
+    references: tuple[tuple[str, float], ...] = ()
+
+
+def draw_tuning(record: TuningCurve) -> str:
+    """Draw the cost of a held-out row against the weight ratio, with standard errors."""
+
+    def paint(axes: Axes) -> None:
+        axes.set_xscale("log")
+        ratios, costs, errors = zip(*record.trials, strict=True)
+        axes.errorbar(ratios, costs, yerr=errors, color=ACCENT, marker="o", capsize=3, ms=5)
+        for name, ratio in record.references:
+            axes.axvline(ratio, color=FAINT, linestyle=":", linewidth=1)
+            axes.text(
+                ratio,
+                0.99,
+                f" {short(name)}",
+                rotation=90,
+                va="top",
+                ha="right",
+                transform=axes.get_xaxis_transform(),
+                fontsize=8,
+            )
+        if record.chosen is not None:
+            axes.plot(*record.chosen, "o", ms=12, mfc="none", mec=INK, mew=1.6)
+        axes.margins(y=0.25)
+        axes.set(xlabel="weight ratio, rarest over commonest (log)")
+        axes.set(ylabel="cost of a held-out row")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+
+    return drawn(paint)
+
+
+def tuning_table(record: TuningCurve) -> Table:
+    """Return one row per candidate, and the ratios of the schemes."""
+    rows = [
+        (
+            "chosen" if record.chosen and record.chosen[0] == ratio else "tried",
+            number(ratio),
+            money(cost),
+            money(error),
+        )
+        for ratio, cost, error in record.trials
+    ]
+    rows += [(f"scheme {name}", number(ratio), "", "") for name, ratio in record.references]
+    return table(
+        "Cost against the weight ratio", ("what", "ratio", "cost of a row", "standard error"), rows
+    )

@@ -1,0 +1,127 @@
+"""Sections about the rows of a run: their classes, shift, review and drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.report import figures
+from sparkweights.report.page import Figure, Section
+from sparkweights.report.shared_sections import shares
+from sparkweights.report.tables import facts_table, money, number, percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_METHODS = {"bbse": "BBSE, from mean scores", "saerens_em": "EM, by maximum likelihood"}
+
+
+def class_sections(manifest: Mapping[str, Any]) -> list[Section]:
+    """Return tonight's expected classes beside the labelled table's, if rows were scored."""
+    expected, prior = manifest["expected_classes"], manifest["prior"]
+    total = sum(expected.values())
+    if not total:
+        return []
+    names = tuple(prior)
+    record = figures.Balance(
+        names,
+        tuple(prior[name] for name in names),
+        tuple(expected[name] / total for name in names),
+        ("labelled table", "expected in this run"),
+    )
+    rarest = min(names, key=lambda name: prior[name])
+    section = Section(
+        "classes",
+        "Which classes to expect",
+        f"About {expected[rarest]:,.0f} of the scored rows are expected to be {rarest}: "
+        f"{percent(expected[rarest] / total)}, against {percent(prior[rarest])} in the labelled "
+        "table.",
+        figure=Figure(
+            figures.draw_balance(record),
+            "Class shares, labelled and expected",
+            "Grey is a class's share of the labelled table, blue what the probabilities of this "
+            "run add up to; where they part, the incoming rows differ from those of training.",
+            figures.balance_table(record),
+        ),
+    )
+    return [section]
+
+
+def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
+    """Return what the scores say of tonight's class shares, if it was asked."""
+    if shift is None:
+        return []
+    verdict = "have shifted" if shift["shifted"] else "cannot be told from those of training"
+    section = Section(
+        "shift",
+        "Have the class shares shifted?",
+        f"The shares of the incoming classes {verdict} (p = {number(shift['p_value'])}, "
+        f"{shift['rows']:,} rows). In training they were {shares(shift['prior'])}.",
+        table=table(
+            "Estimated shares of the incoming rows, from their scores alone",
+            ("class", "estimate", "share", "95 % interval"),
+            _shift_rows(shift),
+        ),
+    )
+    return [section]
+
+
+def review_sections(
+    review: Mapping[str, Any] | None, decisions: Mapping[str, int]
+) -> list[Section]:
+    """Return which rows go to a human, if a review was declared."""
+    if review is None:
+        return []
+    sent = decisions.get("review", 0)
+    facts = [
+        ("rows sent to review", f"{sent:,}"),
+        ("rows where a look would save", f"{review['gaining']:,}"),
+        ("rows considered", f"{review['rows']:,}"),
+        ("least gain of a look", money(review["least_gain"]) if sent else ""),
+    ]
+    section = Section(
+        "review",
+        "What a human should look at",
+        f"A look is expected to save money on {review['gaining']:,} of {review['rows']:,} rows; "
+        f"{sent:,} of them, where it saves most, are within the capacity.",
+        table=facts_table("The review band", facts),
+    )
+    return [section]
+
+
+def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
+    """Return how far columns have moved since training, if it was measured."""
+    if not drift or not drift["columns"]:
+        return []
+    ordered = sorted(drift["columns"].items(), key=lambda entry: -entry[1])
+    record = figures.Drift(drift["measure"], tuple(ordered), drift.get("limit"))
+    over = [name for name, value in ordered if record.limit is not None and value > record.limit]
+    sentence = f"{ordered[0][0]} has moved most ({drift['measure']} {number(ordered[0][1])})."
+    if record.limit is not None:
+        sentence += f" {len(over)} of {len(ordered)} columns are over the limit."
+    section = Section(
+        "drift",
+        "Have the columns drifted?",
+        sentence,
+        figure=Figure(
+            figures.draw_drift(record),
+            "Drift of the columns",
+            f"A bar is the {drift['measure']} of a column between training and this run: longer "
+            "means that its values look less like those of training.",
+            figures.drift_table(record),
+        ),
+    )
+    return [section]
+
+
+def _shift_rows(shift: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return one row per estimate and class: method, class, share, 95 % interval."""
+    return [
+        (
+            name,
+            _METHODS.get(method, method),
+            percent(estimate["shares"][name]),
+            " to ".join(map(percent, estimate["interval_95"][name])),
+        )
+        for method, estimate in shift["estimates"].items()
+        for name in estimate["shares"]
+    ]

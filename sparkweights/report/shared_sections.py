@@ -1,0 +1,107 @@
+"""Sections that reports of models and of runs have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.errors import listed
+from sparkweights.report.page import Section
+from sparkweights.report.tables import facts_table, number, percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FINGERS = 12  # digits of a checksum that tell files apart at a glance
+
+
+def shares(prior: Mapping[str, float]) -> str:
+    """Return class shares in words."""
+    return listed(f"{name} {percent(share)}" for name, share in prior.items())
+
+
+def minute(time: str) -> str:
+    """Return a time of a record to the minute, for reading."""
+    return time[:16].replace("T", " ")
+
+
+def cost_section(costs: Mapping[str, Mapping[str, str]]) -> Section:
+    """Return what each decision costs for each class, as it was declared."""
+    classes = list(next(iter(costs.values())))
+    rows = [(decision, *(str(row[name]) for name in classes)) for decision, row in costs.items()]
+    return Section(
+        "costs",
+        "What mistakes cost",
+        "Declared once, in the configuration; a formula is worked out for each row from its own "
+        "columns.",
+        table=table(
+            "Cost of a decision, by what the row turns out to be", ("decision", *classes), rows
+        ),
+    )
+
+
+def ledger_section(ledger: Mapping[str, Any]) -> Section:
+    """Return what bent the training data and what was undone, a sentence a step."""
+    steps = [f"The labelled table holds {shares(ledger['prior'])}."]
+    for bend in ledger["bends"]:
+        rule = bend["rule"]
+        state = "undone" if bend["undone"] else "still in the probabilities"
+        even = " (all equal, so they bend nothing)" if _is_even(rule) else ""
+        steps.append(f"Training used {rule['scheme']} {bend['kind']}{even}: {state}.")
+    if ledger["calibration"] != "none":
+        steps.append(
+            f"Calibrated ({ledger['calibration']}) on held-out rows that carry no class weights."
+        )
+    if ledger["target_prior"] is not None:
+        steps.append(f"Moved to a population of {shares(ledger['target_prior'])}.")
+    held = [bend for bend in ledger["bends"] if not bend["undone"] and not _is_even(bend["rule"])]
+    sentence = (
+        "The probabilities still carry weights; pricing them would count the costs twice."
+        if held
+        else "Everything that bent the training data away from the population has been undone, "
+        "once, so the probabilities can be priced."
+    )
+    rows = [(str(place), step) for place, step in enumerate(steps, 1)]
+    return Section(
+        "ledger",
+        "The ledger",
+        sentence,
+        table=table("What happened to the probabilities, in order", ("step", "what"), rows),
+    )
+
+
+def _is_even(rule: Mapping[str, Any]) -> bool:
+    """Whether a rule weighs all classes alike: one number for each, and no groups."""
+    if rule["groups"] is not None:
+        return False
+    try:
+        weights = [float(cell) * rule["scale"] for cell in rule["cells"].values()]
+    except ValueError:  # a formula, which differs from row to row
+        return False
+    cap = math.inf if rule["cap"] is None else rule["cap"]
+    return len({min(max(weight, rule["floor"]), cap) for weight in weights}) == 1
+
+
+def version_section(
+    record: Mapping[str, Any], more: list[tuple[str, str]], *, sentence: str
+) -> Section:
+    """Return what it takes to get the same result again: versions and checksums."""
+    facts = [(name, str(version)) for name, version in record.get("versions", {}).items()]
+    facts += [
+        (f"SHA-256 of {name}", f"{digest[:_FINGERS]}\u2026")
+        for name, digest in record.get("files", {}).items()
+    ]
+    return Section(
+        "versions",
+        "Versions and checksums",
+        sentence,
+        table=facts_table("What the result depends on", [*more, *facts]),
+    )
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Return parameters in words."""
+    return ", ".join(
+        f"{name} {number(value) if isinstance(value, float) else value}"
+        for name, value in params.items()
+    )

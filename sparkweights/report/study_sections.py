@@ -1,0 +1,146 @@
+"""Sections about how a model came to be as it is: tuning, importance, size, contest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.report import figures
+from sparkweights.report.page import Figure, Section
+from sparkweights.report.tables import facts_table, money, number, span, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def tuning_section(record: Mapping[str, Any]) -> Section:
+    """Return what weighting was found to be worth."""
+    chosen = record["chosen"]
+    own = [t for t in record["trials"] if t["params"] == chosen["params"] and t["ratio"]]
+    curve = figures.TuningCurve(
+        tuple((trial["ratio"], trial["cost"], trial["standard_error"]) for trial in own),
+        None if chosen["ratio"] is None else (chosen["ratio"], chosen["cost"]),
+        tuple(record["references"].items()),
+    )
+    figure = None
+    if own:
+        figure = Figure(
+            figures.draw_tuning(curve),
+            "Cost against the weight ratio",
+            "To the right the rarest class weighs more; the lower the point, the cheaper its "
+            "decisions. A bar is one standard error; the circle is the choice.",
+            figures.tuning_table(curve),
+        )
+    ratio = "the configured weights" if chosen["ratio"] is None else number(chosen["ratio"])
+    return Section(
+        "tuning",
+        "What weighting is worth",
+        f"Chosen: {ratio}, the least weighting within one standard error of the cheapest; "
+        f"{_effect(record['effect'])}",
+        figure=figure,
+    )
+
+
+def _effect(effect: Mapping[str, Any] | None) -> str:
+    if effect is None:
+        return "no candidate was without weights, so their worth is not known."
+    if effect["ratio"] == 1:
+        return "no weights are the cheapest."
+    low, high = effect["interval"]
+    worth = f"ratio {number(effect['ratio'])} instead of 1 saves {money(effect['saving'])} a row"
+    known = "" if effect["matters"] else ", which chance alone could explain"
+    return f"{worth} (95 % interval {span(low, high)}){known}."
+
+
+def importance_section(record: Mapping[str, Any]) -> Section:
+    """Return what each column is worth in money, with weights and without."""
+    worth = [
+        figures.ColumnWorth(
+            entry["column"],
+            entry["cost"],
+            entry["standard_error"],
+            entry["unweighted_cost"],
+            entry["unweighted_standard_error"],
+        )
+        for entry in sorted(record["columns"], key=lambda entry: entry["rank"])
+    ]
+    first = worth[0]
+    return Section(
+        "importance",
+        "What the columns are worth",
+        f"Without {first.name}, a row would cost {money(first.weighted)} more; measured on "
+        f"{record['rows']:,} rows.",
+        figure=Figure(
+            figures.draw_importance(worth),
+            "Worth of the columns, with weights and without",
+            "A bar is what a row's decision costs more when the column's values come from other "
+            f"rows; at most {figures.MOST_BARS} columns are drawn, the table has them all.",
+            figures.importance_table(worth),
+        ),
+    )
+
+
+def size_sections(manifest: Mapping[str, Any]) -> list[Section]:
+    """Return how the size of the model was chosen, if it was."""
+    pruning, stopping = manifest["pruning"], manifest["stopping"]
+    if pruning is not None:
+        rows = [
+            (
+                f"{entry['leaves']:,}",
+                *(number(entry[key]) for key in ("ccp_alpha", "cost", "standard_error")),
+            )
+            for entry in pruning["candidates"]
+        ]
+        return [
+            Section(
+                "size",
+                "How the tree was pruned",
+                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree within one "
+                "standard error of the cheapest, on held-out rows.",
+                table=table(
+                    f"Trees along the weakest-link path, by {pruning['measure']}",
+                    ("leaves", "ccp_alpha", "cost of a row", "standard error"),
+                    rows,
+                ),
+            )
+        ]
+    if stopping is not None:
+        losses, kept = stopping["losses"], stopping["kept"] - 1
+        return [
+            Section(
+                "size",
+                "When boosting stopped",
+                f"{stopping['kept']} of {len(losses)} stages are kept: after them the log loss of "
+                f"the undone probabilities on held-out rows was {number(losses[kept])}. The "
+                f"search ends after {stopping['patience']} stages in a row without a lower one.",
+            )
+        ]
+    return []
+
+
+def contest_sections(contest: Mapping[str, Any]) -> list[Section]:
+    """Return how the model did against the one in use, if there was one."""
+    if contest["champion"] is None:
+        return []
+    use = "It is in use now." if contest["promoted"] else "It is not in use; the other one stays."
+    title, costs = "Against the model in use before", contest["costs"]
+    if costs is None:
+        sentence = f"Not compared with {contest['champion']}: {contest['obstacle']}. {use}"
+        return [Section("contest", title, sentence)]
+    low, high = costs["interval"]
+    facts = [
+        ("champion", contest["champion"]),
+        ("rows unseen by both", f"{costs['rows']:,}"),
+        ("cost of a row, champion", money(costs["before"])),
+        ("cost of a row, this model", money(costs["after"])),
+        ("change", money(costs["after"] - costs["before"])),
+        ("95 % interval of the change", f"{span(low, high)}"),
+    ]
+    return [
+        Section(
+            "contest",
+            title,
+            f"Verdict: {costs['verdict']}. {use}",
+            table=facts_table("Paired comparison on the same rows", facts),
+            body=("Only where the whole interval lies below 0 is the new model called better.",),
+        )
+    ]

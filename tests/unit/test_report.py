@@ -1,0 +1,351 @@
+"""Reports: what the records hold, told to everybody, safe to open anywhere."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparkweights.report import figures
+from sparkweights.report.evaluation_sections import evaluation_sections, mistakes_section
+from sparkweights.report.figures.canvas import LONGEST
+from sparkweights.report.model_report import model_page, model_report
+from sparkweights.report.page import Fact, Figure, Page, Section, render_page
+from sparkweights.report.run_report import run_page, run_report
+from sparkweights.report.shared_sections import ledger_section
+from sparkweights.report.tables import table
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
+NASTY = '<script>alert(1)</script> "q" \'a\' & $x^2$ id="content" _\u4e2d\u6587'
+LARGEST = 3_000_000  # bytes of a report
+
+
+def record(name: str) -> Any:
+    """Return a record as a run left it."""
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def renamed(found: Any, old: str, new: str) -> Any:
+    """Return a record in which a name, as a key or a value, is another."""
+    if isinstance(found, dict):
+        return {new if k == old else k: renamed(v, old, new) for k, v in found.items()}
+    if isinstance(found, list):
+        return [renamed(v, old, new) for v in found]
+    return new if found == old else found
+
+
+@cache
+def pages(name: str) -> Page:
+    """Return a page of a kind; drawing is slow, so each is drawn once."""
+    if name == "run":
+        return run_page(record("run_manifest"))
+    manifest, column = record("model_manifest"), "status_september"
+    tuning, importance = record("tuning_record"), record("importance_record")
+    if name == "model":
+        return model_page(manifest, tuning=tuning, importance=importance)
+    del manifest["evaluation"]["curves"]
+    manifest = renamed(renamed(manifest, "default", NASTY), column, NASTY)
+    return model_page(manifest, importance=renamed(importance, column, NASTY))
+
+
+@cache
+def rendered(name: str) -> str:
+    """Return a report of a kind."""
+    return render_page(pages(name))
+
+
+KINDS = ("model", "run", "nasty")
+
+
+class Seen(HTMLParser):
+    """What a browser would see: elements with their attributes, nesting and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str], tuple[str, ...]]] = []
+        self.text: dict[str, str] = {}
+        self.tables: list[list[list[str]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Go into an element."""
+        found = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, found, tuple(self.open)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """See an element that closes itself."""
+        self.elements.append((tag, {k: v or "" for k, v in attrs}, tuple(self.open)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave the innermost element, which must be this one."""
+        assert self.open, tag
+        assert self.open[-1] == tag, (self.open, tag, self.getpos())
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Keep text, by its element and by its cell."""
+        if self.open:
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+        if set(self.open) & {"td", "th"}:
+            self.tables[-1][-1][-1] += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        """Return the attributes of each element of a kind."""
+        return [attributes for name, attributes, _ in self.elements if name == tag]
+
+
+@cache
+def seen(name: str) -> Seen:
+    """Return a report as a browser would see it."""
+    return Seen(rendered(name))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_page_any_is_balanced_with_ids_that_are_unique_and_links_that_resolve(name: str) -> None:
+    """Every element is closed, and every id that something refers to is there once."""
+    page = seen(name)
+    assert page.open == []
+    ids = Counter(a["id"] for _, a, _ in page.elements if "id" in a)
+    assert [one for one, times in ids.items() if times > 1] == []
+    links = [a["href"] for a in page.of("a")]
+    assert len(links) > 10
+    text = rendered(name)
+    references = [link.removeprefix("#") for link in links]
+    references += re.findall(r"url\(#([^)]+)\)", text) + re.findall(r'xlink:href="#([^"]+)', text)
+    for attribute in ("aria-labelledby", "aria-describedby"):
+        references += " ".join(a.get(attribute, "") for _, a, _ in page.elements).split()
+    assert set(references) <= set(ids)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_page_any_is_one_file_that_fetches_and_runs_nothing(name: str) -> None:
+    """Nothing outside is named where a browser would fetch it, and there is no script."""
+    page, text = seen(name), rendered(name)
+    assert len(text.encode()) < LARGEST
+    assert not {"script", "link", "img", "iframe", "object", "image"} & {
+        tag for tag, _, _ in page.elements
+    }
+    for _, attributes, _ in page.elements:
+        for key, value in attributes.items():
+            assert not key.startswith("on")
+            if key in {"src", "href", "xlink:href", "action", "data"}:
+                assert value.startswith("#")
+    assert all(found == "#" for found in re.findall(r"url\(['\"]?(.)", text))
+    assert "@import" not in text
+    [policy] = [a["content"] for a in page.of("meta") if "http-equiv" in a]
+    assert policy.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_figure_any_has_a_name_a_reading_and_a_table(name: str) -> None:
+    """A figure says what it is and how to read it, and its numbers are in a table beside it."""
+    page, text = seen(name), rendered(name)
+    drawings = page.of("svg")
+    assert len(drawings) >= 4
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        for attribute, tag in (("aria-labelledby", "title"), ("aria-describedby", "desc")):
+            assert re.search(rf'<{tag} id="{drawing[attribute]}">[^<]{{10,}}</{tag}>', text)
+    assert len(page.of("figcaption")) == len(page.of("details")) == len(drawings)
+    assert text.count("</figure>\n<details>") == len(drawings)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_page_any_has_landmarks_headings_in_order_and_tables_with_scopes(name: str) -> None:
+    """What a screen reader steers by is there."""
+    page = seen(name)
+    tags = Counter(tag for tag, _, _ in page.elements)
+    assert all(tags[tag] == 1 for tag in ("main", "nav", "header", "footer", "h1"))
+    levels = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.of("a")[0]["href"] == "#content"
+    assert tags["caption"] == tags["table"]
+    assert all(a["scope"] in {"row", "col"} for a in page.of("th"))
+    for rows in page.tables:
+        assert len({len(row) for row in rows}) == 1
+        assert all(cell for cell in rows[0])
+
+
+def test_page_of_nasty_names_shows_them_as_text() -> None:
+    """A class or column named like a script, a formula or an id is shown, never obeyed."""
+    page, text = seen("nasty"), rendered("nasty")
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert any(NASTY in cell for rows in page.tables for row in rows for cell in row)
+    assert NASTY[: LONGEST - 1] in page.text["text"]
+
+
+def test_report_of_the_same_record_is_the_same_bytes_and_leaves_the_record_alone() -> None:
+    """A report can be compared, cached and archived: it holds no clock and no chance."""
+    manifest = record("run_manifest")
+    assert run_report(manifest) == rendered("run")
+    assert manifest == record("run_manifest")
+
+
+def tables_of(page: Page) -> dict[str, list[tuple[str, ...]]]:
+    """Return the rows of each table of a page by its caption."""
+    found = [s.table for s in page.sections] + [
+        s.figure.table for s in page.sections if s.figure is not None
+    ]
+    return {one.caption: list(one.rows) for one in found if one is not None}
+
+
+def test_model_page_holds_the_numbers_of_its_manifest() -> None:
+    """The demo's figures, by hand from the manifest."""
+    page = pages("model")
+    found = tables_of(page)
+    assert found["Cost by way to decide"] == [
+        ("always approve", "106,762,500", ""),
+        ("always decline", "127,324,600", ""),
+        ("the double count", "100,537,100", "+0.058"),
+        ("cut at probability 0.5", "79,589,300", "+0.255"),
+        ("this model", "67,566,800", "+0.367"),
+    ]
+    assert found["Rows by decision and class"] == [
+        ("approve", "3,002", "431"),
+        ("decline", "745", "633"),
+    ]
+    assert found["Cost by decision and class"][0] == ("approve", "0", "41,230,500")
+    assert found["Shares of the classes"] == [
+        ("repay", "77.9 %", "53.8 %"),
+        ("default", "22.1 %", "46.2 %"),
+    ]
+    assert found["Predicted and observed, by groups of rows"][-1] == (
+        "corrected, 10",
+        "481",
+        "73.7 %",
+        "73.0 %",
+    )
+    assert [step for _, step in found["What happened to the probabilities, in order"]] == [
+        "The labelled table holds repay 77.9 %, default 22.1 %.",
+        "Training used cost weights: undone.",
+        "Calibrated (isotonic) on held-out rows that carry no class weights.",
+    ]
+    assert page.facts[0] == Fact("Saved", "36.7 %", page.facts[0].note, "good")
+
+
+def test_run_page_holds_the_numbers_of_its_manifest() -> None:
+    """Rows, decisions, checks and seconds, by hand from the manifest."""
+    page = pages("run")
+    found = tables_of(page)
+    assert ("quarantined", "19", "0.3 %") in found["Every row is accounted for"]
+    assert found["Rows by decision"][-1] == ("review", "298", "5.0 %")
+    assert found["Seconds by step"][0] == ("check incoming", "4.1 s")
+    incoming = next(s.table for s in page.sections if s.id == "checks-0")
+    assert incoming is not None
+    assert [row[0] for row in incoming.rows[:3]] == [
+        "marriage: be in set",
+        "age: be between",
+        "bill_may: column mean to be between",
+    ]
+    assert incoming.rows[0][2] == "failed on 19"
+    assert page.facts[2].value == "39.9 %"  # 1 - 83,120,400 / 138,401,200
+
+
+def test_model_page_without_optional_records_leaves_their_sections_out() -> None:
+    """What was not recorded is not drawn, and nothing is made up in its place."""
+    manifest = record("model_manifest")
+    del manifest["evaluation"]["curves"], manifest["evaluation"]["decision_costs"]
+    del manifest["evaluation"]["costs"]["double_count"], manifest["files"], manifest["version"]
+    del manifest["evaluation"]["savings"]["double_count"]
+    manifest |= {"stopping": None}
+    manifest["contest"] = {"champion": None, "costs": None, "obstacle": "none", "promoted": True}
+    page = model_report(manifest)
+    assert re.findall(r'<section id="([^"]+)"', page) == [
+        *("made", "balance", "costs", "money", "mistakes", "reliability-0", "measures"),
+        *("ledger", "card", "versions"),
+    ]
+    assert "double count" not in page
+
+
+def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() -> None:
+    """A run without suites, shift and review has none of their sections."""
+    manifest = record("run_manifest")
+    del manifest["drift"]
+    manifest |= {"label_shift": None, "review": None, "checks": {"incoming": None, "scored": None}}
+    ids = {section.id for section in run_page(manifest).sections}
+    assert ids == {
+        *("rows", "decisions", "money", "classes", "costs", "ledger", "durations", "versions"),
+    }
+
+
+def test_run_page_of_an_empty_night_is_a_page() -> None:
+    """No rows are no reason to have no report."""
+    manifest = record("run_manifest")
+    for part in ("rows", "decisions", "expected_classes", "expected_cost"):
+        manifest[part] = dict.fromkeys(manifest[part], 0)
+    assert "0 incoming rows" in run_report(manifest)
+
+
+def test_model_page_of_many_classes_draws_each() -> None:
+    """Two classes mirror each other, and the rarer is drawn; of three each has its figure."""
+    evaluation = record("model_manifest")["evaluation"]
+    del evaluation["curves"], evaluation["decision_costs"]
+    classes = evaluation["classes"]
+    classes["late"] = copy.deepcopy(classes["default"])
+    for counts in evaluation["decisions"].values():
+        counts["late"] = 7
+    found = evaluation_sections(evaluation)
+    drawn = [section.title for section in found if section.id.startswith("reliability")]
+    assert [title.split("(")[1] for title in drawn] == ["repay)", "default)", "late)"]
+
+
+def test_mistakes_of_many_classes_are_a_table() -> None:
+    """Where cells are too small for numbers, they stand in a table only."""
+    evaluation = record("model_manifest")["evaluation"]
+    classes, decisions = evaluation["classes"], evaluation["decisions"]
+    for i in range(7):
+        classes[f"kind {i}"] = classes["default"]
+        decisions["approve"][f"kind {i}"] = decisions["decline"][f"kind {i}"] = i
+    mistakes = mistakes_section(evaluation)
+    assert mistakes.figure is None
+    assert mistakes.table is not None
+    assert mistakes.table.rows[0][-1] == "6"
+
+
+def test_ledger_of_equal_weights_says_that_they_bend_nothing() -> None:
+    """Weights that are 1 for each class are not a bend, done or undone."""
+    manifest = record("run_manifest")
+    [bend] = manifest["ledger"]["bends"]
+    bend |= {"undone": False}
+    bend["rule"] |= {"scheme": "none", "scale": 1.0, "cells": {"repay": "1.0", "default": "1.0"}}
+    section = ledger_section(manifest["ledger"])
+    assert section.table is not None
+    assert "bend nothing" in section.table.rows[1][1]
+    assert "can be priced" in section.sentence
+
+
+def test_ledger_that_still_holds_weights_says_so() -> None:
+    """A reader is warned where probabilities were not corrected."""
+    ledger = record("run_manifest")["ledger"]
+    ledger["bends"][0]["undone"] = False
+    assert "count the costs twice" in ledger_section(ledger).sentence
+
+
+def test_two_equal_figures_on_a_page_do_not_share_ids() -> None:
+    """Clip paths of one figure are not those of another."""
+    svg = figures.draw_decisions(figures.Decisions((("approve", 3),)))
+    figure = Figure(svg, "Rows by decision", "A bar is rows.", table("t", ("a",), [("b",)]))
+    page = Page("t", "s", tuple(Section(i, i, i, figure=figure) for i in ("one", "two")))
+    found = Counter(re.findall(r'\bid="([^"]+)"', render_page(page)))
+    assert max(found.values()) == 1
