@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "boosted_trees": {"maxIter": 100, "maxDepth": 5},
     "xgboost": {"n_estimators": 100, "max_depth": 5, "learning_rate": 0.1},
 }
+FEW: dict[str, dict[str, Any]] = {"boosted_trees": {"maxIter": 3}, "xgboost": {"n_estimators": 3}}
 TRAINED_ON = 40_000
 COPY = "A: a copy without a model"
 
@@ -48,8 +49,9 @@ def main() -> int:
         folder = Path(name)
         write_tables(spark, folder, given.rows)
         runs: dict[str, Callable[[], Any]] = {COPY: partial(_copy, spark, folder)}
-        for kind in KINDS:
-            runner = _trained(spark, folder, kind)
+        for kind, params in KINDS.items():
+            fewer = FEW.get(kind, {}) if given.quick else {}
+            runner = _trained(spark, folder, kind, {**params, **fewer})
             runs[f"{kind}: product"] = runner.score
             if kind != "xgboost":
                 runs[f"{kind}: B, MLlib by hand"] = partial(_by_hand, spark, folder, runner)
@@ -84,7 +86,7 @@ def write_tables(spark: SparkSession, folder: Path, rows: int) -> None:
     labelled_df.withColumn("bad", label).write.parquet(str(folder / "labelled"))
 
 
-def _trained(spark: SparkSession, folder: Path, kind: str) -> Runner:
+def _trained(spark: SparkSession, folder: Path, kind: str, params: dict[str, Any]) -> Runner:
     config = Config(
         name="scoring",
         tables={
@@ -95,7 +97,7 @@ def _trained(spark: SparkSession, folder: Path, kind: str) -> Runner:
         runs=f"{kind}/runs",
         columns={"keys": ["id"], "label": "bad", "classes": {"no": 0, "yes": 1}, "numeric": NAMES},
         costs={"accept": {"no": 0, "yes": 5}, "decline": {"no": 1, "yes": 0}},
-        model={"kind": kind, "params": KINDS[kind]},
+        model={"kind": kind, "params": params},
         decision={"calibration": "none", "base_rate_tolerance": 1.0},
         folder=folder,
     )
