@@ -166,8 +166,9 @@ class _Night:
             durations=self.clock.seconds,
         )
         folder = self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
-        write_text(folder / "report.html", run_report(manifest))
+        # The record first: a page that cannot be drawn must not cost an auditor the manifest.
         write_json(folder / "manifest.json", manifest)
+        write_text(folder / "report.html", run_report(manifest))
         return ScoredRun(counts, manifest, folder / "manifest.json")
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:

@@ -6,6 +6,7 @@ Sample values are asked for nowhere, so that none can reach a log or a file.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -228,7 +229,11 @@ def result_of(outcome: Any) -> CheckResult:  # noqa: ANN401 (the library is unty
     found = outcome.result or {}
     observed = found.get("observed_value")
     # A number is an aggregate; anything else may be a value out of the table.
-    is_aggregate = isinstance(observed, (int, float)) and not isinstance(observed, bool)
+    is_aggregate = (
+        isinstance(observed, (int, float))
+        and not isinstance(observed, bool)
+        and math.isfinite(observed)  # JSON has no word for NaN
+    )
     return CheckResult(
         id=config.meta["sparkweights_id"],
         type=config.type,

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+# Java's own errors, as that of a broken pattern, arrive without Spark's name.
+ENGINE_ERRORS = (PySparkException, Py4JError)
 COUNT, KEPT, VALUES = ".unexpected_count", ".filtered_row_count", ".unexpected_values"
 ROWS = "table.row_count"
 REPEATED = ("column_values.unique", "compound_columns.unique")
@@ -126,7 +129,7 @@ def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need 
     texts = {entry.name for entry in df.schema if isinstance(entry.dataType, T.StringType)}
     needs = [
         None
-        if metrics is None or _casts_text(native, texts)
+        if metrics is None or _casts_text(native, texts) or _has_broken_pattern(df, native)
         else _sorted(native, metrics, made, engine)
         for native, metrics in zip(natives, asked, strict=True)
     ]
@@ -144,6 +147,20 @@ def _casts_text(native: Any, texts: set[str]) -> bool:  # noqa: ANN401 (untyped 
     bounds = [getattr(native, name, None) for name in ("min_value", "max_value", "sum_total")]
     allowed = [*bounds, *(getattr(native, "value_set", None) or ())]
     return any(isinstance(value, (int, float)) for value in allowed)
+
+
+def _has_broken_pattern(df: DataFrame, native: Any) -> bool:  # noqa: ANN401 (untyped library)
+    """Whether Java cannot read a regular expression, which would stop a pass at its first row."""
+    one = getattr(native, "regex", None)
+    patterns = [*([one] if one else []), *(getattr(native, "regex_list", None) or ())]
+    try:
+        for pattern in patterns:  # one row, once for a suite
+            df.sparkSession.createDataFrame([("",)], "x string").select(
+                F.col("x").rlike(str(pattern))
+            ).first()
+    except ENGINE_ERRORS:
+        return True
+    return False
 
 
 def _sorted(

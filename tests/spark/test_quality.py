@@ -134,3 +134,29 @@ def test_gate_shares_too_many_undecided_rows_stop_the_run() -> None:
     gate_shares(rows=100, quarantined=2, unscorable=2, limits=limits)
     with pytest.raises(QualityGateError, match=r"3 of 100 rows \(3\.0%\) are quarantined"):
         gate_shares(rows=100, quarantined=3, unscorable=0, limits=limits)
+
+
+def test_run_suite_error_while_reading_is_told_by_its_own_expectation(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """A pattern that Java cannot read is one expectation's error; the others have their counts."""
+    broken = {"id": "r", "type": "expect_column_values_to_match_regex",
+              "kwargs": {"column": "card", "regex": "("}}  # fmt: skip
+    sound = {"id": "n", "type": "expect_table_row_count_to_equal", "kwargs": {"value": 5}}
+    by_id = {
+        result.id: result
+        for result in run_suite(
+            _rows(spark), _suite(tmp_path, [broken, sound]), table="incoming"
+        ).results
+    }
+    assert by_id["r"].error is not None
+    assert by_id["n"].success
+
+
+def test_run_suite_observed_nan_is_no_number(spark: SparkSession, tmp_path: Path) -> None:
+    """A mean of NaN fails its check and still fits a manifest, whose JSON has no NaN."""
+    df = spark.sql("SELECT double('NaN') AS x")
+    mean = {"id": "m", "type": "expect_column_mean_to_be_between",
+            "kwargs": {"column": "x", "min_value": 0}}  # fmt: skip
+    (result,) = run_suite(df, _suite(tmp_path, [mean]), table="incoming").results
+    assert result.observed is None
