@@ -176,6 +176,7 @@ def score_summary(manifest: Mapping[str, Any]) -> str:
     rows += [
         (f"expected cost, {name.replace('_', ' ')}", f"{cost:,.0f}") for name, cost in costs.items()
     ]
+    rows += [(f"first reason: {text}", f"{n:,}") for text, n in [*manifest["reasons"].items()][:3]]
     return f"Scored {manifest['run_date']} with model {manifest['model_version']}\n{table(rows)}"
 
 

@@ -92,6 +92,27 @@ class Review(Section):
     capacity: Share = 0.05
 
 
+class Reasons(Section):
+    """Why a decision went against a row, in words, for the decisions that owe an explanation.
+
+    Attributes
+    ----------
+    against
+        Decision -> the class that it is taken against; its rows get reasons.
+    top
+        At most so many per row.
+    texts
+        Feature column -> what to tell; the column's name where nothing is said.
+    sensitive
+        Whether a sensitive column may be a reason.
+    """
+
+    against: Annotated[dict[Text, Text], Field(min_length=1)]
+    top: Annotated[StrictInt, Field(ge=1, le=10)] = 3
+    texts: dict[Text, Text] = {}
+    sensitive: StrictBool = False
+
+
 class Weights(Section):
     """How training rows are weighted; see `sparkweights.weights.WeightSpec`."""
 

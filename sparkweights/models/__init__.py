@@ -1,6 +1,6 @@
 """Models: the feature plan, and every learner behind one face."""
 
-from sparkweights.models.catalogue import LEARNERS, check_params, learner
+from sparkweights.models.catalogue import LEARNERS, check_params, learner, require_explainable
 from sparkweights.models.features import FeaturePlan
 from sparkweights.models.learner import Learner, StagedLearner
 from sparkweights.models.learning import learn_features
@@ -13,4 +13,5 @@ __all__ = [
     "check_params",
     "learn_features",
     "learner",
+    "require_explainable",
 ]

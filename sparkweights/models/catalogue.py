@@ -61,3 +61,15 @@ def check_params(kind: str, params: Mapping[str, object], *, where: str = "model
             raise ConfigError(
                 f"{where}.{name}: {value!r}; allowed: {chosen.params[name]}.",
             )
+
+
+def require_explainable(kind: str) -> None:
+    """Refuse a kind that cannot be taken apart with the libraries that are installed.
+
+    Raises
+    ------
+    ConfigError
+        Naming what to install.
+    """
+    if not learner(kind).linear:
+        require_xgboost(f"reasons: for model.kind {kind} they need")

@@ -53,7 +53,7 @@ class FeaturePlan:
 
     def vector(self) -> Column:
         """Return the feature vector of a row; infinite numbers pass through (see `unusable`)."""
-        return array_to_vector(self._array())
+        return array_to_vector(self.array())
 
     def training_vector(self, fitted: Column, order: Column) -> Column:
         """Return the feature vector of a row of the labelled table.
@@ -65,13 +65,14 @@ class FeaturePlan:
         order
             The number in [0, 1) that dealt rows into folds when the plan was learned.
         """
-        array = self._array()
+        array = self.array()
         for number, plan in enumerate(self.folds):
             own = fitted & (fold_of(order, len(self.folds)) == number)
-            array = F.when(own, plan._array()).otherwise(array)  # noqa: SLF001 (a plan's own)
+            array = F.when(own, plan.array()).otherwise(array)
         return array_to_vector(array)
 
-    def _array(self) -> Column:
+    def array(self) -> Column:
+        """Return the positions of a row as an array of doubles."""
         parts: list[Column] = []
         run: list[Column] = []
         for encoder in self.encoders:

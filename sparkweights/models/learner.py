@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.explainers import Explainer
+
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
@@ -91,6 +93,28 @@ class Learner(ABC):
             Of the feature vector.
         spread
             The standard deviation of each position; only linear learners need it.
+        """
+
+    @abstractmethod
+    def explainer(
+        self,
+        model: Any,  # noqa: ANN401 (as above)
+        folder: Path,
+        *,
+        against: int,
+        classes: int,
+        reference: Sequence[float],
+    ) -> Explainer:
+        """Return what takes apart the model's margin for a class.
+
+        Parameters
+        ----------
+        folder
+            Where `save` wrote the model, on storage that the driver and the executors share.
+        against
+            Index of the class.
+        reference
+            Only linear learners need it: what each position is compared with.
         """
 
     def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pyspark.ml.classification import LogisticRegression, LogisticRegressionMode
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.mlbase import Bound
+from sparkweights.models.explainers import LinearExplainer
 from sparkweights.models.learner import (
     COUNT,
     POSITIVE,
@@ -26,9 +27,11 @@ from sparkweights.models.learner import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pyspark.sql import Column
 
+    from sparkweights.models.explainers import Explainer
     from sparkweights.models.learner import Array
 
 
@@ -77,3 +80,19 @@ class Logistic(MLlibLearner):
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the probabilities: MLlib's binary margin is log(q1 / q0)."""
         return binary(margin.getItem(1)) if classes == 2 else softmax(margin, classes)  # noqa: PLR2004 (one log odds)
+
+    def explainer(
+        self,
+        model: Any,  # noqa: ANN401 (MLlib's model)
+        folder: Path,  # noqa: ARG002 (coefficients are all there is)
+        *,
+        against: int,
+        classes: int,  # noqa: ARG002 (as above)
+        reference: Sequence[float],
+    ) -> Explainer:
+        """Return coefficients times distances from the reference."""
+        rows, starts = model.coefficientMatrix.toArray(), model.interceptVector.toArray()
+        # MLlib keeps one row of coefficients for two classes: those of the second one.
+        row, sign = (against, 1.0) if len(rows) > 1 else (0, 1.0 if against else -1.0)
+        coefficients = tuple((sign * rows[row]).tolist())
+        return LinearExplainer(sign * float(starts[row]), coefficients, tuple(reference))

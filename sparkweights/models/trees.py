@@ -27,6 +27,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
+from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.learner import (
     COLUMNS,
     COUNT,
@@ -40,14 +41,16 @@ from sparkweights.models.learner import (
     binary,
     normalised,
 )
-from sparkweights.trees import first_trees, read_leaves
+from sparkweights.models.xgb import require_xgboost
+from sparkweights.trees import AdditiveTrees, first_trees, read_leaves, read_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.explainers import Explainer
     from sparkweights.models.learner import Array
 
 _GROWING: Mapping[str, Bound] = {
@@ -90,6 +93,20 @@ class _Unmerged(MLlibLearner):
     def scores(self, margin: Column, classes: int) -> list[Column]:
         """Return the weighted class shares of the leaf, or their mean over the trees."""
         return normalised([margin.getItem(c) for c in range(classes)])
+
+    def explainer(
+        self,
+        model: Any,  # noqa: ANN401 (MLlib's model)
+        folder: Path,
+        *,
+        against: int,
+        classes: int,  # noqa: ARG002 (each leaf has the shares of all)
+        reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
+    ) -> Explainer:
+        """Return Shapley values of the class's share in the leaf, or of its mean over the trees."""
+        count = getattr(model, "getNumTrees", 1)
+        trees = read_trees(folder, [1 / count] * count, against)
+        return _of_trees(AdditiveTrees.of(trees, model.numFeatures))
 
 
 class Tree(_Unmerged):
@@ -184,6 +201,22 @@ class BoostedTrees(MLlibLearner, StagedLearner):
             return binary(2 * margin.getItem(1))
         return normalised([binary(2 * margin.getItem(c))[1] for c in range(classes)])
 
+    def explainer(
+        self,
+        model: Any,  # noqa: ANN401 (MLlib's model)
+        folder: Path,
+        *,
+        against: int,
+        classes: int,
+        reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
+    ) -> Explainer:
+        """Return Shapley values of the margin, which is half the log odds."""
+        one, sign = model, 1.0 if against else -1.0
+        if classes > 2:  # noqa: PLR2004 (as above)
+            one, sign, folder = model.models[against], 1.0, folder / f"model_{against}"
+        trees = read_trees(folder, one.treeWeights, None)
+        return _of_trees(AdditiveTrees.of(trees, one.numFeatures), sign)
+
     def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (MLlib's model)
         """Return MLlib's importances, or their mean over the models of one against the rest."""
         if not isinstance(model, OneVsRestModel):
@@ -195,3 +228,8 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         """Read one model, or the models of one against the rest."""
         kind: Any = self.model if classes == 2 else OneVsRestModel  # noqa: PLR2004 (as above)
         return kind.load(str(folder))
+
+
+def _of_trees(trees: AdditiveTrees, sign: float = 1.0) -> Explainer:
+    require_xgboost("reasons from trees need")
+    return TreeExplainer(trees.json, sign=sign, trees=trees)

@@ -19,6 +19,7 @@ from pyspark.sql.pandas.functions import arrow_udf
 
 from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
+from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.learner import (
     COUNT,
     FEATURES,
@@ -33,11 +34,12 @@ from sparkweights.models.learner import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.explainers import Explainer
     from sparkweights.models.learner import Array
 
 MODEL_FILE = "model.json"
@@ -179,6 +181,20 @@ class XGBoost(StagedLearner):
             found[int(name.removeprefix("f"))] = gain
         return found
 
+    def explainer(
+        self,
+        model: Any,  # noqa: ANN401 (XGBoostModel)
+        folder: Path,  # noqa: ARG002 (the model is its JSON)
+        *,
+        against: int,
+        classes: int,
+        reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
+    ) -> Explainer:
+        """Return Shapley values of the margin: the log odds, or the class's term of the softmax."""
+        if classes > 2:  # noqa: PLR2004 (one log odds)
+            return TreeExplainer(model.json, group=against)
+        return TreeExplainer(model.json, sign=1.0 if against else -1.0)
+
     def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (XGBoostModel)
         """Write XGBoost's JSON."""
         folder.mkdir(parents=True)
@@ -190,8 +206,13 @@ class XGBoost(StagedLearner):
         return XGBoostModel((folder / MODEL_FILE).read_bytes())
 
 
-def require_xgboost() -> None:
+def require_xgboost(wanted: str = "model.kind: xgboost needs") -> None:
     """Refuse where the optional library is missing.
+
+    Parameters
+    ----------
+    wanted
+        The start of the sentence: what needs it.
 
     Raises
     ------
@@ -200,6 +221,6 @@ def require_xgboost() -> None:
     """
     if find_spec("xgboost") is None:
         raise ConfigError(
-            "model.kind: xgboost needs the xgboost library, which is not installed.",
-            hint="pip install 'sparkweights[xgboost]', or use boosted_trees.",
+            f"{wanted} the xgboost library, which is not installed.",
+            hint="pip install 'sparkweights[xgboost]', or use logistic.",
         )

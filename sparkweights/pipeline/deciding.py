@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, kind_of, require_columns
-from sparkweights.config.schema import UNSCORABLE
+from sparkweights.config.consistency import UNSCORABLE
 from sparkweights.costs import check_costs, cost_columns
 from sparkweights.costs.expressions import check_amount, to_column
 from sparkweights.costs.language import constant
@@ -23,6 +23,7 @@ from sparkweights.decision import (
     review_gain,
 )
 from sparkweights.errors import InputError, ModelError, listed
+from sparkweights.explain import append_reasons, reason_cols
 from sparkweights.pipeline.evaluating import review_order
 from sparkweights.quality import RowCheck, failed_checks
 
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from sparkweights.config import Config
     from sparkweights.costs import CostMatrix
     from sparkweights.decision import LabelShift, ReviewCut
+    from sparkweights.explain import ReasonRule
     from sparkweights.pipeline.scoring import Scorer
     from sparkweights.quality import CompiledSuite
 
-FLAG, FAILED, FAULT = "__flag", "__failed", "__fault"
+FLAG, FAILED, FAULT, DECISION = "__flag", "__failed", "__fault", "__decision"
+MOST_REASONS = 20  # that a manifest lists
 KEYS_PRESENT = "keys are present"
 _QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
 
@@ -66,11 +69,14 @@ class Adapted:
         The estimate of tonight's shares, where one was asked for.
     cut
         Which rows a human looks at, where there is a review.
+    reasons
+        How adverse decisions are explained, where that is asked for.
     """
 
     scorer: Scorer
     shift: LabelShift | None = None
     cut: ReviewCut | None = None
+    reasons: ReasonRule | None = None
 
 
 def preflight(
@@ -211,18 +217,25 @@ def decide(priced_df: DataFrame, adapted: Adapted, config: Config, stamp: Stamp)
         reviewed = is_reviewed(gain_of_review(config), review_order(config), adapted.cut)
         decision = F.when(reviewed, F.lit(REVIEW)).otherwise(decision)
         least = F.when(reviewed, column(expected_col(REVIEW))).otherwise(least)
-    return priced_df.select(
+    decided_df, told = priced_df.withColumn(DECISION, decision), list[str]()
+    if adapted.reasons is not None:
+        decided_df = append_reasons(
+            decided_df, adapted.reasons, adapted.scorer.plan, F.col(DECISION)
+        )
+        told = [*reason_cols(adapted.reasons.top)]
+    return decided_df.select(
         *map(column, config.roles.keys),
         *[F.when(usable, column(name)).alias(name) for name in adapted.scorer.probability_cols],
         *[column(expected_col(name)) for name in config.decisions],
         least.alias("expected_cost"),
+        *told,
         F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
             "score_status"
         ),
         F.lit(stamp.model_version).alias("model_version"),
         F.lit(stamp.run_id).alias("run_id"),
         F.lit(stamp.scored_at).alias("scored_at"),
-        F.coalesce(decision, F.lit(UNSCORABLE)).alias("decision"),
+        F.coalesce(F.col(DECISION), F.lit(UNSCORABLE)).alias("decision"),
     )
 
 
@@ -283,6 +296,9 @@ def observe_scored(
         for i, name in enumerate(matrix.decisions)
     ]
     measures.append(F.sum("expected_cost").alias("cost"))
+    if config.reasons is not None:
+        first = F.call_function("approx_top_k", F.col("reason_1"), F.lit(MOST_REASONS))
+        measures.append(first.alias("reasons"))
     if suite is None:
         return scored_df.observe(observation, *measures), observation
     flagged_df = scored_df.withColumn(FLAG, suite.flag)
@@ -306,6 +322,8 @@ class Counted:
         Decision -> the expected cost had every scored row got it.
     expected_cost
         The expected cost of the decisions taken.
+    reasons
+        The commonest first reasons -> rows, most first; exact unless there are very many.
     """
 
     rows: int
@@ -315,6 +333,7 @@ class Counted:
     expected_classes: Mapping[str, float]
     expected_costs: Mapping[str, float]
     expected_cost: float
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scored(self) -> int:
@@ -352,4 +371,9 @@ def counted(incoming: Observation, scored: Observation, config: Config) -> Count
         },
         expected_costs={name: after[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)},
         expected_cost=after["cost"] or 0.0,
+        reasons={
+            entry["item"]: entry["count"]
+            for entry in after.get("reasons") or ()
+            if entry["item"] is not None
+        },
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.config.schema import NATURAL
+from sparkweights.config.consistency import NATURAL
 from sparkweights.decision import (
     collect_histogram,
     collect_review_cut,
@@ -18,6 +18,7 @@ from sparkweights.decision import (
 )
 from sparkweights.errors import PublishError
 from sparkweights.pipeline import deciding, records
+from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
     CheckReport,
@@ -132,13 +133,14 @@ class _Night:
     clock: _Clock
 
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
+        reasons = reason_rule(self.config, bundle)
         with self.clock.step("plan_checks", "planning the checks"):
             suite = self._compiled(incoming_df, "incoming")
         checks = [deciding.key_check(self.config), *(() if suite is None else suite.row_checks)]
         marked_df = deciding.mark_failures(
             incoming_df, checks, None if suite is None else suite.flag
         )
-        adapted = self._adapted(marked_df, bundle)
+        adapted = replace(self._adapted(marked_df, bundle), reasons=reasons)
         with self.clock.step("stage", "scoring, checking and staging"):
             staged = self._stage_scored(marked_df, adapted, suite)
         counts, reports = staged.counts, dict[str, CheckReport | None]()

@@ -138,6 +138,7 @@ def model_manifest(
         "feature_names": list(scorer.plan.names),
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
+        "reference": list(trained.reference),
         "calibration": None if calibrator is None else calibrator.to_dict(),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
@@ -268,6 +269,7 @@ def run_manifest(
             "quarantined": counts.quarantined,
         },
         "decisions": dict(counts.decisions),
+        "reasons": dict(counts.reasons),
         "expected_classes": dict(counts.expected_classes),
         "expected_cost": {
             "decisions_taken": counts.expected_cost,

@@ -98,7 +98,7 @@ class Runner:
             version,
             model=trained.scorer.model,
             calibrator=trained.scorer.calibrator,
-            reference=trained.reference,
+            reference=trained.scores,
             manifest=manifest,
             report=model_report({**manifest, "version": version}),
             promote=contest.promote,

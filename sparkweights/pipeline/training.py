@@ -26,6 +26,7 @@ from sparkweights.pipeline.preparing import (
     prepared,
     rows_per_part,
 )
+from sparkweights.pipeline.reasoning import reference_of
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_rows
@@ -47,14 +48,16 @@ if TYPE_CHECKING:
 class Trained:
     """The train stage's record: a scorer, how its rows were split, and what it is worth.
 
-    ``reference`` holds the scores of the test rows by class, for label shift to start from.
+    ``scores`` are those of the test rows by class, for label shift to start from; ``reference``
+    is what a linear model's reasons compare a row with, where reasons are wanted.
     """
 
     finished: Finished
     split: Split
     rows: Mapping[str, int]
     evaluation: Evaluation
-    reference: ScoreHistogram
+    scores: ScoreHistogram
+    reference: tuple[float, ...]
     resampling: Resampling | None
 
     @property
@@ -97,8 +100,9 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
         evaluation = evaluate(test_df, scorer, config, weighed)
-        reference = collect_histogram(
+        scores = collect_histogram(
             scorer.score(test_df), scorer.probability_cols, index=F.col(LABEL).cast("int")
         )
+        reference = reference_of(test_df, scorer, config)
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
-    return Trained(finished, split, rows, evaluation, reference, thinning)
+    return Trained(finished, split, rows, evaluation, scores, reference, thinning)

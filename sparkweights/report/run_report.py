@@ -46,6 +46,7 @@ def run_page(manifest: Mapping[str, Any]) -> Page:
         _money_section(manifest),
         *class_sections(manifest),
         *shift_sections(manifest["label_shift"]),
+        *_reasons_sections(manifest["reasons"]),
         *review_sections(manifest["review"], manifest["decisions"]),
         *drift_sections(manifest.get("drift")),
         *check_sections(manifest["checks"]),
@@ -129,6 +130,32 @@ def _rows_section(manifest: Mapping[str, Any]) -> Section:
             ),
         ),
     )
+
+
+def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
+    if not reasons:
+        return []
+    total = sum(reasons.values())
+    first, count = next(iter(reasons.items()))
+    return [
+        Section(
+            "reasons",
+            "Why rows were declined",
+            f"The commonest first reason is “{first}”: {percent(count / total)} of "
+            f"the {total:,} rows that owe an explanation and have one.",
+            table=table(
+                "First reasons, the commonest first",
+                ("first reason", "rows", "share"),
+                [(text, f"{n:,}", percent(n / total)) for text, n in reasons.items()],
+            ),
+            body=(
+                (
+                    "A reason is a column whose values raise the row's risk; the first one "
+                    "raises it most. Every row's own reasons are in the scored table."
+                ),
+            ),
+        )
+    ]
 
 
 def _decisions_section(decisions: Mapping[str, int]) -> Section:

@@ -59,6 +59,8 @@ class ModelBundle:
         The scores of labelled rows that the model was not fitted on, by class.
     manifest
         The record beside the models, as written.
+    folder
+        Where it lies; ``model`` in it is what the learner wrote.
     """
 
     version: str
@@ -69,6 +71,7 @@ class ModelBundle:
     ledger: Ledger
     reference: ScoreHistogram
     manifest: Mapping[str, Any]
+    folder: Path
 
 
 def publish_bundle(
@@ -164,6 +167,7 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         ledger=Ledger.from_dict(manifest["ledger"]),
         reference=histogram_from_dict(json.loads((folder / REFERENCE).read_text("utf-8"))),
         manifest=manifest,
+        folder=folder,
     )
 
 

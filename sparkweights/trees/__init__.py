@@ -1,5 +1,6 @@
 """Trees as plain nodes: read from MLlib, pruned by weighted risk, written back."""
 
+from sparkweights.trees.additive import AdditiveTrees, read_trees
 from sparkweights.trees.boosted import first_trees, read_leaves
 from sparkweights.trees.bridge import read_tree, write_tree
 from sparkweights.trees.prune import (
@@ -12,6 +13,7 @@ from sparkweights.trees.prune import (
 )
 
 __all__ = [
+    "AdditiveTrees",
     "Node",
     "PlainTree",
     "Pruning",
@@ -21,5 +23,6 @@ __all__ = [
     "pruning_path",
     "read_leaves",
     "read_tree",
+    "read_trees",
     "write_tree",
 ]

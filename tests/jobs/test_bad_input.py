@@ -66,6 +66,14 @@ def test_score_wrong_configuration_exits_2(
     assert all(word in line for word in words), line
 
 
+def test_score_reasons_of_a_model_trained_without_them_exits_5(
+    refused: Callable[..., str],
+) -> None:
+    """A linear model's reasons need what training remembers only if it is asked to."""
+    line = refused("score", 5, reasons__against={"decline": "defaulted"})
+    assert all(word in line for word in ("trained without reasons", "train again")), line
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 OUT = Path("out")
 
@@ -71,10 +72,29 @@ def test_demo_scored_table_has_the_documented_columns(demo: Path) -> None:
     scored = pd.read_parquet(demo / OUT / "scored")
     assert set(scored.columns) == {
         "client_id", "probability_repay", "probability_default", "expected_cost_approve",
-        "expected_cost_decline", "expected_cost", "score_status", "model_version", "run_id",
-        "scored_at", "run_date", "decision",
+        "expected_cost_decline", "expected_cost", "reason_1", "reason_2", "reason_3",
+        "score_status", "model_version", "run_id", "scored_at", "run_date", "decision",
     }  # fmt: skip
     assert (scored["score_status"] == "scored").all()
+
+
+def test_demo_every_refusal_has_its_reasons_and_no_approval_has_any(demo: Path) -> None:
+    """Reasons in the configuration's words, distinct, for declined clients alone."""
+    scored = pd.read_parquet(demo / OUT / "scored")
+    reasons = scored[["reason_1", "reason_2", "reason_3"]]
+    declined = scored["decision"].astype(str) == "decline"
+    assert declined.sum() > 1_000
+    assert reasons[~declined].isna().to_numpy().all()
+    assert reasons.loc[declined, "reason_1"].notna().mean() > 0.99
+    texts = set(
+        yaml.safe_load((demo / "credit_card.yaml").read_text())["reasons"]["texts"].values()
+    )
+    assert set(reasons.stack()) <= texts
+    assert (reasons[declined].nunique(axis=1) == reasons[declined].count(axis=1)).all()
+    manifest = json.loads(
+        (demo / OUT / "runs" / "run_date=2005-10-01" / "manifest.json").read_text()
+    )
+    assert manifest["reasons"] == scored["reason_1"].value_counts().to_dict()
 
 
 def test_demo_weights_and_prior_are_those_of_the_history(demo: Path) -> None:
@@ -97,9 +117,8 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     manifest = _manifest(demo, "models")
     assert set(manifest) == {
         "name", "trained_at", "versions", "model", "classes", "schema", "features",
-        "feature_names", "sensitive", "ledger", "calibration", "resampling", "pruning", "stopping",
-        "split", "contest",
-        "costs", "weights",
+        "feature_names", "sensitive", "ledger", "reference", "calibration", "resampling",
+        "pruning", "stopping", "split", "contest", "costs", "weights",
         "evaluation", "config", "version", "files",
     }  # fmt: skip
     assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]

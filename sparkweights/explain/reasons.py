@@ -1,0 +1,122 @@
+"""Reason codes: what spoke against a row, in words, for the decisions that owe an explanation.
+
+A reason is a column whose positions together raise the margin of the class that the decision is
+taken against; the largest come first. Only rows with such a decision are taken apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.models import FeaturePlan
+    from sparkweights.models.explainers import Explainer
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+CONTRIBUTIONS, REASONS = "__contributions", "__reasons"
+
+
+def reason_cols(top: int) -> tuple[str, ...]:
+    """Return the names of the reason columns.
+
+    Examples
+    --------
+    >>> reason_cols(2)
+    ('reason_1', 'reason_2')
+    """
+    return tuple(f"reason_{i + 1}" for i in range(top))
+
+
+@dataclass(frozen=True)
+class ReasonRule:
+    """Which rows get reasons, and in which words.
+
+    Attributes
+    ----------
+    explainers
+        Decision that owes an explanation -> what takes the margin of its class apart.
+    top
+        At most so many reasons per row.
+    texts
+        Column -> what to tell; its name where nothing is said.
+    silent
+        Columns that can never be a reason.
+    """
+
+    explainers: Mapping[str, Explainer]
+    top: int
+    texts: Mapping[str, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+
+    def words(self, sources: tuple[str, ...]) -> dict[str, str]:
+        """Return what to tell of each column that may be a reason."""
+        return {
+            name: self.texts.get(name, name)
+            for name in dict.fromkeys(sources)
+            if name not in self.silent
+        }
+
+
+def append_reasons(
+    df: DataFrame, rule: ReasonRule, plan: FeaturePlan, decision: Column
+) -> DataFrame:
+    """Append `reason_cols`; null where there is no reason left, or the decision owes none."""
+    parts = [
+        explainer.contributions(plan, decision == name)
+        for name, explainer in rule.explainers.items()
+    ]
+    apart_df = df.withColumn(CONTRIBUTIONS, F.coalesce(*parts))
+    texts_df = apart_df.withColumn(REASONS, _texts(F.col(CONTRIBUTIONS), rule, plan.sources))
+    named = {name: F.get(F.col(REASONS), i) for i, name in enumerate(reason_cols(rule.top))}
+    return texts_df.withColumns(named).drop(CONTRIBUTIONS, REASONS)
+
+
+def _texts(contributions: Column, rule: ReasonRule, sources: tuple[str, ...]) -> Column:
+    """Return the reasons of a row, the weightiest first; equal ones by their words."""
+    words = rule.words(sources)
+    places = F.lit([[i for i, own in enumerate(sources) if own == name] for name in words])
+    told = F.lit(list(words.values()))
+
+    def entry(own: Column, at: Column) -> Column:
+        added = F.aggregate(own, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
+        return F.struct(added.alias("added"), F.get(told, at).alias("text"))
+
+    against = F.filter(F.transform(places, entry), lambda one: one["added"] > 0)
+    largest = F.slice(F.sort_array(against, asc=False), 1, rule.top)
+    return F.when(contributions.isNotNull(), F.transform(largest, lambda one: one["text"]))
+
+
+def collect_reference(
+    df: DataFrame, features: Column, size: int, approved: Column, weight: Column
+) -> tuple[float, ...]:
+    """Return the mean of each position of a vector over the approved rows, in one Spark job.
+
+    It is what a linear model's reasons compare a row with; the mean of all rows where none is
+    approved.
+    """
+    one_df = df.select(
+        F.coalesce(approved, F.lit(col=False)).alias("approved"),
+        weight.alias("weight"),
+        F.posexplode(vector_to_array(features)).alias("at", "value"),
+    )
+    found = (
+        one_df.groupBy("approved", "at")
+        .agg(F.sum("weight").alias("weight"), F.sum(F.col("weight") * F.col("value")).alias("sum"))
+        .collect()
+    )
+    sums, weights = np.zeros((2, size)), np.zeros((2, size))
+    for row in found:
+        sums[int(row["approved"]), row["at"]] = row["sum"]
+        weights[int(row["approved"]), row["at"]] = row["weight"]
+    chosen = int(weights[1].any())
+    return tuple((sums[chosen] / weights[chosen]).tolist())

@@ -1,0 +1,138 @@
+"""Reasons add up to the margin, come weightiest first, and never name what must stay unsaid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import ColumnRoles
+from sparkweights.explain import ReasonRule, append_reasons, collect_reference
+from sparkweights.models import FeaturePlan, learn_features, learner
+from sparkweights.models.encoders import NumericBlock
+from sparkweights.models.explainers import LinearExplainer
+from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+KINDS: dict[str, dict[str, Any]] = {
+    "logistic": {"regParam": 0.01},
+    "boosted_trees": {"maxIter": 8, "maxDepth": 3},
+    "tree": {"maxDepth": 4},
+    "forest": {"numTrees": 6, "maxDepth": 4},
+    "xgboost": {"n_estimators": 8, "max_depth": 3},
+}
+ROLES = ColumnRoles(("id",), "y", {"a": 0, "b": 1, "c": 2}, ("x1", "x2", "x3"), ("branch",))
+
+
+@pytest.fixture(scope="module")
+def table(spark: SparkSession) -> DataFrame:
+    """Three classes that depend on numbers with gaps and on a category."""
+    rng = np.random.default_rng(3)
+    rows = 1_500
+    x = rng.normal(size=(rows, 3))
+    branch = rng.choice(["north", "south", "west"], rows)
+    risk = x[:, 0] - x[:, 1] + (branch == "south") + rng.normal(size=rows)
+    frame = pd.DataFrame(x, columns=["x1", "x2", "x3"])
+    frame["x2"] = frame["x2"].where(rng.random(rows) > 0.1, None)
+    frame = frame.assign(id=range(rows), branch=branch, y=np.digitize(risk, [0.5, 2.0]))
+    return spark.createDataFrame(frame).repartition(2).cache()
+
+
+def _margin_of(kind: str, row: Any, against: int, classes: int) -> float:
+    """Return what contributions must add up to, from the learner's own `MARGIN`."""
+    margin = list(row[MARGIN])
+    if kind in {"tree", "forest"}:
+        return float(margin[against] / sum(margin))
+    if kind == "xgboost" and classes == 2:
+        return float(margin[0] if against else -margin[0])
+    return float(margin[against])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_contributions_add_up_to_the_margin(
+    table: DataFrame, tmp_path: Path, kind: str, classes: int
+) -> None:
+    """For each learner, class and row, within 1e-6; a row that is not asked about gets null."""
+    own = learner(kind)
+    plan = learn_features(table, ROLES)
+    label = F.least(F.col("y"), F.lit(classes - 1)).cast("double")
+    fit_df = table.select(
+        plan.vector().alias(FEATURES), label.alias(LABEL), (1.0 + 3 * F.col("y")).alias(WEIGHT)
+    )
+    model = own.fit(fit_df, KINDS[kind], seed=1, classes=classes)
+    own.save(model, tmp_path / "model")
+    reference = (0.1,) * len(plan.names)
+    scored_df = own.append_margin(model, table.withColumn(FEATURES, plan.vector()))
+    for against in (0, classes - 1):
+        explainer = own.explainer(
+            model, tmp_path / "model", against=against, classes=classes, reference=reference
+        )
+        asked = F.col("id") % 3 != 0
+        found = scored_df.select(
+            "id", MARGIN, explainer.contributions(plan, asked).alias("found")
+        ).collect()
+        for row in found:
+            if row["id"] % 3 == 0:
+                assert row["found"] is None
+                continue
+            assert len(row["found"]) == len(plan.names) + 1
+            assert sum(row["found"]) == pytest.approx(
+                _margin_of(kind, row, against, classes), abs=1e-6
+            )
+
+
+PLAN_COLUMNS = ("late", "income", "age")
+
+
+def _linear_plan() -> FeaturePlan:
+    return FeaturePlan((NumericBlock(PLAN_COLUMNS, (0.0, 0.0, 0.0), ("income",)),))
+
+
+def test_append_reasons_weightiest_first_in_words(spark: SparkSession) -> None:
+    """Contributions by hand: coefficient x (value - mean of the approved), flags with theirs."""
+    plan = _linear_plan()
+    explainer = LinearExplainer(-1.0, (2.0, -0.5, 5.0, 3.0), (1.0, 4.0, 0.0, 0.0))
+    texts = {"late": "Recent late payments"}
+    rule = ReasonRule({"decline": explainer}, 2, texts, frozenset({"age"}))
+    df = spark.createDataFrame(
+        [
+            (1, 3.0, 2.0, 9.0, "decline"),  # late +4, income +1, age +45 must stay unsaid
+            (2, 3.0, None, 0.0, "decline"),  # late +4, income -0.5 (0 - 4) + 3 = +5
+            (3, 0.0, 9.0, 0.0, "decline"),  # late -2, income -2.5: no reason but age's mean
+            (4, 9.0, 0.0, 0.0, "approve"),
+            (5, 9.0, 0.0, 0.0, None),
+        ],
+        "id int, late double, income double, age double, decision string",
+    )
+    found = append_reasons(df, rule, plan, F.col("decision")).orderBy("id").collect()
+    assert [(row["reason_1"], row["reason_2"]) for row in found] == [
+        ("Recent late payments", "income"),
+        ("income", "Recent late payments"),
+        (None, None),
+        (None, None),
+        (None, None),
+    ]
+    told_df = append_reasons(df, ReasonRule({"decline": explainer}, 2), plan, F.col("decision"))
+    assert told_df.filter("id = 1").first()["reason_1"] == "age"
+
+
+def test_collect_reference_is_the_weighted_mean_of_the_approved(spark: SparkSession) -> None:
+    """Two approved rows of weights 1 and 3; without any, the mean of all."""
+    plan = _linear_plan()
+    df = spark.createDataFrame(
+        [(1.0, 2.0, 4.0, 1.0, True), (5.0, 6.0, 8.0, 3.0, True), (9.0, 9.0, 9.0, 4.0, None)],
+        "late double, income double, age double, w double, approved boolean",
+    ).withColumn(FEATURES, plan.vector())
+    given = (F.col(FEATURES), len(plan.names))
+    found = collect_reference(df, *given, F.col("approved"), F.col("w"))
+    assert found == pytest.approx((4.0, 5.0, 7.0, 0.0))
+    nobody = collect_reference(df, *given, F.lit(col=False), F.col("w"))
+    assert nobody == pytest.approx((6.5, 7.0, 8.0, 0.0))
