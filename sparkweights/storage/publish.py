@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
 from sparkweights.errors import PublishError, QualityGateError
 from sparkweights.storage.files import exchange, make_folder, remove, unwritable
+from sparkweights.storage.keys import count_keys, count_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,26 +139,17 @@ class Publication:
         QualityGateError
             If two rows share their keys.
         """
-        found = (
-            staged_df.groupBy(*map(column, keys))
-            .agg(F.count(F.lit(1)).alias("n"))
-            .agg(
-                F.coalesce(F.sum("n"), F.lit(0)).alias("rows"),
-                F.count_if(F.col("n") > 1).alias("repeated"),
-                F.coalesce(F.sum(F.when(F.col("n") > 1, F.col("n"))), F.lit(0)).alias("in"),
-            )
-            .first()
-        )
-        assert found is not None  # noqa: S101 (an aggregate without groups has its row)
-        if found["rows"] != rows:
+        found = count_keys(staged_df, keys)
+        if found.rows != rows:
             raise PublishError(
-                f"The stage '{self.staged}' holds {found['rows']} rows; {rows} were written.",
+                f"The stage '{self.staged}' holds {found.rows} rows; {rows} were written.",
                 hint="nothing was published; check the storage, then run again.",
             )
-        if found["repeated"]:
+        if found.distinct < found.rows:
+            repeats = count_repeats(staged_df, keys)
             raise QualityGateError(
-                f"{found['repeated']} values of the key {', '.join(keys)} occur more than once "
-                f"(on {found['in']} rows); every row needs its own.",
+                f"{repeats.values} values of the key {', '.join(keys)} occur more than once "
+                f"(on {repeats.rows} rows); every row needs its own.",
                 hint="nothing was published; remove the duplicate keys from the incoming table, "
                 "or add the column that tells its rows apart to columns.keys.",
             )
