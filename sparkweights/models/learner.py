@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.models.explainers import Explainer
+    from sparkweights.models.features import FeaturePlan
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -67,8 +68,8 @@ class Learner(ABC):
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
         """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
 
-    def margin(self, model: Any, positions: Sequence[Column]) -> Column | None:  # noqa: ANN401, ARG002 (as above)
-        """Return `MARGIN` as arithmetic over the positions of a row, or None where it is none."""
+    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401, ARG002 (as above)
+        """Return `MARGIN` straight from the row's columns; None where it takes a vector."""
         return None
 
     @abstractmethod

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
     from sparkweights.models.explainers import Explainer
+    from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
 
 
@@ -62,10 +63,10 @@ class Logistic(MLlibLearner):
         sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
         return np.asarray(sizes * spread)
 
-    def margin(self, model: Any, positions: Sequence[Column]) -> Column | None:  # noqa: ANN401 (MLlib's model)
+    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401 (MLlib's model)
         """Return the margins as sums of Columns, which compile into the scan; no vector is made."""
-        weights = model.coefficientMatrix.toArray()
-        if weights.size > MOST_TERMS:
+        weights, positions = model.coefficientMatrix.toArray(), plan.positions()
+        if positions is None or weights.size > MOST_TERMS:
             return None
         sums = [
             balanced_sum([

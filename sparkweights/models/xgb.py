@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.models.explainers import Explainer
+    from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
 
 MODEL_FILE = "model.json"
@@ -147,14 +148,12 @@ class XGBoost(StagedLearner):
 
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (XGBoostModel)
         """Ask the booster once per Arrow batch."""
-        require_xgboost()
+        margin = _ask(model, vector_to_array(F.col(FEATURES), "float32"))
+        return df.withColumn(MARGIN, margin).drop(FEATURES)
 
-        def margin(features: pa.Array) -> pa.Array:
-            return model.margin(features)
-
-        as_udf: Any = arrow_udf  # its stubs know iterators only
-        ask = as_udf(margin, "array<double>")
-        return df.withColumn(MARGIN, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
+    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401 (as above)
+        """Ask the booster once per Arrow batch, in the precision that it computes in."""
+        return _ask(model, plan.array().cast("array<float>"))
 
     def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401, ARG002 (as above)
         """Ask the booster for each stage of a batch of rows."""
@@ -204,6 +203,18 @@ class XGBoost(StagedLearner):
         """Read XGBoost's JSON."""
         require_xgboost()
         return XGBoostModel((folder / MODEL_FILE).read_bytes())
+
+
+def _ask(model: XGBoostModel, features: Column) -> Column:
+    """Return the margin of a row's features, an array of float32."""
+    require_xgboost()
+
+    def margin(batch: pa.Array) -> pa.Array:
+        return model.margin(batch)
+
+    as_udf: Any = arrow_udf  # its stubs know iterators only
+    found: Column = as_udf(margin, "array<double>")(features)
+    return found
 
 
 def require_xgboost(wanted: str = "model.kind: xgboost needs") -> None:

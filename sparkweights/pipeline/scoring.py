@@ -79,12 +79,11 @@ class Scorer:
         return replace(self, ledger=self.ledger.after_shift(target_prior))
 
     def _append_margin(self, df: DataFrame) -> DataFrame:
-        """Append `MARGIN` the cheapest way: as arithmetic where the model is some."""
+        """Append `MARGIN` the cheapest way: from the row's columns where that is enough."""
         own = learner(self.kind)
         if FEATURES in df.columns:
             return own.append_margin(self.model, df)
-        positions = self.plan.positions()
-        margin = None if positions is None else own.margin(self.model, positions)
+        margin = own.margin(self.model, self.plan)
         if margin is not None:
             return df.withColumn(MARGIN, margin)
         return own.append_margin(self.model, df.withColumn(FEATURES, self.plan.vector()))
