@@ -1,18 +1,23 @@
 """Evaluation: one pass over scored rows with known outcomes, then arithmetic."""
 
-from sparkweights.evaluate.curves import area_under_roc, average_precision, reliability
+from sparkweights.evaluate.curves import class_curves
+from sparkweights.evaluate.evaluation import ClassEvaluation, Evaluation, reliability_bins
 from sparkweights.evaluate.paired import PairedCosts, collect_paired_costs
-from sparkweights.evaluate.passes import Evaluation, collect_evaluation
+from sparkweights.evaluate.passes import Scored, collect_evaluation, collect_segments
 from sparkweights.evaluate.ranking import AreaShift, compare_areas
+from sparkweights.evaluate.table import ScoreTable
 
 __all__ = [
     "AreaShift",
+    "ClassEvaluation",
     "Evaluation",
     "PairedCosts",
-    "area_under_roc",
-    "average_precision",
+    "ScoreTable",
+    "Scored",
+    "class_curves",
     "collect_evaluation",
     "collect_paired_costs",
+    "collect_segments",
     "compare_areas",
-    "reliability",
+    "reliability_bins",
 ]

@@ -1,103 +1,82 @@
-"""Areas under curves, from a histogram of scores."""
+"""The curves of a class as a few hundred points, for people to look at."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+
+from sparkweights.evaluate.cost_curves import cost_profile
+from sparkweights.evaluate.discrimination import precision_recall_curve, roc_curve
+from sparkweights.evaluate.evaluation import reliability_bins
+from sparkweights.evaluate.table import ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from sparkweights.evaluate.evaluation import Evaluation
+    from sparkweights.evaluate.table import Array
+
+POINTS = 200
 
 
-class ReliabilityBin(NamedTuple):
-    """Rows of similar probability: what was predicted for them, and what happened."""
-
-    weight: float  # of the rows
-    mean_probability: float
-    share: float  # of the weight that is of the class
-
-
-def reliability(
-    probability_sums: Sequence[float],
-    positives: Sequence[float],
-    negatives: Sequence[float],
+def class_curves(
+    evaluation: Evaluation,
+    name: str,
     *,
-    groups: int = 10,
-) -> tuple[ReliabilityBin, ...]:
-    """Return the reliability table of a histogram, in groups of about equal weight.
+    cut: float | None = None,
+    iso_cost_slope: float | None = None,
+) -> dict[str, Any]:
+    """Return the curves of one class, ready for JSON; one that the rows do not determine is absent.
 
     Parameters
     ----------
-    probability_sums
-        Per bin, in order of the probability: the weighted sum of it over the bin's rows.
-    positives, negatives
-        Weight of the rows of the class, and of the others, in each bin.
-    groups
-        At most; a bin is never divided, so many equal probabilities make fewer.
-
-    Examples
-    --------
-    >>> reliability([1.0, 3.0], [1, 3], [9, 1], groups=2)[1]
-    ReliabilityBin(weight=4.0, mean_probability=0.75, share=0.75)
-    """
-    sums = np.column_stack([probability_sums, positives, negatives]).astype(float)
-    weight = sums[:, 1] + sums[:, 2]
-    middle = np.cumsum(weight) - weight / 2
-    group = np.minimum((middle / weight.sum() * groups).astype(int), groups - 1)
-    found = []
-    for own in np.unique(group):
-        p, yes, no = sums[group == own].sum(axis=0)
-        if yes + no > 0:
-            found.append(
-                ReliabilityBin(float(yes + no), float(p / (yes + no)), float(yes / (yes + no)))
-            )
-    return tuple(found)
-
-
-def area_under_roc(
-    scores: Sequence[float], positives: Sequence[float], negatives: Sequence[float]
-) -> float:
-    """Return the area under the ROC curve of a histogram.
-
-    Parameters
-    ----------
-    scores
-        One value per bin; a higher score means the class is likelier.
-    positives, negatives
-        Weight of the rows of the class, and of the others, in each bin.
+    cut
+        Of the class's probability, where ours is one for all rows.
+    iso_cost_slope
+        Of the lines of equal cost in the ROC plane, where costs are the same for all rows.
 
     Returns
     -------
-    float
-        In [0, 1]. Rows of one bin count as ties, so the area is within half of
-        ``sum positives * negatives / (P N)`` of the area over distinct scores.
-
-    Examples
-    --------
-    >>> area_under_roc([0.1, 0.9], [0, 2], [3, 0])
-    1.0
+    dict
+        ``roc``, ``precision_recall``, ``reliability_before``, ``cost_by_cut``: lists of points;
+        ``operating``: where the decisions taken lie.
     """
-    truth, score, weight = _as_samples(scores, positives, negatives)
-    return float(roc_auc_score(truth, score, sample_weight=weight))
+    table, decided = evaluation.tables[name], evaluation.confusion(name)
+    if not 0 < table.prior < 1:
+        return {}
+    ranked, caught = roc_curve(table), precision_recall_curve(table)
+    found: dict[str, Any] = {
+        "roc": _points(ranked.false_positive_rate, ranked.recall),
+        "precision_recall": _points(caught.recall[1:], caught.precision[1:]),
+        "operating": {
+            "fall_out": ratio(decided.false_positives, table.negatives.sum()),
+            "recall": decided.recall,
+            "precision": decided.precision,
+        },
+    }
+    if iso_cost_slope is not None:
+        found["iso_cost_slope"] = iso_cost_slope
+    before = evaluation.weighted_tables.get(name)
+    if before is not None:
+        found["reliability_before"] = [list(group) for group in reliability_bins(before)]
+    if table.cost_positive is not None:
+        profile = cost_profile(table)
+        cuts = np.minimum(profile.cut, 1.0)  # what no row reaches is drawn at the end of the axis
+        found["cost_by_cut"] = _points(cuts[::-1], profile.cost[::-1])
+        found["cut"] = cut
+    return found
 
 
-def average_precision(
-    scores: Sequence[float], positives: Sequence[float], negatives: Sequence[float]
-) -> float:
-    """Return the average precision, ``sum_n (R_n - R_{n-1}) P_n``, of a histogram.
+def _points(x: Array, y: Array) -> list[list[float]]:
+    """Return at most `POINTS` points, even along the curve's two axes, with both ends."""
+    if len(x) > POINTS:
+        way = np.r_[0, np.cumsum(_steps(x) + _steps(y))]
+        kept = np.searchsorted(way, np.linspace(0, way[-1], POINTS), side="left")
+        chosen = np.unique(np.r_[0, np.minimum(kept, len(x) - 1), len(x) - 1, np.argmin(y)])
+        x, y = x[chosen], y[chosen]
+    return [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
 
-    Parameters are those of `area_under_roc`.
-    """
-    truth, score, weight = _as_samples(scores, positives, negatives)
-    return float(average_precision_score(truth, score, sample_weight=weight))
 
-
-def _as_samples(
-    scores: Sequence[float], positives: Sequence[float], negatives: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write each bin as one weighted sample of the class and one of the others."""
-    truth = np.repeat([1, 0], len(scores))
-    weight = np.concatenate([np.asarray(positives, float), np.asarray(negatives, float)])
-    return truth, np.tile(np.asarray(scores, float), 2), weight
+def _steps(values: Array) -> Array:
+    """Return how far each step goes, as a share of the whole range."""
+    span = float(np.ptp(values))
+    return np.abs(np.diff(values)) / span if span else np.zeros(len(values) - 1)

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.evaluate.intervals import BLOCKS, block_replicates, percentile_interval
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-BLOCKS = 1_000
-REPLICATES = 2_000
 BETTER, WORSE, ALIKE = "better", "worse", "not told apart"
 
 
@@ -83,26 +81,10 @@ def collect_paired_costs(
     if not found:
         return PairedCosts(0, 0.0, 0.0, (0.0, 0.0))
     rows, weight_sum, first, second = np.array([row[1:] for row in found], dtype=float).T
+    changes, drawn = block_replicates([second - first, weight_sum])
     return PairedCosts(
         int(rows.sum()),
         float(first.sum() / weight_sum.sum()),
         float(second.sum() / weight_sum.sum()),
-        bootstrap_interval(second - first, weight_sum),
+        percentile_interval(changes / np.maximum(drawn, np.finfo(float).tiny)),
     )
-
-
-def bootstrap_interval(
-    sums: Array, weights: Array, *, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile interval of sum / weight when blocks are drawn with replacement.
-
-    Parameters
-    ----------
-    sums, weights
-        Per block.
-    """
-    blocks = len(sums)
-    drawn = np.random.default_rng(seed).integers(0, blocks, (REPLICATES, blocks))
-    means = sums[drawn].sum(axis=1) / np.maximum(weights[drawn].sum(axis=1), np.finfo(float).tiny)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

@@ -2,203 +2,264 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.evaluate.curves import (
-    ReliabilityBin,
-    area_under_roc,
-    average_precision,
-    reliability,
-)
+from sparkweights.errors import InputError
+from sparkweights.evaluate.evaluation import Cell, Evaluation
+from sparkweights.evaluate.intervals import BLOCKS
+from sparkweights.evaluate.table import CLIP, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame, Row
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.evaluate.table import Array
 
 BINS = 8_192  # per class; bounds what reaches the driver and the error of the areas
+MOST_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
+_MONEY = -1  # the kind of entry that holds a block of rows
+_SCORE_SUMS = (
+    "positives", "negatives", "score_sum", "square_sum", "positive_score_sum", "log_loss_sum",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ClassEvaluation:
-    """One class against the others on the test rows, by its natural probability.
+class Scored:
+    """Where a scored table with known outcomes holds what an evaluation asks for.
 
     Attributes
-    ----------
-    share, mean_probability
-        What happened, and what was predicted on average; the base-rate gate compares them.
-    auc, average_precision, brier
-        Of the class's probability; ``brier`` is the mean of (p - y)^2.
-    recall
-        Share of the class's rows that got the decision that is cheapest for the class.
-    reliability
-        What was predicted and what happened, by tenths of the rows.
-    """
-
-    share: float
-    mean_probability: float
-    auc: float
-    average_precision: float
-    brier: float
-    recall: float
-    reliability: tuple[ReliabilityBin, ...] = ()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a set of decisions cost on rows with known outcomes.
-
-    Attributes
-    ----------
-    rows
-        Test rows.
-    classes
-        Class name -> its numbers.
-    constant_costs
-        Decision -> the total cost had every row got it, in the money of the table.
-    policy_costs
-        Policy -> the total cost of its decisions.
-    decisions
-        Decision -> class name -> rows, for the policy ``ours``.
-    """
-
-    rows: int
-    classes: Mapping[str, ClassEvaluation]
-    constant_costs: Mapping[str, float]
-    policy_costs: Mapping[str, float]
-    decisions: Mapping[str, Mapping[str, int]]
-
-    def savings(self, policy: str) -> float:
-        """Return 1 - cost / (cost of the best constant decision); 0 is doing nothing."""
-        best = min(self.constant_costs.values())
-        return 1 - self.policy_costs[policy] / best if best > 0 else 0.0
-
-
-def collect_evaluation(
-    scored_df: DataFrame,
-    *,
-    probability_cols: Mapping[str, str],
-    class_col: str,
-    decision_col: str,
-    right_decisions: Mapping[str, str],
-    constant_costs: Mapping[str, Column],
-    policy_costs: Mapping[str, Column],
-    weight: Column | None = None,
-) -> Evaluation:
-    """Evaluate decisions in one Spark job.
-
-    Parameters
     ----------
     probability_cols
         Class name -> column of its natural probability, in index order.
     class_col, decision_col
         The row's class index, and the decision it got.
     right_decisions
-        Class name -> the decision that counts as right for it in the recall.
+        Class name -> the decision that counts as right for it.
     constant_costs, policy_costs
         Decision, or policy, -> what it cost on the row.
+    order
+        A number in [0, 1) that deals rows into blocks and depends on nothing else.
     weight
         Incoming sample weight of the row; class weights never enter an evaluation.
+    weighted_cols
+        As ``probability_cols``, with the weights still in; may be empty.
     """
-    own = F.lit(1.0) if weight is None else weight
-    exploded_df = scored_df.withColumn("__w", own).withColumn(
-        "__one", _one_per_class(probability_cols, class_col)
-    )
-    one = F.col("__one")
-    bins = F.least(F.floor(one["p"] * BINS), F.lit(BINS - 1))
-    first = one["c"] == 0  # every row appears once per class; totals count it once
-    measures = _score_measures(one, first)
-    costs = {**constant_costs, **policy_costs}
-    measures += [
-        F.sum(F.when(first, F.col("__w") * cost)).alias(f"cost_{i}")
-        for i, cost in enumerate(costs.values())
-    ]
-    decisions = tuple(constant_costs)
-    measures += [
-        F.count_if(first & (column(decision_col) == name) & (column(class_col) == c)).alias(
-            f"count_{d}_{c}"
+
+    probability_cols: Mapping[str, str]
+    class_col: str
+    decision_col: str
+    right_decisions: Mapping[str, str]
+    constant_costs: Mapping[str, Column]
+    policy_costs: Mapping[str, Column]
+    order: Column
+    weight: Column = field(default_factory=lambda: F.lit(1.0))
+    weighted_cols: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in index order."""
+        return tuple(self.probability_cols)
+
+    @property
+    def two(self) -> bool:
+        """Whether the classes mirror each other, so that the second one's table is enough."""
+        return len(self.probability_cols) == 2  # noqa: PLR2004 (binary)
+
+    @cached_property
+    def scores(self) -> list[tuple[int, str]]:
+        """Class index and column of each score whose table is wanted."""
+        every = [list(self.probability_cols.values()), list(self.weighted_cols.values())]
+        kept = [(c, name) for names in every for c, name in enumerate(names)]
+        return [(c, name) for c, name in kept if c == 1 or not self.two]
+
+
+def collect_evaluation(scored_df: DataFrame, scored: Scored, *, exact: bool = False) -> Evaluation:
+    """Evaluate decisions in one Spark job.
+
+    Parameters
+    ----------
+    exact
+        Keep every distinct score instead of bins.
+
+    Raises
+    ------
+    InputError
+        If there are too many distinct scores to keep, or no rows.
+    """
+    return collect_segments(scored_df, scored, exact=exact)[()]
+
+
+def collect_segments(
+    scored_df: DataFrame, scored: Scored, *, by: Sequence[str] = (), exact: bool = False
+) -> dict[tuple[str | None, ...], Evaluation]:
+    """Evaluate decisions as a whole, under the key (), and by segment, in one Spark job.
+
+    Parameters
+    ----------
+    by
+        Columns whose values together are a segment.
+
+    Raises
+    ------
+    InputError
+        As `collect_evaluation`.
+    """
+    segment = [column(name).cast("string").alias(f"by_{i}") for i, name in enumerate(by)]
+    kept_df = scored_df.withColumns({
+        "__w": scored.weight.cast("double"), "__entry": F.explode(_entries(scored, exact=exact)),
+    })  # fmt: skip
+    entry = F.col("__entry")
+    grouped_df = kept_df.groupBy(entry["kind"].alias("kind"), entry["at"].alias("at"), *segment)
+    # The limit lies below the projection, so that it does not turn the job into several.
+    found_df = grouped_df.agg(*_measures(scored)).limit(MOST_SCORES + 1).select("*")
+    found = found_df.toArrow()
+    if found.num_rows > MOST_SCORES:
+        raise InputError(
+            f"More than {MOST_SCORES:,} distinct scores; the exact mode keeps each of them.",
+            hint="evaluate with bins (exact: false), or on a sample of the rows.",
         )
-        for d, name in enumerate(decisions)
-        for c in range(len(probability_cols))
-    ]
-    found = exploded_df.groupBy(one["c"].alias("c"), bins.alias("bin")).agg(*measures).collect()
-    return _evaluation(
-        found, tuple(probability_cols), decisions, tuple(policy_costs), right_decisions
-    )
-
-
-def _score_measures(one: Column, first: Column) -> list[Column]:
-    return [
-        F.sum(F.when(one["y"], F.col("__w"))).alias("positives"),
-        F.sum(F.when(~one["y"], F.col("__w"))).alias("negatives"),
-        F.sum(F.col("__w") * one["p"]).alias("p"),
-        F.sum(F.col("__w") * (one["p"] - one["y"].cast("double")) ** 2).alias("squares"),
-        F.count_if(first).alias("rows"),
-    ]
-
-
-def _one_per_class(probability_cols: Mapping[str, str], class_col: str) -> Column:
-    return F.explode(
-        F.array(
-            *[
-                F.struct(
-                    F.lit(c).alias("c"),
-                    column(name).alias("p"),
-                    (column(class_col) == c).alias("y"),
-                )
-                for c, name in enumerate(probability_cols.values())
-            ]
+    if found.num_rows == 0:
+        raise InputError(
+            "No rows to evaluate on.", hint="see that the table holds rows with known outcomes."
         )
-    )
-
-
-def _evaluation(
-    found: Sequence[Row],
-    classes: Sequence[str],
-    decisions: Sequence[str],
-    policies: Sequence[str],
-    right_decisions: Mapping[str, str],
-) -> Evaluation:
-    totals = [
-        sum(row[f"cost_{i}"] or 0.0 for row in found) for i in range(len(decisions) + len(policies))
-    ]
-    counts = {
-        decision: {
-            name: sum(row[f"count_{d}_{c}"] for row in found) for c, name in enumerate(classes)
-        }
-        for d, decision in enumerate(decisions)
+    sums = {name: np.asarray(found[name].fill_null(0)) for name in found.column_names
+            if not name.startswith("by_")}  # fmt: skip
+    segments = _segments(found, len(by))
+    every = np.ones(found.num_rows, dtype=bool)
+    chosen = {(): every, **(segments if by else {})}
+    return {
+        key: _evaluation({name: values[rows] for name, values in sums.items()}, scored, exact=exact)
+        for key, rows in chosen.items()
     }
-    by_class = {}
-    for c, name in enumerate(classes):
-        bins = [row for row in found if row["c"] == c]
-        right = counts[right_decisions[name]][name]
-        of_class = sum(counts[decision][name] for decision in decisions)
-        by_class[name] = _class_evaluation(bins, right / of_class if of_class else 0.0)
+
+
+def _entries(scored: Scored, *, exact: bool) -> Column:
+    """Return the places of the sums that a row belongs to: one per score, and its block."""
+    kinds = []
+    for kind, (c, name) in enumerate(scored.scores):
+        p = column(name).cast("double")
+        at = p if exact else F.least(F.floor(p * BINS), F.lit(BINS - 1)) / BINS
+        kinds.append(_entry(kind, at, p, column(scored.class_col) == c))
+    nothing = F.lit(None)
+    block = F.floor(scored.order * BLOCKS).cast("double")
+    kinds.append(_entry(_MONEY, block, nothing.cast("double"), nothing.cast("boolean")))
+    return F.array(*kinds)
+
+
+def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
+    return F.struct(
+        F.lit(kind).alias("kind"), at.cast("double").alias("at"), p.alias("p"), positive.alias("y")
+    )
+
+
+def _measures(scored: Scored) -> list[Column]:
+    entry, w = F.col("__entry"), F.col("__w")
+    p, y = entry["p"], entry["y"]
+    happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
+    wanted = {
+        "positives": F.when(y, w),
+        "negatives": F.when(~y, w),
+        "score_sum": w * p,
+        "square_sum": w * p * p,
+        "positive_score_sum": F.when(y, w * p),
+        "log_loss_sum": -w * F.log(F.when(p.isNotNull(), happened)),
+    }
+    if scored.two:
+        approve, decline = _sides(scored, 1)
+        for name, cost in (("approve", approve), ("decline", decline)):
+            wanted[f"{name}_positive"] = F.when(y, w * cost)
+            wanted[f"{name}_negative"] = F.when(~y, w * cost)
+    money = entry["kind"] == _MONEY
+    wanted |= {"weight": F.when(money, w), "square_weight": F.when(money, w * w)}
+    costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
+    wanted |= {f"cost_{i}": F.when(money, w * cost) for i, cost in enumerate(costs)}
+    for d, (decision, cost) in enumerate(scored.constant_costs.items()):
+        for c in range(len(scored.classes)):
+            here = money & (column(scored.decision_col) == decision)
+            here = here & (column(scored.class_col) == c)
+            wanted |= {
+                f"rows_{d}_{c}": F.when(here, 1.0),
+                f"weight_{d}_{c}": F.when(here, w),
+                f"cost_{d}_{c}": F.when(here, w * cost),
+            }
+    return [F.sum(value).alias(name) for name, value in wanted.items()]
+
+
+def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
+    """Return what a row costs below a cut of the class's probability, and at or above it."""
+    names = scored.classes
+    other = scored.right_decisions[names[1 - c]]
+    return scored.constant_costs[other], scored.constant_costs[scored.right_decisions[names[c]]]
+
+
+def _segments(found: pa.Table, columns: int) -> dict[tuple[str | None, ...], Array]:
+    """Return which entries belong to each segment."""
+    values = [found[f"by_{i}"].to_pylist() for i in range(columns)]
+    keys = list(zip(*values, strict=True))
+    return {
+        key: np.array([own == key for own in keys])
+        for key in sorted(set(keys), key=lambda key: [str(part) for part in key])
+    }
+
+
+def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Evaluation:
+    names, constant = scored.classes, tuple(scored.constant_costs)
+    blocks = sums["kind"] == _MONEY
+    place = sums["at"][blocks].astype(np.int64)
+
+    def by_block(name: str) -> Array:
+        return np.bincount(place, weights=sums[name][blocks], minlength=BLOCKS).astype(np.float64)
+
+    def total(name: str) -> float:
+        return float(sums[name][blocks].sum())
+
+    tables = [
+        _table(sums, kind, costs=scored.two, exact=exact) for kind in range(len(scored.scores))
+    ]
+    if scored.two:
+        tables = [each for table in tables for each in (table.complement(), table)]
+    costs = [by_block(f"cost_{i}") for i in range(len(constant) + len(scored.policy_costs))]
+    cells = {
+        decision: {
+            name: Cell(
+                round(total(f"rows_{d}_{c}")), total(f"weight_{d}_{c}"), total(f"cost_{d}_{c}")
+            )
+            for c, name in enumerate(names)
+        }
+        for d, decision in enumerate(constant)
+    }
     return Evaluation(
-        rows=sum(row["rows"] for row in found),
-        classes=by_class,
-        constant_costs=dict(zip(decisions, totals, strict=False)),
-        policy_costs=dict(zip(policies, totals[len(decisions) :], strict=True)),
-        decisions=counts,
+        tables=dict(zip(names, tables, strict=False)),
+        cells=cells,
+        constant_costs=dict(zip(constant, costs, strict=False)),
+        policy_costs=dict(zip(scored.policy_costs, costs[len(constant) :], strict=True)),
+        block_weights=by_block("weight"),
+        square_weight=total("square_weight"),
+        right_decisions=scored.right_decisions,
+        weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),
     )
 
 
-def _class_evaluation(unordered: Sequence[Row], recall: float) -> ClassEvaluation:
-    bins = sorted(unordered, key=lambda row: row["bin"])
-    scores = [row["bin"] for row in bins]
-    positives = [row["positives"] or 0.0 for row in bins]
-    negatives = [row["negatives"] or 0.0 for row in bins]
-    total = sum(positives) + sum(negatives)
-    return ClassEvaluation(
-        share=sum(positives) / total,
-        mean_probability=sum(row["p"] for row in bins) / total,
-        auc=area_under_roc(scores, positives, negatives),
-        average_precision=average_precision(scores, positives, negatives),
-        brier=sum(row["squares"] for row in bins) / total,
-        recall=recall,
-        reliability=reliability([row["p"] for row in bins], positives, negatives),
-    )
+def _table(sums: Mapping[str, Array], kind: int, *, costs: bool, exact: bool) -> ScoreTable:
+    rows = sums["kind"] == kind
+    score, place = np.unique(sums["at"][rows], return_inverse=True)
+
+    def summed(name: str) -> Array:
+        values = np.bincount(place, weights=sums[name][rows], minlength=len(score))
+        return values.astype(np.float64)
+
+    kept = _SCORE_SUMS[:2] if exact else _SCORE_SUMS
+    found = {name: summed(name) for name in kept}
+    if costs:
+        for of in ("positive", "negative"):
+            pair = [summed(f"{name}_{of}") for name in ("approve", "decline")]
+            found[f"cost_{of}"] = np.array(pair)
+    return ScoreTable(score=score, **found)

@@ -166,6 +166,34 @@ class ScoreTable:
                 sums[name][..., np.searchsorted(score, held["score"])] += held[name]
         return ScoreTable(score=score, **sums)
 
+    def complement(self) -> ScoreTable:
+        """Return the table of the other class, of two: every score p becomes 1 - p.
+
+        Of bins, a row on an edge then lies in the bin below it. Costs change sides: the decision
+        at or above a cut of p is the one below a cut of 1 - p.
+
+        Examples
+        --------
+        >>> other = ScoreTable([0.25, 0.5], [1, 3], [4, 2]).complement()
+        >>> other.score.tolist(), other.positives.tolist()
+        ([0.5, 0.75], [2.0, 4.0])
+        """
+        edges = self.score if self.score_sum is None else np.r_[self.score[1:], 1.0]
+        sums = {"positives": self.negatives, "negatives": self.positives}
+        if self.score_sum is not None:
+            sums["score_sum"] = self.weight - self.score_sum
+            if self.square_sum is not None and self.positive_score_sum is not None:
+                sums["square_sum"] = self.weight - 2 * self.score_sum + self.square_sum
+                others = self.score_sum - self.positive_score_sum
+                sums["positive_score_sum"] = self.negatives - others
+            if self.log_loss_sum is not None:
+                sums["log_loss_sum"] = self.log_loss_sum
+        if self.cost_positive is not None and self.cost_negative is not None:
+            sums["cost_positive"] = self.cost_negative[::-1]
+            sums["cost_negative"] = self.cost_positive[::-1]
+        turned = {name: values[..., ::-1] for name, values in sums.items()}
+        return ScoreTable(score=1 - edges[::-1], **turned)
+
     @property
     def binned(self) -> bool:
         """Whether an entry may hold scores that differ."""

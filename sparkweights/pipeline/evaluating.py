@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -17,7 +17,8 @@ from sparkweights.decision import (
     realised_cost,
     review_gain,
 )
-from sparkweights.evaluate import Evaluation, collect_evaluation
+from sparkweights.decision.operating import binary_rule
+from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_evaluation
 from sparkweights.models.learner import LABEL
 from sparkweights.split import hash_order
 
@@ -57,8 +58,7 @@ def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighe
         reviewed, price = _reviewed(scored_df, scorer, config)
         policy_costs[WITH_REVIEW] = F.when(reviewed, price).otherwise(policy_costs[OURS])
     weight = config.roles.weight
-    return collect_evaluation(
-        scored_df.withColumn(DECISION, policies[OURS]),
+    scored = Scored(
         probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
         class_col=LABEL,
         decision_col=DECISION,
@@ -68,8 +68,35 @@ def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighe
             for name in matrix.decisions
         },
         policy_costs=policy_costs,
-        weight=None if weight is None else column(weight).cast("double"),
+        order=F.col(ORDER),
+        weight=F.lit(1.0) if weight is None else column(weight),
+        weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
     )
+    return collect_evaluation(scored_df.withColumn(DECISION, policies[OURS]), scored)
+
+
+def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, Any]:
+    """Return an evaluation's record, with savings beside every cost and curves to draw."""
+    curves = {
+        name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
+        for c, name in enumerate(evaluation.tables)
+    }
+    return {**evaluation.to_dict(), "curves": curves}
+
+
+def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:
+    """Return the cut of a class's probability and the slope of equal cost, if there is one."""
+    rows, names = matrix.numbers(), matrix.classes
+    if rows is None or len(names) != 2:  # noqa: PLR2004 (a cut is between two)
+        return {}
+    own, other = (evaluation.right_decisions[names[k]] for k in (c, 1 - c))
+    for_own, for_other = (rows[matrix.decisions.index(name)] for name in (own, other))
+    rule = binary_rule(for_other[1 - c], for_other[c], for_own[1 - c], for_own[c])
+    prior = evaluation.tables[names[c]].prior
+    if rule.threshold is None or not 0 < prior < 1:
+        return {}
+    odds = rule.threshold / (1 - rule.threshold)
+    return {"cut": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
 
 
 def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:

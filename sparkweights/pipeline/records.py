@@ -15,6 +15,7 @@ import pyspark
 import sparkweights
 from sparkweights.columns import kind_of
 from sparkweights.config.sections import Weights
+from sparkweights.pipeline.evaluating import evaluation_record
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
-    from sparkweights.evaluate import Evaluation
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
     from sparkweights.pipeline.explaining import Explanation
@@ -102,20 +102,6 @@ def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
     }
 
 
-def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation's record, with savings beside every cost."""
-    return {
-        "rows": evaluation.rows,
-        "classes": {name: asdict(found) for name, found in evaluation.classes.items()},
-        "costs": {
-            **{f"always_{name}": cost for name, cost in evaluation.constant_costs.items()},
-            **evaluation.policy_costs,
-        },
-        "savings": {name: evaluation.savings(name) for name in evaluation.policy_costs},
-        "decisions": {name: dict(counts) for name, counts in evaluation.decisions.items()},
-    }
-
-
 def model_manifest(
     config: Config,
     schema: StructType,
@@ -150,7 +136,7 @@ def model_manifest(
         },
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
-        "evaluation": evaluation_record(trained.evaluation),
+        "evaluation": evaluation_record(trained.evaluation, config.matrix),
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }

@@ -10,7 +10,7 @@ from sparkweights.errors import QualityGateError, listed
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sparkweights.evaluate.passes import Evaluation
+    from sparkweights.evaluate import Evaluation
     from sparkweights.quality.suites import CheckReport
 
 CERTAIN = 3.0  # standard errors; sampling noise alone passes it once in 370 runs

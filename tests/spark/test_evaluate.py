@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    log_loss,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from sparkweights.costs import CostMatrix, cost_columns
 from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
-from sparkweights.errors import QualityGateError
-from sparkweights.evaluate import Evaluation, collect_evaluation
-from sparkweights.evaluate.passes import ClassEvaluation
+from sparkweights.errors import InputError, QualityGateError
+from sparkweights.evaluate import (
+    Evaluation,
+    Scored,
+    ScoreTable,
+    collect_evaluation,
+    collect_segments,
+)
+from sparkweights.evaluate.cost_curves import cost_profile
+from sparkweights.evaluate.discrimination import roc_auc
+from sparkweights.evaluate.evaluation import Cell
+from sparkweights.evaluate.multiclass import macro_average
 from sparkweights.quality import gate_base_rate
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 MATRIX = CostMatrix.parse(
     {"approve": {"good": 0, "bad": "0.75 * loan"}, "decline": {"good": "0.1 * loan + 5", "bad": 0}},
@@ -33,49 +51,136 @@ def _scored(rows: int = 3_000) -> pd.DataFrame:
         "p_bad": p,
         "p_good": 1 - p,
         "y": (rng.random(rows) < p).astype(float),
+        "w": rng.choice([0.5, 1.0, 3.0], rows),
         "loan": rng.integers(1, 90, rows) * 10.0,
     })  # fmt: skip
 
 
-def _evaluate(spark: SparkSession, scored: pd.DataFrame) -> Evaluation:
-    costs = cost_columns(MATRIX)
-    expected = expected_costs([F.col("p_good"), F.col("p_bad")], costs)
+def _asked(matrix: CostMatrix = MATRIX, **changes: Any) -> Scored:
+    costs = cost_columns(matrix)
+    paid = partial(realised_cost, index=F.col("y"), decisions=matrix.decisions, costs=costs)
+    return Scored(**{
+        "probability_cols": {"good": "p_good", "bad": "p_bad"},
+        "class_col": "y",
+        "decision_col": "d",
+        "right_decisions": {"good": "approve", "bad": "decline"},
+        "constant_costs": {name: paid(F.lit(name)) for name in matrix.decisions},
+        "policy_costs": {"ours": paid(F.col("d"))},
+        "order": F.rand(1),
+        **changes,
+    })  # fmt: skip
+
+
+def _decided(spark: SparkSession, scored: pd.DataFrame) -> DataFrame:
+    expected = expected_costs([F.col("p_good"), F.col("p_bad")], cost_columns(MATRIX))
     df = spark.createDataFrame(scored)
-    df = df.withColumn("d", cheapest_decision(expected, MATRIX.decisions))
-    return collect_evaluation(
-        df,
-        probability_cols={"good": "p_good", "bad": "p_bad"},
-        class_col="y",
-        decision_col="d",
-        right_decisions={"good": "approve", "bad": "decline"},
-        constant_costs={
-            name: realised_cost(F.lit(name), F.col("y"), MATRIX.decisions, costs)
-            for name in MATRIX.decisions
-        },
-        policy_costs={"ours": realised_cost(F.col("d"), F.col("y"), MATRIX.decisions, costs)},
-    )
+    return df.withColumn("d", cheapest_decision(expected, MATRIX.decisions))
 
 
-def test_collect_evaluation_equals_scikit_learn_and_pandas(spark: SparkSession) -> None:
-    """Areas, Brier score, recall, and money agree with the row-by-row computation."""
-    scored = _scored()
-    found = _evaluate(spark, scored)
-    bad = found.classes["bad"]
+@pytest.mark.parametrize("exact", [False, True])
+def test_collect_evaluation_equals_scikit_learn_and_pandas(
+    spark: SparkSession, *, exact: bool
+) -> None:
+    """On weighted rows with ties, every metric that scikit-learn has, and the money."""
+    rows = _scored()
+    found = collect_evaluation(_decided(spark, rows), _asked(weight=F.col("w")), exact=exact)
+    truth, p, w = rows["y"], rows["p_bad"], rows["w"]
+    miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
+    decline = p * miss > (1 - p) * lost
     # Scores are multiples of 1/1000, so no two of them share one of the 8,192 bins.
-    assert bad.auc == pytest.approx(roc_auc_score(scored["y"], scored["p_bad"]), abs=1e-12)
-    assert bad.average_precision == pytest.approx(
-        average_precision_score(scored["y"], scored["p_bad"]), abs=1e-12
-    )
-    assert bad.brier == pytest.approx(brier_score_loss(scored["y"], scored["p_bad"]))
-    assert found.classes["good"].auc == pytest.approx(bad.auc, abs=1e-12)
-    miss, lost = 0.75 * scored["loan"], 0.1 * scored["loan"] + 5
-    decline = scored["p_bad"] * miss > scored["p_good"] * lost
-    ours = np.where(decline, (1 - scored["y"]) * lost, scored["y"] * miss).sum()
-    always = {"approve": (scored["y"] * miss).sum(), "decline": ((1 - scored["y"]) * lost).sum()}
-    assert found.constant_costs == pytest.approx(always)
+    for name, y, q, taken in (("bad", truth, p, decline), ("good", 1 - truth, 1 - p, ~decline)):
+        own = found.classes[name]
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            y, taken, sample_weight=w, average="binary"
+        )
+        assert own.share == pytest.approx(np.average(y, weights=w), abs=1e-9)
+        assert own.mean_probability == pytest.approx(np.average(q, weights=w), abs=1e-9)
+        for value, theirs in (
+            (own.auc, roc_auc_score(y, q, sample_weight=w)),
+            (own.average_precision, average_precision_score(y, q, sample_weight=w)),
+            (own.brier, brier_score_loss(y, q, sample_weight=w)),
+            (own.log_loss, log_loss(y, q, sample_weight=w)),
+            (own.precision, precision),
+            (own.recall, recall),
+            (own.f1, f1),
+            (own.balanced_accuracy, balanced_accuracy_score(y, taken, sample_weight=w)),
+            (own.matthews_correlation, matthews_corrcoef(y, taken, sample_weight=w)),
+        ):
+            assert value == pytest.approx(theirs, abs=1e-9)
+    ours = (w * np.where(decline, (1 - truth) * lost, truth * miss)).sum()
+    always = {"approve": (w * truth * miss).sum(), "decline": (w * (1 - truth) * lost).sum()}
+    assert {name: found.cost(name) for name in always} == pytest.approx(always)
     assert found.savings("ours") == pytest.approx(1 - ours / min(always.values()))
-    assert bad.recall == pytest.approx(decline[scored["y"] == 1].mean())
-    assert found.decisions["decline"]["bad"] == int((decline & (scored["y"] == 1)).sum())
+    assert found.cells["decline"]["bad"].rows == int((decline & (truth == 1)).sum())
+    assert found.decision_cost("decline")["good"] == pytest.approx(
+        (w * lost)[decline & (truth == 0)].sum()
+    )
+    low, high = found.cost_interval("ours")
+    assert low < ours < high
+
+
+def test_collect_evaluation_costs_of_every_cut_are_those_of_the_rows(spark: SparkSession) -> None:
+    """Declining at or above a cut, on each row's own loan; as the other class's cut reversed."""
+    rows = _scored(800)
+    found = collect_evaluation(_decided(spark, rows), _asked(), exact=True)
+    miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
+    profile = cost_profile(found.tables["bad"])
+    for cut, cost in list(zip(profile.cut, profile.cost, strict=True))[::25]:
+        decline = rows["p_bad"] >= cut
+        paid = np.where(decline, (1 - rows["y"]) * lost, rows["y"] * miss).sum()
+        assert cost == pytest.approx(paid)
+    mirrored = cost_profile(found.tables["good"])
+    assert mirrored.cost == pytest.approx(profile.cost[::-1])
+
+
+def test_collect_segments_are_the_evaluations_of_their_rows(spark: SparkSession) -> None:
+    """One job for all; a missing value is a segment, and the whole is the sum of them."""
+    rows = _scored(900).assign(branch=["north", "south", None] * 300)
+    df, asked = _decided(spark, rows), _asked()
+    found = collect_segments(df, asked, by=["branch"])
+    assert list(found) == [(), (None,), ("north",), ("south",)]
+    for (branch,), own in list(found.items())[1:]:
+        of = df.filter(F.col("branch").eqNullSafe(F.lit(branch)))
+        alone = collect_evaluation(of, asked)
+        assert own.rows == alone.rows == 300
+        assert own.cost("ours") == pytest.approx(alone.cost("ours"))
+        assert own.classes["bad"].auc == pytest.approx(alone.classes["bad"].auc, abs=1e-12)
+    parts = [own.cost("ours") for key, own in found.items() if key]
+    assert found[()].cost("ours") == pytest.approx(sum(parts))
+
+
+def test_collect_evaluation_three_classes_equal_scikit_learn(spark: SparkSession) -> None:
+    """One against the rest, macro averages, and rows that are counted once."""
+    rng = np.random.default_rng(2)
+    p = rng.dirichlet([4, 2, 1], 1_500)
+    y = np.array([rng.choice(3, p=row) for row in p])
+    matrix = CostMatrix.zero_one(["a", "b", "c"])
+    df = spark.createDataFrame(pd.DataFrame(p, columns=["pa", "pb", "pc"]).assign(y=y))
+    costs = cost_columns(matrix)
+    chosen = cheapest_decision(
+        expected_costs([F.col(name) for name in ("pa", "pb", "pc")], costs), matrix.decisions
+    )
+    found = collect_evaluation(
+        df.withColumn("d", chosen),
+        _asked(
+            matrix,
+            probability_cols={"a": "pa", "b": "pb", "c": "pc"},
+            right_decisions={name: name for name in matrix.decisions},
+        ),
+        exact=True,
+    )
+    assert found.rows == 1_500
+    assert macro_average(found.tables, roc_auc) == pytest.approx(
+        roc_auc_score(y, p, multi_class="ovr", average="macro"), abs=1e-9
+    )
+    assert found.cost("ours") == (p.argmax(axis=1) != y).sum()
+
+
+def test_collect_evaluation_no_rows_is_a_sentence(spark: SparkSession) -> None:
+    """Nothing to evaluate on is bad input, not a crash."""
+    df = _decided(spark, _scored(20)).filter("y > 5")
+    with pytest.raises(InputError, match="No rows to evaluate on"):
+        collect_evaluation(df, _asked())
 
 
 def test_cheapest_decision_tie_goes_to_the_first_declared(spark: SparkSession) -> None:
@@ -89,8 +194,12 @@ def test_gate_base_rate_shifted_probabilities_stop_the_run() -> None:
     """A mean of 0.25 against a share of 0.20 on 10,000 rows is no accident."""
 
     def evaluation(mean: float) -> Evaluation:
-        bad = ClassEvaluation(0.2, mean, 0.8, 0.5, 0.1, 0.5)
-        return Evaluation(10_000, {"bad": bad}, {}, {}, {})
+        table = ScoreTable([mean], [2_000], [8_000])
+        cell = {"bad": Cell(10_000, 10_000.0, 0.0)}
+        nothing, weights = np.zeros(1), np.array([1e4])
+        return Evaluation(
+            {"bad": table}, {"no": cell}, {"no": nothing}, {}, weights, 1e4, {"bad": "no"}
+        )
 
     gate_base_rate(evaluation(0.21), 0.1)
     with pytest.raises(QualityGateError, match=r"bad: mean probability 0.2500, share 0.2000"):

@@ -282,7 +282,12 @@ def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() ->
     """A run without suites, shift and review has none of their sections."""
     manifest = record("run_manifest")
     del manifest["drift"]
-    manifest |= {"label_shift": None, "review": None, "checks": {"incoming": None, "scored": None}}
+    manifest |= {
+        "reasons": {},
+        "label_shift": None,
+        "review": None,
+        "checks": {"incoming": None, "scored": None},
+    }
     ids = {section.id for section in run_page(manifest).sections}
     assert ids == {
         *("rows", "decisions", "money", "classes", "costs", "ledger", "durations", "versions"),
