@@ -140,6 +140,11 @@ def _tune(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record, summary.tune_summary)
 
 
+def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
+    _, record = _runner(options, progress).evaluate(options.model)
+    _show(options, progress, record, summary.evaluate_summary)
+
+
 def _explain(options: argparse.Namespace, progress: AnyProgress) -> None:
     _, record = _runner(options, progress).explain(options.model)
     _show(options, progress, record, summary.explain_summary)
@@ -213,6 +218,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "weights": _weights,
     "train": _train,
     "tune": _tune,
+    "evaluate": _evaluate,
     "explain": _explain,
     "check": _check,
     "score": _score,

@@ -21,6 +21,7 @@ _VERBS = {
     "weights": "count the classes and compute the weights",
     "train": "fit, undo, calibrate and test a model; publish its bundle",
     "tune": "try weight ratios and parameters on folds; write the table and the curve",
+    "evaluate": "judge a model on held-out rows, as a whole and by segment",
     "explain": "measure in money what each column is worth, with and without weights",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
@@ -107,7 +108,7 @@ def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="DIR",
             help="also write Great Expectations' Data Docs into this folder",
         )
-    if name in {"score", "explain"}:
+    if name in {"score", "explain", "evaluate"}:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 
 

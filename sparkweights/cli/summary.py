@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,21 +52,24 @@ def weights_summary(record: Mapping[str, Any]) -> str:
     )
 
 
-def train_summary(record: Mapping[str, Any]) -> str:
-    """Return what the model is worth on its test rows."""
-    found = record["evaluation"]
+def _evaluation_tables(found: Mapping[str, Any]) -> str:
+    """Return what ways to decide cost, and how good each class's probability is."""
     costs, savings = found["costs"], found["savings"]
-    rows = [(f"on {found['rows']:,} test rows", "cost", "savings")]
+    low, high = found["savings_intervals"]["ours"]
+    rows = [(f"on {found['rows']:,} test rows", "cost", "savings", "95 % interval")]
     rows += [
-        (f"always {name}", f"{costs[f'always_{name}']:,.0f}", "") for name in found["decisions"]
+        (f"always {name}", f"{costs[f'always_{name}']:,.0f}", "", "") for name in found["decisions"]
     ]
+    policies = [policy for policy in reversed(_POLICIES) if policy in costs]
     rows += [
-        (text, f"{costs[policy]:,.0f}", f"{savings[policy]:+.3f}")
-        for policy, text in _POLICIES.items()
-        if policy in costs
+        (
+            _POLICIES[policy],
+            f"{costs[policy]:,.0f}",
+            _share(savings[policy]),
+            f"{_share(low)} to {_share(high)}" if policy == "ours" else "",
+        )
+        for policy in policies
     ]
-    rows.sort(key=lambda row: row[0].startswith("ours"))
-    rows.insert(0, rows.pop(next(i for i, row in enumerate(rows) if row[1] == "cost")))
     measures = [("class", "share", "mean p", "AUC", "avg. prec.", "Brier", "recall")]
     measures += [
         (
@@ -79,9 +83,40 @@ def train_summary(record: Mapping[str, Any]) -> str:
         )
         for name, entry in found["classes"].items()
     ]
+    return f"{table(rows)}\n\n{table(measures)}"
+
+
+def _share(value: float) -> str:
+    """Return savings with their sign; where no share can be saved, they are not a number."""
+    return "n/a" if math.isnan(value) else f"{value:+.3f}"
+
+
+def evaluate_summary(record: Mapping[str, Any]) -> str:
+    """Return what a model is worth on rows with known outcomes, and on which of them."""
+    text = (
+        f"Model {record['model_version']} ({record['model']['kind']})\n"
+        f"{_evaluation_tables(record['evaluation'])}"
+    )
+    if not record["segments"]:
+        return text
+    rows = [("segment", "rows", "savings", "cost per row")]
+    for one in record["segments"]:
+        name = ", ".join(f"{key} {value}" for key, value in one["segment"].items())
+        if one["measured"]:
+            told = (_share(one["savings"]), f"{one['cost'] / one['rows']:,.2f}")
+        else:
+            told = ("", "too few rows")
+        rows.append((name[:40], f"{one['rows']:,}", *told))
+    return f"{text}\n\n{table(rows)}"
+
+
+def train_summary(record: Mapping[str, Any]) -> str:
+    """Return what the model is worth on its test rows."""
+    costs = record["evaluation"]["costs"]
     text = (
         f"Model {record['version']} ({record['model']['kind']}, "
-        f"weights {record['weights']['rule']['scheme']})\n{table(rows)}\n\n{table(measures)}"
+        f"weights {record['weights']['rule']['scheme']})\n"
+        f"{_evaluation_tables(record['evaluation'])}"
     )
     if "double_count" in costs:
         text += (

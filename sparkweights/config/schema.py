@@ -16,6 +16,7 @@ from sparkweights.config.sections import (
     Checks,
     Columns,
     Decision,
+    Evaluate,
     Features,
     Model,
     Reasons,
@@ -66,6 +67,7 @@ class Config(Section):
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
+    evaluate: Evaluate = Evaluate()
     checks: Checks = Checks()
     folder: Annotated[Path, Field(exclude=True)] = Path()
 

@@ -206,6 +206,24 @@ class SplitShares(Section):
     test: Share = 0.2
 
 
+class Evaluate(Section):
+    """How `evaluate` judges a model on rows with known outcomes.
+
+    Attributes
+    ----------
+    by
+        Columns whose values together are a segment; sensitive ones are welcome here.
+    min_rows
+        A segment of fewer rows is counted and not measured.
+    exact
+        Keep every distinct score, not 8,192 bins of them.
+    """
+
+    by: tuple[Text, ...] = ()
+    min_rows: Annotated[StrictInt, Field(ge=1)] = 100
+    exact: StrictBool = False
+
+
 class Checks(Section):
     """Expectation suites at both ends, and how many rows may leave without a decision."""
 

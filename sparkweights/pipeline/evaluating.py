@@ -18,17 +18,16 @@ from sparkweights.decision import (
     review_gain,
 )
 from sparkweights.decision.operating import binary_rule
-from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_evaluation
+from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_segments
 from sparkweights.models.learner import LABEL
 from sparkweights.split import hash_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.scoring import Scorer
     from sparkweights.weights import ClassSummary
 
@@ -38,8 +37,31 @@ CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
 _REVIEW_SALT = 0x100C
 
 
-def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighed) -> Evaluation:
+def evaluate(
+    test_df: DataFrame, scorer: Scorer, config: Config, right: Mapping[str, str]
+) -> Evaluation:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
+
+    Parameters
+    ----------
+    test_df
+        Rows with `LABEL` and `ORDER`, and what the scorer, costs and weights read.
+    right
+        Class name -> the decision that counts as right for it; see `right_decisions`.
+    """
+    return evaluate_segments(test_df, scorer, config, right)[()]
+
+
+def evaluate_segments(
+    test_df: DataFrame,
+    scorer: Scorer,
+    config: Config,
+    right: Mapping[str, str],
+    *,
+    by: Sequence[str] = (),
+    exact: bool = False,
+) -> dict[tuple[str | None, ...], Evaluation]:
+    """Evaluate as `evaluate` does, as a whole, under the key (), and by segment.
 
     The double count prices probabilities that still carry the weights; it is shown as the
     mistake that it is, and only where there are weights.
@@ -47,7 +69,6 @@ def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighe
     matrix = config.matrix
     scorer.ledger.require_natural()
     scored_df = scorer.score(test_df)
-    right = right_decisions(matrix, weighed.summary)
     costs, index = cost_columns(matrix), F.col(LABEL).cast("int")
     policies = _policies(scorer, matrix, right)
     policy_costs = {
@@ -72,7 +93,8 @@ def evaluate(test_df: DataFrame, scorer: Scorer, config: Config, weighed: Weighe
         weight=F.lit(1.0) if weight is None else column(weight),
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
     )
-    return collect_evaluation(scored_df.withColumn(DECISION, policies[OURS]), scored)
+    decided_df = scored_df.withColumn(DECISION, policies[OURS])
+    return collect_segments(decided_df, scored, by=by, exact=exact)
 
 
 def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, Any]:
@@ -81,7 +103,8 @@ def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, A
         name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
         for c, name in enumerate(evaluation.tables)
     }
-    return {**evaluation.to_dict(), "curves": curves}
+    right = dict(evaluation.right_decisions)
+    return {**evaluation.to_dict(), "right_decisions": right, "curves": curves}
 
 
 def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ import sparkweights
 from sparkweights.columns import kind_of
 from sparkweights.config.sections import Weights
 from sparkweights.pipeline.evaluating import evaluation_record
+from sparkweights.pipeline.judging import segment_records
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
     from sparkweights.pipeline.explaining import Explanation
+    from sparkweights.pipeline.judging import Judged
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.training import Trained
     from sparkweights.pipeline.tuning import Tuning
@@ -214,6 +216,20 @@ def importance_record(config: Config, version: str, explanation: Explanation) ->
             }
             for seen in explanation.columns
         ],
+        "versions": versions(),
+    }
+
+
+def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict[str, Any]:
+    """Return the evaluate stage's record."""
+    return {
+        "name": config.name,
+        "model_version": bundle.version,
+        "model": dict(bundle.manifest["model"]),
+        "evaluation": evaluation_record(judged.overall, config.matrix),
+        "segments": segment_records(judged, config),
+        "min_rows": config.evaluate.min_rows,
+        "costs": config.matrix.to_dict(),
         "versions": versions(),
     }
 

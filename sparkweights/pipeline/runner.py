@@ -15,13 +15,14 @@ from sparkweights.errors import ConfigError
 from sparkweights.pipeline import records
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
+from sparkweights.pipeline.judging import Judged, judge
 from sparkweights.pipeline.nightly import ScoredRun, score_table
 from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
-from sparkweights.report import model_report, tuning_curve
+from sparkweights.report import evaluation_report, model_report, tuning_curve
 from sparkweights.storage import (
     TableSource,
     load_bundle,
@@ -133,6 +134,20 @@ class Runner:
         write_rows(folder / "importance.parquet", record["columns"])
         write_json(folder / "importance.json", record)
         return explanation, record
+
+    def evaluate(self, version: str | None = None) -> tuple[Judged, dict[str, Any]]:
+        """Judge a model on the labelled rows that it held out, as a whole and by segment."""
+        self.progress.step("loading the model")
+        artifacts = self.config.path(self.config.artifacts)
+        bundle = load_bundle(artifacts, version)
+        labelled_df, config = self._labelled()
+        self.progress.step("evaluating on the test rows")
+        judged = judge(labelled_df, config, bundle)
+        record = records.evaluate_record(config, bundle, judged)
+        folder = artifacts / "evaluation" / bundle.version
+        write_json(folder / "evaluation.json", record)
+        write_text(folder / "report.html", evaluation_report(record))
+        return judged, record
 
     def check(self, role: str, docs: Path | None = None) -> CheckReport:
         """Run the suite of a table's role against it; nothing is published."""

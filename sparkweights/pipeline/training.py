@@ -15,7 +15,7 @@ from sparkweights.decision import (
 )
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.evaluating import evaluate
+from sparkweights.pipeline.evaluating import evaluate, right_decisions
 from sparkweights.pipeline.finishing import Finished, finish
 from sparkweights.pipeline.preparing import (
     PART,
@@ -99,7 +99,9 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         scorer = finished.scorer
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
-        evaluation = evaluate(test_df, scorer, config, weighed)
+        evaluation = evaluate(
+            test_df, scorer, config, right_decisions(config.matrix, weighed.summary)
+        )
         scores = collect_histogram(
             scorer.score(test_df), scorer.probability_cols, index=F.col(LABEL).cast("int")
         )

@@ -1,7 +1,8 @@
 """Reports: from records to pictures; nothing here reads rows."""
 
 from sparkweights.report.charts import tuning_curve
+from sparkweights.report.evaluation_report import evaluation_report
 from sparkweights.report.model_report import model_report
 from sparkweights.report.run_report import run_report
 
-__all__ = ["model_report", "run_report", "tuning_curve"]
+__all__ = ["evaluation_report", "model_report", "run_report", "tuning_curve"]

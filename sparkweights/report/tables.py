@@ -87,6 +87,8 @@ def percent(share: float) -> str:
     >>> percent(0.2212), percent(0.00034)
     ('22.1 %', '0.034 %')
     """
+    if math.isnan(share):
+        return NOTHING
     size = abs(share)
     if size >= _PLAIN_FROM or size == 0:
         return f"{share:.1%}".replace("%", " %")

@@ -1,0 +1,102 @@
+"""The evaluate stage: what a published model's decisions cost on rows with known outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.columns import class_index, require_columns
+from sparkweights.errors import ModelError
+from sparkweights.models.learner import LABEL
+from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
+from sparkweights.pipeline.preparing import part_of_bundle
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.split import TEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.evaluate import Evaluation
+    from sparkweights.storage import ModelBundle
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The evaluate stage's record: all rows, and each segment that has enough of them."""
+
+    overall: Evaluation
+    segments: Mapping[tuple[str | None, ...], Evaluation]
+
+
+def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged:
+    """Evaluate a model on the rows of the labelled table that it held out as test rows.
+
+    Parameters
+    ----------
+    labelled_df
+        May be newer than the one that the model was trained on: the split is by hash of the
+        keys, or by time, so that no row that the model has learned from is a test row.
+
+    Raises
+    ------
+    ModelError
+        If the model tells other classes apart than the configuration names.
+    InputError
+        If there are no such rows, or a column is missing.
+    """
+    theirs = tuple(bundle.manifest["classes"])
+    if theirs != config.roles.class_names:
+        raise ModelError(
+            f"The model in use tells apart {', '.join(theirs)}; the configuration names "
+            f"{', '.join(config.roles.class_names)}.",
+            hint="evaluate with the configuration of the model, or train again.",
+        )
+    wanted = config.evaluate
+    require_columns(labelled_df.schema, wanted.by, table="labelled")
+    index, part = class_index(config.roles), part_of_bundle(labelled_df, config, bundle)
+    known_df = labelled_df.filter((index >= 0) & (part == TEST)).withColumns(
+        {LABEL: index.cast("double"), ORDER: review_order(config)}
+    )
+    right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
+    found = evaluate_segments(
+        known_df, Scorer.of(bundle), config, right, by=wanted.by, exact=wanted.exact
+    )
+    overall = found.pop(())
+    return Judged(overall, found)
+
+
+def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
+    """Return a short record per segment; those with few rows are counted, not measured."""
+    least = config.evaluate.min_rows
+    records = []
+    for key, found in judged.segments.items():
+        record: dict[str, Any] = {
+            "segment": dict(zip(config.evaluate.by, key, strict=True)),
+            "rows": found.rows,
+            "measured": found.rows >= least,
+        }
+        if found.rows >= least:
+            record |= {
+                "savings": found.savings("ours"),
+                "cost": found.cost("ours"),
+                "cost_interval": found.cost_interval("ours"),
+                "decisions": {
+                    name: sum(cell.rows for cell in row.values()) / found.rows
+                    for name, row in found.cells.items()
+                },
+                "classes": {
+                    name: {
+                        "share": own.share,
+                        "mean_probability": own.mean_probability,
+                        "auc": own.auc,
+                        "auc_interval": own.intervals["auc"],
+                        "recall": own.recall,
+                    }
+                    for name, own in found.classes.items()
+                },
+            }
+        records.append(record)
+    return records
