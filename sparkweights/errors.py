@@ -63,6 +63,12 @@ class PublishError(SparkweightsError):
     exit_code = 6
 
 
+class DriftError(SparkweightsError):
+    """A table has drifted past a limit from what the model was made for; nothing was changed."""
+
+    exit_code = 7
+
+
 def listed(names: Iterable[object]) -> str:
     """Return ``names`` as a comma-separated list for a sentence, or ``none`` when empty."""
     return ", ".join(str(name) for name in names) or "none"

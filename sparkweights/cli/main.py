@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sparkweights.cli import summary
 from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
-from sparkweights.errors import QualityGateError, SparkweightsError
+from sparkweights.errors import DriftError, QualityGateError, SparkweightsError
 
 if TYPE_CHECKING:
     import argparse
@@ -145,6 +145,18 @@ def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record, summary.evaluate_summary)
 
 
+def _monitor(options: argparse.Namespace, progress: AnyProgress) -> None:
+    found, record = _runner(options, progress).monitor(options.table, options.model)
+    _show(options, progress, record, summary.monitor_summary)
+    if found.exceeded:
+        raise DriftError(
+            f"Table '{options.table}' has drifted past {len(found.exceeded)} limits: "
+            f"{found.exceeded[0]}.",
+            hint="see what changed in the table above; train again, or raise the limits under "
+            "monitor.",
+        )
+
+
 def _explain(options: argparse.Namespace, progress: AnyProgress) -> None:
     _, record = _runner(options, progress).explain(options.model)
     _show(options, progress, record, summary.explain_summary)
@@ -220,6 +232,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "tune": _tune,
     "evaluate": _evaluate,
     "explain": _explain,
+    "monitor": _monitor,
     "check": _check,
     "score": _score,
     "run": _run,

@@ -15,7 +15,8 @@ exit codes:
   0 done                      4 input missing, empty or not as configured
   1 a bug                     5 model missing, altered or incompatible
   2 configuration or usage    6 output not written or not verified
-  3 a quality gate            130 interrupted
+  3 a quality gate            7 a drift gate
+                              130 interrupted
 """
 _VERBS = {
     "weights": "count the classes and compute the weights",
@@ -23,6 +24,7 @@ _VERBS = {
     "tune": "try weight ratios and parameters on folds; write the table and the curve",
     "evaluate": "judge a model on held-out rows, as a whole and by segment",
     "explain": "measure in money what each column is worth, with and without weights",
+    "monitor": "compare a table with what the model was made for",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
     "run": "weights, train and score in a row",
@@ -95,20 +97,21 @@ def _configured_options(verb: argparse.ArgumentParser) -> None:
 
 
 def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
-    if name == "check":
+    if name in {"check", "monitor"}:
         verb.add_argument(
             "--table",
-            choices=("labelled", "incoming", "scored"),
+            choices=("labelled", "incoming", *(["scored"] if name == "check" else [])),
             default="incoming",
             help="which table (default: %(default)s)",
         )
+    if name == "check":
         verb.add_argument(
             "--docs",
             type=Path,
             metavar="DIR",
             help="also write Great Expectations' Data Docs into this folder",
         )
-    if name in {"score", "explain", "evaluate"}:
+    if name in {"score", "explain", "evaluate", "monitor"}:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 
 

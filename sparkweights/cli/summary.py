@@ -215,6 +215,30 @@ def score_summary(manifest: Mapping[str, Any]) -> str:
     return f"Scored {manifest['run_date']} with model {manifest['model_version']}\n{table(rows)}"
 
 
+def monitor_summary(record: Mapping[str, Any]) -> str:
+    """Return how far a table is from what the model was made for."""
+    drift = record["drift"]
+    ranked = sorted(drift["columns"].items(), key=lambda item: -item[1])
+    rows = [("stability index", "today", "limit")]
+    rows += [
+        (f"probability of {name}", f"{value:.3f}", f"{drift['limit']:g}")
+        for name, value in record["scores"].items()
+    ]
+    rows += [(name[:48], f"{value:.3f}", f"{drift['limit']:g}") for name, value in ranked[:8]]
+    shift = record["label_shift"]
+    estimated = shift["estimates"]["saerens_em"]["shares"]
+    shares = [("share of the class", "model", "estimated today")]
+    shares += [
+        (name, f"{before:.4f}", f"{estimated[name]:.4f}") for name, before in shift["prior"].items()
+    ]
+    lines = [f"  over the limit: {sentence}" for sentence in record["exceeded"]]
+    return (
+        f"Table '{record['table']}' ({record['rows']:,} rows) beside model "
+        f"{record['model_version']}\n{table(rows)}\n\n{table(shares)}\n  test of no shift: "
+        f"p = {shift['p_value']:.2g}\n" + ("\n".join(lines) or "  nothing is over its limit")
+    )
+
+
 def check_summary(report: CheckReport) -> str:
     """Return a suite's verdict and each expectation's."""
     rows = [("expectation", "severity", "verdict")]

@@ -19,6 +19,7 @@ from sparkweights.config.sections import (
     Evaluate,
     Features,
     Model,
+    Monitor,
     Reasons,
     Resample,
     Review,
@@ -68,6 +69,7 @@ class Config(Section):
     decision: Decision = Decision()
     split: SplitShares = SplitShares()
     evaluate: Evaluate = Evaluate()
+    monitor: Monitor = Monitor()
     checks: Checks = Checks()
     folder: Annotated[Path, Field(exclude=True)] = Path()
 

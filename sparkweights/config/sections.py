@@ -224,6 +224,30 @@ class Evaluate(Section):
     exact: StrictBool = False
 
 
+class Monitor(Section):
+    """How far a table may drift from what the model was made for.
+
+    Attributes
+    ----------
+    psi
+        Largest stability index of a feature, or of the score.
+    shift
+        By how much of itself a class's estimated share may move, where the test says it moved.
+    calibration
+        By how much of the share a mean probability may miss it, where outcomes are known.
+    decided
+        A column that holds the decision that was really taken.
+    overrides
+        Largest share of rows whose decision was another than the model's.
+    """
+
+    psi: Positive = 0.2
+    shift: Positive = 0.2
+    calibration: Positive = 0.1
+    decided: Text | None = None
+    overrides: Share = 0.1
+
+
 class Checks(Section):
     """Expectation suites at both ends, and how many rows may leave without a decision."""
 

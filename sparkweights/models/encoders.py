@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, number
+from sparkweights.models.learner import balanced_sum
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -97,12 +98,16 @@ class NumericFeature(ColumnEncoder):
         value = F.coalesce(number(self.name), F.lit(self.median))
         if not self.knots:
             return value
-        score = F.lit(self.knots[-1][1])
-        for (low, start), (high, end) in reversed(list(pairwise(self.knots))):
-            slope = (end - start) / (high - low)
-            inside = F.lit(start) + (value - F.lit(low)) * F.lit(slope)
-            score = F.when(value < high, inside).otherwise(score)
-        return F.when(value <= self.knots[0][0], F.lit(self.knots[0][1])).otherwise(score)
+        # A chain of cases over the knots, one arithmetic each, soon is more than Java compiles.
+        pieces = [
+            (start, low, (end - start) / (high - low))
+            for (low, start), (high, end) in pairwise(self.knots)
+        ]
+        (first, start), (last, end) = self.knots[0], self.knots[-1]
+        starts, lows, slopes = zip((start, first, 0.0), *pieces, (end, last, 0.0), strict=True)
+        passed = balanced_sum([(value >= F.lit(low)).cast("int") for low, _ in self.knots])
+        way = (value - F.get(F.lit(list(lows)), passed)) * F.get(F.lit(list(slopes)), passed)
+        return F.get(F.lit(list(starts)), passed) + way
 
     def infinite(self) -> Column:
         """Return the name where the number is infinite."""

@@ -201,7 +201,7 @@ class _Night:
         with self.clock.step("estimate_shares", "estimating class shares"):
             scored_df = self.scorer.score(deciding.passing(marked_df))
             scores = collect_histogram(scored_df, self.scorer.probability_cols)
-            shift = estimate_shift(bundle.reference, scores, self.scorer.ledger.prior)
+            shift = estimate_shift(bundle.reference.scores, scores, self.scorer.ledger.prior)
         target = shift.target_prior()
         if target is None:
             return deciding.Adapted(self.scorer, shift)

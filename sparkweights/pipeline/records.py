@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
     from sparkweights.pipeline.explaining import Explanation
     from sparkweights.pipeline.judging import Judged
+    from sparkweights.pipeline.monitoring import Monitored
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.training import Trained
     from sparkweights.pipeline.tuning import Tuning
@@ -230,6 +231,27 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
         "costs": config.matrix.to_dict(),
+        "versions": versions(),
+    }
+
+
+def monitor_record(
+    config: Config, bundle: ModelBundle, found: Monitored, role: str, run_date: date
+) -> dict[str, Any]:
+    """Return the monitor stage's record."""
+    return {
+        "name": config.name,
+        "run_date": run_date.isoformat(),
+        "table": role,
+        "model_version": bundle.version,
+        "rows": found.rows,
+        "drift": {"measure": "CSI", "limit": config.monitor.psi, "columns": dict(found.columns)},
+        "scores": dict(found.scores),
+        "label_shift": found.shift.to_dict(),
+        "calibration": {name: asdict(own) for name, own in found.calibration.items()},
+        "overrides": found.overrides,
+        "limits": config.monitor.model_dump(),
+        "exceeded": list(found.exceeded),
         "versions": versions(),
     }
 

@@ -16,14 +16,16 @@ from sparkweights.pipeline import records
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
+from sparkweights.pipeline.monitoring import Monitored, monitor
 from sparkweights.pipeline.nightly import ScoredRun, score_table
 from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
-from sparkweights.report import evaluation_report, model_report, tuning_curve
+from sparkweights.report import evaluation_report, model_report, monitor_report, tuning_curve
 from sparkweights.storage import (
+    Reference,
     TableSource,
     load_bundle,
     publish_bundle,
@@ -99,7 +101,7 @@ class Runner:
             version,
             model=trained.scorer.model,
             calibrator=trained.scorer.calibrator,
-            reference=trained.scores,
+            reference=Reference(trained.scores, trained.bins),
             manifest=manifest,
             report=model_report({**manifest, "version": version}),
             promote=contest.promote,
@@ -148,6 +150,19 @@ class Runner:
         write_json(folder / "evaluation.json", record)
         write_text(folder / "report.html", evaluation_report(record))
         return judged, record
+
+    def monitor(self, role: str, version: str | None = None) -> tuple[Monitored, dict[str, Any]]:
+        """Compare a table with what a model was made for; nothing that other verbs read changes."""
+        self.progress.step("loading the model")
+        bundle = load_bundle(self.config.path(self.config.artifacts), version)
+        df = read_table(self.spark, self._source(role))
+        self.progress.step("comparing with the model's reference")
+        found = monitor(df, self.config, bundle)
+        record = records.monitor_record(self.config, bundle, found, role, self.run_date)
+        folder = self.config.path(self.config.runs) / f"run_date={self.run_date}"
+        write_json(folder / "monitor.json", record)
+        write_text(folder / "monitor.html", monitor_report(record))
+        return found, record
 
     def check(self, role: str, docs: Path | None = None) -> CheckReport:
         """Run the suite of a table's role against it; nothing is published."""

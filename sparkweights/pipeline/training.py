@@ -13,6 +13,7 @@ from sparkweights.decision import (
     Ledger,
     collect_histogram,
 )
+from sparkweights.evaluate.stability import collect_bins
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import evaluate, right_decisions
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sparkweights.config import Config
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.evaluate import Evaluation
+    from sparkweights.evaluate.stability import ColumnBins
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.progress import Progress
     from sparkweights.resample import Resampling
@@ -49,7 +51,8 @@ class Trained:
     """The train stage's record: a scorer, how its rows were split, and what it is worth.
 
     ``scores`` are those of the test rows by class, for label shift to start from; ``reference``
-    is what a linear model's reasons compare a row with, where reasons are wanted.
+    is what a linear model's reasons compare a row with, where reasons are wanted; ``bins`` is what
+    `monitor` compares tables with.
     """
 
     finished: Finished
@@ -58,6 +61,7 @@ class Trained:
     evaluation: Evaluation
     scores: ScoreHistogram
     reference: tuple[float, ...]
+    bins: tuple[ColumnBins, ...]
     resampling: Resampling | None
 
     @property
@@ -107,4 +111,5 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         )
         reference = reference_of(test_df, scorer, config)
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
-    return Trained(finished, split, rows, evaluation, scores, reference, thinning)
+    bins = collect_bins(divided_df.filter(F.col(PART) == TEST), roles.numeric, roles.categorical)
+    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)

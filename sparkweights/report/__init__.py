@@ -3,6 +3,7 @@
 from sparkweights.report.charts import tuning_curve
 from sparkweights.report.evaluation_report import evaluation_report
 from sparkweights.report.model_report import model_report
+from sparkweights.report.monitor_report import monitor_report
 from sparkweights.report.run_report import run_report
 
-__all__ = ["evaluation_report", "model_report", "run_report", "tuning_curve"]
+__all__ = ["evaluation_report", "model_report", "monitor_report", "run_report", "tuning_curve"]

@@ -1,6 +1,6 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
-from sparkweights.storage.artifacts import ModelBundle, load_bundle, publish_bundle
+from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
 from sparkweights.storage.files import write_json, write_rows, write_text
 from sparkweights.storage.publish import Publication, lease
 from sparkweights.storage.tables import TableSource, read_table, require_rows
@@ -8,6 +8,7 @@ from sparkweights.storage.tables import TableSource, read_table, require_rows
 __all__ = [
     "ModelBundle",
     "Publication",
+    "Reference",
     "TableSource",
     "lease",
     "load_bundle",

@@ -17,6 +17,7 @@ from pyspark.ml.regression import IsotonicRegressionModel
 from sparkweights.decision import Calibrator, Ledger, calibrator_from_dict
 from sparkweights.decision.shift import histogram_from_dict, histogram_to_dict
 from sparkweights.errors import ModelError
+from sparkweights.evaluate.stability import bins_from_dict
 from sparkweights.models import LEARNERS, FeaturePlan
 from sparkweights.storage.files import (
     as_json,
@@ -32,9 +33,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkweights.decision.priors import ScoreHistogram
+    from sparkweights.evaluate.stability import ColumnBins
 
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
 REFERENCE, REPORT = "reference.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Labelled rows that a model was not fitted on, as later tables are compared with them.
+
+    Attributes
+    ----------
+    scores
+        Their probabilities, by class.
+    bins
+        How the values of each feature column fall into bins.
+    """
+
+    scores: ScoreHistogram
+    bins: tuple[ColumnBins, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ class ModelBundle:
     ledger
         What bent its training data, and what scoring must undo.
     reference
-        The scores of labelled rows that the model was not fitted on, by class.
+        What tables are compared with.
     manifest
         The record beside the models, as written.
     folder
@@ -69,7 +87,7 @@ class ModelBundle:
     calibrator: Calibrator | None
     plan: FeaturePlan
     ledger: Ledger
-    reference: ScoreHistogram
+    reference: Reference
     manifest: Mapping[str, Any]
     folder: Path
 
@@ -80,7 +98,7 @@ def publish_bundle(
     *,
     model: object,
     calibrator: Calibrator | None,
-    reference: ScoreHistogram,
+    reference: Reference,
     manifest: Mapping[str, Any],
     report: str,
     promote: bool = True,
@@ -104,7 +122,11 @@ def publish_bundle(
     if calibrator is not None:
         for i, isotonic in enumerate(calibrator.models):
             isotonic.write().save(str(staged / f"calibrator_{i}"))
-    write_text(staged / REFERENCE, as_json(histogram_to_dict(reference)))
+    stated = {
+        "scores": histogram_to_dict(reference.scores),
+        "bins": [own.to_dict() for own in reference.bins],
+    }
+    write_text(staged / REFERENCE, as_json(stated))
     write_text(staged / REPORT, report)
     files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
     write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
@@ -158,6 +180,7 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
             for i in range(calibration.get("models", 0))
         )
         calibrator = calibrator_from_dict(calibration, models)
+    stated = json.loads((folder / REFERENCE).read_text("utf-8"))
     return ModelBundle(
         version=version,
         kind=kind,
@@ -165,7 +188,10 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         calibrator=calibrator,
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),
-        reference=histogram_from_dict(json.loads((folder / REFERENCE).read_text("utf-8"))),
+        reference=Reference(
+            histogram_from_dict(stated["scores"]),
+            tuple(bins_from_dict(own) for own in stated["bins"]),
+        ),
         manifest=manifest,
         folder=folder,
     )

@@ -1,0 +1,192 @@
+"""The monitor stage: whether a table still is one that the model was made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.columns import class_index, column, require_columns
+from sparkweights.costs import cost_columns
+from sparkweights.decision import (
+    cheapest_decision,
+    collect_histogram,
+    estimate_shift,
+    expected_costs,
+)
+from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.quality.gate import CERTAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config import Config
+    from sparkweights.decision import LabelShift
+    from sparkweights.decision.priors import ScoreHistogram
+    from sparkweights.storage import ModelBundle
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of one class, on rows whose outcome is known: what happened, and what was predicted."""
+
+    rows: int
+    share: float
+    mean_probability: float
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """The monitor stage's record.
+
+    Attributes
+    ----------
+    rows
+        Of the table.
+    columns
+        Feature column -> its stability index (CSI).
+    scores
+        Class -> the stability index of its probability (PSI); of two classes the second.
+    shift
+        What the scores say of tonight's class shares.
+    calibration
+        Class -> its calibration; empty where no outcome is known.
+    overrides
+        Share of the rows whose decision was another than the model's; None where not known.
+    exceeded
+        A sentence per limit that is passed.
+    """
+
+    rows: int
+    columns: Mapping[str, float]
+    scores: Mapping[str, float]
+    shift: LabelShift
+    calibration: Mapping[str, Calibration]
+    overrides: float | None
+    exceeded: tuple[str, ...] = ()
+
+
+def monitor(df: DataFrame, config: Config, bundle: ModelBundle) -> Monitored:
+    """Compare a table with the reference in a model's bundle.
+
+    One pass counts features by bin; one scores the rows, and sums what is known of outcomes and
+    overrides.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or no row can be scored.
+    """
+    needed = [*bundle.manifest["schema"], *filter(None, [config.monitor.decided])]
+    require_columns(df.schema, needed, table="incoming")
+    today = count_bins(df, bundle.reference.bins)
+    columns = {
+        own.name: stability_index(before.counts, own.counts)
+        for before, own in zip(bundle.reference.bins, today, strict=True)
+    }
+    scorer = Scorer.of(bundle)
+    scored_df = scorer.score(df)
+    scores = collect_histogram(scored_df, scorer.probability_cols)
+    shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
+    rows, calibration, overrides = _known(scored_df, config, scorer)
+    found = Monitored(
+        rows, columns, _score_indices(bundle.reference.scores, scores, scorer), shift, calibration,
+        overrides,
+    )  # fmt: skip
+    return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
+
+
+def _score_indices(
+    reference: ScoreHistogram, scores: ScoreHistogram, scorer: Scorer
+) -> dict[str, float]:
+    names = scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes  # noqa: PLR2004 (two mirror each other)
+    return {
+        name: score_stability(
+            reference.of_cell,
+            scores.of_cell,
+            (
+                reference.probabilities[:, scorer.classes.index(name)],
+                scores.probabilities[:, scorer.classes.index(name)],
+            ),
+        )
+        for name in names
+    }
+
+
+def _known(
+    scored_df: DataFrame, config: Config, scorer: Scorer
+) -> tuple[int, dict[str, Calibration], float | None]:
+    """Return the rows, and what outcomes and decisions say where the table holds them."""
+    index = _outcome(scored_df, config)
+    measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
+    for c, name in enumerate(scorer.probability_cols):
+        measures.append(F.count_if(index == c).alias(f"rows_{c}"))
+        measures.append(F.avg(F.when(index >= 0, column(name))).alias(f"mean_{c}"))
+    if config.monitor.decided is not None:
+        natural = [column(name) for name in scorer.probability_cols]
+        costs = expected_costs(natural, cost_columns(config.matrix))
+        ours = cheapest_decision(costs, config.matrix.decisions)
+        differs = column(config.monitor.decided) != ours
+        measures.append(F.avg(differs.cast("double")).alias("overrides"))
+    found = scored_df.agg(*measures).first()
+    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+    calibration = {
+        name: Calibration(found["known"], found[f"rows_{c}"] / found["known"], found[f"mean_{c}"])
+        for c, name in enumerate(scorer.classes)
+        if found["known"]
+    }
+    overrides = found["overrides"] if config.monitor.decided is not None else None
+    return found["rows"], calibration, overrides
+
+
+def _outcome(df: DataFrame, config: Config) -> Column:
+    if config.roles.label not in df.columns:
+        return F.lit(-1)
+    return class_index(config.roles)
+
+
+def _exceeded(found: Monitored, config: Config) -> list[str]:
+    """Return a sentence per limit that is passed, the worst column first."""
+    limits, told = config.monitor, []
+    ranked = sorted(found.columns.items(), key=lambda item: -item[1])
+    told += [
+        f"column {name} has a stability index of {value:.3f}; the limit is {limits.psi:g}"
+        for name, value in ranked
+        if value > limits.psi
+    ]
+    told += [
+        f"the probability of {name} has a stability index of {value:.3f}; the limit is "
+        f"{limits.psi:g}"
+        for name, value in found.scores.items()
+        if value > limits.psi
+    ]
+    shares = found.shift.target_prior() or {}
+    for name, before in zip(found.shift.classes, found.shift.prior, strict=True):
+        share = shares.get(name, before)
+        if abs(share / before - 1) > limits.shift:
+            told.append(
+                f"the share of {name} is estimated at {share:.2%}, after {before:.2%} when the "
+                f"model was made; it may move by {limits.shift:.0%} of that"
+            )
+    for name, own in found.calibration.items():
+        error = sqrt(own.share * (1 - own.share) / own.rows)
+        off = abs(own.mean_probability - own.share)
+        if off > max(limits.calibration * own.share, CERTAIN * error):
+            told.append(
+                f"the mean probability of {name} is {own.mean_probability:.4f} where "
+                f"{own.share:.4f} happened; it may miss by {limits.calibration:.0%}"
+            )
+    if found.overrides is not None and found.overrides > limits.overrides:
+        told.append(
+            f"{found.overrides:.1%} of the decisions were overridden; the limit is "
+            f"{limits.overrides:.1%}"
+        )
+    if any(np.isnan(value) for value in found.columns.values()):
+        told.append("the model's bundle holds no reference for some columns; train again")
+    return told

@@ -1,0 +1,85 @@
+"""A monitoring run's report, from its record: how far a table is from what the model knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
+from sparkweights.report.population_sections import drift_sections, shift_sections
+from sparkweights.report.shared_sections import version_section
+from sparkweights.report.tables import percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def monitor_report(record: Mapping[str, Any]) -> str:
+    """Return the record of the monitor stage as one HTML file."""
+    return render_page(monitor_page(record))
+
+
+def monitor_page(record: Mapping[str, Any]) -> Page:
+    """Return the page of `monitor_report`."""
+    over = record["exceeded"]
+    return Page(
+        f"{record['name']}: monitoring of {record['run_date']}",
+        f"Table {record['table']} beside model {record['model_version']}",
+        (
+            _verdict_section(record),
+            *drift_sections(record["drift"]),
+            *shift_sections(record["label_shift"]),
+            *_calibration_sections(record["calibration"]),
+            version_section(record, [], sentence="What the record was made with."),
+        ),
+        (
+            Fact("Limits passed", f"{len(over)}", "see the verdict", BAD if over else GOOD),
+            Fact("Rows", f"{record['rows']:,}", f"of table {record['table']}"),
+        ),
+    )
+
+
+def _verdict_section(record: Mapping[str, Any]) -> Section:
+    over, limits = record["exceeded"], record["limits"]
+    sentence = (
+        "; ".join(over)[:1].upper() + "; ".join(over)[1:] + "."
+        if over
+        else "Nothing is over its limit."
+    )
+    rows = [
+        (f"stability index of the probability of {name}", f"{value:.3f}", f"{limits['psi']:g}")
+        for name, value in record["scores"].items()
+    ]
+    if record["overrides"] is not None:
+        rows.append(
+            ("decisions overridden", percent(record["overrides"]), percent(limits["overrides"]))
+        )
+    return Section(
+        "verdict",
+        "The verdict",
+        sentence,
+        table=table("Measures and their limits", ("measure", "today", "limit"), rows),
+        body=(
+            (
+                "A stability index sums, over tenths of the reference, how far the shares of "
+                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change."
+            ),
+        ),
+    )
+
+
+def _calibration_sections(calibration: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+    if not calibration:
+        return []
+    rows = [
+        (name, f"{own['rows']:,}", percent(own["share"]), percent(own["mean_probability"]))
+        for name, own in calibration.items()
+    ]
+    return [
+        Section(
+            "calibration",
+            "What was predicted, and what happened",
+            "On the rows whose outcome is known, the mean probability of a class should be its "
+            "share.",
+            table=table("Classes", ("class", "rows", "share", "mean probability"), rows),
+        )
+    ]

@@ -1,0 +1,119 @@
+"""`monitor` is silent where nothing changed, and exits 7 where something did."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import yaml
+from conftest import RUN_DATE
+
+from sparkweights.cli import main
+from sparkweights.demo import clients
+from sparkweights.evaluate.stability import stability_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pandas as pd
+
+HALF = {"kind": "logistic", "params": {"regParam": 0.001}}
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Path, pd.DataFrame]:  # noqa: ARG001
+    """Train on a random half of the demo's clients; return the folder and the other half."""
+    folder = tmp_path_factory.mktemp("halves")
+    rows = clients().to_pandas()
+    mine = np.random.default_rng(6).random(len(rows)) < 0.5
+    shipped = resources.files("sparkweights.demo") / "credit_card.yaml"
+    config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    config |= {"model": HALF, "checks": {}, "tables": {
+        name: {"format": "parquet", "location": f"data/{name}"} for name in ("labelled", "incoming")
+    }}  # fmt: skip
+    del config["reasons"]
+    (folder / "half.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (folder / "data" / "labelled").mkdir(parents=True)
+    rows[mine].to_parquet(folder / "data" / "labelled" / "part-0.parquet", index=False)
+    assert main(["train", "--config", str(folder / "half.yaml"), "--quiet"]) == 0
+    return folder, rows[~mine]
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out every second default."""
+    bad = rows["defaulted"] == 1
+    return rows[~bad | (bad.cumsum() % 2 == 0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (lambda rows: rows, 0, ""),
+        (
+            lambda rows: rows.assign(credit_limit=rows["credit_limit"] * 2),
+            7,
+            "column credit_limit has a stability index",
+        ),
+        (_thinned, 7, "the share of default is estimated at"),
+    ],
+    ids=["the other half", "limits doubled", "defaults halved"],
+)
+def test_monitor_tells_a_change_from_none(
+    halves: tuple[Path, pd.DataFrame],
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    code: int,
+    words: str,
+) -> None:
+    """On the half that training has not seen, without outcomes."""
+    folder, rows = halves
+    place = folder / "data" / "incoming"
+    place.mkdir(exist_ok=True)
+    unknown = change(rows).drop(columns="defaulted")
+    unknown.to_parquet(place / "part-0.parquet", index=False)
+    capsys.readouterr()
+    options = ["--config", str(folder / "half.yaml"), "--run-date", RUN_DATE, "--quiet", "--json"]
+    assert main(["monitor", *options]) == code
+    told = capsys.readouterr()
+    record = json.loads(told.out)
+    assert record["rows"] == len(unknown)
+    assert bool(record["exceeded"]) == (code == 7)
+    assert any(words in sentence for sentence in record["exceeded"]) or not words
+    assert "Traceback" not in told.err
+    report = next((folder / "out" / "runs").glob("*/monitor.html")).read_text(encoding="utf-8")
+    assert "The verdict" in report
+
+
+def test_monitor_known_outcomes_and_overrides_are_judged(
+    halves: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of the defaults gone: predicted and observed part; overrides against a constant."""
+    folder, rows = halves
+    place = folder / "data" / "incoming"
+    place.mkdir(exist_ok=True)
+    _thinned(rows).assign(taken="approve").to_parquet(place / "part-0.parquet", index=False)
+    config = yaml.safe_load((folder / "half.yaml").read_text(encoding="utf-8"))
+    config["monitor"] = {"decided": "taken", "overrides": 0.05, "shift": 10}
+    (folder / "known.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert main(["monitor", "--config", str(folder / "known.yaml"), "--quiet", "--json"]) == 7
+    record = json.loads(capsys.readouterr().out)
+    found = record["calibration"]["default"]
+    bad = _thinned(rows)["defaulted"]
+    assert found["share"] == pytest.approx(bad.mean())
+    assert found["mean_probability"] > 1.2 * found["share"]
+    assert 0.05 < record["overrides"] < 0.6
+    assert len(record["exceeded"]) >= 2
+
+
+def test_stability_index_is_the_symmetric_divergence() -> None:
+    """By hand: (0.2 - 0.5) ln(0.2 / 0.5) + (0.8 - 0.5) ln(0.8 / 0.5); the same both ways."""
+    by_hand = -0.3 * np.log(0.4) + 0.3 * np.log(1.6)
+    assert stability_index([50, 50], [20, 80]) == pytest.approx(by_hand)
+    assert stability_index([20, 80], [50, 50]) == pytest.approx(by_hand)
+    assert stability_index([10, 0, 90], [100, 0, 900]) == pytest.approx(0)
+    assert np.isfinite(stability_index([10, 0, 90], [90, 10, 0]))
+    assert np.isnan(stability_index([1, 2], [0, 0]))
