@@ -2,15 +2,19 @@
 
 Rows of 20 numbers in parquet in, a table partitioned by decision out. Baselines: A reads every
 column and writes as many as the product does, with no model; B assembles a vector, asks the model
-once per row, cuts its probability, and writes key, probability, expected costs and decision. The
-product is `score`: the same model with weights undone, decisions by cost, faults told apart, rows
-counted, the stage verified, keys proved unique, and the date published.
+once per row, cuts its probability, and writes key, probability, expected costs and decision; C is B
+with Great Expectations (nothing persisted, counts alone) on its input and its output. The product
+is `score`: the same model with weights undone, decisions by cost, faults told apart, rows counted,
+the stage verified, keys proved unique, and the date published; and with the same 42 and 10
+checks.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -20,9 +24,12 @@ from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
+from benchmarks.checks import run_library, suite_of_42
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session
 from sparkweights import Config, Runner
+from sparkweights.config.sections import Checks
 from sparkweights.models.learner import FEATURES
+from sparkweights.quality import load_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +46,37 @@ KINDS: dict[str, dict[str, Any]] = {
 FEW: dict[str, dict[str, Any]] = {"boosted_trees": {"maxIter": 3}, "xgboost": {"n_estimators": 3}}
 TRAINED_ON = 40_000
 COPY = "A: a copy without a model"
+CHECKED = Checks(incoming="incoming.json", scored="scored.json")
+
+
+def _suite_of_10() -> dict[str, Any]:
+    """Return 10 expectations on columns that the product and the baselines write."""
+    entries: list[dict[str, Any]] = [
+        {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}},
+        {
+            "type": "expect_column_values_to_be_in_set",
+            "kwargs": {"column": "decision", "value_set": ["accept", "decline"]},
+        },
+    ]
+    for name, most in (("probability_yes", 1), ("expected_cost_accept", 5),
+                       ("expected_cost_decline", 1)):  # fmt: skip
+        kwargs = {"column": name}
+        entries += [
+            {"type": "expect_column_values_to_not_be_null", "kwargs": kwargs},
+            {"type": "expect_column_values_to_be_between",
+             "kwargs": {**kwargs, "min_value": 0, "max_value": most}},
+        ]  # fmt: skip
+    entries += [
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}},
+        {
+            "type": "expect_column_mean_to_be_between",
+            "kwargs": {"column": "probability_yes", "min_value": 0, "max_value": 1},
+        },
+    ]
+    return {"name": "scored", "expectations": entries}
+
+
+SUITES = {"incoming": suite_of_42(NAMES), "scored": _suite_of_10()}
 
 
 def main() -> int:
@@ -48,30 +86,59 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tables(spark, folder, given.rows)
+        for stem, suite in SUITES.items():
+            (folder / f"{stem}.json").write_text(json.dumps(suite), encoding="utf-8")
         runs: dict[str, Callable[[], Any]] = {COPY: partial(_copy, spark, folder)}
         for kind, params in KINDS.items():
             fewer = FEW.get(kind, {}) if given.quick else {}
             runner = _trained(spark, folder, kind, {**params, **fewer})
-            runs[f"{kind}: product"] = runner.score
-            if kind != "xgboost":
-                runs[f"{kind}: B, MLlib by hand"] = partial(_by_hand, spark, folder, runner)
+            runs |= _runs_of(spark, folder, kind, runner)
         seconds = alternate(runs, repeat=given.repeat)
     figures = {name: figure(times, "s") for name, times in seconds.items()}
     return report("scoring", figures, _bars(seconds))
 
 
-def _bars(seconds: dict[str, list[float]]) -> list[Bar]:
-    def times_faster(kind: str) -> float:
-        return ratio(seconds, f"{kind}: B, MLlib by hand", f"{kind}: product")
+def _runs_of(
+    spark: SparkSession, folder: Path, kind: str, runner: Runner
+) -> dict[str, Callable[[], Any]]:
+    runs: dict[str, Callable[[], Any]] = {f"{kind}: product": runner.score}
+    if kind == "xgboost":
+        return runs
+    by_hand = partial(_by_hand, spark, folder, runner)
+    checked = replace(runner, config=runner.config.model_copy(update={"checks": CHECKED}))
+    return runs | {
+        f"{kind}: B, MLlib by hand": by_hand,
+        f"{kind}: product, checked": checked.score,
+        f"{kind}: C, B and Great Expectations": partial(_checked_by_hand, spark, folder, by_hand),
+    }
 
-    return [
+
+def _bars(seconds: dict[str, list[float]]) -> list[Bar]:
+    def over(kind: str, baseline: str, product: str = "product") -> float:
+        return ratio(seconds, f"{kind}: {baseline}", f"{kind}: {product}")
+
+    by_hand, library, checked = (
+        "B, MLlib by hand",
+        "C, B and Great Expectations",
+        "product, checked",
+    )
+    bars = [
         Bar("logistic over a copy", ratio(seconds, "logistic: product", COPY), 1.4),
-        Bar("logistic, times faster than B", times_faster("logistic"), 1.9, at_most=False),
-        Bar(
-            "boosted_trees, times faster than B", times_faster("boosted_trees"), 1.5, at_most=False
-        ),
         Bar("xgboost over a copy", ratio(seconds, "xgboost: product", COPY), 3.5),
     ]
+    for kind, faster, faster_checked in (("logistic", 1.9, 8), ("boosted_trees", 1.5, 3)):
+        own = 1 / over(kind, "product", checked)
+        bars += [
+            Bar(f"{kind}, times faster than B", over(kind, by_hand), faster, at_most=False),
+            Bar(f"{kind}, checks over none", own, 1.3),
+            Bar(
+                f"{kind}, times faster than C",
+                over(kind, library, checked),
+                faster_checked,
+                at_most=False,
+            ),
+        ]
+    return bars
 
 
 def write_tables(spark: SparkSession, folder: Path, rows: int) -> None:
@@ -126,7 +193,7 @@ def _copy(spark: SparkSession, folder: Path) -> None:
     _write(copied_df, folder / "copy")
 
 
-def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> None:
+def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> Path:
     from sparkweights.storage import load_bundle  # noqa: PLC0415
 
     model = load_bundle(runner.config.path(runner.config.artifacts)).model
@@ -137,12 +204,25 @@ def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> None:
     scored_df = (
         model.setFeaturesCol(FEATURES)
         .transform(df)
-        .select("id", p.alias("p"))
-        .withColumn("accept", F.col("p") * 5)
-        .withColumn("decline", 1 - F.col("p"))
-        .withColumn("decision", F.when(F.col("p") > 1 / 6, "decline").otherwise("accept"))
+        .select("id", p.alias("probability_yes"))
+        .withColumn("expected_cost_accept", F.col("probability_yes") * 5)
+        .withColumn("expected_cost_decline", 1 - F.col("probability_yes"))
+        .withColumn(
+            "decision", F.when(F.col("probability_yes") > 1 / 6, "decline").otherwise("accept")
+        )
     )
-    _write(scored_df, folder / "by_hand" / runner.config.model.kind)
+    place = folder / "by_hand" / runner.config.model.kind
+    _write(scored_df, place)
+    return place
+
+
+def _checked_by_hand(spark: SparkSession, folder: Path, by_hand: Callable[[], Path]) -> None:
+    """Check the input, score, and check the output."""
+    for name, suite in SUITES.items():
+        place = folder / "incoming" if name == "incoming" else by_hand()
+        written = load_suite(folder / f"{name}.json")
+        results = run_library(spark.read.parquet(str(place)), written, name)
+        assert len(results) == len(suite["expectations"])  # noqa: S101 (a benchmark's own check)
 
 
 def _write(df: DataFrame, place: Path) -> None:
