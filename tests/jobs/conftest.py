@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,13 @@ def demo(
     folder = tmp_path_factory.mktemp("demo") / "here"
     assert main(["demo", "--into", str(folder), "--quiet"]) == 0
     return folder
+
+
+@pytest.fixture
+def own_shop(shop: Shop, tmp_path: Path) -> Shop:
+    """Return a copy of the lender, for a test that changes it."""
+    shutil.copytree(shop.folder, tmp_path / "shop")
+    return Shop(tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyspark
 import pytest
-from conftest import Shop, open_shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyspark.sql import SparkSession
+    from conftest import Shop
 
 ROOT = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -76,13 +75,10 @@ def _rows(shop: Shop) -> pd.DataFrame:
 
 
 def test_submitted_job_scores_the_same_rows_as_local_mode(
-    spark: SparkSession,  # noqa: ARG001
-    cluster: str,
-    tmp_path: Path,
+    own_shop: Shop, cluster: str, tmp_path: Path
 ) -> None:
     """Two executors that have never seen the package write what local mode wrote."""
-    (tmp_path / "shop").mkdir()
-    shop = open_shop(tmp_path / "shop")
+    shop = own_shop
     local = _rows(shop)
     package = _zip(tmp_path / "sparkweights.zip")
     command = [

@@ -6,27 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from conftest import RUN_DATE, Shop, open_shop
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from conftest import RUN_DATE, Shop
 
 PATIENCE = 120  # seconds for one subprocess
 
 
-@pytest.fixture(scope="module")
-def victim(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
-    """Open a lender whose runs will be killed."""
-    return open_shop(tmp_path_factory.mktemp("victim"))
-
-
 def _start(shop: Shop) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sparkweights", "score", "--config",
-               str(shop.folder / "shop.yaml"), "--run-date", RUN_DATE]  # fmt: skip
+               str(shop.config()), "--run-date", RUN_DATE]  # fmt: skip
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -65,25 +55,25 @@ def _rows(shop: Shop) -> pd.DataFrame:
         "publishing",
     ],
 )
-def test_score_killed_at_a_step_leaves_a_whole_partition(victim: Shop, moment: str) -> None:
+def test_score_killed_at_a_step_leaves_a_whole_partition(own_shop: Shop, moment: str) -> None:
     """Readers see all rows of the date, old or new, and nothing of the stage."""
-    before = _rows(victim)
-    process = _start(victim)
+    before = _rows(own_shop)
+    process = _start(own_shop)
     said = _stop_at(process, moment, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, said
-    pd.testing.assert_frame_equal(_rows(victim), before)
-    assert victim.run("score", victim.config(), "--quiet") == 0
-    pd.testing.assert_frame_equal(_rows(victim), before)
-    assert not list((victim.folder / "out").rglob("_staging/*"))
+    pd.testing.assert_frame_equal(_rows(own_shop), before)
+    assert own_shop.run("score", own_shop.config(), "--quiet") == 0
+    pd.testing.assert_frame_equal(_rows(own_shop), before)
+    assert not list((own_shop.folder / "out").rglob("_staging/*"))
 
 
 @pytest.mark.parametrize("moment", ["loading the model", "scoring, checking and staging"])
-def test_score_interrupted_says_so_and_changes_nothing(victim: Shop, moment: str) -> None:
+def test_score_interrupted_says_so_and_changes_nothing(own_shop: Shop, moment: str) -> None:
     """Ctrl-C is one line and exit code 130, also within a call to the engine."""
-    before = _rows(victim)
-    process = _start(victim)
+    before = _rows(own_shop)
+    process = _start(own_shop)
     said = _stop_at(process, moment, signal.SIGINT)
     assert process.returncode == 130, said
     assert "sparkweights: interrupted" in said
     assert "Traceback" not in said
-    pd.testing.assert_frame_equal(_rows(victim), before)
+    pd.testing.assert_frame_equal(_rows(own_shop), before)
