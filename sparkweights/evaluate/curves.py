@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparkweights.evaluate.cost_curves import cost_profile
-from sparkweights.evaluate.discrimination import precision_recall_curve, roc_curve
+from sparkweights.evaluate.cost_curves import brier_curve, cost_profile, lower_envelope
+from sparkweights.evaluate.discrimination import gains, precision_recall_curve, roc_curve
 from sparkweights.evaluate.evaluation import reliability_bins
 from sparkweights.evaluate.table import ratio
 
 if TYPE_CHECKING:
     from sparkweights.evaluate.evaluation import Evaluation
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluate.table import Array, ScoreTable
 
 POINTS = 200
+SHARES = (0.01, 0.02, 0.05, *(tenth / 10 for tenth in range(1, 11)))
+PRICES = 50
 
 
 def class_curves(
@@ -38,7 +40,9 @@ def class_curves(
     -------
     dict
         ``roc``, ``precision_recall``, ``reliability_before``, ``cost_by_cut``: lists of points;
-        ``operating``: where the decisions taken lie.
+        ``operating``: where the decisions taken lie; ``by_share``: gains, lift, cost and profit
+        (over the better constant decision) of declining the riskiest shares of the rows;
+        ``cost_curve``: corners of Drummond & Holte's lower envelope; ``brier_curve``.
     """
     table, decided = evaluation.tables[name], evaluation.confusion(name)
     if not 0 < table.prior < 1:
@@ -53,6 +57,10 @@ def class_curves(
             "precision": decided.precision,
         },
     }
+    found["by_share"] = _by_share(table)
+    envelope, prices = lower_envelope(table), np.linspace(0, 1, PRICES + 1)
+    found["cost_curve"] = _points(envelope.probability_cost, envelope.cost)
+    found["brier_curve"] = _points(prices, brier_curve(table, prices))
     if iso_cost_slope is not None:
         found["iso_cost_slope"] = iso_cost_slope
     before = evaluation.weighted_tables.get(name)
@@ -64,6 +72,18 @@ def class_curves(
         found["cost_by_cut"] = _points(cuts[::-1], profile.cost[::-1])
         found["cut"] = cut
     return found
+
+
+def _by_share(table: ScoreTable) -> list[dict[str, float]]:
+    """Return what declining the riskiest shares of the rows catches, and earns."""
+    shares = np.array(SHARES)
+    caught = gains(table, shares)
+    rows = {"share": shares, "gain": caught, "lift": caught / shares}
+    if table.cost_positive is not None:
+        profile = cost_profile(table)
+        cost = profile.cost_at_shares(shares)
+        rows |= {"cost": cost, "profit": profile.reference - cost}
+    return [{name: float(values[i]) for name, values in rows.items()} for i in range(len(shares))]
 
 
 def _points(x: Array, y: Array) -> list[list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,10 @@ class ClassEvaluation:
         2014) weighs mistakes as the class's share suggests.
     brier, log_loss, calibration_error
         How honest the probability is; lower is better.
-    recall, precision, f1, balanced_accuracy, geometric_mean, matthews_correlation
-        Of the decision that is cheapest for the class.
+    recall, precision, f1, f2, balanced_accuracy, geometric_mean, matthews_correlation
+        Of the decision that is cheapest for the class; F2 counts recall twice as much.
+    auc_bound
+        The most by which binning can have moved the AUC; 0 where scores were kept apart.
     intervals
         Of some of them, 95 %, by bootstrap.
     reliability
@@ -71,9 +73,11 @@ class ClassEvaluation:
     calibration_error: float = float("nan")
     precision: float = float("nan")
     f1: float = float("nan")
+    f2: float = float("nan")
     balanced_accuracy: float = float("nan")
     geometric_mean: float = float("nan")
     matthews_correlation: float = float("nan")
+    auc_bound: float = float("nan")
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     reliability: tuple[ReliabilityBin, ...] = ()
 
@@ -183,6 +187,12 @@ class Evaluation:
             true_negatives=whole - of_class - taken + hits,
         )
 
+    def macro(self) -> dict[str, float]:
+        """Return the mean of each measure over the classes, the rare ones counting as the rest."""
+        kept = [one.name for one in fields(ClassEvaluation) if one.type == "float"]
+        own = self.classes.values()
+        return {name: float(np.mean([getattr(found, name) for found in own])) for name in kept}
+
     def _of_class(self, name: str) -> ClassEvaluation:
         table, decided = self.tables[name], self.confusion(name)
         auc = roc_auc(table)
@@ -206,9 +216,11 @@ class Evaluation:
             recall=decided.recall,
             precision=decided.precision,
             f1=decided.f_beta(),
+            f2=decided.f_beta(2.0),
             balanced_accuracy=decided.balanced_accuracy,
             geometric_mean=decided.geometric_mean,
             matthews_correlation=decided.matthews_correlation,
+            auc_bound=table.area_bound(),
             intervals={
                 measure: percentile_interval(np.array([of(drawn) for drawn in replicates]))
                 for measure, of in measured.items()
@@ -222,6 +234,7 @@ class Evaluation:
             "rows": self.rows,
             "weight": self.weight,
             "classes": {name: asdict(found) for name, found in self.classes.items()},
+            "macro": self.macro(),
             "costs": {
                 **{f"always_{name}": self.cost(name) for name in self.constant_costs},
                 **{name: self.cost(name) for name in self.policy_costs},

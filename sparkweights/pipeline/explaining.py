@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import column
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.errors import ModelError
+from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
@@ -29,6 +30,8 @@ from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
 from sparkweights.weights import WeightRule
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
 
 DEALING, CHOOSING = "__dealing", "__choosing"
+_KEPT = "__kept"
 _DEALING_SALT, _CHOOSING_SALT = 0xDEA1, 0xC005
 
 
@@ -64,10 +68,22 @@ class Seen:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The explain stage's record: the columns, the most important to the model in use first."""
+    """The explain stage's record.
+
+    Attributes
+    ----------
+    columns
+        The most important to the model in use first.
+    areas
+        Class -> the area under its ROC curve without and with weights; of two the second.
+    coefficients
+        Of a linear model of two classes: intercept and slopes, without and with weights.
+    """
 
     rows: int
     columns: tuple[Seen, ...]
+    areas: Mapping[str, AreaShift]
+    coefficients: Mapping[str, tuple[float, float]] | None
 
 
 def explain(
@@ -108,7 +124,10 @@ def explain(
         for text, scorer in (("the model in use", Scorer.of(bundle)), ("its twin", twin)):
             progress.step(f"permuting columns for {text}")
             found.append(_importance(test_df, config, scorer, rows[TEST]))
-    return Explanation(rows[TEST], _side_by_side(*found))
+        progress.step("comparing the rankings")
+        areas = _areas(test_df, Scorer.of(bundle), twin)
+    coefficients = _coefficients(bundle, twin)
+    return Explanation(rows[TEST], _side_by_side(*found), areas, coefficients)
 
 
 def _require_same(config: Config, bundle: ModelBundle) -> None:
@@ -141,6 +160,39 @@ def _twin(
     ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
     bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)
     return finish(bare, prepared_df, config, rows).scorer
+
+
+def _areas(test_df: DataFrame, weighted: Scorer, twin: Scorer) -> dict[str, AreaShift]:
+    """Compare how both rank the same rows, one Spark job per class."""
+    added = [*weighted.weighted_cols, *weighted.probability_cols]
+    kept_df = test_df.withColumn(_KEPT, F.col(FEATURES))
+    names = {c: f"__twin_{c}" for c in range(len(twin.classes))}
+    twin_df = twin.score(kept_df).withColumns(
+        {names[c]: column(name) for c, name in enumerate(twin.probability_cols)}
+    )
+    both_df = weighted.score(twin_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
+    first = 1 if len(twin.classes) == 2 else 0  # noqa: PLR2004 (two classes mirror each other)
+    return {
+        name: compare_areas(
+            both_df,
+            F.col(names[c]),
+            column(weighted.probability_cols[c]),
+            F.col(LABEL) == c,
+        )
+        for c, name in enumerate(twin.classes)
+        if c >= first
+    }
+
+
+def _coefficients(bundle: ModelBundle, twin: Scorer) -> dict[str, tuple[float, float]] | None:
+    if not learner(bundle.kind).linear or len(twin.classes) > 2:  # noqa: PLR2004 (one row of them)
+        return None
+    pairs = [
+        (float(model.intercept), *model.coefficients.toArray().tolist())
+        for model in (twin.model, bundle.model)
+    ]
+    names = ("intercept", *bundle.plan.names)
+    return {name: (pairs[0][i], pairs[1][i]) for i, name in enumerate(names)}
 
 
 def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -> list[Importance]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from math import sqrt
-from typing import TYPE_CHECKING
+from operator import or_
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
@@ -18,7 +20,9 @@ from sparkweights.decision import (
     expected_costs,
 )
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
+from sparkweights.pipeline.deciding import key_check
 from sparkweights.pipeline.scoring import Scorer
+from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
 
 if TYPE_CHECKING:
@@ -59,6 +63,8 @@ class Monitored:
         Class -> its calibration; empty where no outcome is known.
     overrides
         Share of the rows whose decision was another than the model's; None where not known.
+    quarantined
+        Share of the rows that scoring would set aside.
     exceeded
         A sentence per limit that is passed.
     """
@@ -69,6 +75,7 @@ class Monitored:
     shift: LabelShift
     calibration: Mapping[str, Calibration]
     overrides: float | None
+    quarantined: float
     exceeded: tuple[str, ...] = ()
 
 
@@ -94,11 +101,12 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle) -> Monitored:
     scored_df = scorer.score(df)
     scores = collect_histogram(scored_df, scorer.probability_cols)
     shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
-    rows, calibration, overrides = _known(scored_df, config, scorer)
     found = Monitored(
-        rows, columns, _score_indices(bundle.reference.scores, scores, scorer), shift, calibration,
-        overrides,
-    )  # fmt: skip
+        columns=columns,
+        scores=_score_indices(bundle.reference.scores, scores, scorer),
+        shift=shift,
+        **_known(scored_df, config, scorer, _set_aside(df, config)),
+    )
     return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
 
 
@@ -119,12 +127,22 @@ def _score_indices(
     }
 
 
+def _set_aside(df: DataFrame, config: Config) -> Column:
+    """Return whether scoring would put a row into quarantine."""
+    checks = [key_check(config)]
+    if config.checks.incoming is not None:
+        suite = load_suite(config.path(config.checks.incoming))
+        checks += compile_suite(df, suite, table="incoming").row_checks
+    return reduce(or_, [check.fails for check in checks])
+
+
 def _known(
-    scored_df: DataFrame, config: Config, scorer: Scorer
-) -> tuple[int, dict[str, Calibration], float | None]:
+    scored_df: DataFrame, config: Config, scorer: Scorer, set_aside: Column
+) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them."""
     index = _outcome(scored_df, config)
     measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
+    measures.append(F.count_if(set_aside).alias("set_aside"))
     for c, name in enumerate(scorer.probability_cols):
         measures.append(F.count_if(index == c).alias(f"rows_{c}"))
         measures.append(F.avg(F.when(index >= 0, column(name))).alias(f"mean_{c}"))
@@ -141,8 +159,12 @@ def _known(
         for c, name in enumerate(scorer.classes)
         if found["known"]
     }
-    overrides = found["overrides"] if config.monitor.decided is not None else None
-    return found["rows"], calibration, overrides
+    return {
+        "rows": found["rows"],
+        "calibration": calibration,
+        "overrides": None if config.monitor.decided is None else found["overrides"],
+        "quarantined": found["set_aside"] / found["rows"],
+    }
 
 
 def _outcome(df: DataFrame, config: Config) -> Column:
@@ -186,6 +208,11 @@ def _exceeded(found: Monitored, config: Config) -> list[str]:
         told.append(
             f"{found.overrides:.1%} of the decisions were overridden; the limit is "
             f"{limits.overrides:.1%}"
+        )
+    most = config.checks.max_quarantined
+    if found.quarantined > most:
+        told.append(
+            f"{found.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"
         )
     if any(np.isnan(value) for value in found.columns.values()):
         told.append("the model's bundle holds no reference for some columns; train again")

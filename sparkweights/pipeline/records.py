@@ -217,6 +217,15 @@ def importance_record(config: Config, version: str, explanation: Explanation) ->
             }
             for seen in explanation.columns
         ],
+        "areas": {
+            name: {
+                "unweighted": found.before,
+                "weighted": found.after,
+                "interval": list(found.interval()),
+            }
+            for name, found in explanation.areas.items()
+        },
+        "coefficients": explanation.coefficients,
         "versions": versions(),
     }
 
@@ -250,7 +259,11 @@ def monitor_record(
         "label_shift": found.shift.to_dict(),
         "calibration": {name: asdict(own) for name, own in found.calibration.items()},
         "overrides": found.overrides,
-        "limits": config.monitor.model_dump(),
+        "quarantined": found.quarantined,
+        "limits": {
+            **config.monitor.model_dump(),
+            "quarantined": config.checks.max_quarantined,
+        },
         "exceeded": list(found.exceeded),
         "versions": versions(),
     }

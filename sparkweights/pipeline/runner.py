@@ -23,7 +23,14 @@ from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
-from sparkweights.report import evaluation_report, model_report, monitor_report, tuning_curve
+from sparkweights.report import (
+    evaluation_report,
+    explain_report,
+    model_report,
+    monitor_report,
+    tuning_figure,
+    tuning_report,
+)
 from sparkweights.storage import (
     Reference,
     TableSource,
@@ -121,8 +128,9 @@ class Runner:
         folder = self.config.path(self.config.artifacts) / "tuning"
         rows = [{**trial, "params": json.dumps(trial["params"])} for trial in record["trials"]]
         write_rows(folder / "tuning.parquet", rows)
-        write_text(folder / "curve.svg", tuning_curve(record))
+        write_text(folder / "curve.svg", tuning_figure(record))
         write_json(folder / "tuning.json", record)
+        write_text(folder / "report.html", tuning_report(record))
         return tuning, record
 
     def explain(self, version: str | None = None) -> tuple[Explanation, dict[str, Any]]:
@@ -135,6 +143,7 @@ class Runner:
         folder = artifacts / "importance" / bundle.version
         write_rows(folder / "importance.parquet", record["columns"])
         write_json(folder / "importance.json", record)
+        write_text(folder / "report.html", explain_report(record))
         return explanation, record
 
     def evaluate(self, version: str | None = None) -> tuple[Judged, dict[str, Any]]:

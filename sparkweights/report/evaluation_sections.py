@@ -6,7 +6,8 @@ The curves are optional: ``evaluation["curves"]`` is ``{class: {...}}`` with any
 - ``precision_recall``: [[recall, precision], ...];
 - ``operating``: {fall_out, recall, precision} of the decisions taken;
 - ``reliability_before``: [[weight, mean probability, share], ...] with the weights still in;
-- ``cost_by_cut``: [[cut, cost], ...] and ``cut``, ours, where it is one for all rows.
+- ``cost_by_cut``: [[cut, cost], ...] and ``cut``, ours, where it is one for all rows;
+- ``by_share``: [{share, gain, lift, cost, profit}, ...], the last two where costs are known.
 
 ``evaluation["decision_costs"]``, optional too, is {decision: {class: cost of its rows}}.
 """
@@ -21,7 +22,7 @@ from sparkweights.report.page import Figure, Section
 from sparkweights.report.tables import money, number, percent, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 OURS, WITH_REVIEW, AT_HALF, TWICE = "ours", "with_review", "cut_at_half", "double_count"
 _POLICIES = {
@@ -179,6 +180,8 @@ def _of_class(evaluation: Mapping[str, Any], name: str, place: int) -> list[Sect
     operating = curves.get("operating")
     if "roc" in curves:
         sections.append(_roc(curves, operating, name, place))
+    if "by_share" in curves:
+        sections.append(_by_share(curves["by_share"], name, place))
     if "precision_recall" in curves:
         sections.append(_precision_recall(curves, operating, found, name, place))
     return sections
@@ -278,21 +281,66 @@ def _precision_recall(
     )
 
 
+def _by_share(shares: Sequence[Mapping[str, float]], name: str, place: int) -> Section:
+    tenth = next(row for row in shares if math.isclose(row["share"], 0.1))
+    columns = ["share declined", "of the class caught", "lift"]
+    priced = "cost" in tenth
+    rows = []
+    for row in shares:
+        cells = [percent(row["share"]), percent(row["gain"]), f"{row['lift']:.2f}"]
+        rows.append([*cells, money(row["cost"]), money(row["profit"])] if priced else cells)
+    return Section(
+        f"share-{place}",
+        f"Declining the riskiest ({name})",
+        f"The riskiest tenth of the rows holds {percent(tenth['gain'])} of {name}, "
+        f"{tenth['lift']:.1f} times its share.",
+        table=table(
+            f"Rows in order of their probability of {name}",
+            [*columns, *(["cost", "profit over the best constant decision"] if priced else [])],
+            rows,
+        ),
+    )
+
+
+_MEASURES = {
+    "auc": "AUC",
+    "gini": "Gini",
+    "kolmogorov_smirnov": "KS",
+    "average_precision": "average precision",
+    "h_measure": "H-measure",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "calibration_error": "expected calibration error",
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "f2": "F2",
+    "balanced_accuracy": "balanced accuracy",
+    "geometric_mean": "geometric mean",
+    "matthews_correlation": "Matthews correlation",
+}
+
+
 def _measures_section(evaluation: Mapping[str, Any]) -> Section:
-    header = ("class", "share", "mean probability", "AUC", "average precision", "Brier", "recall")
+    classes = evaluation["classes"]
     rows = [
-        (
-            name,
-            percent(found["share"]),
-            percent(found["mean_probability"]),
-            *(f"{found[key]:.4f}" for key in ("auc", "average_precision", "brier", "recall")),
-        )
-        for name, found in evaluation["classes"].items()
+        ["share of the rows", *(percent(found["share"]) for found in classes.values())],
+        ["mean probability", *(percent(found["mean_probability"]) for found in classes.values())],
     ]
+    for key, text in _MEASURES.items():
+        if all(key in found for found in classes.values()):
+            rows.append([text, *(_measured(found, key) for found in classes.values())])
     return Section(
         "measures",
         "Measures of each class",
         "AUC is the chance that a row of the class gets a higher probability than another row; "
         "the Brier score is the mean squared error of the probability, so lower is better.",
-        table=table("Each class against the others, on the test rows", header, rows),
+        table=table("Each class against the others, on the test rows", ["measure", *classes], rows),
+        body=("Where a measure has one, its 95 % bootstrap interval is in brackets.",),
     )
+
+
+def _measured(found: Mapping[str, Any], key: str) -> str:
+    interval = found.get("intervals", {}).get(key)
+    value = "" if found[key] is None else f"{found[key]:.4f}"
+    return value if interval is None else f"{value} ({interval[0]:.4f} to {interval[1]:.4f})"

@@ -53,6 +53,13 @@ def _verdict_section(record: Mapping[str, Any]) -> Section:
         rows.append(
             ("decisions overridden", percent(record["overrides"]), percent(limits["overrides"]))
         )
+    rows.append(
+        (
+            "rows that would be quarantined",
+            percent(record["quarantined"]),
+            percent(limits["quarantined"]),
+        )
+    )
     return Section(
         "verdict",
         "The verdict",

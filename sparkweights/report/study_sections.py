@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def tuning_section(record: Mapping[str, Any]) -> Section:
-    """Return what weighting was found to be worth."""
+def tuning_curve(record: Mapping[str, Any]) -> figures.TuningCurve:
+    """Return the curve of a tuning record; of the chosen parameters, where some were tried."""
     chosen = record["chosen"]
     own = [t for t in record["trials"] if t["params"] == chosen["params"] and t["ratio"]]
-    curve = figures.TuningCurve(
+    return figures.TuningCurve(
         tuple((trial["ratio"], trial["cost"], trial["standard_error"]) for trial in own),
         None if chosen["ratio"] is None else (chosen["ratio"], chosen["cost"]),
         tuple(record["references"].items()),
     )
+
+
+def tuning_section(record: Mapping[str, Any]) -> Section:
+    """Return what weighting was found to be worth."""
+    chosen, curve = record["chosen"], tuning_curve(record)
     figure = None
-    if own:
+    if curve.trials:
         figure = Figure(
             figures.draw_tuning(curve),
             "Cost against the weight ratio",
@@ -77,6 +82,53 @@ def importance_section(record: Mapping[str, Any]) -> Section:
             figures.importance_table(worth),
         ),
     )
+
+
+def ranking_section(areas: Mapping[str, Mapping[str, Any]]) -> Section:
+    """Return whether weights changed the ranking, by the area under the ROC curve."""
+    told, rows = [], []
+    for name, found in areas.items():
+        low, high = found["interval"]
+        moved = "changed" if low > 0 or high < 0 else "cannot be said to have changed"
+        told.append(f"of {name} it {moved}")
+        rows.append((
+            name, f"{found['unweighted']:.4f}", f"{found['weighted']:.4f}",
+            f"{found['weighted'] - found['unweighted']:+.4f}", f"{low:+.4f} to {high:+.4f}",
+        ))  # fmt: skip
+    return Section(
+        "ranking",
+        "Did the weights change the ranking?",
+        f"Weights may leave the ranking of rows alone; {'; '.join(told)}.",
+        table=table(
+            "Area under the ROC curve, same rows",
+            ("class", "without weights", "with weights", "change", "95 % interval"),
+            rows,
+        ),
+        body=("The interval is DeLong's, for two scores of the same rows.",),
+    )
+
+
+def coefficients_sections(coefficients: Mapping[str, Any] | None) -> list[Section]:
+    """Return what weights did to a linear model's intercept and slopes, if it is one."""
+    if coefficients is None:
+        return []
+    rows = [
+        (name, number(pair[0]), number(pair[1]), f"{pair[1] - pair[0]:+.3g}")
+        for name, pair in coefficients.items()
+    ]
+    return [
+        Section(
+            "coefficients",
+            "Intercept and slopes",
+            "In a well-specified model weights move the intercept alone; slopes that move say "
+            "that the model is too simple for the data.",
+            table=table(
+                "Coefficients, without and with weights",
+                ("coefficient", "without weights", "with weights", "change"),
+                rows,
+            ),
+        )
+    ]
 
 
 def size_sections(manifest: Mapping[str, Any]) -> list[Section]:

@@ -36,6 +36,14 @@ def test_explain_puts_both_fits_side_by_side(
     folder = shop.folder / "out" / "models" / "importance" / record["model_version"]
     table = pd.read_parquet(folder / "importance.parquet")
     assert table["cost"].tolist() == [entry["cost"] for entry in columns]
+    area = record["areas"]["defaulted"]
+    low, high = area["interval"]
+    assert low <= area["weighted"] - area["unweighted"] <= high
+    assert 0.6 < area["unweighted"] < 0.9
+    without, weighted = record["coefficients"]["intercept"]
+    assert weighted > without  # cost weights favour the rare class
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Did the weights change the ranking?" in report
     # Nothing else changed.
     assert {k: v for k, v in shop.state().items() if "importance" not in k} == state
 
