@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -20,6 +21,7 @@ from sparkweights.decision import (
 from sparkweights.decision.operating import binary_rule
 from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_segments
 from sparkweights.models.learner import LABEL
+from sparkweights.report import fragment, money_section
 from sparkweights.split import hash_order
 
 if TYPE_CHECKING:
@@ -37,9 +39,16 @@ CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
 _REVIEW_SALT = 0x100C
 
 
+class JudgedRows(Evaluation):
+    """An evaluation that a notebook shows as its key chart: what ways to decide cost."""
+
+    def _repr_html_(self) -> str:
+        return fragment(money_section(self.to_dict()))
+
+
 def evaluate(
     test_df: DataFrame, scorer: Scorer, config: Config, right: Mapping[str, str]
-) -> Evaluation:
+) -> JudgedRows:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
 
     Parameters
@@ -60,7 +69,7 @@ def evaluate_segments(
     *,
     by: Sequence[str] = (),
     exact: bool = False,
-) -> dict[tuple[str | None, ...], Evaluation]:
+) -> dict[tuple[str | None, ...], JudgedRows]:
     """Evaluate as `evaluate` does, as a whole, under the key (), and by segment.
 
     The double count prices probabilities that still carry the weights; it is shown as the
@@ -94,7 +103,11 @@ def evaluate_segments(
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
     )
     decided_df = scored_df.withColumn(DECISION, policies[OURS])
-    return collect_segments(decided_df, scored, by=by, exact=exact)
+    found = collect_segments(decided_df, scored, by=by, exact=exact)
+    return {
+        key: JudgedRows(**{own.name: getattr(one, own.name) for own in fields(one)})
+        for key, one in found.items()
+    }
 
 
 def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.evaluate import Evaluation
+    from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.storage import ModelBundle
 
 
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 class Judged:
     """The evaluate stage's record: all rows, and each segment that has enough of them."""
 
-    overall: Evaluation
-    segments: Mapping[tuple[str | None, ...], Evaluation]
+    overall: JudgedRows
+    segments: Mapping[tuple[str | None, ...], JudgedRows]
+
+    def _repr_html_(self) -> str:
+        return self.overall._repr_html_()
 
 
 def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged:

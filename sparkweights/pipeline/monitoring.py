@@ -24,6 +24,7 @@ from sparkweights.pipeline.deciding import key_check
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
+from sparkweights.report import drift_sections, fragment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +78,10 @@ class Monitored:
     overrides: float | None
     quarantined: float
     exceeded: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        drift = {"measure": "CSI", "columns": dict(self.columns)}
+        return "".join(map(fragment, drift_sections(drift)))
 
 
 def monitor(df: DataFrame, config: Config, bundle: ModelBundle) -> Monitored:

@@ -29,7 +29,7 @@ from sparkweights.quality import (
     gate_shares,
     load_suite,
 )
-from sparkweights.report import run_report
+from sparkweights.report import decisions_section, fragment, run_report
 from sparkweights.storage import (
     ModelBundle,
     Publication,
@@ -59,6 +59,9 @@ class ScoredRun:
     counts: deciding.Counted
     manifest: dict[str, Any]
     manifest_path: Path
+
+    def _repr_html_(self) -> str:
+        return fragment(decisions_section(self.counts.decisions))
 
 
 @dataclass

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.decision.priors import ScoreHistogram
-    from sparkweights.evaluate import Evaluation
     from sparkweights.evaluate.stability import ColumnBins
+    from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.progress import Progress
     from sparkweights.resample import Resampling
@@ -58,11 +58,14 @@ class Trained:
     finished: Finished
     split: Split
     rows: Mapping[str, int]
-    evaluation: Evaluation
+    evaluation: JudgedRows
     scores: ScoreHistogram
     reference: tuple[float, ...]
     bins: tuple[ColumnBins, ...]
     resampling: Resampling | None
+
+    def _repr_html_(self) -> str:
+        return self.evaluation._repr_html_()
 
     @property
     def scorer(self) -> Scorer:

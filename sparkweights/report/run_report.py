@@ -42,7 +42,7 @@ def run_page(manifest: Mapping[str, Any]) -> Page:
     """Return the page of `run_report`; what the record does not hold is left out."""
     sections = [
         _rows_section(manifest),
-        _decisions_section(manifest["decisions"]),
+        decisions_section(manifest["decisions"]),
         _money_section(manifest),
         *class_sections(manifest),
         *shift_sections(manifest["label_shift"]),
@@ -158,7 +158,8 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
     ]
 
 
-def _decisions_section(decisions: Mapping[str, int]) -> Section:
+def decisions_section(decisions: Mapping[str, int]) -> Section:
+    """Return how many rows got which decision."""
     record = figures.Decisions(tuple(decisions.items()))
     total = sum(decisions.values()) or 1
     told = ", ".join(f"{name} {percent(count / total)}" for name, count in decisions.items())
