@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import RUN_DATE, Shop
+
+from sparkweights import Runner, load_config
 
 if TYPE_CHECKING:
-    from conftest import Shop
+    from pyspark.sql import SparkSession
 
 
 def test_evaluate_equals_what_training_found_and_segments_add_up(
@@ -37,6 +41,24 @@ def test_evaluate_equals_what_training_found_and_segments_add_up(
     stored = json.loads((place / "evaluation" / version / "evaluation.json").read_text())
     assert stored["segments"] == record["segments"]
     assert "By segment" in (place / "evaluation" / version / "report.html").read_text()
+
+
+def test_records_show_their_key_chart_in_a_notebook(shop: Shop, spark: SparkSession) -> None:
+    """What a cell displays is a chart with a name and a sentence, and runs nothing."""
+    runner = Runner(spark, load_config(shop.config("shown.yaml")), date.fromisoformat(RUN_DATE))
+    judged, _ = runner.evaluate()
+    watched, _ = runner.monitor("incoming")
+    for shown, words in (
+        (judged, "What the decisions cost"),
+        (judged.overall, "That saves"),
+        (runner.score(), "The decisions"),
+        (watched, "Have the columns drifted?"),
+    ):
+        html = shown._repr_html_()
+        assert words in html
+        assert html.count("<svg") == 1
+        assert 'role="img"' in html
+        assert "<script" not in html
 
 
 def test_evaluate_a_segment_that_is_no_column_exits_4(
