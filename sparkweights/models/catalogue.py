@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.models.booster import require_xgboost
 from sparkweights.models.logistic import Logistic
 from sparkweights.models.trees import BoostedTrees, Forest, Tree
-from sparkweights.models.xgb import XGBoost, require_xgboost
+from sparkweights.models.xgb import XGBoost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,6 +17,8 @@ import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.functions import arrow_udf
 
+from sparkweights.models.booster import open_booster
+
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
@@ -93,12 +95,7 @@ class TreeExplainer(Explainer):
     @cached_property
     def booster(self) -> Any:  # noqa: ANN401 (xgboost is optional)
         """The booster, read once per process."""
-        from xgboost import Booster  # noqa: PLC0415 (optional: loaded only when asked for)
-
-        booster = Booster()
-        booster.load_model(bytearray(self.json))
-        booster.set_param({"nthread": 1})  # Spark runs a task per core already
-        return booster
+        return open_booster(self.json)
 
     def contributions(self, plan: FeaturePlan, asked: Column) -> Column:
         """Ask for a batch of rows at a time, leaving out those that nobody asks about."""

@@ -68,8 +68,14 @@ class Learner(ABC):
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
         """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
 
-    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401, ARG002 (as above)
-        """Return `MARGIN` straight from the row's columns; None where it takes a vector."""
+    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
+        """Return `MARGIN` straight from the row's columns; None where it takes a vector.
+
+        Parameters
+        ----------
+        folder
+            Where `save` wrote the model, where a start of some seconds pays; else None.
+        """
         return None
 
     @abstractmethod

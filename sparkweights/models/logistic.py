@@ -63,7 +63,7 @@ class Logistic(MLlibLearner):
         sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
         return np.asarray(sizes * spread)
 
-    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401 (MLlib's model)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (MLlib's model; its numbers are all there is)
         """Return the margins as sums of Columns, which compile into the scan; no vector is made."""
         weights, positions = model.coefficientMatrix.toArray(), plan.positions()
         if positions is None or weights.size > MOST_TERMS:

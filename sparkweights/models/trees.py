@@ -23,10 +23,12 @@ from pyspark.ml.classification import (
     RandomForestClassifier,
 )
 from pyspark.ml.functions import vector_to_array
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
+from sparkweights.models.booster import require_xgboost
 from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.learner import (
     COLUMNS,
@@ -41,7 +43,7 @@ from sparkweights.models.learner import (
     binary,
     normalised,
 )
-from sparkweights.models.xgb import require_xgboost
+from sparkweights.models.walk import TreeWalk, workers_can_walk
 from sparkweights.trees import AdditiveTrees, first_trees, read_leaves, read_trees
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.models.explainers import Explainer
+    from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
 
 _GROWING: Mapping[str, Bound] = {
@@ -169,6 +172,15 @@ class BoostedTrees(MLlibLearner, StagedLearner):
             df = own.setFeaturesCol(FEATURES).transform(df)
         margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
         return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
+
+    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401 (MLlib's model)
+        """Walk the trees of two classes in Arrow batches, where the executors' Python can."""
+        if folder is None or isinstance(model, OneVsRestModel):
+            return None
+        if not workers_can_walk(SparkSession.active()):
+            return None
+        trees = read_trees(folder, model.treeWeights, None)
+        return TreeWalk(AdditiveTrees.of(trees, model.numFeatures)).column(plan)
 
     def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (MLlib's model)
         """Ask a binary model once per row for its leaves, and add up what they say."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,8 +16,8 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.functions import arrow_udf
 
-from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
+from sparkweights.models.booster import open_booster, require_xgboost
 from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.learner import (
     COUNT,
@@ -55,12 +54,7 @@ class XGBoostModel:
     @cached_property
     def booster(self) -> Any:  # noqa: ANN401 (xgboost is optional)
         """The booster, read once per process."""
-        from xgboost import Booster  # noqa: PLC0415 (optional: loaded only when asked for)
-
-        booster = Booster()
-        booster.load_model(bytearray(self.json))
-        booster.set_param({"nthread": 1})  # Spark runs a task per core already
-        return booster
+        return open_booster(self.json)
 
     def margin(self, features: pa.Array) -> pa.Array:
         """Return the margin of a batch of rows, as a list per row."""
@@ -151,7 +145,7 @@ class XGBoost(StagedLearner):
         margin = _ask(model, vector_to_array(F.col(FEATURES), "float32"))
         return df.withColumn(MARGIN, margin).drop(FEATURES)
 
-    def margin(self, model: Any, plan: FeaturePlan) -> Column | None:  # noqa: ANN401 (as above)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
         """Ask the booster once per Arrow batch, in the precision that it computes in."""
         return _ask(model, plan.array().cast("array<float>"))
 
@@ -215,23 +209,3 @@ def _ask(model: XGBoostModel, features: Column) -> Column:
     as_udf: Any = arrow_udf  # its stubs know iterators only
     found: Column = as_udf(margin, "array<double>")(features)
     return found
-
-
-def require_xgboost(wanted: str = "model.kind: xgboost needs") -> None:
-    """Refuse where the optional library is missing.
-
-    Parameters
-    ----------
-    wanted
-        The start of the sentence: what needs it.
-
-    Raises
-    ------
-    ConfigError
-        Naming what to install.
-    """
-    if find_spec("xgboost") is None:
-        raise ConfigError(
-            f"{wanted} the xgboost library, which is not installed.",
-            hint="pip install 'sparkweights[xgboost]', or use logistic.",
-        )

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.progress import Progress
 
 
+MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
+
+
 @dataclass(frozen=True)
 class ScoredRun:
     """What a scoring run did, and where its manifest lies."""
@@ -104,7 +107,7 @@ def score_table(
         datetime.now(UTC).replace(microsecond=0),
     )
     incoming_df = read_table(spark, source)
-    scorer = Scorer.of(bundle)
+    scorer = Scorer.of(bundle, many_rows=source.bytes > MANY_BYTES)
     deciding.preflight(incoming_df.schema, config, scorer, bundle.manifest["schema"])
     if not config.checks.allow_empty:
         require_rows(incoming_df, source.role)

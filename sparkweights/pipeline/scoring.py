@@ -13,6 +13,7 @@ from sparkweights.models.learner import FEATURES, MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pyspark.sql import DataFrame
 
@@ -35,6 +36,8 @@ class Scorer:
         The state of the probabilities that the bare model gives.
     calibrator
         None until one is fitted.
+    folder
+        Where the model was written, for learners that have a quicker way to many rows.
     """
 
     kind: str
@@ -43,10 +46,17 @@ class Scorer:
     classes: tuple[str, ...]
     ledger: Ledger
     calibrator: Calibrator | None = None
+    folder: Path | None = None
 
     @classmethod
-    def of(cls, bundle: ModelBundle) -> Scorer:
-        """Return the scorer of a loaded bundle."""
+    def of(cls, bundle: ModelBundle, *, many_rows: bool = False) -> Scorer:
+        """Return the scorer of a loaded bundle.
+
+        Parameters
+        ----------
+        many_rows
+            Whether there are so many that a start of some seconds pays.
+        """
         return cls(
             bundle.kind,
             bundle.model,
@@ -54,6 +64,7 @@ class Scorer:
             tuple(bundle.manifest["classes"]),
             bundle.ledger,
             bundle.calibrator,
+            bundle.folder / "model" if many_rows else None,
         )
 
     @property
@@ -83,7 +94,7 @@ class Scorer:
         own = learner(self.kind)
         if FEATURES in df.columns:
             return own.append_margin(self.model, df)
-        margin = own.margin(self.model, self.plan)
+        margin = own.margin(self.model, self.plan, self.folder)
         if margin is not None:
             return df.withColumn(MARGIN, margin)
         return own.append_margin(self.model, df.withColumn(FEATURES, self.plan.vector()))

@@ -39,6 +39,12 @@ class TableSource:
     schema_ddl: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def bytes(self) -> int:
+        """How large its files are together."""
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
 
 def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     """Open a table for reading; no row is read yet.

@@ -8,6 +8,7 @@ hold exactly.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+_MANTISSA = 23  # bits of a float32 beside its sign, one of them to spare
+_RESOLUTION = 39  # bits below the largest leaf, before those that the number of trees takes
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,16 @@ class AdditiveTrees:
         Per feature, its thresholds in ascending order.
     values
         ``[tree, node]``: what the leaves add, in float64.
+    limbs_json, units
+        The same trees with a vector of whole numbers for each leaf, small enough that float32
+        adds them exactly over all trees; times ``units``, the sums are the margin.
     """
 
     json: bytes
     cuts: tuple[Array, ...]
     values: Array
+    limbs_json: bytes
+    units: Array
 
     @classmethod
     def of(cls, trees: Sequence[FlatTree], features: int) -> AdditiveTrees:
@@ -99,12 +108,20 @@ class AdditiveTrees:
         for t, tree in enumerate(trees):
             values[t, : len(tree.value)] = tree.value
         stated = [_tree(t, tree, cuts) for t, tree in enumerate(trees)]
-        return cls(json.dumps(_booster(stated, features)).encode(), cuts, values)
+        units = _units(values)
+        split = [_in_limbs(tree, values[t], units) for t, tree in enumerate(stated)]
+        plain, exact = (
+            json.dumps(_booster(own, features, targets)).encode()
+            for own, targets in ((stated, 1), (split, len(units)))
+        )
+        return cls(plain, cuts, values, exact, units)
 
-    def exceeded(self, rows: Array) -> Array:
+    def exceeded(self, rows: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """Return how many thresholds each feature of each row exceeds: what the trees read."""
-        places = [np.searchsorted(cut, rows[:, f]) for f, cut in enumerate(self.cuts)]
-        return np.stack(places, axis=1).astype(np.float64)
+        found = np.empty(rows.shape, dtype=np.float32)
+        for f, cut in enumerate(self.cuts):
+            found[:, f] = np.searchsorted(cut, np.ascontiguousarray(rows[:, f]))
+        return found
 
 
 def read_trees(folder: Path, tree_weights: Sequence[float], of_class: int | None) -> list[FlatTree]:
@@ -205,7 +222,39 @@ def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, Any]:
     }
 
 
-def _booster(trees: Sequence[Mapping[str, Any]], features: int) -> Mapping[str, Any]:
+def _units(values: Array) -> Array:
+    """Return what a one stands for in each limb, so that they resolve the margin to 1e-12 of it."""
+    trees = len(values)
+    bits = _MANTISSA - math.ceil(math.log2(trees + 1))  # of a limb; sums of all trees fit float32
+    count = math.ceil((_RESOLUTION + math.log2(trees)) / bits)
+    largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
+    first = 2.0 ** (math.ceil(math.log2(largest)) - bits)
+    return np.asarray(first * 2.0 ** (-bits * np.arange(count)))
+
+
+def _in_limbs(tree: Mapping[str, Any], values: Array, units: Array) -> Mapping[str, Any]:
+    """Return a tree whose leaves hold vectors; a leaf's right child is then its own number."""
+    leaves = [n for n, left in enumerate(tree["left_children"]) if left == LEAF]
+    right, weights = list(tree["right_children"]), list[float]()
+    for place, node in enumerate(leaves):
+        right[node] = place
+        rest = float(values[node])
+        for unit in units.tolist():
+            limb = round(rest / unit)
+            rest -= limb * unit
+            weights.append(float(limb))
+    size = str(len(units))
+    return {
+        **tree,
+        "right_children": right,
+        "leaf_weights": weights,
+        "base_weights": [0.0] * (len(units) * len(right)),
+        "tree_param": {**tree["tree_param"], "size_leaf_vector": size},
+    }
+
+
+def _booster(trees: Sequence[Mapping[str, Any]], features: int, targets: int) -> Mapping[str, Any]:
+    start = "0E0" if targets == 1 else f"[{','.join(['0E0'] * targets)}]"
     return {
         "version": [3, 0, 0],
         "learner": {
@@ -222,11 +271,11 @@ def _booster(trees: Sequence[Mapping[str, Any]], features: int) -> Mapping[str, 
                 },
             },
             "learner_model_param": {
-                "base_score": "0E0",
+                "base_score": start,
                 "boost_from_average": "0",
                 "num_class": "0",
                 "num_feature": str(features),
-                "num_target": "1",
+                "num_target": str(targets),
             },
             "objective": {
                 "name": "reg:squarederror",

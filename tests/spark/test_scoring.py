@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,13 @@ from sparkweights.columns import ColumnRoles
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.models import learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.models.walk import workers_can_walk
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.weights import WeightRule, class_weight_columns
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS = 60_000
@@ -142,3 +146,23 @@ def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, class
     )
     plan_text = scorer.score(shown)._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
     assert "UDF(" not in plan_text
+
+
+def test_score_many_rows_walk_gives_mllibs_own_probabilities(
+    spark: SparkSession, truth: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The walk in Arrow batches and MLlib's transform agree to 1e-12 on every row."""
+    df = spark.createDataFrame(truth.head(5_000))
+    rule = WeightRule.fixed("manual", {"repay": 1, "default": 5})
+    scorer = _fitted(df, rule, "boosted_trees", maxIter=12, maxDepth=4)
+    learner("boosted_trees").save(scorer.model, tmp_path / "model")
+    plain = scorer.score(df).orderBy("id").toPandas()
+    assert workers_can_walk(spark)
+    walking = replace(scorer, folder=tmp_path / "model").score(df)
+    physical = walking._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
+    assert physical.count("ArrowEvalPython") == 1
+    assert "UDF(" not in walking._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
+    walked = walking.orderBy("id").toPandas()
+    assert walked["probability_default"].to_numpy() == pytest.approx(
+        plain["probability_default"].to_numpy(), abs=1e-12
+    )

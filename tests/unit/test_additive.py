@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from math import factorial
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sparkweights.models.explainers import TreeExplainer
+from sparkweights.models.walk import TreeWalk
 from sparkweights.trees import AdditiveTrees
 from sparkweights.trees.additive import FlatTree
 from sparkweights.trees.prune import LEAF
@@ -107,6 +109,23 @@ def test_tree_explainer_equals_shapleys_definition(
     np.testing.assert_allclose(found.sum(axis=1), margins, atol=1e-12)
     truth = np.array([_shapley(trees, row) for row in rows[:15]])
     np.testing.assert_allclose(found[:15], truth, atol=3e-6)
+
+
+@pytest.mark.parametrize("count", [1, 12, 300, 2_000])
+def test_tree_walk_equals_the_trees_to_the_last_digits(count: int) -> None:
+    """Leaves of sizes from 1e-9 to 1e3, rows beside the cuts, infinite values: 1e-12 of the sum."""
+    rng = np.random.default_rng(count)
+    trees = [_grow(rng, 3) for _ in range(count)]
+    scaled = [replace(tree, value=tree.value * 10.0 ** rng.integers(-9, 4)) for tree in trees]
+    rows = rng.integers(-3, 4, (40, FEATURES)) + rng.integers(0, 4, (40, FEATURES)) * 1e-12
+    rows[0, 0], rows[1, 1] = np.inf, -np.inf
+    walk = TreeWalk(AdditiveTrees.of(scaled, FEATURES))
+    found = np.array(walk.margin(pa.array(rows.tolist())).to_pylist())
+    truth = np.array([sum(tree.value[_leaf(tree, row)] for tree in scaled) for row in rows])
+    largest = max(np.abs(tree.value).max() for tree in scaled)
+    np.testing.assert_allclose(found[:, 1], truth, rtol=0, atol=1e-12 * largest)
+    assert (found[:, 0] == -found[:, 1]).all()
+    assert walk.margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
 
 
 def test_tree_explainer_rows_that_nobody_asks_about_stay_null(
