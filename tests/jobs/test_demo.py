@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 OUT = Path("out")
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def _manifest(folder: Path, models: str) -> dict[str, Any]:
@@ -127,6 +131,38 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     assert manifest["ledger"]["calibration"] == "isotonic"
     assert sum(manifest["split"]["rows"].values()) == 24_000
     assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pickle"))]
+
+
+def test_demo_report_shows_the_numbers_on_record(demo: Path) -> None:
+    """Golden snapshot of the report's data: the same names and shapes, numbers within 2 %."""
+    golden = json.loads((GOLDEN / "demo_evaluation.json").read_text(encoding="utf-8"))
+    found = _manifest(demo, "models")["evaluation"]
+    for curves in found["curves"].values():
+        for name in ("roc", "precision_recall", "cost_by_cut", "brier_curve", "cost_curve"):
+            points = curves[name]
+            curves[name] = {"points": len(points), "first": points[0], "last": points[-1]}
+    different = list(_differences(golden, found, "evaluation"))
+    assert not different, different[:10]
+
+
+def _differences(wanted: Any, found: Any, place: str) -> Iterator[str]:
+    if isinstance(wanted, dict):
+        if wanted.keys() != found.keys():
+            yield f"{place}: {sorted(wanted.keys() ^ found.keys())}"
+            return
+        for name in wanted:
+            yield from _differences(wanted[name], found[name], f"{place}.{name}")
+    elif isinstance(wanted, list):
+        if len(wanted) != len(found):
+            yield f"{place}: {len(wanted)} and {len(found)}"
+            return
+        for i, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from _differences(one, other, f"{place}[{i}]")
+    elif isinstance(wanted, (int, float)):
+        if found != pytest.approx(wanted, rel=0.02, abs=2e-3):
+            yield f"{place}: {wanted} and {found}"
+    elif wanted != found:
+        yield f"{place}: {wanted} and {found}"
 
 
 def test_demo_carries_every_client_of_the_source() -> None:

@@ -78,6 +78,18 @@ def test_readme_commands_exist() -> None:
             assert (ROOT / job).is_file()
 
 
+def test_readme_pictures_are_drawings_with_text() -> None:
+    """Each is an SVG file of ours, without a script or anything from elsewhere."""
+    places = re.findall(r"!\[.+?\]\((.+?)\)", README)
+    assert len(places) >= 2
+    for place in places:
+        picture = (ROOT / place).read_text(encoding="utf-8")
+        assert picture.startswith("<svg")
+        assert "<text" in picture
+        assert "<script" not in picture
+        assert not re.search(r'href="http', picture)
+
+
 def test_readme_map_names_every_room() -> None:
     """A room that is missing from the map cannot be found by a newcomer."""
     rooms = {
