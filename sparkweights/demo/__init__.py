@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from datetime import date
 from importlib import resources
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,6 +57,16 @@ def clients() -> pa.Table:
     return table.rename_columns([column_names()[name] for name in table.column_names])
 
 
+def _possible(text: str) -> str:
+    """Leave reasons out of a configuration where the library that they need is missing."""
+    start = text.find("\nreasons:\n")
+    if start < 0 or find_spec("xgboost") is not None:
+        return text
+    advice = "# reasons: pip install 'sparkweights[xgboost]', and see the README"
+    end = text.index("\nweights:", start)
+    return f"{text[:start]}\n{advice}{text[end:]}"
+
+
 def write_demo(folder: Path) -> Path:
     """Write the demo's working folder: history, incoming, configurations and suites.
 
@@ -81,7 +92,8 @@ def write_demo(folder: Path) -> Path:
         for name in _FILES:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((resources.files(__name__) / name).read_bytes())
+            text = (resources.files(__name__) / name).read_text(encoding="utf-8")
+            target.write_text(_possible(text), encoding="utf-8")
     except OSError as error:
         raise PublishError(
             f"Cannot write the demo into '{folder}': {error.strerror}.",

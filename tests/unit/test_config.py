@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sparkweights.config import load_config, resolve_secrets
+from sparkweights.demo import write_demo
 from sparkweights.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -42,6 +43,19 @@ def _load(folder: Path, text: str) -> object:
 def test_load_config_every_shipped_file_is_valid(path: Path) -> None:
     """What we ship as an example loads."""
     assert load_config(path).matrix.decisions
+
+
+def test_demo_without_the_library_of_reasons_leaves_them_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain installation gets a demo that runs, and is told what is missing."""
+    for module in ("sparkweights.demo", "sparkweights.models.booster"):
+        monkeypatch.setattr(f"{module}.find_spec", lambda _: None)
+    folder = write_demo(tmp_path)
+    config = load_config(folder / "credit_card.yaml")
+    assert config.reasons is None
+    assert config.weights.scheme == "cost"
+    assert "pip install 'sparkweights[xgboost]'" in (folder / "credit_card.yaml").read_text()
 
 
 def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
