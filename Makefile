@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint unit lock package clean java
+.PHONY: demo test test-slow lint unit lock package clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
 
 test: lint
 	$(BIN)/pytest
+
+test-slow: $(STAMP)
+	$(BIN)/pytest -m slow
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

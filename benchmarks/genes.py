@@ -57,7 +57,7 @@ def main() -> int:
     vector_df.count()
     prepared = time.monotonic() - begun
     found: dict[tuple[int, str], list[float]] = {}
-    for seed in range(given.repeat):
+    for seed in range(max(given.repeat, 1)):
         for left in LEFT:
             fit_ids, test_ids = _halves(frame, seed, left)
             for scheme in ("none", "balanced"):

@@ -49,7 +49,7 @@ def arguments(description: str | None, *, rows: int, repeat: int, quick_rows: in
     parser.add_argument("--quick", action="store_true", help="few rows, once: does it run?")
     given = parser.parse_args()
     if given.quick:
-        given.rows, given.repeat = quick_rows, 1
+        given.rows, given.repeat = quick_rows, 0
     return given
 
 
@@ -72,11 +72,15 @@ def session(name: str, *, memory: str = "4g", partitions: int = 4) -> SparkSessi
 
 
 def alternate(runs: Mapping[str, Callable[[], Any]], *, repeat: int) -> dict[str, list[float]]:
-    """Time each run `repeat` times in turn, after one untimed round; seconds by name."""
-    for run in runs.values():
-        run()
+    """Time each run `repeat` times in turn, after one untimed round; seconds by name.
+
+    0 times the first round instead: enough to see that it runs, and nothing to quote.
+    """
+    if repeat:
+        for run in runs.values():
+            run()
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeat):
+    for _ in range(max(repeat, 1)):
         for name, run in runs.items():
             begun = time.perf_counter()
             run()

@@ -62,7 +62,7 @@ def main() -> int:
     frame = frame.sample(given.rows, random_state=1) if given.rows < len(frame) else frame
     df = spark.createDataFrame(frame).repartition(2).cache()
     found: dict[str, list[float]] = {}
-    for seed in range(given.repeat):
+    for seed in range(max(given.repeat, 1)):
         for kind, params in KINDS.items():
             for scheme in SCHEMES:
                 begun = time.monotonic()

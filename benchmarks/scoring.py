@@ -43,7 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "boosted_trees": {"maxIter": 100, "maxDepth": 5},
     "xgboost": {"n_estimators": 100, "max_depth": 5, "learning_rate": 0.1},
 }
-FEW: dict[str, dict[str, Any]] = {"boosted_trees": {"maxIter": 3}, "xgboost": {"n_estimators": 3}}
+FEW: dict[str, dict[str, Any]] = {"boosted_trees": {"maxIter": 2}, "xgboost": {"n_estimators": 2}}
 TRAINED_ON = 40_000
 COPY = "A: a copy without a model"
 CHECKED = Checks(incoming="incoming.json", scored="scored.json")

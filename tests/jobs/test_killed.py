@@ -51,6 +51,7 @@ def _rows(shop: Shop) -> pd.DataFrame:
 
 
 # Twelve moments: before, during and after stage, publish and manifest.
+ALWAYS = {("scoring, checking and staging", 0.0), ("verifying the stage", 0.0), ("publishing", 0.0)}
 MOMENTS = [
     ("loading the model", 0.0),
     ("planning the checks", 0.0),
@@ -67,7 +68,10 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("moment", "later"), MOMENTS)
+@pytest.mark.parametrize(
+    ("moment", "later"),
+    [pytest.param(*one, marks=[] if one in ALWAYS else pytest.mark.slow) for one in MOMENTS],
+)
 def test_score_killed_at_a_moment_leaves_a_whole_partition(
     own_shop: Shop, moment: str, later: float
 ) -> None:
