@@ -10,6 +10,7 @@ import numpy as np
 
 from sparkweights.evaluate.calibration import (
     brier,
+    brier_decomposition,
     equal_weight_groups,
     expected_calibration_error,
     log_loss,
@@ -50,6 +51,9 @@ class ClassEvaluation:
         2014) weighs mistakes as the class's share suggests.
     brier, log_loss, calibration_error
         How honest the probability is; lower is better.
+    brier_reliability, brier_resolution, brier_uncertainty
+        The parts of the Brier score by tenths of the rows (Murphy 1973): what calibration could
+        save, what the ranking saves, and what the share alone would cost.
     recall, precision, f1, f2, balanced_accuracy, geometric_mean, matthews_correlation
         Of the decision that is cheapest for the class; F2 counts recall twice as much.
     auc_bound
@@ -70,6 +74,9 @@ class ClassEvaluation:
     kolmogorov_smirnov: float = float("nan")
     h_measure: float = float("nan")
     log_loss: float = float("nan")
+    brier_reliability: float = float("nan")
+    brier_resolution: float = float("nan")
+    brier_uncertainty: float = float("nan")
     calibration_error: float = float("nan")
     precision: float = float("nan")
     f1: float = float("nan")
@@ -196,6 +203,7 @@ class Evaluation:
     def _of_class(self, name: str) -> ClassEvaluation:
         table, decided = self.tables[name], self.confusion(name)
         auc = roc_auc(table)
+        parts = brier_decomposition(table, equal_weight_groups(table, RELIABILITY_GROUPS))
         measured: dict[str, Callable[[ScoreTable], float]] = {
             "auc": roc_auc,
             "average_precision": average_precision,
@@ -212,6 +220,9 @@ class Evaluation:
             h_measure=h_measure(table, prior_shape(table)),
             brier=brier(table),
             log_loss=log_loss(table),
+            brier_reliability=parts.reliability,
+            brier_resolution=parts.resolution,
+            brier_uncertainty=parts.uncertainty,
             calibration_error=expected_calibration_error(table),
             recall=decided.recall,
             precision=decided.precision,

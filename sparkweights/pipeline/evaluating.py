@@ -42,6 +42,11 @@ _REVIEW_SALT = 0x100C
 class JudgedRows(Evaluation):
     """An evaluation that a notebook shows as its key chart: what ways to decide cost."""
 
+    @classmethod
+    def of(cls, found: Evaluation) -> JudgedRows:
+        """Return an evaluation as one that can be shown."""
+        return cls(**{own.name: getattr(found, own.name) for own in fields(found)})
+
     def _repr_html_(self) -> str:
         return fragment(money_section(self.to_dict()))
 
@@ -87,16 +92,17 @@ def evaluate_segments(
     if config.review is not None:
         reviewed, price = _reviewed(scored_df, scorer, config)
         policy_costs[WITH_REVIEW] = F.when(reviewed, price).otherwise(policy_costs[OURS])
+    constant = {
+        name: realised_cost(F.lit(name), index, matrix.decisions, costs)
+        for name in matrix.decisions
+    }
     weight = config.roles.weight
     scored = Scored(
         probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
         class_col=LABEL,
         decision_col=DECISION,
         right_decisions=right,
-        constant_costs={
-            name: realised_cost(F.lit(name), index, matrix.decisions, costs)
-            for name in matrix.decisions
-        },
+        constant_costs=constant,
         policy_costs=policy_costs,
         order=F.col(ORDER),
         weight=F.lit(1.0) if weight is None else column(weight),
@@ -104,10 +110,7 @@ def evaluate_segments(
     )
     decided_df = scored_df.withColumn(DECISION, policies[OURS])
     found = collect_segments(decided_df, scored, by=by, exact=exact)
-    return {
-        key: JudgedRows(**{own.name: getattr(one, own.name) for own in fields(one)})
-        for key, one in found.items()
-    }
+    return {key: JudgedRows.of(one) for key, one in found.items()}
 
 
 def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, Any]:

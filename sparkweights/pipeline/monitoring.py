@@ -8,7 +8,6 @@ from math import sqrt
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, require_columns
@@ -27,7 +26,7 @@ from sparkweights.quality.gate import CERTAIN
 from sparkweights.report import drift_sections, fragment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import Column, DataFrame
 
@@ -180,35 +179,16 @@ def _outcome(df: DataFrame, config: Config) -> Column:
 
 def _exceeded(found: Monitored, config: Config) -> list[str]:
     """Return a sentence per limit that is passed, the worst column first."""
-    limits, told = config.monitor, []
+    limits = config.monitor
     ranked = sorted(found.columns.items(), key=lambda item: -item[1])
-    told += [
-        f"column {name} has a stability index of {value:.3f}; the limit is {limits.psi:g}"
-        for name, value in ranked
+    indices = [(f"column {name}", value) for name, value in ranked]
+    indices += [(f"the probability of {name}", value) for name, value in found.scores.items()]
+    told = [
+        f"{subject} has a stability index of {value:.3f}; the limit is {limits.psi:g}"
+        for subject, value in indices
         if value > limits.psi
     ]
-    told += [
-        f"the probability of {name} has a stability index of {value:.3f}; the limit is "
-        f"{limits.psi:g}"
-        for name, value in found.scores.items()
-        if value > limits.psi
-    ]
-    shares = found.shift.target_prior() or {}
-    for name, before in zip(found.shift.classes, found.shift.prior, strict=True):
-        share = shares.get(name, before)
-        if abs(share / before - 1) > limits.shift:
-            told.append(
-                f"the share of {name} is estimated at {share:.2%}, after {before:.2%} when the "
-                f"model was made; it may move by {limits.shift:.0%} of that"
-            )
-    for name, own in found.calibration.items():
-        error = sqrt(own.share * (1 - own.share) / own.rows)
-        off = abs(own.mean_probability - own.share)
-        if off > max(limits.calibration * own.share, CERTAIN * error):
-            told.append(
-                f"the mean probability of {name} is {own.mean_probability:.4f} where "
-                f"{own.share:.4f} happened; it may miss by {limits.calibration:.0%}"
-            )
+    told += [*_moved_shares(found, limits.shift), *_missed_shares(found, limits.calibration)]
     if found.overrides is not None and found.overrides > limits.overrides:
         told.append(
             f"{found.overrides:.1%} of the decisions were overridden; the limit is "
@@ -219,6 +199,26 @@ def _exceeded(found: Monitored, config: Config) -> list[str]:
         told.append(
             f"{found.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"
         )
-    if any(np.isnan(value) for value in found.columns.values()):
-        told.append("the model's bundle holds no reference for some columns; train again")
     return told
+
+
+def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
+    shares = found.shift.target_prior() or {}
+    for name, before in zip(found.shift.classes, found.shift.prior, strict=True):
+        share = shares.get(name, before)
+        if abs(share / before - 1) > most:
+            yield (
+                f"the share of {name} is estimated at {share:.2%}, after {before:.2%} when the "
+                f"model was made; it may move by {most:.0%} of that"
+            )
+
+
+def _missed_shares(found: Monitored, most: float) -> Iterator[str]:
+    for name, own in found.calibration.items():
+        error = sqrt(own.share * (1 - own.share) / own.rows)
+        off = abs(own.mean_probability - own.share)
+        if off > max(most * own.share, CERTAIN * error):
+            yield (
+                f"the mean probability of {name} is {own.mean_probability:.4f} where "
+                f"{own.share:.4f} happened; it may miss by {most:.0%}"
+            )

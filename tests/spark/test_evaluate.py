@@ -107,6 +107,9 @@ def test_collect_evaluation_equals_scikit_learn_and_pandas(
             (own.matthews_correlation, matthews_corrcoef(y, taken, sample_weight=w)),
         ):
             assert value == pytest.approx(theirs, abs=1e-9)
+        parts = own.brier_reliability - own.brier_resolution + own.brier_uncertainty
+        assert parts == pytest.approx(own.brier, abs=2e-3)  # up to what varies within a tenth
+        assert own.brier_uncertainty == pytest.approx(own.share * (1 - own.share))
     ours = (w * np.where(decline, (1 - truth) * lost, truth * miss)).sum()
     always = {"approve": (w * truth * miss).sum(), "decline": (w * (1 - truth) * lost).sum()}
     assert {name: found.cost(name) for name in always} == pytest.approx(always)
