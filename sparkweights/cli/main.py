@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -121,8 +120,10 @@ def _show(
     record: dict[str, Any],
     text: Callable[[dict[str, Any]], str],
 ) -> None:
+    from sparkweights.storage import as_json  # noqa: PLC0415 (imports Spark)
+
     progress.close()
-    sys.stdout.write((json.dumps(record, default=str) if options.json else text(record)) + "\n")
+    sys.stdout.write(as_json(record, indent=None) if options.json else text(record) + "\n")
 
 
 def _weights(options: argparse.Namespace, progress: AnyProgress) -> None:

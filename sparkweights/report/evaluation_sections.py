@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.report import figures
 from sparkweights.report.page import Figure, Section
-from sparkweights.report.tables import money, number, percent, table
+from sparkweights.report.tables import NOTHING, money, number, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -344,6 +344,11 @@ def _measures_section(evaluation: Mapping[str, Any]) -> Section:
 
 
 def _measured(found: Mapping[str, Any], key: str) -> str:
-    interval = found.get("intervals", {}).get(key)
-    value = "" if found[key] is None else f"{found[key]:.4f}"
-    return value if interval is None else f"{value} ({interval[0]:.4f} to {interval[1]:.4f})"
+    value, interval = found[key], found.get("intervals", {}).get(key)
+    if value is None or math.isnan(value):
+        return NOTHING
+    return (
+        f"{value:.4f}"
+        if interval is None
+        else f"{value:.4f} ({interval[0]:.4f} to {interval[1]:.4f})"
+    )

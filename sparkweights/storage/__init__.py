@@ -1,7 +1,7 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
 from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
-from sparkweights.storage.files import write_json, write_rows, write_text
+from sparkweights.storage.files import as_json, write_json, write_rows, write_text
 from sparkweights.storage.publish import Publication, lease
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 
@@ -10,6 +10,7 @@ __all__ = [
     "Publication",
     "Reference",
     "TableSource",
+    "as_json",
     "lease",
     "load_bundle",
     "publish_bundle",

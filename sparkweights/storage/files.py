@@ -6,9 +6,11 @@ import ctypes
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ import pyarrow.parquet as pq
 from sparkweights.errors import PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
@@ -66,9 +68,22 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     write_text(path, as_json(record))
 
 
-def as_json(record: Mapping[str, Any]) -> str:
-    """Return a record as indented JSON; NaN and infinity, which JSON lacks, are refused."""
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+def as_json(record: Mapping[str, Any], indent: int | None = 2) -> str:
+    """Return a record as JSON; a number that is none (NaN, infinite) becomes null."""
+    text = json.dumps(
+        _finite(record), indent=indent, ensure_ascii=False, allow_nan=False, default=str
+    )
+    return text + "\n"
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 (plain values, nested)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(own) for own in value]
+    return value
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

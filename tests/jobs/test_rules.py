@@ -69,7 +69,7 @@ def lender(spark: SparkSession, demo: Path) -> Lender:
         config,
         Scorer.of(bundle),
         Scorer.of(load_bundle(demo / "out" / "plain")),
-        bundle.reference,
+        bundle.reference.scores,
         history_df.filter(own == TEST).cache(),
     )
 
