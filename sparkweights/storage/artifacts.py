@@ -180,7 +180,6 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
             for i in range(calibration.get("models", 0))
         )
         calibrator = calibrator_from_dict(calibration, models)
-    stated = json.loads((folder / REFERENCE).read_text("utf-8"))
     return ModelBundle(
         version=version,
         kind=kind,
@@ -188,13 +187,22 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         calibrator=calibrator,
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),
-        reference=Reference(
-            histogram_from_dict(stated["scores"]),
-            tuple(bins_from_dict(own) for own in stated["bins"]),
-        ),
+        reference=_reference(folder),
         manifest=manifest,
         folder=folder,
     )
+
+
+def _reference(folder: Path) -> Reference:
+    stated = json.loads((folder / REFERENCE).read_text("utf-8"))
+    if "scores" not in stated:
+        raise ModelError(
+            f"The model bundle '{folder}' was written before bundles kept what tables are compared "
+            "with.",
+            hint="train again.",
+        )
+    bins = tuple(bins_from_dict(own) for own in stated["bins"])
+    return Reference(histogram_from_dict(stated["scores"]), bins)
 
 
 def _current(artifacts: Path) -> str:

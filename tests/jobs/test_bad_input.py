@@ -306,6 +306,22 @@ def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[.
     assert "written by Spark 9.1.0" in refused("score", 5, artifacts=str(bundle))
 
 
+def test_score_bundle_of_an_older_release_exits_5(
+    bundle: Path, refused: Callable[..., str]
+) -> None:
+    """A bundle without a reference of columns is told apart from a broken one."""
+    from sparkweights.storage.files import sha256
+
+    folder = _current(bundle)
+    reference = folder / "reference.json"
+    reference.write_text(json.dumps(json.loads(reference.read_text())["scores"]))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["reference.json"] = sha256(reference)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.sha256").write_text(sha256(folder / "manifest.json") + "\n")
+    assert "Hint: train again" in refused("score", 5, artifacts=str(bundle))
+
+
 def test_score_model_of_other_classes_exits_5(refused: Callable[..., str]) -> None:
     """Probabilities of other classes must not be priced with these costs."""
     line = refused(
