@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "harness", "credit", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
+LONG = {"scoring"}  # trains three models and scores a dozen times
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] if one in LONG else []) for one in NAMES]
+)
 def test_benchmark_runs_and_prints_its_verdict(
     spark: SparkSession,
     name: str,
