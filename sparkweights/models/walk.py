@@ -2,7 +2,7 @@
 
 XGBoost adds float32 numbers, so a leaf's value goes in as a vector of limbs: whole numbers so small
 that the sum over all trees is exact. Put together again in float64, limbs give MLlib's own margin
-to the last digits, in about half of its time.
+to the last digits.
 """
 
 from __future__ import annotations
