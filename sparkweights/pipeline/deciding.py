@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, kind_of, require_columns
@@ -25,7 +24,6 @@ from sparkweights.decision import (
 from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.explain import append_reasons, reason_cols
 from sparkweights.pipeline.evaluating import review_order
-from sparkweights.quality import RowCheck, failed_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,8 +39,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.scoring import Scorer
     from sparkweights.quality import CompiledSuite
 
-FLAG, FAILED, FAULT, DECISION = "__flag", "__failed", "__fault", "__decision"
-MOST_REASONS = 20  # that a manifest lists
+FOUND, SET_ASIDE, FAULT, DECISION = "__found", "__set_aside", "__fault", "__decision"
 KEYS_PRESENT = "keys are present"
 _QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
 
@@ -125,59 +122,57 @@ def preflight(
         )
 
 
-def key_check(config: Config) -> RowCheck:
-    """Return the check that a row has all of its keys."""
-    missing = reduce(or_, [column(key).isNull() for key in config.roles.keys])
-    return RowCheck(KEYS_PRESENT, missing)
+def find(df: DataFrame, suite: CompiledSuite | None) -> DataFrame:
+    """Append what a suite finds about each row as `FOUND`, where there is a suite."""
+    return df if suite is None else df.withColumn(FOUND, suite.found)
 
 
-def mark_failures(
-    incoming_df: DataFrame, checks: Sequence[RowCheck], flag: Column | None = None
-) -> DataFrame:
-    """Append whether a row needs a closer look, and whether it fails a check.
+def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) -> DataFrame:
+    """Append what a suite finds about each row, if there is one, and whether it is set aside."""
+    aside = _without_key(config)
+    if suite is not None:
+        aside = aside | suite.fails(F.col(FOUND))
+    return find(incoming_df, suite).withColumn(SET_ASIDE, aside)
 
-    Parameters
-    ----------
-    checks
-        Those whose rows are set aside.
-    flag
-        Whether a suite finds anything about the row; None where there is no suite.
-    """
-    fails = F.coalesce(reduce(or_, [check.fails for check in checks]), F.lit(col=False))
-    if flag is None:
-        return incoming_df.withColumns({FLAG: fails, FAILED: fails})
-    marked_df = incoming_df.withColumn(FLAG, flag | F.coalesce(checks[0].fails, F.lit(col=False)))
-    # A row without a flag answers here, whatever the number of checks.
-    return marked_df.withColumn(FAILED, F.col(FLAG) & fails)
+
+def _without_key(config: Config) -> Column:
+    return reduce(or_, [column(key).isNull() for key in config.roles.keys])
 
 
 def passing(marked_df: DataFrame) -> DataFrame:
-    """Return the rows that fail no check."""
-    return marked_df.filter(~F.col(FAILED))
+    """Return the rows that are not set aside."""
+    return marked_df.filter(~F.col(SET_ASIDE))
 
 
-def quarantined_rows(marked_df: DataFrame, checks: Sequence[RowCheck], stamp: Stamp) -> DataFrame:
-    """Return the failing rows, whole, with the checks they failed and the run."""
+def quarantined_rows(
+    marked_df: DataFrame, config: Config, suite: CompiledSuite | None, stamp: Stamp
+) -> DataFrame:
+    """Return the rows set aside, whole, with the checks they failed and the run."""
+    nothing = F.array().cast("array<string>")
+    failed = F.when(_without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
+    if suite is not None:
+        failed = F.concat(failed, suite.failed(F.col(FOUND)))
     return (
-        marked_df.filter(F.col(FAILED))
-        .withColumn("failed_checks", failed_checks(checks))
+        marked_df.filter(F.col(SET_ASIDE))
+        .withColumn("failed_checks", failed)
         .withColumn("run_id", F.lit(stamp.run_id))
-        .drop(FLAG, FAILED)
+        .drop(FOUND, SET_ASIDE)
     )
 
 
 def price(marked_df: DataFrame, scorer: Scorer, config: Config) -> DataFrame:
     """Append probabilities, what each decision is expected to cost, and what is wrong, if anything.
 
-    Only rows that fail no check are kept. Where a feature or a cost cannot be used, `FAULT` says
-    why and the costs are null.
+    Where a feature or a cost cannot be used, `FAULT` says why and the costs are null; so they are
+    for rows set aside.
     """
     matrix = config.matrix
     scorer.ledger.require_natural()
     costs = cost_columns(matrix)
-    scored_df = scorer.score(passing(marked_df))
+    scored_df = scorer.score(marked_df)
     probabilities = [column(name) for name in scorer.probability_cols]
     fault = F.coalesce(
+        F.when(F.col(SET_ASIDE), F.lit("set aside")),
         F.concat(F.lit("infinite "), scorer.plan.unusable()),
         *_cost_faults(matrix, costs),
         *_price_faults(config),
@@ -204,11 +199,11 @@ def gain_of_review(config: Config) -> Column:
     return review_gain(least, column(expected_col(REVIEW)))
 
 
-def decide(priced_df: DataFrame, adapted: Adapted, config: Config, stamp: Stamp) -> DataFrame:
-    """Return the scored table of priced rows.
+def decide(priced_df: DataFrame, adapted: Adapted, config: Config) -> DataFrame:
+    """Return what is published about priced rows, and what they are counted by.
 
-    Rows that cannot be used keep their place with null numbers, the decision ``unscorable`` and a
-    status that says why.
+    Rows without a usable price, and those set aside, keep their place with null numbers and a null
+    `DECISION`.
     """
     usable = F.col(FAULT).isNull()
     expected = [column(expected_col(name)) for name in config.matrix.decisions]
@@ -229,6 +224,17 @@ def decide(priced_df: DataFrame, adapted: Adapted, config: Config, stamp: Stamp)
         *[column(expected_col(name)) for name in config.decisions],
         least.alias("expected_cost"),
         *told,
+        FAULT,
+        DECISION,
+        SET_ASIDE,
+    )
+
+
+def publishable(decided_df: DataFrame, stamp: Stamp) -> DataFrame:
+    """Return the scored table of decided rows: those not set aside, with their status and run."""
+    own = [name for name in decided_df.columns if name not in {FAULT, DECISION, SET_ASIDE}]
+    return passing(decided_df).select(
+        *map(column, own),
         F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
             "score_status"
         ),
@@ -260,120 +266,3 @@ def _price_faults(config: Config) -> list[Column]:
 def _all_proper(probabilities: Sequence[Column]) -> Column:
     proper = [F.coalesce((p >= 0) & (p <= 1), F.lit(col=False)) for p in probabilities]
     return reduce(lambda a, b: a & b, proper)
-
-
-def observe_incoming(
-    marked_df: DataFrame, suite: CompiledSuite | None
-) -> tuple[DataFrame, Observation]:
-    """Count rows and failures, and what a suite asks for, while the rows pass by."""
-    observation = Observation()
-    measures = [] if suite is None else suite.measures(F.col(FLAG))
-    return marked_df.observe(
-        observation,
-        F.count(F.lit(1)).alias("rows"),
-        F.count_if(F.col(FAILED)).alias("quarantined"),
-        *measures,
-    ), observation
-
-
-def observe_scored(
-    scored_df: DataFrame, config: Config, suite: CompiledSuite | None
-) -> tuple[DataFrame, Observation]:
-    """Count decisions, sum probabilities and costs, and answer a suite, while rows pass by."""
-    observation = Observation()
-    matrix = config.matrix
-    decisions = [*config.decisions, UNSCORABLE]
-    measures = [
-        F.count_if(F.col("decision") == name).alias(f"decision_{i}")
-        for i, name in enumerate(decisions)
-    ]
-    measures += [
-        F.sum(column(f"probability_{name}")).alias(f"class_{i}")
-        for i, name in enumerate(matrix.classes)
-    ]
-    measures += [
-        F.sum(column(f"expected_cost_{name}")).alias(f"cost_{i}")
-        for i, name in enumerate(matrix.decisions)
-    ]
-    measures.append(F.sum("expected_cost").alias("cost"))
-    if config.reasons is not None:
-        first = F.call_function("approx_top_k", F.col("reason_1"), F.lit(MOST_REASONS))
-        measures.append(first.alias("reasons"))
-    if suite is None:
-        return scored_df.observe(observation, *measures), observation
-    flagged_df = scored_df.withColumn(FLAG, suite.flag)
-    measures += suite.measures(F.col(FLAG))
-    return flagged_df.observe(observation, *measures).drop(FLAG), observation
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What a scoring run counted while it wrote.
-
-    Attributes
-    ----------
-    rows, quarantined, unscorable
-        Incoming rows, and those that got no decision.
-    decisions
-        Decision -> rows.
-    expected_classes
-        Class -> the sum of its probability: how many rows of it to expect.
-    expected_costs
-        Decision -> the expected cost had every scored row got it.
-    expected_cost
-        The expected cost of the decisions taken.
-    reasons
-        The commonest first reasons -> rows, most first; exact unless there are very many.
-    """
-
-    rows: int
-    quarantined: int
-    unscorable: int
-    decisions: Mapping[str, int]
-    expected_classes: Mapping[str, float]
-    expected_costs: Mapping[str, float]
-    expected_cost: float
-    reasons: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def scored(self) -> int:
-        """Rows that got a decision."""
-        return sum(self.decisions.values())
-
-    def require_balance(self) -> None:
-        """Refuse to lose a row: incoming = scored + unscorable + quarantined.
-
-        Raises
-        ------
-        InputError
-            If the table changed while it was read.
-        """
-        if self.rows != self.scored + self.unscorable + self.quarantined:
-            raise InputError(
-                f"{self.rows} rows came in, but {self.scored} scored, {self.unscorable} "
-                f"unscorable and {self.quarantined} quarantined rows came out.",
-                hint="nothing was published; see that nothing writes to the incoming table "
-                "while it is scored, then run again.",
-            )
-
-
-def counted(incoming: Observation, scored: Observation, config: Config) -> Counted:
-    """Read the observations of a finished write."""
-    before, after = incoming.get, scored.get
-    matrix = config.matrix
-    return Counted(
-        rows=before["rows"],
-        quarantined=before["quarantined"],
-        unscorable=after[f"decision_{len(config.decisions)}"],
-        decisions={name: after[f"decision_{i}"] for i, name in enumerate(config.decisions)},
-        expected_classes={
-            name: after[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
-        },
-        expected_costs={name: after[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)},
-        expected_cost=after["cost"] or 0.0,
-        reasons={
-            entry["item"]: entry["count"]
-            for entry in after.get("reasons") or ()
-            if entry["item"] is not None
-        },
-    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from math import sqrt
-from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -19,7 +17,7 @@ from sparkweights.decision import (
     expected_costs,
 )
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
-from sparkweights.pipeline.deciding import key_check
+from sparkweights.pipeline.deciding import SET_ASIDE, mark
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
@@ -102,14 +100,14 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle) -> Monitored:
         for before, own in zip(bundle.reference.bins, today, strict=True)
     }
     scorer = Scorer.of(bundle)
-    scored_df = scorer.score(df)
+    scored_df = scorer.score(_marked(df, config))
     scores = collect_histogram(scored_df, scorer.probability_cols)
     shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
     found = Monitored(
         columns=columns,
         scores=_score_indices(bundle.reference.scores, scores, scorer),
         shift=shift,
-        **_known(scored_df, config, scorer, _set_aside(df, config)),
+        **_known(scored_df, config, scorer),
     )
     return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
 
@@ -131,22 +129,19 @@ def _score_indices(
     }
 
 
-def _set_aside(df: DataFrame, config: Config) -> Column:
-    """Return whether scoring would put a row into quarantine."""
-    checks = [key_check(config)]
-    if config.checks.incoming is not None:
-        suite = load_suite(config.path(config.checks.incoming))
-        checks += compile_suite(df, suite, table="incoming").row_checks
-    return reduce(or_, [check.fails for check in checks])
+def _marked(df: DataFrame, config: Config) -> DataFrame:
+    """Append whether scoring would put a row into quarantine."""
+    if config.checks.incoming is None:
+        return mark(df, config, None)
+    suite = load_suite(config.path(config.checks.incoming))
+    return mark(df, config, compile_suite(df, suite, table="incoming"))
 
 
-def _known(
-    scored_df: DataFrame, config: Config, scorer: Scorer, set_aside: Column
-) -> dict[str, Any]:
+def _known(scored_df: DataFrame, config: Config, scorer: Scorer) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them."""
     index = _outcome(scored_df, config)
     measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
-    measures.append(F.count_if(set_aside).alias("set_aside"))
+    measures.append(F.count_if(F.col(SET_ASIDE)).alias("set_aside"))
     for c, name in enumerate(scorer.probability_cols):
         measures.append(F.count_if(index == c).alias(f"rows_{c}"))
         measures.append(F.avg(F.when(index >= 0, column(name))).alias(f"mean_{c}"))

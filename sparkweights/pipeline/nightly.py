@@ -17,13 +17,12 @@ from sparkweights.decision import (
     estimate_shift,
 )
 from sparkweights.errors import PublishError
-from sparkweights.pipeline import deciding, records
+from sparkweights.pipeline import counting, deciding, records
 from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
     CheckReport,
     CompiledSuite,
-    RowCheck,
     compile_suite,
     gate_checks,
     gate_shares,
@@ -42,13 +41,14 @@ from sparkweights.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from datetime import date
     from pathlib import Path
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Observation, SparkSession
 
     from sparkweights.config import Config
+    from sparkweights.pipeline.counting import Counted
     from sparkweights.pipeline.progress import Progress
 
 
@@ -59,7 +59,7 @@ MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
 class ScoredRun:
     """What a scoring run did, and where its manifest lies."""
 
-    counts: deciding.Counted
+    counts: Counted
     manifest: dict[str, Any]
     manifest_path: Path
 
@@ -142,10 +142,7 @@ class _Night:
         reasons = reason_rule(self.config, bundle)
         with self.clock.step("plan_checks", "planning the checks"):
             suite = self._compiled(incoming_df, "incoming")
-        checks = [deciding.key_check(self.config), *(() if suite is None else suite.row_checks)]
-        marked_df = deciding.mark_failures(
-            incoming_df, checks, None if suite is None else suite.flag
-        )
+        marked_df = deciding.mark(incoming_df, self.config, suite)
         adapted = replace(self._adapted(marked_df, bundle), reasons=reasons)
         with self.clock.step("stage", "scoring, checking and staging"):
             staged = self._stage_scored(marked_df, adapted, suite)
@@ -154,7 +151,7 @@ class _Night:
             reports["incoming"] = staged.judge_incoming(incoming_df, suite)
             self._gate_shares(counts)
         with self.clock.step("quarantine", "staging the quarantine"):
-            self._stage_quarantine(marked_df, checks, counts)
+            self._stage_quarantine(marked_df, suite, counts)
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.scored + counts.unscorable
             self.scored.verify_stage(staged.df, rows=rows, keys=self.config.roles.keys)
@@ -192,7 +189,8 @@ class _Night:
         if self.config.review is None:
             return adapted
         with self.clock.step("review", "choosing rows to review"):
-            priced_df = deciding.price(marked_df, adapted.scorer, self.config)
+            passing_df = deciding.passing(marked_df)
+            priced_df = deciding.price(passing_df, adapted.scorer, self.config)
             gain = deciding.gain_of_review(self.config)
             cut = collect_review_cut(priced_df, gain, self.config.review.capacity)
         return replace(adapted, cut=cut)
@@ -221,29 +219,32 @@ class _Night:
         self, marked_df: DataFrame, adapted: deciding.Adapted, suite: CompiledSuite | None
     ) -> _Staged:
         """Write the scored stage, and count and check everything in the same pass."""
-        observed_df, incoming = deciding.observe_incoming(marked_df, suite)
+        observed_df, incoming = counting.observe_found(marked_df, suite)
         priced_df = deciding.price(observed_df, adapted.scorer, self.config)
-        decided_df = deciding.decide(priced_df, adapted, self.config, self.stamp)
-        scored_suite = self._compiled(self._dated(decided_df), "scored")
-        written_df, scored = deciding.observe_scored(
-            self._dated(decided_df), self.config, scored_suite
+        decided_df = deciding.decide(priced_df, adapted, self.config)
+        counted_df, counts_of = counting.observe_decided(decided_df, self.config)
+        scored_df = self._dated(deciding.publishable(counted_df, self.stamp))
+        scored_suite = self._compiled(scored_df, "scored")
+        found_df = deciding.find(scored_df, scored_suite)
+        written_df, scored = counting.observe_found(found_df, scored_suite)
+        self.scored.write_stage(
+            written_df.select(*scored_df.columns[:-1]), partition_by=["decision"]
         )
-        self.scored.write_stage(written_df.drop("run_date"), partition_by=["decision"])
-        counts = deciding.counted(incoming, scored, self.config)
+        counts = counting.counted(counts_of, self.config)
         counts.require_balance()
         if counts.unscorable or counts.quarantined:
             self.clock.progress.warn(
                 f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
                 f"{counts.rows}."
             )
-        staged_df = self._dated(self.scored.read_stage(self.spark, decided_df))
-        return _Staged(staged_df, counts, incoming.get, scored.get, scored_suite)
+        staged_df = self._dated(self.scored.read_stage(self.spark, scored_df.drop("run_date")))
+        return _Staged(staged_df, counts, incoming, scored, scored_suite)
 
     def _dated(self, df: DataFrame) -> DataFrame:
         """Append the date, as readers of the published table see it."""
         return df.withColumn("run_date", F.lit(self.stamp.run_date))
 
-    def _gate_shares(self, counts: deciding.Counted) -> None:
+    def _gate_shares(self, counts: Counted) -> None:
         gate_shares(
             rows=counts.rows,
             quarantined=counts.quarantined,
@@ -255,10 +256,10 @@ class _Night:
         )
 
     def _stage_quarantine(
-        self, marked_df: DataFrame, checks: Sequence[RowCheck], counts: deciding.Counted
+        self, marked_df: DataFrame, suite: CompiledSuite | None, counts: Counted
     ) -> None:
         """Write the rows set aside; a second pass, only where there are any."""
-        quarantine_df = deciding.quarantined_rows(marked_df, checks, self.stamp)
+        quarantine_df = deciding.quarantined_rows(marked_df, self.config, suite, self.stamp)
         if not counts.quarantined:
             quarantine_df = quarantine_df.limit(0)
         self.quarantine.write_stage(quarantine_df)
@@ -277,27 +278,26 @@ class _Staged:
     """The staged table, and what was measured while it was written."""
 
     df: DataFrame
-    counts: deciding.Counted
-    of_incoming: dict[str, Any]
-    of_scored: dict[str, Any]
+    counts: Counted
+    of_incoming: Observation | None
+    of_scored: Observation | None
     scored_suite: CompiledSuite | None
 
     def judge_incoming(
         self, incoming_df: DataFrame, suite: CompiledSuite | None
     ) -> CheckReport | None:
         """Judge the incoming table, and stop where quarantine is no answer."""
-        if suite is None:
+        if suite is None or self.of_incoming is None:
             return None
-        report = suite.report(incoming_df, self.of_incoming)
-        quarantined = {check.id for check in suite.row_checks}
-        gate_checks(report, quarantined=quarantined, table="incoming")
+        report = suite.report(incoming_df, self.of_incoming.get)
+        gate_checks(report, quarantined=suite.quarantining, table="incoming")
         return report
 
     def judge_scored(self) -> CheckReport | None:
         """Judge the scored table; nothing that fails here is published."""
-        if self.scored_suite is None:
+        if self.scored_suite is None or self.of_scored is None:
             return None
-        report = self.scored_suite.report(self.df, self.of_scored)
+        report = self.scored_suite.report(self.df, self.of_scored.get)
         gate_checks(report, quarantined=(), table="scored")
         return report
 

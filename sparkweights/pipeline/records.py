@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.pipeline.champion import Contest
-    from sparkweights.pipeline.deciding import Adapted, Counted, Stamp
+    from sparkweights.pipeline.counting import Counted
+    from sparkweights.pipeline.deciding import Adapted, Stamp
     from sparkweights.pipeline.explaining import Explanation
     from sparkweights.pipeline.judging import Judged
     from sparkweights.pipeline.monitoring import Monitored

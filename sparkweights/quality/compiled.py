@@ -1,9 +1,9 @@
 """A whole suite on a pass over the rows that is made anyway.
 
-A row of which every expectation approves pays for one flag. The few others carry the pattern of
-what was found about them, and rows are counted by pattern; from these few counts follow the counts
-of every expectation. They are handed back to Great Expectations, whose own code gives the verdicts.
-What is no Column is left to its own run.
+A row of which every expectation approves pays for one flag. The few others carry what was found
+about them, and rows are counted by what was found; from these few counts follow the counts of every
+expectation. They are handed back to Great Expectations, whose own code gives the verdicts. What is
+no Column is left to its own run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.quality.checks import RowCheck
 from sparkweights.quality.library import (
     expectation,
     judge,
@@ -32,7 +31,7 @@ from sparkweights.quality.needs import ENGINE_ERRORS, Need, sort_needs
 from sparkweights.quality.suites import CheckReport, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -65,39 +64,70 @@ class CompiledSuite:
     engine: Any
 
     @cached_property
-    def row_checks(self) -> tuple[RowCheck, ...]:
-        """The critical expectations that a row decides, so that it can be set aside."""
-        return tuple(
-            RowCheck(entry["id"], F.coalesce(*need.judged.values(), F.lit(col=False)))
-            for entry, need in zip(self.suite.expectations, self.needs, strict=True)
-            if need is not None and need.by_row and entry["severity"] == "critical"
-        )
+    def found(self) -> Column:
+        """What was found about a row: the places of the conditions that hold, or null if none does.
+
+        It is worth a column of its own, on which everything else about the row is then based.
+        """
+        conditions = list(self._conditions.values())
+        if not conditions:
+            return F.lit(None).cast("array<int>")
+        places = F.array(*[F.when(one, F.lit(i)) for i, one in enumerate(conditions)])
+        return F.when(reduce(or_, conditions), F.filter(places, lambda place: place.isNotNull()))
 
     @cached_property
-    def flag(self) -> Column:
-        """Whether there is anything to count about a row."""
-        if not self._conditions:
-            return F.lit(col=False)
-        return F.coalesce(reduce(or_, self._conditions.values()), F.lit(col=False))
+    def quarantining(self) -> frozenset[str]:
+        """Ids of the critical expectations that a row decides, so that it can be set aside."""
+        return frozenset(id_ for ids in self._critical for id_ in ids)
 
-    def measures(self, flag: Column | None = None) -> list[Column]:
+    def fails(self, found: Column) -> Column:
+        """Return whether a row is to be set aside.
+
+        Parameters
+        ----------
+        found
+            The value of `found`.
+        """
+        places = [F.lit(i) for i, ids in enumerate(self._critical) if ids]
+        if not places:
+            return F.lit(col=False)
+        return F.coalesce(F.arrays_overlap(found, F.array(*places)), F.lit(col=False))
+
+    def failed(self, found: Column) -> Column:
+        """Return the ids of the critical expectations that a row fails, as an array of text."""
+        nothing = F.array().cast("array<string>")
+        if not self.quarantining:
+            return nothing
+        ids = F.array(*[F.array(*map(F.lit, own)).cast("array<string>") for own in self._critical])
+        return F.coalesce(F.flatten(F.transform(found, lambda place: F.get(ids, place))), nothing)
+
+    @cached_property
+    def _critical(self) -> list[list[str]]:
+        """Ids of the critical expectations that judge by each condition."""
+        ids: dict[Any, list[str]] = {id_: [] for id_ in self._conditions}
+        for entry, need in zip(self.suite.expectations, self.needs, strict=True):
+            if need is not None and need.by_row and entry["severity"] == "critical":
+                for id_ in need.judged:
+                    ids[id_].append(entry["id"])
+        return list(ids.values())
+
+    def measures(self, found: Column | None = None) -> list[Column]:
         """Return the aggregates that ride on a pass over the rows; `report` reads them by name.
 
         Parameters
         ----------
-        flag
-            The value of `flag`, made once per row, where the aggregates are observed: every one
+        found
+            The value of `found`, made once per row, where the aggregates are observed: every one
             of them would cost each row then. None in a query, which compiles them well.
         """
-        found = [F.count(F.lit(1)).alias(self._name("rows"))]
-        found += [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
+        measures = [F.count(F.lit(1)).alias(self._name("rows"))]
+        measures += [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
         if not self._conditions:
-            return found
-        conditions = list(self._conditions.values())
-        if flag is not None:
-            return [*found, _patterns(flag, conditions).alias(self._name("patterns"))]
-        counts = [F.count_if(one) for one in conditions]
-        return found + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
+            return measures
+        if found is not None:
+            return [*measures, _patterns(found).alias(self._name("patterns"))]
+        counts = [F.count_if(one) for one in self._conditions.values()]
+        return measures + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
 
     def _name(self, what: object) -> str:
         return f"{self.table}: {what}"
@@ -195,18 +225,14 @@ class CompiledSuite:
         return found
 
 
-def _patterns(flag: Column, conditions: Sequence[Column]) -> Column:
-    """Return an aggregate: rows by the places of the conditions that hold, where any does.
+def _patterns(found: Column) -> Column:
+    """Return an aggregate: rows by what was found about them.
 
     The sketch behind it is exact as long as it never holds more patterns than it tracks; see
-    `MOST_PATTERNS`. The higher-order function keeps the conditions out of the compiled code of
-    the rows without a flag, which would otherwise be too long to be compiled at all.
+    `MOST_PATTERNS`.
     """
-    places = F.array(*[F.when(one, F.lit(str(i))) for i, one in enumerate(conditions)])
-    pattern = F.array_join(F.filter(places, lambda place: place.isNotNull()), ",")
-    return F.call_function(
-        "approx_top_k", F.when(flag, pattern), F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS)
-    )
+    pattern = F.array_join(found.cast("array<string>"), ",")
+    return F.call_function("approx_top_k", pattern, F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS))
 
 
 def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:

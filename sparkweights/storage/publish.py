@@ -33,6 +33,8 @@ SETTINGS = {
     # Java never compiles a method above 8,000 bytes, and a whole stage in one soon is; Spark then
     # falls back to smaller pieces, which took a third of the time with boosted trees.
     "spark.sql.codegen.hugeMethodLimit": "8000",
+    # Spark's default is a type that Parquet gave up, and slower to write.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 
 

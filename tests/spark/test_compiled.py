@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.quality import compile_suite, compiled, failed_checks, load_suite, run_suite
+from sparkweights.quality import compile_suite, compiled, load_suite, run_suite
 from sparkweights.quality.library import (
     expectation,
     open_batch,
@@ -262,15 +262,17 @@ def test_row_checks_follow_the_library_for_every_row_level_type(
     """A row is set aside exactly where the library counts it as unexpected."""
     df = _table(spark, "awkward")
     checked = compile_suite(df, _suite(tmp_path), table="t")
-    failing = df.select(F.explode(failed_checks(checked.row_checks)).alias("id"))
+    failing = df.select(F.explode(checked.failed(checked.found)).alias("id"))
     counts = {row["id"]: row["count"] for row in failing.groupBy("id").count().collect()}
     by_id = {
         result.id: result.unexpected
         for result in run_suite(df, _suite(tmp_path), table="t").results
     }
-    assert len(checked.row_checks) >= 25
-    for check in checked.row_checks:
-        assert counts.get(check.id, 0) == by_id[check.id], check.id
+    assert len(checked.quarantining) >= 25
+    for id_ in checked.quarantining:
+        assert counts.get(id_, 0) == by_id[id_], id_
+    set_aside = df.filter(checked.fails(checked.found)).count()
+    assert set_aside == df.filter(F.size(checked.failed(checked.found)) > 0).count() > 0
 
 
 def test_observed_patterns_count_what_a_query_counts(spark: SparkSession, tmp_path: Path) -> None:
@@ -278,8 +280,8 @@ def test_observed_patterns_count_what_a_query_counts(spark: SparkSession, tmp_pa
     df, suite = _table(spark, "random"), _suite(tmp_path)
     plan = compile_suite(df, suite, table="t")
     observation = Observation()
-    flagged_df = df.withColumn("__flag", plan.flag)
-    flagged_df.observe(observation, *plan.measures(F.col("__flag"))).write.format("noop").mode(
+    found_df = df.withColumn("__found", plan.found)
+    found_df.observe(observation, *plan.measures(F.col("__found"))).write.format("noop").mode(
         "overwrite"
     ).save()
     assert plan.report(df, observation.get) == run_suite(df, suite, table="t")
@@ -292,7 +294,7 @@ def test_more_patterns_than_are_tracked_are_counted_anew(
     monkeypatch.setattr(compiled, "MOST_PATTERNS", 3)
     df, suite = _table(spark, "random"), _suite(tmp_path)
     plan = compile_suite(df, suite, table="t")
-    flagged_df = df.withColumn("__flag", plan.flag)
-    row = flagged_df.agg(*plan.measures(F.col("__flag"))).first()
+    found_df = df.withColumn("__found", plan.found)
+    row = found_df.agg(*plan.measures(F.col("__found"))).first()
     assert len(row["t: patterns"]) == 3
     assert plan.report(df, row.asDict()) == run_suite(df, suite, table="t")

@@ -11,7 +11,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.errors import ConfigError, QualityGateError
 from sparkweights.quality import (
     compile_suite,
-    failed_checks,
     gate_checks,
     gate_shares,
     load_suite,
@@ -56,9 +55,9 @@ def test_row_checks_count_what_great_expectations_counts(
     """For each compiled expectation, failing rows equal the library's unexpected count."""
     suite = _suite(tmp_path, EXPECTATIONS)
     report = run_suite(_rows(spark), suite, table="incoming")
-    checks = compile_suite(_rows(spark), suite, table="incoming").row_checks
-    assert [check.id for check in checks] == ["1", "2", "3", "4", "5"]
-    marked = _rows(spark).select(failed_checks(checks).alias("f"))
+    compiled = compile_suite(_rows(spark), suite, table="incoming")
+    assert compiled.quarantining == {"1", "2", "3", "4", "5"}
+    marked = _rows(spark).select(compiled.failed(compiled.found).alias("f"))
     for result in report.results:
         failing = marked.filter(F.array_contains("f", result.id)).count()
         assert result.unexpected == failing, result
