@@ -53,11 +53,13 @@ def arguments(description: str | None, *, rows: int, repeat: int, quick_rows: in
     return given
 
 
-def session(name: str, *, memory: str = "4g", partitions: int = 4) -> SparkSession:
-    """Start a quiet local session on two cores."""
+def session(
+    name: str, *, memory: str = "4g", partitions: int = 4, master: str = "local[2]"
+) -> SparkSession:
+    """Start a quiet session on two cores of this machine."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.master(master)
         .appName(f"benchmark {name}")
         .config("spark.driver.memory", memory)
         .config("spark.driver.host", "127.0.0.1")

@@ -1,8 +1,10 @@
-"""spark-submit with a zip of the package on a standalone cluster scores the same rows."""
+"""spark-submit with a zip of the package on a standalone cluster: the same rows, come what may."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,15 +17,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyspark
 import pytest
+from conftest import RUN_DATE, Shop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Shop
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE = 240
+MANY_FILES = 40
 
 
 def _free_port() -> int:
@@ -74,40 +76,95 @@ def _rows(shop: Shop) -> pd.DataFrame:
     return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)
 
 
-def test_submitted_job_scores_the_same_rows_as_local_mode(
-    own_shop: Shop, cluster: str, tmp_path: Path
-) -> None:
-    """Two executors that have never seen the package write what local mode wrote."""
-    shop = own_shop
-    local = _rows(shop)
+@pytest.fixture
+def submit(own_shop: Shop, cluster: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Return how to submit the scoring job to the cluster."""
     package = _zip(tmp_path / "sparkweights.zip")
-    command = [
-        str(SPARK_HOME / "bin" / "spark-submit"), "--master", cluster,
-        "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
-        "--conf", "spark.executor.memory=512m", "--conf", "spark.sql.shuffle.partitions=2",
-        "--py-files", str(package), str(ROOT / "jobs" / "score.py"),
-        "--config", str(shop.folder / "shop.yaml"), "--run-date", "2026-03-01",
-    ]  # fmt: skip
     env = {**os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1",
            "PYSPARK_PYTHON": sys.executable}  # fmt: skip
-    for name in ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"):
+    for name in ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_ARGS"):
         env.pop(name, None)
-    done = subprocess.run(
-        command,
-        env=env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    assert "rows in" in done.stdout
-    pd.testing.assert_frame_equal(_rows(shop), local)
-    refused = subprocess.run(
-        [*command[:-3], "no/such.yaml", *command[-2:]],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+
+    def start(*conf: str, config: str = "") -> subprocess.Popen[str]:
+        settings = [
+            "spark.driver.host=127.0.0.1",
+            "spark.ui.enabled=false",
+            "spark.executor.memory=512m",
+            "spark.sql.shuffle.partitions=2",
+            *conf,
+        ]
+        command = [
+            str(SPARK_HOME / "bin" / "spark-submit"), "--master", cluster,
+            *[word for setting in settings for word in ("--conf", setting)],
+            "--py-files", str(package), str(ROOT / "jobs" / "score.py"),
+            "--config", config or str(own_shop.folder / "shop.yaml"), "--run-date", RUN_DATE,
+        ]  # fmt: skip
+        return subprocess.Popen(
+            command,
+            env=env,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def test_submitted_job_scores_the_same_rows_as_local_mode(
+    own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Two executors that have never seen the package write what local mode wrote."""
+    local = _rows(own_shop)
+    done = submit()
+    told, errors = done.communicate(timeout=PATIENCE)
+    assert done.returncode == 0, errors[-3_000:]
+    assert "rows in" in told
+    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    refused = submit(config="no/such.yaml")
+    told, _ = refused.communicate(timeout=PATIENCE)
     assert refused.returncode == 2
     # spark-submit in client mode merges the driver's two streams into its standard output.
-    assert "No configuration file" in refused.stdout
+    assert "No configuration file" in told
+
+
+def _executors() -> list[int]:
+    """Return the process ids of the executors on this machine."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if b"org.apache.spark.executor.CoarseGrainedExecutorBackend" in words:
+            found.append(int(folder.name))
+    return found
+
+
+def test_executor_killed_during_the_write_costs_no_row(
+    own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """What a lost executor had written is written again by another, and nothing twice."""
+    local = _rows(own_shop)
+    whole = pd.read_parquet(own_shop.folder / "data" / "incoming")
+    shutil.rmtree(own_shop.folder / "data" / "incoming")
+    (own_shop.folder / "data" / "incoming").mkdir()
+    for i in range(MANY_FILES):
+        part = whole.iloc[i::MANY_FILES]
+        part.to_parquet(own_shop.folder / "data" / "incoming" / f"part-{i}.parquet", index=False)
+    # A task per file makes the write last some seconds.
+    run = submit("spark.sql.files.openCostInBytes=134217728")
+    staging = own_shop.folder / "out" / "scored" / "_staging"
+    killed = 0
+    deadline = time.monotonic() + PATIENCE
+    while not killed and run.poll() is None and time.monotonic() < deadline:
+        if any(staging.rglob("part-*.parquet")):
+            killed = _executors()[0]
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.005)
+    told, errors = run.communicate(timeout=PATIENCE)
+    assert killed
+    assert "Lost executor" in told + errors
+    assert run.returncode == 0, errors[-3_000:]
+    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    assert not staging.exists()
