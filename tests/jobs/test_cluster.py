@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE = 240
-MANY_FILES = 40
+MANY_FILES = 20
 
 
 def _free_port() -> int:
@@ -141,6 +141,7 @@ def _executors() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_executor_killed_during_the_write_costs_no_row(
     own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
 ) -> None:

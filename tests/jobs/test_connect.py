@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_stages_pass_their_battery_through_spark_connect() -> None:
     """A process of its own, as one process holds classic sessions or connected ones."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
     found = subprocess.run(
         [*command, "tests/spark/test_stages.py"],
         cwd=ROOT,
