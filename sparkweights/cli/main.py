@@ -194,6 +194,10 @@ def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress)
 def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
     from sparkweights.pipeline import records  # noqa: PLC0415
 
+    if options.suggest is not None:
+        suite = _runner(options, progress).suggest(options.table, options.suggest)
+        _show(options, progress, suite, lambda s: summary.suggest_summary(s, options.suggest))
+        return
     report = _runner(options, progress).check(options.table, options.docs)
     record = records.check_record(report) or {}
     _show(options, progress, record, lambda _: summary.check_summary(report))

@@ -111,6 +111,12 @@ def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="DIR",
             help="also write Great Expectations' Data Docs into this folder",
         )
+        verb.add_argument(
+            "--suggest",
+            type=Path,
+            metavar="FILE",
+            help="run no suite; propose one from the table, and write it into this file",
+        )
     if name in {"score", "explain", "evaluate", "monitor"}:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 

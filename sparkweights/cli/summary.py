@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sparkweights.quality import CheckReport
 
@@ -251,3 +252,19 @@ def check_summary(report: CheckReport) -> str:
         rows.append((name[:48], result.severity, verdict))
     verdict = "passes" if report.success else "FAILS"
     return f"Table '{report.table}' {verdict} suite '{report.suite}'\n{table(rows)}"
+
+
+def suggest_summary(suite: dict[str, Any], target: Path) -> str:
+    """Return what a proposed suite expects, and what to do with it."""
+    rows = [("expectation", "severity", "of")]
+    for entry in suite["expectations"]:
+        kwargs = entry["kwargs"]
+        subject = entry["type"].removeprefix("expect_").removeprefix("column_values_to_")
+        name = subject if "column" not in kwargs else f"{kwargs['column']}: {subject}"
+        limits = [kwargs[key] for key in ("min_value", "max_value", "mostly") if key in kwargs]
+        values = kwargs.get("value_set", limits)
+        rows.append((name[:48], entry["severity"], ", ".join(map(str, values))[:40]))
+    return (
+        f"{len(suite['expectations'])} expectations proposed, in {target}\n{table(rows)}\n"
+        "Read them, change them, and name the file under checks."
+    )

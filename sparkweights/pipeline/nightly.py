@@ -228,7 +228,7 @@ class _Night:
         found_df = deciding.find(scored_df, scored_suite)
         written_df, scored = counting.observe_found(found_df, scored_suite)
         self.scored.write_stage(
-            written_df.select(*scored_df.columns[:-1]), partition_by=["decision"]
+            written_df.drop(deciding.FOUND, "run_date"), partition_by=["decision"]
         )
         counts = counting.counted(counts_of, self.config)
         counts.require_balance()

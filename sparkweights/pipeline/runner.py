@@ -22,7 +22,14 @@ from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
-from sparkweights.quality import CheckReport, gate_checks, load_suite, run_suite
+from sparkweights.quality import (
+    CheckReport,
+    collect_profile,
+    gate_checks,
+    load_suite,
+    propose_suite,
+    run_suite,
+)
 from sparkweights.report import (
     evaluation_report,
     explain_report,
@@ -177,6 +184,26 @@ class Runner:
         """Run the suite of a table's role against it; nothing is published."""
         df = read_table(self.spark, self._source(role))
         return self._run_suite(df, role, docs)
+
+    def suggest(self, role: str, target: Path) -> dict[str, Any]:
+        """Propose a suite from the table of a role, in two passes, and write it into a new file.
+
+        Raises
+        ------
+        ConfigError
+            If the file exists.
+        """
+        if target.exists():
+            raise ConfigError(
+                f"'{target}' exists; a suite that somebody wrote is not replaced.",
+                hint="name a new file, compare the two, and take over what you want.",
+            )
+        df = read_table(self.spark, self._source(role))
+        keys = self.config.roles.keys
+        self.progress.step(f"looking at {role}")
+        suite = propose_suite(collect_profile(df, unlisted=keys), name=role, keys=keys)
+        write_json(target, suite)
+        return suite
 
     def score(self, version: str | None = None) -> ScoredRun:
         """Score the incoming table and publish its date."""

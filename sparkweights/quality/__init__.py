@@ -2,16 +2,20 @@
 
 from sparkweights.quality.compiled import CompiledSuite, compile_suite, run_suite
 from sparkweights.quality.gate import gate_base_rate, gate_checks, gate_shares
+from sparkweights.quality.profile import Profile, collect_profile, propose_suite
 from sparkweights.quality.suites import CheckReport, CheckResult, load_suite
 
 __all__ = [
     "CheckReport",
     "CheckResult",
     "CompiledSuite",
+    "Profile",
+    "collect_profile",
     "compile_suite",
     "gate_base_rate",
     "gate_checks",
     "gate_shares",
     "load_suite",
+    "propose_suite",
     "run_suite",
 ]
