@@ -82,6 +82,7 @@ def _child(rows: int) -> int:
             runner.score()
             seconds.append(time.perf_counter() - begun)
     memory = _most_held(os.getpid()) + _most_held(int(_engine_id(spark)))
+    spark.stop()
     timed = seconds[1:] or seconds
     print(json.dumps({"seconds": figure(timed, "s"), "memory": figure([memory], "MB")}))
     return 0

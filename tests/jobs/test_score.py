@@ -149,3 +149,19 @@ def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) ->
     assert shop.run("score", config, "--quiet") == 0
     assert shop.manifest()["rows"]["scored"] == 400
     assert shop.run("explain", config, "--quiet") == 0
+
+
+def test_check_suggest_writes_a_suite_that_passes_and_replaces_none(
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The proposal can be named under checks at once; a file that exists is left alone."""
+    target = own_shop.folder / "proposed.json"
+    config = own_shop.config(checks__incoming="proposed.json")
+    assert own_shop.run("check", config, "--quiet", "--suggest", str(target)) == 0
+    assert "card type: be_in_set" in capsys.readouterr().out
+    assert own_shop.run("check", config, "--quiet") == 0
+    assert "FAILED" not in capsys.readouterr().out
+    before = target.read_bytes()
+    assert own_shop.run("check", config, "--quiet", "--suggest", str(target)) == 2
+    assert "is not replaced" in capsys.readouterr().err
+    assert target.read_bytes() == before
