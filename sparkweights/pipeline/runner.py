@@ -199,9 +199,10 @@ class Runner:
                 hint="name a new file, compare the two, and take over what you want.",
             )
         df = read_table(self.spark, self._source(role))
-        keys = self.config.roles.keys
+        keys, sensitive = self.config.roles.keys, self.config.roles.sensitive
         self.progress.step(f"looking at {role}")
-        suite = propose_suite(collect_profile(df, unlisted=keys), name=role, keys=keys)
+        profile = collect_profile(df, unlisted=(*keys, *sensitive))
+        suite = propose_suite(profile, name=role, keys=keys)
         write_json(target, suite)
         return suite
 

@@ -51,7 +51,7 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
     Parameters
     ----------
     unlisted
-        Columns whose values are never listed, as keys are.
+        Columns whose values are never listed, as keys and sensitive ones.
 
     Raises
     ------
