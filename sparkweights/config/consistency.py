@@ -14,6 +14,7 @@ from sparkweights.models import check_params, require_explainable
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
+    from sparkweights.config.sections import Table
 
 NATURAL, ESTIMATE = "natural", "estimate"
 UNSCORABLE = "unscorable"  # the partition of rows without a decision
@@ -233,25 +234,25 @@ def _check_locations(config: Config) -> None:
         if (table := getattr(config.tables, role)) is not None
     }
     for role, table in named.items():
-        scheme = table.location.partition("://")[0] if "://" in table.location else "file"
-        if scheme != "file":
-            raise ConfigError(
-                f"tables.{role}.location: {table.location!r} is on {scheme}; available: paths "
-                "of a file system that the driver and the executors share.",
-                hint="mount the storage, or name a local path.",
-            )
-        if role in {"scored", "quarantine"} and table.format not in {"parquet", "orc"}:
-            raise ConfigError(
-                f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc.",
-                hint="types and partitions do not survive csv or json.",
-            )
+        if role in {"scored", "quarantine"}:
+            _check_output(role, table)
         if table.format in {"csv", "json"} and table.schema_ddl is None:
             raise ConfigError(
                 f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
                 "types.",
                 hint="for instance schema: client_id bigint, credit_limit double.",
             )
-    places = {f"tables.{role}": config.path(table.location) for role, table in named.items()}
+        if table.format == "table" and table.schema_ddl is not None:
+            raise ConfigError(
+                f"tables.{role}.schema: {table.schema_ddl!r}; the catalog knows the columns and "
+                "types of its tables.",
+                hint=f"leave tables.{role}.schema out.",
+            )
+    places = {
+        f"tables.{role}": config.path(table.location)
+        for role, table in named.items()
+        if table.scheme == "file"
+    }
     places |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
     outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
     for output in (key for key in outputs if key in places):
@@ -263,3 +264,24 @@ def _check_locations(config: Config) -> None:
                     "written must lie apart from everything else.",
                     hint="give each its own folder.",
                 )
+
+
+def _check_output(role: str, table: Table) -> None:
+    if table.format not in {"parquet", "orc"}:
+        raise ConfigError(
+            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc.",
+            hint="types and partitions do not survive csv or json; a view over the folder brings "
+            "it into a catalog.",
+        )
+    if table.scheme != "file":
+        raise ConfigError(
+            f"tables.{role}.location: {table.location!r} is on {table.scheme}; available for "
+            "output: paths of a file system that the driver and the executors share.",
+            hint="mount the storage, or name a local path.",
+        )
+    if table.partition:
+        raise ConfigError(
+            f"tables.{role}.partition: {listed(table.partition)} given; what is written has the "
+            "partitions run_date and decision.",
+            hint=f"leave tables.{role}.partition out.",
+        )

@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-INPUT_FORMATS = ("parquet", "orc", "csv", "json")
-
 Text = Annotated[StrictStr, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,9 +24,13 @@ class Table(Section):
     Attributes
     ----------
     format
-        One that Spark reads; the tables that are written are parquet or orc.
+        Of its files, or ``table`` for a table of Spark's catalog, whatever its format; the tables
+        that are written are parquet or orc.
     location
-        A path, relative to the configuration file; ``{run_date}`` stands for the date.
+        A path, relative to the configuration file; a URI that Spark reads; or the name of a table
+        of the catalog. ``{run_date}`` stands for the date.
+    partition
+        Read only the rows that hold these values in these columns; ``{run_date}`` as above.
     schema_ddl
         The columns and types of a csv or json table, ``name type, ...``; without it types
         would be guessed, by another pass, anew every night.
@@ -36,10 +38,18 @@ class Table(Section):
         Options of Spark's reader; ``${NAME}`` is read from the environment when needed.
     """
 
-    format: Literal["parquet", "orc", "csv", "json"] = "parquet"
+    format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
     location: Text
+    partition: dict[Text, StrictBool | StrictInt | StrictStr] = {}
     schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
     options: dict[str, str] = {}
+
+    @property
+    def scheme(self) -> str:
+        """What kind of place it lies on: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
+        if self.format == "table":
+            return "table"
+        return self.location.partition("://")[0] if "://" in self.location else "file"
 
 
 class Tables(Section):

@@ -107,10 +107,11 @@ def score_table(
         datetime.now(UTC).replace(microsecond=0),
     )
     incoming_df = read_table(spark, source)
-    scorer = Scorer.of(bundle, many_rows=source.bytes > MANY_BYTES)
+    many_rows = source.bytes is None or source.bytes > MANY_BYTES
+    scorer = Scorer.of(bundle, many_rows=many_rows)
     deciding.preflight(incoming_df.schema, config, scorer, bundle.manifest["schema"])
     if not config.checks.allow_empty:
-        require_rows(incoming_df, source.role)
+        require_rows(incoming_df, source)
     scored, quarantine = (_publication(config, role, stamp) for role in ("scored", "quarantine"))
     night = _Night(spark, config, scorer, stamp, scored, quarantine, _Clock(progress))
     with ExitStack() as stack:

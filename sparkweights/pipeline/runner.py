@@ -264,11 +264,20 @@ class Runner:
 
     def _source(self, role: str) -> TableSource:
         table = self.config.table(role)
-        location = table.location.removeprefix("file://")
+        location = self._dated(table.location)
+        if table.scheme == "file":
+            location = str(self.config.path(location.removeprefix("file://")))
         return TableSource(
             role=role,
-            path=self.config.path(location.replace("{run_date}", self.run_date.isoformat())),
+            location=location,
             format=table.format,
             schema_ddl=table.schema_ddl,
             options=resolve_secrets(table.options, where=f"tables.{role}.options"),
+            partition={
+                name: self._dated(value) if isinstance(value, str) else value
+                for name, value in table.partition.items()
+            },
         )
+
+    def _dated(self, text: str) -> str:
+        return text.replace("{run_date}", self.run_date.isoformat())

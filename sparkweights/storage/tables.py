@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException, ParseException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.columns import column, require_columns
 from sparkweights.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from pyspark.errors import PySparkException
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -25,24 +29,31 @@ class TableSource:
     ----------
     role
         Its name in the configuration, for messages.
-    path, format
-        Where it lies and how.
+    location, format
+        Where it lies and how: an absolute path, a URI, or, with format ``table``, its name in the
+        catalog.
     schema_ddl
         Its columns and types where the format does not carry them.
     options
         Spark's reader options; they may hold secrets and are never logged.
+    partition
+        Column -> value of the rows that are read; all are where it is empty.
     """
 
     role: str
-    path: Path
+    location: str
     format: str
     schema_ddl: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    partition: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
-    def bytes(self) -> int:
-        """How large its files are together."""
-        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+    def bytes(self) -> int | None:
+        """How large its files are together; None where only Spark can tell."""
+        if self.format == "table" or "://" in self.location:
+            return None
+        place = Path(self.location)
+        files = [place] if place.is_file() else place.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
 
@@ -52,44 +63,72 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     Raises
     ------
     InputError
-        If there is nothing at its location, or Spark cannot tell its columns.
+        If there is nothing at its location, Spark cannot tell its columns, or a column of its
+        partition is missing.
     """
-    if not source.path.exists():
-        raise InputError(
-            f"No table at '{source.path}' (tables.{source.role}).",
-            hint=f"correct tables.{source.role}.location, or run the job that fills it.",
-        )
     # A corrupt or vanished file must stop the job, whatever the cluster's defaults say.
     strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
-    reader = spark.read.format(source.format).options(**{**strict, **source.options})
+    reader = spark.read.options(**{**strict, **source.options})
     try:
+        if source.format != "table":
+            reader = reader.format(source.format)
         if source.schema_ddl is not None:
             reader = reader.schema(source.schema_ddl)
-        df = reader.load(str(source.path))
+        named = source.format == "table"
+        df = reader.table(source.location) if named else reader.load(source.location)
         df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
-    except (AnalysisException, ParseException) as error:
+    except (PySparkException, Py4JError) as error:  # a file system's own arrive without a name
         raise _unreadable(error, source) from None
-    return df
+    return _within(df, source)
 
 
-def _unreadable(error: PySparkException, source: TableSource) -> InputError:
-    condition = error.getCondition() or ""
+def _within(df: DataFrame, source: TableSource) -> DataFrame:
+    """Return the rows of the partition that is wanted."""
+    if not source.partition:
+        return df
+    require_columns(df.schema, list(source.partition), table=source.role)
+    # The value takes the column's type, not the other way round, so that a source can prune by it;
+    # one that is none of that type matches no row.
+    wanted = [
+        column(name) == F.lit(str(value)).try_cast(df.schema[name].dataType)
+        for name, value in source.partition.items()
+    ]
+    return df.filter(reduce(and_, wanted))
+
+
+def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
+    text = str(error)
+    condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+    if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
+        return InputError(
+            f"No table at '{source.location}' (tables.{source.role}).",
+            hint=f"correct tables.{source.role}.location, or run the job that fills it.",
+        )
+    if "No FileSystem for scheme" in text or "ClassNotFoundException" in text:
+        return InputError(
+            f"Table tables.{source.role} at '{source.location}' cannot be read: Spark has no "
+            f"connector for {source.location.partition('://')[0]}.",
+            hint="add the storage's connector to the job (spark-submit --packages), or correct "
+            f"tables.{source.role}.location.",
+        )
     reasons = {
         "COLUMN_ALREADY_EXISTS": "a column appears twice (Spark does not tell upper from lower "
         "case)",
         "UNABLE_TO_INFER_SCHEMA": "it holds no data files",
-        "PARSE_SYNTAX_ERROR": "its schema is not a list of names and types",
+        "PARSE_SYNTAX_ERROR": "its name or its schema cannot be parsed",
     }
-    reason = next((text for key, text in reasons.items() if condition.startswith(key)), None)
+    reason = next((told for key, told in reasons.items() if condition.startswith(key)), None)
     if reason is None:
-        reason = str(error).splitlines()[0].rstrip(".")
+        # Behind a line of the bridge to Java comes one of Java's own, after a colon.
+        lines = text.splitlines()
+        reason = next((line[2:] for line in lines if line.startswith(": ")), lines[0]).rstrip(".")
     return InputError(
-        f"Table tables.{source.role} at '{source.path}' cannot be read: {reason}.",
+        f"Table tables.{source.role} at '{source.location}' cannot be read: {reason}.",
         hint="check the table's files, format and schema.",
     )
 
 
-def require_rows(df: DataFrame, role: str) -> None:
+def require_rows(df: DataFrame, source: TableSource) -> None:
     """Refuse a table without rows, with a job that reads at most one.
 
     Raises
@@ -98,8 +137,9 @@ def require_rows(df: DataFrame, role: str) -> None:
         If it is empty.
     """
     if df.isEmpty():
+        part = ", ".join(f"{name} = {value}" for name, value in source.partition.items())
         raise InputError(
-            f"Table tables.{role} holds 0 rows.",
+            f"Table tables.{source.role} holds 0 rows{f' where {part}' if part else ''}.",
             hint="run the job that fills it; where an empty table is right, set "
             "checks.allow_empty: true.",
         )

@@ -1,0 +1,107 @@
+"""Tables to read: of the catalog, behind a URI, or one night of a table that holds many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from conftest import RUN_DATE, Shop, history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+NIGHTS = "nights"
+
+
+@pytest.fixture
+def nights(own_shop: Shop, spark: SparkSession) -> Iterator[str]:
+    """Put two nights into one table of the catalog: the shop's own, and a week before."""
+    own = spark.read.parquet(str(own_shop.folder / "data" / "incoming"))
+    before = spark.createDataFrame(history(50, seed=8).drop(columns="outcome"), own.schema)
+    dated = [df.selectExpr("*", f"date'{day}' as `as of`")
+             for df, day in ((own, RUN_DATE), (before, "2026-02-22"))]  # fmt: skip
+    both = dated[0].unionByName(dated[1])
+    both.write.partitionBy("as of").mode("overwrite").saveAsTable(NIGHTS)
+    yield NIGHTS
+    spark.sql(f"drop table {NIGHTS}")
+
+
+def _rows(shop: Shop) -> pd.DataFrame:
+    table = pd.read_parquet(shop.folder / "out" / "scored")
+    return table.drop(columns=["scored_at", "run_id"]).sort_values("loan id").reset_index(drop=True)
+
+
+def _tonight(location: str, **more: Any) -> dict[str, Any]:
+    return {"format": "table", "location": location, "partition": {"as of": "{run_date}"}, **more}
+
+
+def test_score_a_partition_of_a_catalog_table_equals_its_files(own_shop: Shop, nights: str) -> None:
+    """The rows of the run's date, and of no other."""
+    before = _rows(own_shop)
+    config = own_shop.config(tables__incoming=_tonight(nights))
+    assert own_shop.run("score", config, "--quiet") == 0
+    pd.testing.assert_frame_equal(_rows(own_shop), before)
+
+
+def test_score_a_uri_and_a_partition_of_a_folder_equal_its_files(
+    own_shop: Shop, nights: str, spark: SparkSession
+) -> None:
+    """A folder of partitions behind file://, where the value's type is found from its text."""
+    before = _rows(own_shop)
+    place = own_shop.folder / "data" / "by date"
+    spark.table(nights).write.partitionBy("as of").parquet(str(place))
+    incoming = {"location": f"file://{place}", "partition": {"as of": "{run_date}"}}
+    assert own_shop.run("score", own_shop.config(tables__incoming=incoming), "--quiet") == 0
+    pd.testing.assert_frame_equal(_rows(own_shop), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"location": "lending.nights"}, 4, ["No table at 'lending.nights'", "tables.incoming"]),
+        ({"location": "not a name"}, 4, ["tables.incoming", "not a name"]),
+        ({"partition": {"as off": "x"}}, 4, ["no column 'as off'", "Did you mean 'as of'?"]),
+        ({"partition": {"as of": "2026-03-02"}}, 4, ["0 rows where as of = 2026-03-02"]),
+        ({"partition": {"as of": "Sunday"}}, 4, ["0 rows where as of = Sunday"]),
+        ({"schema": "a int"}, 2, ["tables.incoming.schema", "catalog knows"]),
+        ({"format": "parquet", "location": "nowhere://bucket/x"}, 4, ["nowhere://bucket/x"]),
+        ({"format": "parquet", "location": "s3a://bucket/x"}, 4, ["s3a://bucket/x"]),
+    ],
+)
+def test_score_from_no_such_table_is_refused_with_a_sentence(
+    own_shop: Shop,
+    nights: str,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    code: int,
+    words: list[str],
+) -> None:
+    """What, the value, and the next step; the date's rows stay."""
+    before = own_shop.state()
+    config = own_shop.config(tables__incoming={**_tonight(nights), **changes})
+    assert own_shop.run("score", config, "--quiet") == code
+    told = capsys.readouterr().err
+    for word in words:
+        assert word in told
+    assert "Traceback" not in told
+    assert own_shop.state() == before
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ({"format": "table", "location": "lending.scored"}, "allowed for output: parquet, orc"),
+        ({"location": "s3a://bucket/scored"}, "is on s3a; available for output"),
+        ({"location": "out/scored", "partition": {"a": 1}}, "run_date and decision"),
+    ],
+)
+def test_what_is_written_lies_on_a_shared_path(
+    shop: Shop, capsys: pytest.CaptureFixture[str], output: dict[str, Any], words: str
+) -> None:
+    """A place where a date cannot be replaced in one step is no place for the scored table."""
+    config = shop.config("output.yaml", tables__scored=output)
+    assert shop.run("score", config, "--quiet") == 2
+    assert words in capsys.readouterr().err
