@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "harness", "credit", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
-LONG = {"scaling", "scoring"}  # train and score more than once
+LONG = {"checks", "intercept", "scaling", "scoring"}  # half a minute and more
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from sparkweights.cli import main
@@ -30,6 +31,7 @@ def _trained(demo: Path, name: str, **model: Any) -> dict[str, Any]:
     return manifest
 
 
+@pytest.mark.slow  # grows two deep trees
 def test_pruned_tree_has_fewer_than_half_the_leaves_and_costs_no_more(demo: Path) -> None:
     """Grown to depth 10 with cost weights; pruned by gini, chosen by money on held-out rows."""
     whole, small = _trained(demo, "tree"), _trained(demo, "pruned", prune="gini")

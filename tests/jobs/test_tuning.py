@@ -106,6 +106,7 @@ def test_tune_folds_are_stratified_by_class(shop: Shop, spark: SparkSession) -> 
         assert abs(first - second) <= 0.06 * len(rows)
 
 
+@pytest.mark.slow  # sixteen fits on three times the rows
 def test_tune_picks_the_parameter_that_works(shop: Shop) -> None:
     """A lasso that leaves nothing but the intercept loses, whatever the weights."""
     record = _tuned(
