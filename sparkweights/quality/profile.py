@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 MOST_VALUES = 20  # of a text column, beyond which it is no list of categories
-MANY_VALUES = 0.05  # standard error of the sketch that tells which columns are such lists
+SKETCH_ERROR = 0.05  # standard error of the count that tells which columns are such lists
 ROOM = 0.5  # of its range, by which a number may leave it
 DIGITS = 2  # significant ones of a proposed bound
 
@@ -74,7 +74,7 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
             F.max(number(name)).alias(f"most {i}"),
         ]
     for i, name in enumerate(texts):
-        measures.append(F.approx_count_distinct(column(name), MANY_VALUES).alias(f"values {i}"))
+        measures.append(F.approx_count_distinct(column(name), SKETCH_ERROR).alias(f"values {i}"))
     found = df.agg(*measures).first()
     if found is None or not found["rows"]:
         raise InputError("The table holds 0 rows; there is nothing to propose a suite from.",

@@ -70,12 +70,12 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
     reader = spark.read.options(**{**strict, **source.options})
     try:
-        if source.format != "table":
-            reader = reader.format(source.format)
         if source.schema_ddl is not None:
             reader = reader.schema(source.schema_ddl)
-        named = source.format == "table"
-        df = reader.table(source.location) if named else reader.load(source.location)
+        if source.format == "table":
+            df = reader.table(source.location)
+        else:
+            df = reader.format(source.format).load(source.location)
         df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
     except (PySparkException, Py4JError) as error:  # a file system's own arrive without a name
         raise _unreadable(error, source) from None

@@ -58,6 +58,31 @@ def test_score_a_uri_and_a_partition_of_a_folder_equal_its_files(
     pd.testing.assert_frame_equal(_rows(own_shop), before)
 
 
+def test_views_lead_to_the_incoming_and_from_the_scored_table(
+    own_shop: Shop, nights: str, spark: SparkSession
+) -> None:
+    """A view is a table to read from; one over the scored folder shows each night as published."""
+    scored = own_shop.folder / "out" / "scored"
+    before = _rows(own_shop)
+    for name, rows in {
+        "tonight": f"{nights} where `as of` = date'{RUN_DATE}'",
+        "scored": f"parquet.`{scored}`",
+    }.items():
+        spark.sql(f"create view {name} as select * from {rows}")  # noqa: S608 (names of our own)
+    try:
+        assert spark.table("scored").count() == len(before)
+        own_shop.table("incoming", history(30, seed=9).drop(columns="outcome"))
+        assert own_shop.run("score", own_shop.config(), "--quiet") == 0
+        assert spark.table("scored").count() == 30
+        incoming = {"format": "table", "location": "tonight"}
+        assert own_shop.run("score", own_shop.config(tables__incoming=incoming), "--quiet") == 0
+        pd.testing.assert_frame_equal(_rows(own_shop), before)
+        assert spark.table("scored").count() == len(before)
+    finally:
+        spark.sql("drop view tonight")
+        spark.sql("drop view scored")
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [

@@ -71,6 +71,14 @@ def test_proposed_suite_passes_on_its_own_table(
     assert failed == (["debt"] if rows > 1 else [])
 
 
+def test_unlisted_columns_show_no_value(spark: SparkSession) -> None:
+    """A sensitive column may be checked for nulls; its values stay in the table."""
+    profile = collect_profile(_loans(spark), unlisted=["card.type"])
+    assert "card.type" in profile.missing
+    suite = propose_suite(profile, name="incoming", keys=["id"])
+    assert "gold" not in json.dumps(suite)
+
+
 def test_proposed_suite_tells_a_changed_table(spark: SparkSession, tmp_path: Path) -> None:
     """An income in another unit, a new card, fewer rows and missing keys do not pass."""
     df = _loans(spark)

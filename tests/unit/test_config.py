@@ -124,6 +124,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("name: loans", "name: loans\ndecision: {target_prior: {no: 1.0, yes: 0.0}}", ["decision.target_prior.no", "between 0 and 1"]),
         ("name: loans", "name: loans\nsplit: {calibrate: 0.6, test: 0.5}", ["split", "0.6", "0.5"]),
         ("location: out/scored", "location: data/history", ["tables.scored", "tables.labelled", "overlap"]),
+        ("labelled: {format: parquet, location: data/history}", "labelled: {format: parquet, location: file:///lender/x}\n  quarantine: {location: /lender/x}", ["tables.quarantine", "tables.labelled", "overlap"]),
         ("location: out/scored", "location: s3://bucket/x", ["tables.scored.location", "s3"]),
         ("scored: {format: parquet", "scored: {format: csv", ["tables.scored.format", "parquet, orc"]),
         ("labelled: {format: parquet", "labelled: {format: csv", ["tables.labelled.schema"]),
