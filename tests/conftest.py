@@ -16,6 +16,8 @@ os.environ.setdefault(
     "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell",
 )
 
+UNTRACED = ("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +34,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     remote = os.environ.get("SPARKWEIGHTS_TEST_REMOTE")
     if remote is not None:
-        connected = SparkSession.builder.remote(remote).appName("tests").getOrCreate()
+        builder = SparkSession.builder.remote(remote).appName("tests")
+        connected = builder.config(*UNTRACED).getOrCreate()
         connected.conf.set("spark.sql.shuffle.partitions", "2")
         yield connected
         connected.stop()
@@ -48,7 +51,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         .config("spark.log.level", "ERROR")
-        .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
+        .config(*UNTRACED)
         .getOrCreate()
     )
     yield session

@@ -66,18 +66,21 @@ def collect_paired_costs(
         Sample weight of the row.
     """
     own = F.lit(1.0) if weight is None else weight
-    compared_df = df.filter(before.isNotNull() & after.isNotNull())
-    found = (
-        compared_df.groupBy(F.floor(order * BLOCKS).alias("block"))
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.sum(own).alias("weight"),
-            F.sum(own * before).alias("before"),
-            F.sum(own * after).alias("after"),
+    # Not a filter: Spark would work both costs out for it, and once more for the sums.
+    both = F.col("before").isNotNull() & F.col("after").isNotNull()
+    sums = [F.sum(F.when(both, F.col(name))).alias(name) for name in ("weight", "before", "after")]
+    blocks = (
+        df.select(
+            F.floor(order * BLOCKS).alias("block"),
+            own.alias("weight"),
+            (own * before).alias("before"),
+            (own * after).alias("after"),
         )
-        .orderBy("block")
+        .groupBy("block")
+        .agg(F.count_if(both).alias("rows"), *sums)
         .collect()
     )
+    found = sorted(block for block in blocks if block["rows"])
     if not found:
         return PairedCosts(0, 0.0, 0.0, (0.0, 0.0))
     rows, weight_sum, first, second = np.array([row[1:] for row in found], dtype=float).T
