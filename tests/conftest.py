@@ -16,8 +16,6 @@ os.environ.setdefault(
     "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell",
 )
 
-UNTRACED = ("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,8 +32,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     remote = os.environ.get("SPARKWEIGHTS_TEST_REMOTE")
     if remote is not None:
-        builder = SparkSession.builder.remote(remote).appName("tests")
-        connected = builder.config(*UNTRACED).getOrCreate()
+        connected = SparkSession.builder.remote(remote).appName("tests").getOrCreate()
         connected.conf.set("spark.sql.shuffle.partitions", "2")
         yield connected
         connected.stop()
@@ -51,7 +48,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         .config("spark.log.level", "ERROR")
-        .config(*UNTRACED)
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
         .getOrCreate()
     )
     yield session
