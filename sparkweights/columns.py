@@ -87,6 +87,20 @@ def number(name: str) -> Column:
     return F.when(~F.isnan(value), value)
 
 
+def text(name: str) -> Column:
+    """Return column ``name`` as the text of a category; NaN, like null, is null.
+
+    A whole number reads the same whatever its type, so that a column of codes which became a double
+    for want of one value keeps its categories: 1.0 is ``1``.
+    """
+    value = column(name)
+    plain = value.cast("string")
+    exact = plain.try_cast("decimal(38, 18)")
+    whole = F.when(exact == F.floor(exact), F.floor(exact).cast("string"))
+    fractional = F.typeof(value).rlike("^(float|double|decimal)")  # known before a row is read
+    return F.when(fractional, F.coalesce(whole, F.when(plain != "NaN", plain))).otherwise(plain)
+
+
 def is_number(data_type: T.DataType) -> bool:
     """Whether a column of this type can enter arithmetic."""
     return isinstance(data_type, T.NumericType)

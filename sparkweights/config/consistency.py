@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sparkweights.config.sections import ColumnsMatching
+from sparkweights.config.sections import ColumnsMatching, scheme_of
 from sparkweights.config.selection import check_pattern
+from sparkweights.costs.language import names
 from sparkweights.decision import CALIBRATIONS, REVIEW, require_prior
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.explain import reason_cols
 from sparkweights.models import check_params, require_explainable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sparkweights.config.schema import Config
     from sparkweights.config.sections import Table
 
@@ -80,8 +83,8 @@ def _check_columns(config: Config) -> None:
         "columns.weight": (c.weight,) if c.weight else (),
     }
     seen: dict[str, str] = {}
-    for role, names in roles.items():
-        for name in names:
+    for role, own in roles.items():
+        for name in own:
             if name in seen:
                 raise ConfigError(
                     f"{role}: column '{name}' is listed under {seen[name]} already; a column "
@@ -89,7 +92,8 @@ def _check_columns(config: Config) -> None:
                     hint="remove it from one of the two.",
                 )
             seen[name] = role
-    sensitive = [name for name in (*numeric, *c.categorical) if name in c.sensitive]
+    never = {name.casefold() for name in c.sensitive}  # as Spark, which ignores case
+    sensitive = [name for name in (*numeric, *c.categorical) if name.casefold() in never]
     if sensitive and not c.use_sensitive:
         raise ConfigError(
             f"columns.sensitive: {listed(sensitive)} would become a feature.",
@@ -109,12 +113,27 @@ def _check_names(config: Config) -> None:
                 hint="choose another name for the decision.",
             )
     taken = {name.casefold() for name in output_columns(config)}
-    clash = [key for key in config.columns.keys if key.casefold() in taken]
-    if clash:
-        raise ConfigError(
-            f"columns.keys: {listed(clash)} is also the name of a column of the scored table.",
-            hint="rename the key column.",
-        )
+    for where, used in _columns_read(config).items():
+        clash = [name for name in used if name.casefold() in taken]
+        if clash:
+            raise ConfigError(
+                f"{where}: {listed(clash)} is also the name of a column of the scored table.",
+                hint="rename the column where the table is made, or the class or decision that "
+                "the scored table's column is named after.",
+            )
+
+
+def _columns_read(config: Config) -> dict[str, Iterable[str]]:
+    """Return the columns that scoring reads of a row, by where the file names them."""
+    price = config.review_price
+    return {
+        "columns.keys": config.roles.keys,
+        "columns": config.roles.features,
+        "columns.weight": filter(None, [config.roles.weight]),
+        "costs": config.matrix.columns,
+        "weights.by": config.weights.by,
+        "review.cost": () if price is None else [name.name for name in names(price)],
+    }
 
 
 def _check_reasons(config: Config) -> None:
@@ -183,6 +202,11 @@ def _check_choices(config: Config) -> None:
             hint="name a date or timestamp under columns.time.",
         )
     _ = config.weight_spec  # building it checks it
+    if config.costs is None and config.weight_spec.per_row:
+        raise ConfigError(
+            f"weights.scheme: {config.weights.scheme!r} weighs by costs, and the file states none.",
+            hint="add costs: {decision: {class: cost}}, or choose scheme: balanced.",
+        )
     _ = config.review_price  # parsing it checks it
     if config.split.calibrate + config.split.test >= 1:
         raise ConfigError(
@@ -248,6 +272,8 @@ def _check_locations(config: Config) -> None:
                 "types of its tables.",
                 hint=f"leave tables.{role}.schema out.",
             )
+    for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
+        _check_place(where, location)
     places = {
         f"tables.{role}": config.path(table.location)
         for role, table in named.items()
@@ -260,7 +286,7 @@ def _check_locations(config: Config) -> None:
             own = places[output]
             if other != output and (own == place or own in place.parents or place in own.parents):
                 raise ConfigError(
-                    f"{output} and {other} overlap ({own.name!r} and {place.name!r}); what is "
+                    f"{output} and {other} overlap ('{own}' and '{place}'); what is "
                     "written must lie apart from everything else.",
                     hint="give each its own folder.",
                 )
@@ -273,15 +299,37 @@ def _check_output(role: str, table: Table) -> None:
             hint="types and partitions do not survive csv or json; a view over the folder brings "
             "it into a catalog.",
         )
-    if table.scheme != "file":
+    _check_place(f"tables.{role}.location", table.location)
+    if table.schema_ddl is not None:
         raise ConfigError(
-            f"tables.{role}.location: {table.location!r} is on {table.scheme}; available for "
-            "output: paths of a file system that the driver and the executors share.",
-            hint="mount the storage, or name a local path.",
+            f"tables.{role}.schema: {table.schema_ddl!r}; a table that is written gets its columns "
+            "from the run.",
+            hint=f"leave tables.{role}.schema out.",
         )
     if table.partition:
         raise ConfigError(
             f"tables.{role}.partition: {listed(table.partition)} given; what is written has the "
             "partitions run_date and decision.",
             hint=f"leave tables.{role}.partition out.",
+        )
+
+
+def _check_place(where: str, location: str) -> None:
+    """Refuse a place to write to that is no folder which driver and executors share."""
+    scheme = scheme_of(location)
+    if scheme != "file":
+        raise ConfigError(
+            f"{where}: {location!r} is on {scheme}; available for what is written: paths of a "
+            "file system that the driver and the executors share.",
+            hint="mount the storage, or name a local path.",
+        )
+    if "{run_date}" in location:
+        raise ConfigError(
+            f"{where}: {location!r} holds {{run_date}}; one folder holds every date.",
+            hint=f"leave the date out of {where}.",
+        )
+    if location.startswith("~") or "${" in location:
+        raise ConfigError(
+            f"{where}: {location!r}; a path is taken as it is written, without ~ and ${{NAME}}.",
+            hint="write the path out, or relative to the configuration file.",
         )

@@ -30,9 +30,14 @@ def load_config(path: Path) -> Config:
     ConfigError
         If the file cannot be read, is not YAML, repeats a key, or breaks a rule.
     """
-    node = _compose(path)
     lines: dict[Place, int] = {}
-    values = _plain(node, (), lines, path)
+    try:
+        values = _plain(_compose(path), (), lines, path)
+    except RecursionError:
+        raise ConfigError(
+            f"{path}: its values are nested too deep, or hold themselves.",
+            hint="start from the example in the README.",
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError(
             f"{path}: the file holds {type(values).__name__}, not keys and values.",
@@ -93,12 +98,25 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -
                     "given twice.",
                     hint="keep one of them.",
                 )
+            if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
+                raise ConfigError(
+                    f"{path}:{key_node.start_mark.line + 1}: '{_dotted((*place, key))}' has no "
+                    "value; inside {...} a comma begins a new key.",
+                    hint="put text that holds a comma in quotes, and a space behind a colon.",
+                )
             found[key] = _plain(value_node, (*place, key), lines, path)
             lines[(*place, key)] = key_node.start_mark.line + 1
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node)
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or error
+        raise ConfigError(
+            f"{path}:{lines[place]}: {_dotted(place)}: '{node.value}' cannot be read: {reason}.",
+            hint="put the value in quotes; tags (!...) are not allowed.",
+        ) from None
 
 
 def _dotted(place: Sequence[str | int]) -> str:
@@ -133,7 +151,7 @@ def _first_problem(
     detail = problem["msg"].removeprefix("Value error, ")
     return ConfigError(
         f"{where}: {key}: value {value!r} is not allowed; {_lower(detail)}.",
-        hint="correct the value; the README lists every key.",
+        hint="correct the value; the project's conf/loan_risk.yaml shows every key.",
     )
 
 

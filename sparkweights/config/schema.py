@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,7 +37,7 @@ from sparkweights.costs import CostMatrix
 from sparkweights.costs.language import Expression
 from sparkweights.costs.matrix import parse_amount
 from sparkweights.decision import REVIEW
-from sparkweights.errors import ConfigError
+from sparkweights.errors import ConfigError, InputError, did_you_mean
 from sparkweights.weights import Grouping, WeightSpec
 
 
@@ -82,6 +83,14 @@ class Config(Section):
             c.keys, c.label, c.classes, numeric, c.categorical, c.sensitive, c.weight, c.time
         )
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Config:
+        """Return a changed copy, which works out anew what this one has worked out."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name, value in vars(Config).items():
+            if isinstance(value, cached_property):
+                copy.__dict__.pop(name, None)
+        return copy
+
     def resolve(self, table: Sequence[str]) -> Config:
         """Return the configuration with the names that ranges and patterns stand for.
 
@@ -89,16 +98,27 @@ class Config(Section):
         ------
         InputError
             If the table does not hold what they name.
+        ConfigError
+            If one of them clashes with another setting.
         """
         c = self.columns
         if all(isinstance(one, str) for one in c.numeric):
             return self
+        absent = [name for name in c.sensitive if name.casefold() not in map(str.casefold, table)]
+        if absent and not c.use_sensitive:
+            raise InputError(
+                f"columns.sensitive: the table has no column '{absent[0]}'; beside a range or a "
+                "pattern, a name that matches nothing keeps no column out of the features.",
+                hint=did_you_mean(absent[0], table) or "correct the name, or remove it.",
+            )
         named = [one for one in c.numeric if isinstance(one, str)]
         taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, [c.weight, c.time])}
         taken |= set(() if c.use_sensitive else c.sensitive)
         numeric = select_columns(c.numeric, table, taken)
         columns = c.model_copy(update={"numeric": numeric})
-        return self.model_copy(update={"columns": columns})
+        resolved = self.model_copy(update={"columns": columns})
+        resolved.check()  # now that every name is known
+        return resolved
 
     @cached_property
     def matrix(self) -> CostMatrix:
@@ -135,7 +155,7 @@ class Config(Section):
 
     def path(self, location: str) -> Path:
         """Return a path of the file, which may be written as ``file://``, as an absolute one."""
-        return (self.folder / location.removeprefix("file://")).resolve()
+        return (self.folder / re.sub("^file:(//)?", "", location)).resolve()
 
     def table(self, role: str) -> Table:
         """Return the table of a role.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 Text = Annotated[StrictStr, Field(min_length=1)]
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Amount = StrictFloat | StrictInt | StrictStr
@@ -16,6 +18,12 @@ class Section(BaseModel):
     """A part of the file: unknown keys are refused and values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def scheme_of(location: str) -> str:
+    """Return the scheme of a location, with or without slashes behind it; ``file`` for a path."""
+    found = _SCHEME.match(location)
+    return found[1].lower() if found else "file"
 
 
 class Table(Section):
@@ -47,9 +55,7 @@ class Table(Section):
     @property
     def scheme(self) -> str:
         """What kind of place it lies on: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
-        if self.format == "table":
-            return "table"
-        return self.location.partition("://")[0] if "://" in self.location else "file"
+        return "table" if self.format == "table" else scheme_of(self.location)
 
 
 class Tables(Section):

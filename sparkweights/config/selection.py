@@ -34,12 +34,13 @@ def select_columns(
         If an end of a range is not in the table, or a pattern matches nothing.
     """
     found: dict[str, None] = {}
+    passed_over = {name.casefold() for name in taken}
     for one in wanted:
         if isinstance(one, str):
             found[one] = None
             continue
         own = _between(one, table) if isinstance(one, ColumnRange) else _matching(one, table)
-        found |= dict.fromkeys(name for name in own if name not in taken)
+        found |= dict.fromkeys(name for name in own if name.casefold() not in passed_over)
     return tuple(found)
 
 

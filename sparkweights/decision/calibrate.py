@@ -203,10 +203,14 @@ def _fit_sigmoid(sample_df: DataFrame) -> tuple[float, float]:
     weight t and as none of weight 1 - t.
     """
     totals = sample_df.agg(
-        F.sum(F.col("w") * F.col("y")).alias("events"), F.sum("w").alias("all")
+        F.sum(F.col("w") * F.col("y")).alias("events"),
+        F.sum("w").alias("all"),
+        F.count("w").alias("rows"),
     ).first()
-    events = 0.0 if totals is None else float(totals["events"] or 0.0)
-    others = 0.0 if totals is None else float(totals["all"] or 0.0) - events
+    assert totals is not None  # noqa: S101 (an aggregate without groups always has its row)
+    scale = totals["rows"] / (totals["all"] or 1.0)  # targets count rows, not units of weight
+    events = float(totals["events"] or 0.0) * scale
+    others = float(totals["all"] or 0.0) * scale - events
     if events <= 0 or others <= 0:
         raise ModelError(
             f"Sigmoid calibration saw {events:g} events and {others:g} others; it needs both.",
@@ -260,8 +264,12 @@ def _fit_temperature(
     return 1 / inverse
 
 
+def _is_known(probability: Column) -> Column:
+    return probability.isNotNull() & ~F.isnan(probability)
+
+
 def _log(name: str) -> Column:
-    return F.log(F.greatest(column(name), F.lit(LEAST)))
+    return F.when(_is_known(column(name)), F.log(F.greatest(column(name), F.lit(LEAST))))
 
 
 def _powers(probability_cols: Sequence[str], inverse: Column) -> list[Column]:
@@ -280,7 +288,11 @@ def _normalised(
     df: DataFrame, probability_cols: Sequence[str], mapped: Sequence[Column]
 ) -> DataFrame:
     targets = _targets(probability_cols)
-    df = df.withColumns(dict(zip(targets, mapped, strict=True)))
+    # greatest and least skip nulls, and a row without a probability must stay without one.
+    held = [
+        F.when(_is_known(column(name)), value) for name, value in zip(targets, mapped, strict=True)
+    ]
+    df = df.withColumns(dict(zip(targets, held, strict=True)))
     if len(targets) == 1:
         return df.withColumn(probability_cols[0], 1 - column(probability_cols[1]))
     total = reduce(add, [column(name) for name in targets])

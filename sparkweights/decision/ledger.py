@@ -248,7 +248,7 @@ class Ledger:
 
     def sentences(self) -> list[str]:
         """Return the history in words, one step a sentence."""
-        told = [f"The labelled table holds {_shares(self.prior)}."]
+        told = [f"Natural class shares: {_shares(self.prior)}."]
         for entry in self.bends:
             state = "undone" if entry.undone else "still held"
             nothing = " (all equal, so nothing bends)" if entry.rule.even else ""

@@ -223,7 +223,9 @@ class Evaluation:
             brier_reliability=parts.reliability,
             brier_resolution=parts.resolution,
             brier_uncertainty=parts.uncertainty,
-            calibration_error=expected_calibration_error(table),
+            calibration_error=expected_calibration_error(
+                table, equal_weight_groups(table, RELIABILITY_GROUPS)
+            ),
             recall=decided.recall,
             precision=decided.precision,
             f1=decided.f_beta(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.columns import column, text
 from sparkweights.errors import InputError
 from sparkweights.evaluate.evaluation import Cell, Evaluation
 from sparkweights.evaluate.intervals import BLOCKS
@@ -92,7 +92,7 @@ def collect_evaluation(scored_df: DataFrame, scored: Scored, *, exact: bool = Fa
     Raises
     ------
     InputError
-        If there are too many distinct scores to keep, or no rows.
+        If there are too many distinct scores to keep, no rows, or rows without a decision.
     """
     return collect_segments(scored_df, scored, exact=exact)[()]
 
@@ -112,7 +112,7 @@ def collect_segments(
     InputError
         As `collect_evaluation`.
     """
-    segment = [column(name).cast("string").alias(f"by_{i}") for i, name in enumerate(by)]
+    segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
     kept_df = scored_df.withColumns({
         "__w": scored.weight.cast("double"), "__entry": F.explode(_entries(scored, exact=exact)),
     })  # fmt: skip
@@ -132,6 +132,12 @@ def collect_segments(
         )
     sums = {name: np.asarray(found[name].fill_null(0)) for name in found.column_names
             if not name.startswith("by_")}  # fmt: skip
+    if sums["undecided"].any():
+        raise InputError(
+            f"{sums['undecided'].sum():.0f} rows have no decision: a column that the costs or the "
+            "weights read is missing there.",
+            hint="fill it, or leave these rows out, where the table is made.",
+        )
     segments = _segments(found, len(by))
     every = np.ones(found.num_rows, dtype=bool)
     chosen = {(): every, **(segments if by else {})}
@@ -179,6 +185,8 @@ def _measures(scored: Scored) -> list[Column]:
             wanted[f"{name}_negative"] = F.when(~y, w * cost)
     money = entry["kind"] == _MONEY
     wanted |= {"weight": F.when(money, w), "square_weight": F.when(money, w * w)}
+    undecided = money & column(scored.decision_col).isNull()
+    wanted["undecided"] = F.when(undecided, 1.0)
     costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
     wanted |= {f"cost_{i}": F.when(money, w * cost) for i, cost in enumerate(costs)}
     for d, (decision, cost) in enumerate(scored.constant_costs.items()):

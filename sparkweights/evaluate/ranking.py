@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 BINS = 512  # per score; rows that share one count as ties
+LEAST = 1e-7  # probabilities nearer to 0 or 1 share a bin
 
 
 @dataclass(frozen=True)
@@ -111,4 +112,7 @@ def _placements(score: Array, positives: Array, negatives: Array) -> tuple[Array
 
 
 def _bin(score: Column) -> Column:
-    return F.least(F.floor(score * BINS), F.lit(BINS - 1))
+    """Return the bin of a probability, of equal width in log odds: rare events need them low."""
+    held = F.greatest(F.least(score, F.lit(1 - LEAST)), F.lit(LEAST))
+    width = 2 * math.log((1 - LEAST) / LEAST) / BINS
+    return F.floor(F.log(held / (1 - held)) / width)

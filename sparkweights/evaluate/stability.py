@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, number
+from sparkweights.columns import number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class ColumnBins:
             for i, edge in reversed(list(enumerate(known))):
                 place = F.when(value <= edge, i + 1).otherwise(place)
         else:
-            value = column(self.name).cast("string")
+            value = text(self.name)
             place = F.lit(self.size - 1)
             for i, level in enumerate(self.levels):
                 place = F.when(value == level, i + 1).otherwise(place)
@@ -96,8 +96,7 @@ def collect_bins(
     steps = F.array(*[F.lit(i / TENTHS) for i in range(1, TENTHS)])
     measures = [F.percentile_approx(number(name), steps) for name in numeric]
     measures += [
-        F.call_function("approx_top_k", column(name).cast("string"), F.lit(MOST_LEVELS))
-        for name in categorical
+        F.call_function("approx_top_k", text(name), F.lit(MOST_LEVELS)) for name in categorical
     ]
     found = df.agg(*[one.alias(f"m{i}") for i, one in enumerate(measures)]).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)

@@ -115,8 +115,8 @@ def collect_importance(
         cost_of(turned_df, COST)
         .groupBy(TURN)
         .agg(
-            F.count(F.lit(1)).alias("rows"),
             F.sum(weight).alias("weight"),
+            F.sum(weight * weight).alias("weight_square"),
             F.sum(weight * difference).alias("sum"),
             F.sum(weight * difference * difference).alias("square"),
         )
@@ -132,7 +132,7 @@ def collect_importance(
         own = sum(
             share for share, source in zip(shares.tolist(), sources, strict=True) if source == name
         )
-        error = math.sqrt(variance / row["rows"])
+        error = math.sqrt(variance * row["weight_square"]) / row["weight"]  # Kish's rows
         result.append(Importance(name, mean, error, own / total))
     return result
 

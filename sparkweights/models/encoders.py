@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, number
+from sparkweights.columns import column, number, text
 from sparkweights.models.learner import balanced_sum
 
 if TYPE_CHECKING:
@@ -201,18 +201,18 @@ class CategoricalFeature(ColumnEncoder):
 
     def values(self) -> list[Column]:
         """Return the 0/1 positions."""
-        text = column(self.name).cast("string")
-        known = F.coalesce(text.isin(*self.levels), F.lit(col=True))
-        values = [F.coalesce(text == F.lit(level), F.lit(col=False)) for level in self.levels]
-        return [*values, text.isNull(), ~known]
+        value = text(self.name)
+        known = F.coalesce(value.isin(*self.levels), F.lit(col=True))
+        values = [F.coalesce(value == F.lit(level), F.lit(col=False)) for level in self.levels]
+        return [*values, value.isNull(), ~known]
 
 
 def _level(name: str, levels: tuple[str, ...]) -> Column:
     """Return the place of a category among its levels; then any other value, then null."""
-    text = column(name).cast("string")
-    place = F.array_position(F.lit(list(levels)), text)
+    value = text(name)
+    place = F.array_position(F.lit(list(levels)), value)
     known = F.when(place > 0, place - 1).otherwise(F.lit(len(levels)))
-    return F.when(text.isNull(), F.lit(len(levels) + 1)).otherwise(known).cast("int")
+    return F.when(value.isNull(), F.lit(len(levels) + 1)).otherwise(known).cast("int")
 
 
 @dataclass(frozen=True)

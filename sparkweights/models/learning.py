@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles, class_index, column, number, quoted
+from sparkweights.columns import ColumnRoles, class_index, column, number, quoted, text
 from sparkweights.errors import ConfigError, InputError
 from sparkweights.models.encoders import (
     BinnedFeature,
@@ -130,9 +130,8 @@ def _collect_statistics(
         measures += _number_measures(number(name), column(name), f"_{i}")
     most = MOST_TARGET_LEVELS if categorical == "target" else MOST_LEVELS
     for i, name in enumerate(roles.categorical):
-        text = column(name).cast("string")
         # Null counts as an item, so there is one place more than levels.
-        top = F.call_function("approx_top_k", text, F.lit(most + 1), F.lit(10 * most))
+        top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
         measures.append(top.alias(f"levels_{i}"))
     row = fit_df.agg(*measures).first()
     assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
@@ -244,15 +243,16 @@ def _with_outcomes(
     levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
     keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
     long_df = fit_df.select(*keys, weight.alias("weight"), levels)
-    found = (
-        long_df.groupBy("at", "level", "fold", "class").agg(F.sum("weight").alias("sum")).collect()
-    )
+    sums = [F.sum("weight").alias("sum"), F.count("weight").alias("rows")]
+    found = long_df.groupBy("at", "level", "fold", "class").agg(*sums).collect()
+    # Shrinkage counts in rows, whatever the unit of the sample weights.
+    scale = sum(row["rows"] for row in found) / (sum(row["sum"] for row in found) or 1.0)
     classes = len(roles.class_names)
     counts: dict[int, Array] = defaultdict(lambda: np.zeros(0))
     for at, encoder in enumerate(wanted):
         counts[at] = np.zeros((FOLDS, encoder.size, classes))
     for row in found:
-        counts[row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
+        counts[row["at"]][row["fold"], row["level"], row["class"]] += row["sum"] * scale
     whole = {at: own.sum(axis=0) for at, own in counts.items()}
     folds = [
         _filled(plan, {at: whole[at] - own[fold] for at, own in counts.items()})
@@ -282,9 +282,9 @@ def log_odds(counts: Array) -> tuple[tuple[float, ...], ...]:
     Parameters
     ----------
     counts
-        ``[level, class]``: weights of the rows.
+        ``[level, class]``: weights of the rows, of mean 1.
     """
-    prior = counts.sum(axis=0) / max(counts.sum(), 1.0)
+    prior = counts.sum(axis=0) / (counts.sum() or 1.0)
     prior = np.clip(prior, 1e-9, 1 - 1e-9)
     shares = (counts + SHRINKAGE * prior) / (counts.sum(axis=1, keepdims=True) + SHRINKAGE)
     return tuple(

@@ -11,7 +11,7 @@ from sparkweights.columns import class_index, column, kind_of
 from sparkweights.errors import ModelError
 from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
 from sparkweights.pipeline.evaluating import paid
-from sparkweights.pipeline.preparing import part_of_bundle, split_order
+from sparkweights.pipeline.preparing import part_of_bundle, split_obstacle, split_order
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import FEWEST_ROWS, TEST, hash_order, part
 from sparkweights.storage import load_bundle
@@ -91,10 +91,7 @@ def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> 
     for name in champion.ledger.columns:
         if name not in labelled_df.columns:
             return f"column '{name}', which its weights read, is not in the table any more"
-    by = champion.manifest["split"]["by"]
-    if by is not None and by not in labelled_df.columns:
-        return f"column '{by}', which its split reads, is not in the table any more"
-    return None
+    return split_obstacle(labelled_df.schema, config, champion)
 
 
 def _collect_costs(

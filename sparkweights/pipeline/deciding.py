@@ -77,14 +77,21 @@ class Adapted:
 
 
 def preflight(
-    schema: StructType, config: Config, scorer: Scorer, trained_kinds: Mapping[str, str]
+    schema: StructType,
+    config: Config,
+    scorer: Scorer,
+    trained_kinds: Mapping[str, str],
+    *,
+    table: str = "incoming",
 ) -> None:
-    """Refuse an incoming table that the model or the costs cannot read, before any job.
+    """Refuse a table that the model or the costs cannot read, before any job.
 
     Parameters
     ----------
     trained_kinds
         Feature column -> type family in the table that the model was trained on.
+    table
+        Its role, for messages.
 
     Raises
     ------
@@ -101,19 +108,29 @@ def preflight(
             f"{listed(config.roles.class_names)}.",
             hint="train again with these classes, or restore the configuration of the model.",
         )
-    require_columns(schema, [*config.roles.keys, *trained_kinds], table="incoming")
+    require_columns(schema, [*config.roles.keys, *trained_kinds], table=table)
     for name, trained in trained_kinds.items():
         found = kind_of(schema[name].dataType)
         if found != trained:
             raise InputError(
-                f"Column '{name}' of table 'incoming' is {found}; the model was trained on "
+                f"Column '{name}' of table '{table}' is {found}; the model was trained on "
                 f"{trained}.",
                 hint="cast it back where the table is made, or train again.",
             )
     check_costs(config.matrix, schema)
-    require_columns(schema, scorer.ledger.columns, table="incoming")
+    require_columns(schema, scorer.ledger.columns, table=table)
     if config.review_price is not None:
         check_amount(config.review_price, schema, where="review.cost")
+
+
+def require_free_names(schema: StructType) -> None:
+    """Refuse an incoming table with a column that the quarantine adds.
+
+    Raises
+    ------
+    InputError
+        Naming the columns.
+    """
     clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
     if clash:
         raise InputError(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.columns import class_index, column
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.deciding import preflight
 from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
@@ -23,7 +24,6 @@ from sparkweights.pipeline.preparing import (
     learn_plan,
     part_of_bundle,
     prepared,
-    rows_per_part,
 )
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
@@ -108,15 +108,19 @@ def explain(
         CHOOSING: hash_order(roles, seed ^ _CHOOSING_SALT),
         DEALING: hash_order(roles, seed ^ _DEALING_SALT),
     }
-    divided_df = labelled_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
+    preflight(
+        labelled_df.schema, config, Scorer.of(bundle), bundle.manifest["schema"], table="labelled"
+    )
+    known_df = labelled_df.filter(class_index(roles) >= 0)
+    divided_df = known_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
         plan = replace(plan, folds=learn_plan(divided_df, config).folds)
     with prepared(divided_df, config, rule, plan, also=also) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, config)
-        require_rows(counts, roles)
-        rows = rows_per_part(counts)
+        require_rows(counts.by_class, roles)
+        rows = counts.rows
         progress.step(f"fitting {bundle.kind} without weights")
         twin = _twin(prepared_df, config, bundle, even, rows[CALIBRATE])
         test_df = prepared_df.filter(F.col(PART) == TEST)

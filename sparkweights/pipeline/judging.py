@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.columns import class_index, require_columns
-from sparkweights.errors import ModelError
 from sparkweights.models.learner import LABEL
+from sparkweights.pipeline.deciding import preflight
 from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
 from sparkweights.pipeline.preparing import part_of_bundle
 from sparkweights.pipeline.scoring import Scorer
@@ -50,23 +50,15 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     InputError
         If there are no such rows, or a column is missing.
     """
-    theirs = tuple(bundle.manifest["classes"])
-    if theirs != config.roles.class_names:
-        raise ModelError(
-            f"The model in use tells apart {', '.join(theirs)}; the configuration names "
-            f"{', '.join(config.roles.class_names)}.",
-            hint="evaluate with the configuration of the model, or train again.",
-        )
-    wanted = config.evaluate
+    wanted, scorer = config.evaluate, Scorer.of(bundle)
+    preflight(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
     require_columns(labelled_df.schema, wanted.by, table="labelled")
     index, part = class_index(config.roles), part_of_bundle(labelled_df, config, bundle)
     known_df = labelled_df.filter((index >= 0) & (part == TEST)).withColumns(
         {LABEL: index.cast("double"), ORDER: review_order(config)}
     )
     right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
-    found = evaluate_segments(
-        known_df, Scorer.of(bundle), config, right, by=wanted.by, exact=wanted.exact
-    )
+    found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
     overall = found.pop(())
     return Judged(overall, found)
 

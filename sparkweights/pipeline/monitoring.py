@@ -17,7 +17,7 @@ from sparkweights.decision import (
     expected_costs,
 )
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
-from sparkweights.pipeline.deciding import SET_ASIDE, mark
+from sparkweights.pipeline.deciding import SET_ASIDE, mark, preflight
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
@@ -81,25 +81,32 @@ class Monitored:
         return "".join(map(fragment, drift_sections(drift)))
 
 
-def monitor(df: DataFrame, config: Config, bundle: ModelBundle) -> Monitored:
+def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -> Monitored:
     """Compare a table with the reference in a model's bundle.
 
     One pass counts features by bin; one scores the rows, and sums what is known of outcomes and
     overrides.
 
+    Parameters
+    ----------
+    table
+        Its role, for messages.
+
     Raises
     ------
     InputError
         If a column is missing, or no row can be scored.
+    ModelError
+        If the model tells other classes apart than the configuration names.
     """
-    needed = [*bundle.manifest["schema"], *filter(None, [config.monitor.decided])]
-    require_columns(df.schema, needed, table="incoming")
+    scorer = Scorer.of(bundle)
+    preflight(df.schema, config, scorer, bundle.manifest["schema"], table=table)
+    require_columns(df.schema, filter(None, [config.monitor.decided]), table=table)
     today = count_bins(df, bundle.reference.bins)
     columns = {
         own.name: stability_index(before.counts, own.counts)
         for before, own in zip(bundle.reference.bins, today, strict=True)
     }
-    scorer = Scorer.of(bundle)
     scored_df = scorer.score(_marked(df, config))
     scores = collect_histogram(scored_df, scorer.probability_cols)
     shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.config import resolve_secrets
 from sparkweights.config.consistency import NATURAL
 from sparkweights.decision import (
     collect_histogram,
@@ -34,6 +35,7 @@ from sparkweights.storage import (
     Publication,
     TableSource,
     lease,
+    make_folder,
     read_table,
     require_rows,
     write_json,
@@ -110,6 +112,7 @@ def score_table(
     many_rows = source.bytes is None or source.bytes > MANY_BYTES
     scorer = Scorer.of(bundle, many_rows=many_rows)
     deciding.preflight(incoming_df.schema, config, scorer, bundle.manifest["schema"])
+    deciding.require_free_names(incoming_df.schema)
     if not config.checks.allow_empty:
         require_rows(incoming_df, source)
     scored, quarantine = (_publication(config, role, stamp) for role in ("scored", "quarantine"))
@@ -124,7 +127,8 @@ def score_table(
 def _publication(config: Config, role: str, stamp: deciding.Stamp) -> Publication:
     table = config.table(role)
     root = config.path(table.location)
-    return Publication(root, stamp.run_id, stamp.run_date, table.format)
+    options = resolve_secrets(table.options, where=f"tables.{role}.options")
+    return Publication(root, stamp.run_id, stamp.run_date, table.format, options)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,12 @@ class _Night:
     quarantine: Publication
     clock: _Clock
 
+    @property
+    def record_folder(self) -> Path:
+        return self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
+
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
+        make_folder(self.record_folder)  # if it cannot be written, now is the time to know
         reasons = reason_rule(self.config, bundle)
         with self.clock.step("plan_checks", "planning the checks"):
             suite = self._compiled(incoming_df, "incoming")
@@ -150,7 +159,7 @@ class _Night:
         counts, reports = staged.counts, dict[str, CheckReport | None]()
         with self.clock.step("check_incoming", "judging the incoming table"):
             reports["incoming"] = staged.judge_incoming(incoming_df, suite)
-            self._gate_shares(counts)
+            self._gate_shares(counts, reports["incoming"])
         with self.clock.step("quarantine", "staging the quarantine"):
             self._stage_quarantine(marked_df, suite, counts)
         with self.clock.step("verify", "verifying the stage"):
@@ -159,8 +168,7 @@ class _Night:
         with self.clock.step("check_scored", "judging the scored table"):
             reports["scored"] = staged.judge_scored()
         with self.clock.step("publish", "publishing"):
-            self.quarantine.publish()
-            self.scored.publish()
+            self._publish()
         manifest = records.run_manifest(
             self.config,
             bundle,
@@ -171,11 +179,18 @@ class _Night:
             fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
             durations=self.clock.seconds,
         )
-        folder = self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
-        # The record first: a page that cannot be drawn must not cost an auditor the manifest.
-        write_json(folder / "manifest.json", manifest)
-        write_text(folder / "report.html", run_report(manifest))
-        return ScoredRun(counts, manifest, folder / "manifest.json")
+        return ScoredRun(counts, manifest, _record(self.record_folder, manifest))
+
+    def _publish(self) -> None:
+        self.quarantine.publish()
+        try:
+            self.scored.publish()
+        except PublishError as error:
+            raise PublishError(
+                error.message,
+                hint="the quarantine of the date WAS replaced, the scored table was not; see to "
+                "the storage, then run the date again.",
+            ) from None
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
         """Turn the suite of a table into Columns, if there is one."""
@@ -203,8 +218,11 @@ class _Night:
             return deciding.Adapted(self.scorer)
         if not isinstance(wanted, str):
             return deciding.Adapted(self.scorer.with_target_prior(wanted))
+        passing_df = deciding.passing(marked_df)
+        if passing_df.isEmpty():
+            return deciding.Adapted(self.scorer)  # the gates say what there is to say
         with self.clock.step("estimate_shares", "estimating class shares"):
-            scored_df = self.scorer.score(deciding.passing(marked_df))
+            scored_df = self.scorer.score(passing_df)
             scores = collect_histogram(scored_df, self.scorer.probability_cols)
             shift = estimate_shift(bundle.reference.scores, scores, self.scorer.ledger.prior)
         target = shift.target_prior()
@@ -245,8 +263,9 @@ class _Night:
         """Append the date, as readers of the published table see it."""
         return df.withColumn("run_date", F.lit(self.stamp.run_date))
 
-    def _gate_shares(self, counts: Counted) -> None:
+    def _gate_shares(self, counts: Counted, report: CheckReport | None) -> None:
         gate_shares(
+            report=report,
             rows=counts.rows,
             quarantined=counts.quarantined,
             unscorable=counts.unscorable,
@@ -301,6 +320,22 @@ class _Staged:
         report = self.scored_suite.report(self.df, self.of_scored.get)
         gate_checks(report, quarantined=(), table="scored")
         return report
+
+
+def _record(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Write the manifest and the report of what was published; return the manifest's place."""
+    place = folder / "manifest.json"
+    try:
+        # The record first: a page that cannot be drawn must not cost an auditor the manifest.
+        write_json(place, manifest)
+        write_text(folder / "report.html", run_report(manifest))
+    except PublishError as error:
+        raise PublishError(
+            error.message,
+            hint="both tables WERE published; what is missing is the record. Make room for it, "
+            "then run the date again.",
+        ) from None
+    return place
 
 
 def _fingerprint(df: DataFrame, rows: int) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column
 from sparkweights.costs.language import names
+from sparkweights.errors import ModelError, listed
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, review_order
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
     from sparkweights.storage import ModelBundle
@@ -107,8 +109,53 @@ def split_order(df: DataFrame, config: Config) -> Column:
     return time_order(df, config.split.by)
 
 
+def split_record(
+    split: Split, rows: Mapping[str, int], schema: StructType, config: Config
+) -> dict[str, Any]:
+    """Return a split, ready for JSON: all it takes to tell later which part a row played."""
+    return {
+        "by": split.by,
+        "cuts": {name: list(cuts) for name, cuts in split.cuts.items()},
+        "keys": _key_types(schema, config),
+        "rows": dict(rows),
+    }
+
+
+def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> str | None:
+    """Return why nobody can tell which part a row played when a model was trained, or None."""
+    record = bundle.manifest["split"]
+    if record["by"] is not None:
+        present = record["by"] in schema.names
+        return None if present else f"column '{record['by']}', which its split reads, is not there"
+    now, then = _key_types(schema, config), record["keys"]
+    if now == then:
+        return None
+    return f"its split was by the keys {_told(then)}; they are {_told(now)} now"
+
+
+def _key_types(schema: StructType, config: Config) -> dict[str, str]:
+    return {name: schema[name].dataType.simpleString() for name in config.roles.keys}
+
+
+def _told(keys: Mapping[str, str]) -> str:
+    return listed(f"{name} ({kind})" for name, kind in keys.items())
+
+
 def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Column:
-    """Return the part that a row played when a model was trained."""
+    """Return the part that a row played when a model was trained.
+
+    Raises
+    ------
+    ModelError
+        If the table's keys are not those that it was split by: a hash of others would call rows
+        that the model has learned from test rows.
+    """
+    obstacle = split_obstacle(labelled_df.schema, config, bundle)
+    if obstacle is not None:
+        raise ModelError(
+            f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
+            hint="restore the columns under columns.keys and their types, or train again.",
+        )
     split = Split.from_dict(bundle.manifest["split"])
     seed = bundle.manifest["model"]["seed"]
     by_hash = split.by is None
@@ -187,16 +234,45 @@ def prepared(
         prepared_df.unpersist()
 
 
-def rows_per_part(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Return how many rows each part has; see `count_parts`."""
-    return {
-        which: sum(rows for (own, _), rows in counts.items() if own == which)
-        for which in (FIT, CALIBRATE, TEST)
-    }
+@dataclass(frozen=True)
+class PartCounts:
+    """What each part holds.
+
+    Attributes
+    ----------
+    by_class
+        (part, class) -> rows.
+    weights
+        (part, class) -> sum of their sample weights.
+    """
+
+    by_class: Mapping[tuple[str, str], int]
+    weights: Mapping[tuple[str, str], float]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each part has."""
+        return {
+            which: sum(rows for (own, _), rows in self.by_class.items() if own == which)
+            for which in (FIT, CALIBRATE, TEST)
+        }
+
+    def shares(self, which: str) -> dict[str, float]:
+        """Return the weighted share of each class in a part."""
+        own = {name: weight for (part, name), weight in self.weights.items() if part == which}
+        total = sum(own.values())
+        return {name: weight / total for name, weight in own.items()}
 
 
-def count_parts(prepared_df: DataFrame, config: Config) -> dict[tuple[str, str], int]:
+def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
     """Count rows per part and class; the first job over the kept rows, so it also fills them."""
-    class_names = config.roles.class_names
-    found = prepared_df.groupBy(PART, LABEL).count().collect()
-    return {(row[PART], class_names[int(row[LABEL])]): row["count"] for row in found}
+    roles = config.roles
+    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
+    found = prepared_df.groupBy(PART, LABEL).agg(*sums).collect()
+    found.sort(key=lambda row: row[LABEL])
+    places = [(row[PART], roles.class_names[int(row[LABEL])]) for row in found]
+    return PartCounts(
+        {place: row["rows"] for place, row in zip(places, found, strict=True)},
+        {place: row["weight"] for place, row in zip(places, found, strict=True)},
+    )

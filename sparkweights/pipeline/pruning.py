@@ -134,17 +134,17 @@ def _collect_costs(
     paid = [_paid(scorer, config, F.col(SHARES).getItem(k)) for k in range(len(steps))]
     weight = config.roles.weight
     own = F.lit(1.0) if weight is None else column(weight).cast("double")
-    measures = [F.sum(own).alias("rows")]
+    measures = [F.sum(own).alias("weight"), F.sum(own * own).alias("square")]
     for k, cost in enumerate(paid):
         measures += [F.sum(own * cost).alias(f"sum_{k}"), F.sum(own * cost**2).alias(f"sq_{k}")]
     row = joined_df.agg(*measures).first()
     assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
     quiet.setLeafCol("")
-    found = []
+    found, effective_rows = [], row["weight"] ** 2 / row["square"]  # Kish's
     for k in range(len(steps)):
-        mean = row[f"sum_{k}"] / row["rows"]
-        variance = max(row[f"sq_{k}"] / row["rows"] - mean**2, 0.0)
-        found.append((mean, math.sqrt(variance / row["rows"])))
+        mean = row[f"sum_{k}"] / row["weight"]
+        variance = max(row[f"sq_{k}"] / row["weight"] - mean**2, 0.0)
+        found.append((mean, math.sqrt(variance / effective_rows)))
     return found
 
 

@@ -17,6 +17,7 @@ from sparkweights.columns import kind_of
 from sparkweights.config.sections import Weights
 from sparkweights.pipeline.evaluating import evaluation_record
 from sparkweights.pipeline.judging import segment_records
+from sparkweights.pipeline.preparing import split_record
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -133,11 +134,7 @@ def model_manifest(
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
         "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
-        "split": {
-            "by": trained.split.by,
-            "cuts": {name: list(cuts) for name, cuts in trained.split.cuts.items()},
-            "rows": dict(trained.rows),
-        },
+        "split": split_record(trained.split, trained.rows, schema, config),
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
         "evaluation": evaluation_record(trained.evaluation, config.matrix),

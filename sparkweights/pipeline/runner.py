@@ -173,7 +173,7 @@ class Runner:
         bundle = load_bundle(self.config.path(self.config.artifacts), version)
         df = read_table(self.spark, self._source(role))
         self.progress.step("comparing with the model's reference")
-        found = monitor(df, self.config, bundle)
+        found = monitor(df, self.config, bundle, table=role)
         record = records.monitor_record(self.config, bundle, found, role, self.run_date)
         folder = self.config.path(self.config.runs) / f"run_date={self.run_date}"
         write_json(folder / "monitor.json", record)

@@ -25,7 +25,6 @@ from sparkweights.pipeline.preparing import (
     learn_plan,
     plan_resampling,
     prepared,
-    rows_per_part,
 )
 from sparkweights.pipeline.reasoning import reference_of
 from sparkweights.pipeline.scoring import Scorer
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.evaluate.stability import ColumnBins
     from sparkweights.pipeline.evaluating import JudgedRows
-    from sparkweights.pipeline.preparing import Weighed
+    from sparkweights.pipeline.preparing import PartCounts, Weighed
     from sparkweights.pipeline.progress import Progress
     from sparkweights.resample import Resampling
 
@@ -90,11 +89,11 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     thinning = plan_resampling(config, weighed)
     with prepared(divided_df, config, rule, plan, thinning=thinning) as prepared_df:
         counts = count_parts(prepared_df, config)
-        require_rows(counts, roles)
-        rows = rows_per_part(counts)
+        require_rows(counts.by_class, roles)
+        rows = counts.rows
         progress.step(f"fitting {config.model.kind}")
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
-        ledger = Ledger(weighed.weighting.prior).after_bending(WEIGHTS, rule)
+        ledger = Ledger(_natural_prior(counts, config, weighed)).after_bending(WEIGHTS, rule)
         if thinning is not None:
             ledger = ledger.after_bending(RESAMPLING, thinning.rule())
         model = learner(config.model.kind).fit(
@@ -116,3 +115,16 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
     bins = collect_bins(divided_df.filter(F.col(PART) == TEST), roles.numeric, roles.categorical)
     return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
+
+
+def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
+    """Return the class shares that undone and calibrated probabilities speak of.
+
+    A split by hash gives every part the shares of the table. Parts in time have their own: then
+    they are those of the rows that had the last word on the probabilities.
+    """
+    if config.split.by is None:
+        return weighed.weighting.prior
+    if config.decision.calibration != "none":
+        return counts.shares(CALIBRATE)
+    return weighed.weighting.prior if config.resample is not None else counts.shares(FIT)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluate import Evaluation
     from sparkweights.quality.suites import CheckReport
 
+_TOLD = 3  # of the checks that failed
 CERTAIN = 3.0  # standard errors; sampling noise alone passes it once in 370 runs
 
 
@@ -45,21 +46,35 @@ def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str
 
 
 def gate_shares(
-    *, rows: int, quarantined: int, unscorable: int, limits: Mapping[str, float]
+    *,
+    rows: int,
+    quarantined: int,
+    unscorable: int,
+    limits: Mapping[str, float],
+    report: CheckReport | None = None,
 ) -> None:
     """Stop where too many rows would leave without a decision.
+
+    Parameters
+    ----------
+    report
+        What the suite found about the rows.
 
     Raises
     ------
     QualityGateError
-        With the share and its limit.
+        With the share, its limit, and the checks that failed most.
     """
+    failed = [] if report is None else [own for own in report.results if own.unexpected]
+    worst = sorted(failed, key=lambda own: -(own.unexpected or 0))[:_TOLD]
+    told = listed(f"{own.id} on {own.unexpected}" for own in worst)
+    why = {"quarantined": f" (failed most: {told})" if worst else ""}
     for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):
         share = count / rows if rows else 0.0
         if share > limits[name]:
             raise QualityGateError(
                 f"{count} of {rows} rows ({share:.1%}) are {name}; at most "
-                f"{limits[name]:.1%} may be.",
+                f"{limits[name]:.1%} may be{why.get(name, '')}.",
                 hint=f"nothing was published; repair the table, or raise checks.max_{name}.",
             )
 
@@ -77,7 +92,7 @@ def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
     """
     off = []
     for name, found in evaluation.classes.items():
-        error = math.sqrt(found.share * (1 - found.share) / evaluation.rows)
+        error = math.sqrt(found.share * (1 - found.share) / evaluation.effective_rows)
         if abs(found.mean_probability - found.share) > max(
             tolerance * found.share, CERTAIN * error
         ):

@@ -42,7 +42,7 @@ def cost_section(costs: Mapping[str, Mapping[str, str]]) -> Section:
 
 def ledger_section(ledger: Mapping[str, Any]) -> Section:
     """Return what bent the training data and what was undone, a sentence a step."""
-    steps = [f"The labelled table holds {shares(ledger['prior'])}."]
+    steps = [f"Natural class shares: {shares(ledger['prior'])}."]
     for bend in ledger["bends"]:
         rule = bend["rule"]
         state = "undone" if bend["undone"] else "still in the probabilities"

@@ -1,7 +1,7 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
 from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
-from sparkweights.storage.files import as_json, write_json, write_rows, write_text
+from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
 from sparkweights.storage.publish import Publication, lease
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 
@@ -13,6 +13,7 @@ __all__ = [
     "as_json",
     "lease",
     "load_bundle",
+    "make_folder",
     "publish_bundle",
     "read_table",
     "require_rows",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
@@ -19,7 +19,7 @@ from sparkweights.storage.files import exchange, make_folder, remove, unwritable
 from sparkweights.storage.keys import count_keys, count_repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -89,12 +89,15 @@ class Publication:
         Whose stage it is, and which date it replaces.
     format
         parquet or orc.
+    options
+        Spark's writer options; they may hold secrets and are never logged.
     """
 
     root: Path
     run_id: str
     run_date: date
     format: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def staged(self) -> Path:
@@ -115,7 +118,8 @@ class Publication:
             If the stage cannot be written.
         """
         make_folder(self.staged.parent)
-        writer = df.write.format(self.format).mode("errorifexists").partitionBy(*partition_by)
+        writer = df.write.format(self.format).options(**self.options)
+        writer = writer.mode("errorifexists").partitionBy(*partition_by)
         try:
             with _settings(df.sparkSession):
                 writer.save(str(self.staged))

@@ -68,6 +68,9 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     """
     # A corrupt or vanished file must stop the job, whatever the cluster's defaults say.
     strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+    if source.format == "csv":
+        # A file whose header names other columns, or in another order, is not read by position.
+        strict["enforceSchema"] = "false"
     reader = spark.read.options(**{**strict, **source.options})
     try:
         if source.schema_ddl is not None:

@@ -177,6 +177,8 @@ def pruning_path(tree: PlainTree, risks: Array) -> list[Pruning]:
     while state.inner.any():
         cut, alpha = state.weakest()
         state.cut(cut)
+        # A split that gains nothing gains a little more or less than that in floating point.
+        alpha = max(alpha, path[-1].ccp_alpha)
         path.append(Pruning(alpha, float(state.branch_risk[0]), int(state.leaves[0]), cut))
     return path
 

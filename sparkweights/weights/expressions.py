@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles, class_index, column
+from sparkweights.columns import ColumnRoles, class_index, column, text
 from sparkweights.costs.expressions import to_column
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def group_key(grouping: Grouping) -> Column:
 
     Time windows are named by their first day.
     """
-    parts = [column(name).cast("string") for name in grouping.by]
+    parts = [text(name) for name in grouping.by]
     if grouping.time is not None and grouping.window is not None:
         begin = F.date_trunc(grouping.window, column(grouping.time))
         parts.append(F.date_format(begin, "yyyy-MM-dd"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import RUN_DATE, Shop, history
+from conftest import CONFIG, RUN_DATE, Shop, history
 
 from sparkweights.cli import main
 
@@ -121,6 +122,55 @@ def test_score_incoming_table_that_drifted_exits_4(
     line = refused("score", 4, tables__incoming__location=location)
     for word in words:
         assert any(option in line for option in word.split("|")), line
+
+
+def test_score_csv_whose_header_is_in_another_order_exits_4(
+    shop: Shop, refused: Callable[..., str]
+) -> None:
+    """Two numbers that changed places would be read as each other."""
+    frame = _incoming()[["loan id", "in.come", "amount", "late payments", "card type"]]
+    (shop.folder / "data" / "swapped").mkdir(exist_ok=True)
+    frame.to_csv(shop.folder / "data" / "swapped" / "part.csv", index=False)
+    table = {
+        "format": "csv",
+        "location": "data/swapped",
+        "options": {"header": "true"},
+        "schema": "`loan id` bigint, amount double, `in.come` double, `late payments` bigint, "
+        "`card type` string",
+    }
+    line = refused("score", 4, tables__incoming=table)
+    assert "header" in line.lower(), line
+
+
+def test_score_all_rows_quarantined_exits_3_whatever_shares_are_estimated(
+    shop: Shop, refused: Callable[..., str]
+) -> None:
+    """With no row left to estimate from, the gate on quarantine says what is wrong."""
+    location = shop.table("negative", _incoming().assign(**{"late payments": -1}))
+    line = refused(
+        "score", 3, tables__incoming__location=location, decision={"target_prior": "estimate"}
+    )
+    assert "60 of 60 rows" in line
+
+
+def test_evaluate_rows_without_a_price_exit_4(shop: Shop, refused: Callable[..., str]) -> None:
+    """A row that no decision has a cost for would leave the costs and stay in the shares."""
+    frame = history()
+    frame.loc[::50, "amount"] = np.nan
+    location = shop.table("unpriced", frame)
+    assert "rows have no decision" in refused("evaluate", 4, tables__labelled__location=location)
+
+
+@pytest.mark.parametrize("verb", ["monitor", "score"])
+def test_incoming_table_without_a_column_of_the_costs_exits_4(
+    shop: Shop, refused: Callable[..., str], verb: str
+) -> None:
+    """What no feature reads but the costs do is missed in one line, not in a stack trace."""
+    location = shop.table("uncosted", _incoming().assign(fee=1.0))
+    costs = copy.deepcopy(CONFIG["costs"])
+    costs["decline"]["repaid"] = "0.1 * fees"
+    line = refused(verb, 2, tables__incoming__location=location, costs=costs)
+    assert "'fees'" in line
 
 
 def test_score_no_table_for_the_date_exits_4(refused: Callable[..., str]) -> None:

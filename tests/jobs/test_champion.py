@@ -122,3 +122,17 @@ def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
     assert found.rows == 490
     assert found.before == pytest.approx(np.average(kept["a"], weights=kept["w"]))
     assert found.after == pytest.approx(np.average(kept["b"], weights=kept["w"]))
+
+
+def test_a_champion_split_by_other_keys_is_not_compared_with(
+    own: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hash of other keys would call rows that it has learned from test rows."""
+    own.table("history", history().assign(branch=1))
+    config = own.config(columns__keys=["loan id", "branch"], promote="if_better")
+    assert own.run("evaluate", config, "--quiet") == 5
+    told = capsys.readouterr().err
+    assert "its split was by the keys loan id (bigint); they are loan id (bigint) and" in told
+    assert own.run("train", config) == 0
+    assert _newest(own)["contest"]["obstacle"].startswith("its split was by the keys loan id")
+    assert not _newest(own)["contest"]["promoted"]

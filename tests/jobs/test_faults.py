@@ -14,6 +14,7 @@ from conftest import RUN_DATE, Shop, history
 from sparkweights import Runner, load_config
 from sparkweights.errors import InputError
 from sparkweights.pipeline.engine import expected_failure
+from sparkweights.storage.files import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,3 +121,24 @@ def test_score_beside_a_live_run_of_the_date_is_refused_and_harms_nothing(
     assert codes == [6]
     assert "Another run is writing" in capsys.readouterr().err
     pd.testing.assert_frame_equal(_rows(own_shop.folder / "out" / "scored"), before)
+
+
+def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
+    own_shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After publishing nobody is told that nothing was published; before, all is as it was."""
+
+    def full(path: Path, _: object) -> None:
+        raise unwritable(path, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr("sparkweights.pipeline.nightly.write_json", full)
+    assert own_shop.run("score", own_shop.config(), "--quiet") == 6
+    error = capsys.readouterr().err
+    assert "both tables WERE published" in error
+    assert "nothing was published" not in error
+    monkeypatch.undo()
+    before = own_shop.state()
+    (own_shop.folder / "a_file").write_text("")
+    assert own_shop.run("score", own_shop.config(runs="a_file"), "--quiet") == 6
+    assert "nothing was published" in capsys.readouterr().err
+    assert own_shop.state() == before

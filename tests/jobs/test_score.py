@@ -50,11 +50,12 @@ def test_score_every_kind_of_row_is_accounted_for(own_shop: Shop) -> None:
 
 
 def test_score_same_date_again_replaces_itself_and_no_other(own_shop: Shop) -> None:
-    """A rerun gives the same rows but for scored_at; other dates are untouched."""
-    config = own_shop.config()
+    """A rerun gives the same rows but for scored_at, however packed; other dates are untouched."""
+    config = own_shop.config(tables__scored__options={"compression": "zstd"})
     first = _read(own_shop)
     assert own_shop.run("score", config) == 0
     again = _read(own_shop)
+    assert list((own_shop.folder / "out" / "scored").rglob("*.zstd.parquet"))
     compare = first.columns.drop("scored_at")
     order = ["loan id"]
     pd.testing.assert_frame_equal(
@@ -71,11 +72,12 @@ def test_score_same_date_again_replaces_itself_and_no_other(own_shop: Shop) -> N
 
 
 def test_score_rerun_without_rows_empties_the_date_on_request(own_shop: Shop) -> None:
-    """With allow_empty a night without rows leaves no stale partition behind."""
+    """With allow_empty a night without rows leaves no stale partition, whatever is estimated."""
     empty = history(5).drop(columns="outcome").iloc[:0]
     own_shop.table("incoming", empty)
     (own_shop.folder / "incoming.json").write_text(json.dumps({**SUITE, "expectations": []}))
-    assert own_shop.run("score", own_shop.config(checks__allow_empty=True)) == 0
+    config = own_shop.config(checks__allow_empty=True, decision={"target_prior": "estimate"})
+    assert own_shop.run("score", config) == 0
     assert own_shop.manifest()["rows"]["incoming"] == 0
     assert not list((own_shop.folder / "out" / "scored").rglob("*.parquet"))
 
@@ -146,9 +148,30 @@ def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) ->
         checks=None,
     )
     assert shop.run("train", config, "--quiet") == 0
+    (manifest,) = (tmp_path / "out" / "models").glob("*/manifest.json")
+    features = {"in.come", "late payments", "amount", "card type"}
+    assert json.loads(manifest.read_text(encoding="utf-8"))["schema"].keys() == features
     assert shop.run("score", config, "--quiet") == 0
     assert shop.manifest()["rows"]["scored"] == 400
     assert shop.run("explain", config, "--quiet") == 0
+
+
+def test_train_split_by_time_remembers_the_shares_of_the_calibration_rows(own_shop: Shop) -> None:
+    """Defaults doubled long ago: a shift is measured from the shares of late, not of all time."""
+    frame = history(4_000)
+    frame["month"] = np.arange(len(frame)) // 50
+    late = frame["month"] >= 40
+    bad = late & (np.random.default_rng(0).random(len(frame)) < 0.25)
+    frame.loc[bad, "outcome"] = "bad"
+    own_shop.table("history", frame)
+    config = own_shop.config(split={"by": "month"}, artifacts="out/dated")
+    assert own_shop.run("train", config, "--quiet") == 0
+    (place,) = (own_shop.folder / "out" / "dated").glob("*/manifest.json")
+    manifest = json.loads(place.read_text(encoding="utf-8"))
+    calibrating = frame[(frame["month"] >= 48) & (frame["month"] < 64)]
+    share = (calibrating["outcome"] == "bad").mean()
+    assert manifest["ledger"]["prior"]["defaulted"] == pytest.approx(share)
+    assert share > 1.2 * (frame["outcome"] == "bad").mean()
 
 
 def test_check_suggest_writes_a_suite_that_passes_and_replaces_none(

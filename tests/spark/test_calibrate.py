@@ -107,3 +107,29 @@ def test_sigmoid_calibrator_one_class_is_refused(spark: SparkSession) -> None:
     df = spark.createDataFrame([(0.4, 0.6, 0.0)] * 5, "p0 double, p1 double, y double")
     with pytest.raises(ModelError, match="saw 0 events and 5 others"):
         fit_calibrator("sigmoid", df, ["p0", "p1"], class_col="y", weight_col=None, rows=5)
+
+
+@pytest.mark.parametrize("method", ["isotonic", "sigmoid", "temperature"])
+def test_calibrator_row_without_a_probability_stays_without_one(
+    spark: SparkSession, method: str
+) -> None:
+    """Null and NaN are no certain events, which Spark's greatest and least would make of them."""
+    _, _, frame = _powered(2, 2.0)
+    df, names = spark.createDataFrame(frame), ["p0", "p1"]
+    calibrator = fit_calibrator(method, df, names, class_col="y", weight_col=None, rows=ROWS)
+    rows = [(0.25, 0.75), (None, None), (float("nan"), float("nan"))]
+    shown = spark.createDataFrame(rows, "p0 double, p1 double")
+    known, *unknown = calibrator.apply(shown, names).collect()
+    assert known["p0"] + known["p1"] == pytest.approx(1)
+    assert unknown == [(None, None), (None, None)]
+
+
+def test_sigmoid_calibrator_unit_of_weight_does_not_matter(spark: SparkSession) -> None:
+    """Platt's targets count rows: weights of a millionth are weights of one."""
+    _, _, frame = _powered(2, 2.0)
+    small = spark.createDataFrame(frame.head(200).assign(w=1e-6))
+    found = [
+        fit_calibrator("sigmoid", small, ["p0", "p1"], class_col="y", weight_col=weight, rows=200)
+        for weight in (None, "w")
+    ]
+    assert found[1].to_dict()["slopes"] == pytest.approx(found[0].to_dict()["slopes"], rel=1e-6)

@@ -196,14 +196,15 @@ def test_cheapest_decision_tie_goes_to_the_first_declared(spark: SparkSession) -
 def test_gate_base_rate_shifted_probabilities_stop_the_run() -> None:
     """A mean of 0.25 against a share of 0.20 on 10,000 rows is no accident."""
 
-    def evaluation(mean: float) -> Evaluation:
+    def evaluation(mean: float, squares: float = 1e4) -> Evaluation:
         table = ScoreTable([mean], [2_000], [8_000])
         cell = {"bad": Cell(10_000, 10_000.0, 0.0)}
         nothing, weights = np.zeros(1), np.array([1e4])
         return Evaluation(
-            {"bad": table}, {"no": cell}, {"no": nothing}, {}, weights, 1e4, {"bad": "no"}
+            {"bad": table}, {"no": cell}, {"no": nothing}, {}, weights, squares, {"bad": "no"}
         )
 
     gate_base_rate(evaluation(0.21), 0.1)
     with pytest.raises(QualityGateError, match=r"bad: mean probability 0.2500, share 0.2000"):
         gate_base_rate(evaluation(0.25), 0.1)
+    gate_base_rate(evaluation(0.25, squares=1e6), 0.1)  # sample weights leave 100 rows of them

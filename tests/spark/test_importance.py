@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
+from sklearn.metrics import roc_auc_score
 
 from sparkweights.columns import ColumnRoles
+from sparkweights.evaluate import compare_areas
 from sparkweights.explain import collect_importance, collect_spread, ranks
 from sparkweights.models import learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
@@ -148,3 +150,17 @@ def test_spread_equals_numpy(featured: tuple[DataFrame, FeaturePlan]) -> None:
 def test_ranks_share_the_better_place() -> None:
     """Two columns that are worth the same are both second."""
     assert ranks([3.0, 1.0, 3.0, 0.0, 9.0]) == (2, 4, 2, 5, 1)
+
+
+def test_compare_areas_of_rare_events_equal_scikit_learn(spark: SparkSession) -> None:
+    """Where nearly all probabilities are below 2 %, they still do not tie."""
+    rng = np.random.default_rng(2)
+    score = rng.normal(-7.5, 0.9, 60_000)
+    y = rng.random(60_000) < 1 / (1 + np.exp(-score - 1))
+    other = score + rng.normal(0, 0.8, 60_000)
+    frame = pd.DataFrame({
+        "a": 1 / (1 + np.exp(-score)), "b": 1 / (1 + np.exp(-other)), "y": y
+    })  # fmt: skip
+    found = compare_areas(spark.createDataFrame(frame), F.col("a"), F.col("b"), F.col("y"))
+    assert found.before == pytest.approx(roc_auc_score(y, frame["a"]), abs=0.002)
+    assert found.after == pytest.approx(roc_auc_score(y, frame["b"]), abs=0.002)

@@ -9,7 +9,7 @@ import yaml
 
 from sparkweights.config import load_config, resolve_secrets
 from sparkweights.demo import write_demo
-from sparkweights.errors import ConfigError
+from sparkweights.errors import ConfigError, InputError
 
 CONF = Path(__file__).parents[2] / "conf"
 DEMO = Path(__file__).parents[2] / "sparkweights" / "demo"
@@ -125,6 +125,18 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("name: loans", "name: loans\nsplit: {calibrate: 0.6, test: 0.5}", ["split", "0.6", "0.5"]),
         ("location: out/scored", "location: data/history", ["tables.scored", "tables.labelled", "overlap"]),
         ("labelled: {format: parquet, location: data/history}", "labelled: {format: parquet, location: file:///lender/x}\n  quarantine: {location: /lender/x}", ["tables.quarantine", "tables.labelled", "overlap"]),
+        ("location: out/scored", "location: 'out/{run_date}'", ["tables.scored.location", "{run_date}", "every date"]),
+        ("location: out/scored", "location: out/scored, schema: id bigint", ["tables.scored.schema", "from the run"]),
+        ("numeric: [income, loan]", "numeric: [income, loan, probability_yes]", ["columns:", "probability_yes", "scored table"]),
+        ("0.75 * loan", "0.75 * loan * probability_yes", ["costs:", "probability_yes", "scored table"]),
+        ("name: loans", "name: loans\nartifacts: s3a://bucket/models", ["artifacts", "is on s3a"]),
+        ("location: out/scored", "location: dbfs:/scored", ["tables.scored.location", "is on dbfs"]),
+        ("location: out/scored", "location: ~/scored", ["tables.scored.location", "without ~"]),
+        ("numeric: [income, loan]", "numeric: [income, loan, AGE]", ["columns.sensitive", "AGE", "use_sensitive"]),
+        ("{no: 0, yes: 1}", "{no: 2026-02-30, yes: 1}", ["loan.yaml:", "columns.classes.no", "'2026-02-30' cannot be read", "quotes"]),
+        ("{no: 0, yes: 1}", "{no: !ENV x, yes: 1}", ["columns.classes.no", "cannot be read", "tags"]),
+        ("{no: 0, yes: 1}", "&a {no: 0, yes: *a}", ["nested too deep"]),
+        ("{no: 0, yes: 1}", "{no:0, yes: 1}", ["columns.classes.no:0", "no value", "space behind a colon"]),
         ("location: out/scored", "location: s3://bucket/x", ["tables.scored.location", "s3"]),
         ("scored: {format: parquet", "scored: {format: csv", ["tables.scored.format", "parquet, orc"]),
         ("labelled: {format: parquet", "labelled: {format: csv", ["tables.labelled.schema"]),
@@ -175,3 +187,26 @@ def test_fingerprint_is_plain_and_knows_no_folder(tmp_path: Path) -> None:
     path.write_text(GOOD, encoding="utf-8")
     record = load_config(path).fingerprint()
     assert str(tmp_path) not in yaml.safe_dump(record)
+
+
+def test_resolve_names_found_late_are_features(tmp_path: Path) -> None:
+    """A pattern's columns are features of the resolved file, and may not clash with it either."""
+    path = tmp_path / "loan.yaml"
+    path.write_text(GOOD.replace("[income, loan]", "[{matching: 'g_.*'}]"), encoding="utf-8")
+    config = load_config(path)
+    assert config.roles.features == ()
+    columns = ["id", "outcome", "loan", "age", "g_1", "g_2"]
+    assert config.resolve(columns).roles.features == ("g_1", "g_2")
+    path.write_text(GOOD.replace("[income, loan]", "[{matching: 'prob.*'}]"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="probability_yes is also the name of a column"):
+        load_config(path).resolve(["id", "outcome", "loan", "age", "probability_yes"])
+
+
+def test_resolve_sensitive_column_never_slips_in(tmp_path: Path) -> None:
+    """A pattern passes over it however it is spelt, and a name that the table lacks is refused."""
+    path = tmp_path / "loan.yaml"
+    path.write_text(GOOD.replace("[income, loan]", "[{matching: '.*'}]"), encoding="utf-8")
+    found = load_config(path).resolve(["id", "outcome", "income", "loan", "AGE"])
+    assert found.roles.features == ("income", "loan")
+    with pytest.raises(InputError, match="no column 'age'; beside a range or a pattern"):
+        load_config(path).resolve(["id", "outcome", "income", "loan", "ages"])

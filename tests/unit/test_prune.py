@@ -123,3 +123,18 @@ def test_leaf_counts_are_those_of_the_pruned_tree() -> None:
         assert {tuple(row) for row in found} == {
             node.counts for node in small.nodes if node.is_leaf
         }
+
+
+def test_pruning_path_splits_that_gain_nothing_have_no_negative_alpha() -> None:
+    """Where all leaves vote alike no split lowers the error, in spite of floating point."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(2_000, 4))
+    y = (rng.random(2_000) < 0.03).astype(int)
+    w = rng.gamma(2.0, size=2_000)
+    tree = _plain(DecisionTreeClassifier(max_depth=7, random_state=0).fit(x, y, sample_weight=w))
+    path = pruning_path(tree, tree.risks("error"))
+    alphas = [step.ccp_alpha for step in path]
+    assert alphas[0] == 0
+    assert alphas == sorted(alphas)
+    for step in {step.ccp_alpha: step for step in path}.values():  # the last of each alpha
+        assert pruned(tree, path, step.ccp_alpha).leaves == step.leaves

@@ -237,7 +237,7 @@ def test_model_page_holds_the_numbers_of_its_manifest() -> None:
         "73.0 %",
     )
     assert [step for _, step in found["What happened to the probabilities, in order"]] == [
-        "The labelled table holds repay 77.9 %, default 22.1 %.",
+        "Natural class shares: repay 77.9 %, default 22.1 %.",
         "Training used cost weights: undone.",
         "Calibrated (isotonic) on held-out rows that carry no class weights.",
     ]
