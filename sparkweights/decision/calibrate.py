@@ -203,14 +203,10 @@ def _fit_sigmoid(sample_df: DataFrame) -> tuple[float, float]:
     weight t and as none of weight 1 - t.
     """
     totals = sample_df.agg(
-        F.sum(F.col("w") * F.col("y")).alias("events"),
-        F.sum("w").alias("all"),
-        F.count("w").alias("rows"),
+        F.sum(F.col("w") * F.col("y")).alias("events"), F.sum("w").alias("all")
     ).first()
-    assert totals is not None  # noqa: S101 (an aggregate without groups always has its row)
-    scale = totals["rows"] / (totals["all"] or 1.0)  # targets count rows, not units of weight
-    events = float(totals["events"] or 0.0) * scale
-    others = float(totals["all"] or 0.0) * scale - events
+    events = 0.0 if totals is None else float(totals["events"] or 0.0)
+    others = 0.0 if totals is None else float(totals["all"] or 0.0) - events
     if events <= 0 or others <= 0:
         raise ModelError(
             f"Sigmoid calibration saw {events:g} events and {others:g} others; it needs both.",

@@ -243,16 +243,15 @@ def _with_outcomes(
     levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
     keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
     long_df = fit_df.select(*keys, weight.alias("weight"), levels)
-    sums = [F.sum("weight").alias("sum"), F.count("weight").alias("rows")]
-    found = long_df.groupBy("at", "level", "fold", "class").agg(*sums).collect()
-    # Shrinkage counts in rows, whatever the unit of the sample weights.
-    scale = sum(row["rows"] for row in found) / (sum(row["sum"] for row in found) or 1.0)
+    found = (
+        long_df.groupBy("at", "level", "fold", "class").agg(F.sum("weight").alias("sum")).collect()
+    )
     classes = len(roles.class_names)
     counts: dict[int, Array] = defaultdict(lambda: np.zeros(0))
     for at, encoder in enumerate(wanted):
         counts[at] = np.zeros((FOLDS, encoder.size, classes))
     for row in found:
-        counts[row["at"]][row["fold"], row["level"], row["class"]] += row["sum"] * scale
+        counts[row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
     whole = {at: own.sum(axis=0) for at, own in counts.items()}
     folds = [
         _filled(plan, {at: whole[at] - own[fold] for at, own in counts.items()})
@@ -282,7 +281,7 @@ def log_odds(counts: Array) -> tuple[tuple[float, ...], ...]:
     Parameters
     ----------
     counts
-        ``[level, class]``: weights of the rows, of mean 1.
+        ``[level, class]``: weights of the rows; a weight of 2 is a row twice.
     """
     prior = counts.sum(axis=0) / (counts.sum() or 1.0)
     prior = np.clip(prior, 1e-9, 1 - 1e-9)

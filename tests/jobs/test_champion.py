@@ -132,7 +132,7 @@ def test_a_champion_split_by_other_keys_is_not_compared_with(
     config = own.config(columns__keys=["loan id", "branch"], promote="if_better")
     assert own.run("evaluate", config, "--quiet") == 5
     told = capsys.readouterr().err
-    assert "its split was by the keys loan id (bigint); they are loan id (bigint) and" in told
+    assert "its split was by the keys loan id (bigint); they are loan id (bigint), branch" in told
     assert own.run("train", config) == 0
     assert _newest(own)["contest"]["obstacle"].startswith("its split was by the keys loan id")
     assert not _newest(own)["contest"]["promoted"]

@@ -122,14 +122,3 @@ def test_calibrator_row_without_a_probability_stays_without_one(
     known, *unknown = calibrator.apply(shown, names).collect()
     assert known["p0"] + known["p1"] == pytest.approx(1)
     assert unknown == [(None, None), (None, None)]
-
-
-def test_sigmoid_calibrator_unit_of_weight_does_not_matter(spark: SparkSession) -> None:
-    """Platt's targets count rows: weights of a millionth are weights of one."""
-    _, _, frame = _powered(2, 2.0)
-    small = spark.createDataFrame(frame.head(200).assign(w=1e-6))
-    found = [
-        fit_calibrator("sigmoid", small, ["p0", "p1"], class_col="y", weight_col=weight, rows=200)
-        for weight in (None, "w")
-    ]
-    assert found[1].to_dict()["slopes"] == pytest.approx(found[0].to_dict()["slopes"], rel=1e-6)
