@@ -1,0 +1,8 @@
+"""spark-submit --py-files sparkweights.zip jobs/tune.py --config FILE [--run-date DATE]."""
+
+import sys
+
+from sparkweights.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["tune", *sys.argv[1:]]))
