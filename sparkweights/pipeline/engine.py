@@ -37,7 +37,14 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
         if sign in text:
             line = next(line for line in text.splitlines() if sign in line)
             return InputError(
-                f"Spark stopped: {reason} ({line[line.index(sign) :][:300]}).",
+                f"Spark stopped: {reason} ({line[line.index(sign) :][:300]}{_root(text)}).",
                 hint="repair the table's files, then run again.",
             )
     return None
+
+
+def _root(text: str) -> str:
+    """Return the message of the deepest cause that Java told, behind a semicolon."""
+    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
+    message = causes[-1].removeprefix("Caused by: ").partition(": ")[2] if causes else ""
+    return f"; {message.rstrip('.')[:300]}" if message else ""
