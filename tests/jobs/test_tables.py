@@ -119,7 +119,7 @@ def test_score_from_no_such_table_is_refused_with_a_sentence(
     ("output", "words"),
     [
         ({"format": "table", "location": "lending.scored"}, "allowed for output: parquet, orc"),
-        ({"location": "s3a://bucket/scored"}, "is on s3a; available for output"),
+        ({"location": "s3a://bucket/scored"}, "is on s3a; available for what is written"),
         ({"location": "out/scored", "partition": {"a": 1}}, "run_date and decision"),
     ],
 )
