@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from sparkweights.errors import InputError, PublishError, SparkweightsError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DISK = {"No space left on device": "the disk is full"}
 _INPUT = {
     "FAILED_READ_FILE": "a data file cannot be read",
     "CANNOT_READ_FILE": "a data file cannot be read",
@@ -16,10 +22,8 @@ _INPUT = {
     "is not a Parquet file": "a data file is not parquet",
     "CAST_INVALID_INPUT": "a value cannot be cast to its column's type",
 }
-_OUTPUT = {
-    "No space left on device": "the disk is full",
-    "TASK_WRITE_FAILED": "a task could not write its rows",
-}
+# Said last, as it is around whatever befell a task that writes.
+_WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
 
 
 def expected_failure(error: Exception) -> SparkweightsError | None:
@@ -27,12 +31,24 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
     if not isinstance(error, (PySparkException, Py4JError)):
         return None
     text = str(error)
-    for sign, reason in _OUTPUT.items():
-        if sign in text and "FAILED_READ_FILE" not in text:
+    return (
+        (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
+        or _input_failure(text)
+        or _output_failure(text, _WRITE)
+    )
+
+
+def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
+    for sign, reason in signs.items():
+        if sign in text:
             return PublishError(
                 f"Spark stopped: {reason}.",
                 hint="nothing was published; free room, then run again.",
             )
+    return None
+
+
+def _input_failure(text: str) -> InputError | None:
     for sign, reason in _INPUT.items():
         if sign in text:
             line = next(line for line in text.splitlines() if sign in line)

@@ -13,7 +13,7 @@ from sparkweights.pipeline.preparing import PART
 from sparkweights.pipeline.pruning import PruningRecord, prune_tree
 from sparkweights.pipeline.stopping import StoppingRecord, stop_early
 from sparkweights.split import CALIBRATE
-from sparkweights.storage.files import workspace
+from sparkweights.storage import workspace
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column
@@ -27,6 +26,7 @@ from sparkweights.split import (
     summarise_time_split,
     time_order,
 )
+from sparkweights.storage import keep_rows
 from sparkweights.weights import (
     ClassSummary,
     Weighting,
@@ -219,7 +219,7 @@ def prepared(
     if thinning is not None:
         own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=config.seed)).otherwise(1)
         divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
-    prepared_df = divided_df.select(
+    wanted_df = divided_df.select(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
@@ -227,11 +227,9 @@ def prepared(
         review_order(config).alias(ORDER),
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),
-    ).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
+    )
+    with keep_rows(wanted_df, config.path(config.artifacts)) as prepared_df:
         yield prepared_df
-    finally:
-        prepared_df.unpersist()
 
 
 @dataclass(frozen=True)
@@ -265,7 +263,7 @@ class PartCounts:
 
 
 def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
-    """Count rows per part and class; the first job over the kept rows, so it also fills them."""
+    """Count rows per part and class; the first job over the kept rows, so it also caches them."""
     roles = config.roles
     weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
     sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]

@@ -4,6 +4,7 @@ from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, 
 from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
 from sparkweights.storage.publish import Publication, lease
 from sparkweights.storage.tables import TableSource, read_table, require_rows
+from sparkweights.storage.workspace import keep_rows, workspace
 
 __all__ = [
     "ModelBundle",
@@ -11,12 +12,14 @@ __all__ = [
     "Reference",
     "TableSource",
     "as_json",
+    "keep_rows",
     "lease",
     "load_bundle",
     "make_folder",
     "publish_bundle",
     "read_table",
     "require_rows",
+    "workspace",
     "write_json",
     "write_rows",
     "write_text",

@@ -9,10 +9,7 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +18,8 @@ import pyarrow.parquet as pq
 from sparkweights.errors import PublishError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
@@ -106,26 +104,6 @@ def sha256(path: Path) -> str:
 def remove(path: Path) -> None:
     """Remove a folder that is no longer needed; a reader may still hold a file of it open."""
     shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def workspace(folder: Path) -> Iterator[Path]:
-    """Open a folder of one's own under another, and remove it at the end.
-
-    Raises
-    ------
-    PublishError
-        If that is not possible.
-    """
-    make_folder(folder)
-    try:
-        place = Path(tempfile.mkdtemp(prefix="_work-", dir=folder))
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
-        yield place
-    finally:
-        remove(place)
 
 
 def exchange(new: Path, old: Path) -> bool:
