@@ -8,6 +8,8 @@ test rows over the share of events; the base-rate gate may refuse a model, and i
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -74,11 +76,13 @@ def _mean_over_share(df: DataFrame, kind: str, params: dict[str, Any]) -> float 
         model={"kind": kind, "params": params},
     )
     config.check()
-    try:
-        trained = train(df, config, weigh(df, config), LoggedProgress())
-    except QualityGateError as refused:
-        print(f"{kind}: {refused}", file=sys.stderr)
-        return None
+    with tempfile.TemporaryDirectory() as name:
+        own = config.model_copy(update={"folder": Path(name)})
+        try:
+            trained = train(df, own, weigh(df, own), LoggedProgress())
+        except QualityGateError as refused:
+            print(f"{kind}: {refused}", file=sys.stderr)
+            return None
     found = trained.evaluation.classes["event"]
     return found.mean_probability / found.share
 

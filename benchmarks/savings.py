@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.credit import ACCEPT_ALL, FEATURES, KEY, LABEL, load_credit
@@ -109,7 +111,9 @@ def savings(df: DataFrame, kind: str, scheme: str, seed: int, params: dict[str, 
         },
     )
     config.check()
-    trained = train(df, config, weigh(df, config), LoggedProgress())
+    with tempfile.TemporaryDirectory() as name:
+        own = config.model_copy(update={"folder": Path(name)})
+        trained = train(df, own, weigh(df, own), LoggedProgress())
     return trained.evaluation.savings("ours")
 
 
