@@ -51,10 +51,10 @@ def test_workspace_in_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> No
 def test_kept_rows_are_those_written_and_their_plan_begins_at_a_file(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    """What made the rows is in no later plan, and runs once per row."""
-    ids = spark.range(100).select("id", (F.col("id") / 3).alias("a b.c"), F.rand(1).alias("r"))
-    expected = {row["id"]: row["r"] for row in ids.collect()}
-    with keep_rows(ids, tmp_path) as kept_df:
+    """What made the rows is in no later plan, so no later task carries it."""
+    drawn_df = spark.range(100).select("id", (F.col("id") / 3).alias("a b.c"), F.rand(1).alias("r"))
+    expected = {row["id"]: row["r"] for row in drawn_df.collect()}
+    with keep_rows(drawn_df, tmp_path) as kept_df:
         assert kept_df.schema.names == ["id", "a b.c", "r"]
         assert {row["id"]: row["r"] for row in kept_df.collect()} == expected
         plan = kept_df._jdf.queryExecution().toString()
@@ -67,10 +67,10 @@ def test_a_value_that_stops_a_write_is_not_called_a_full_disk(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     """Spark says of every failure in a writing task that the task could not write."""
-    texts = spark.createDataFrame([("12",), ("twelve",)], "amount string")
+    text_df = spark.createDataFrame([("12",), ("twelve",)], "amount string")
     with (
         pytest.raises(Exception, match="CAST_INVALID_INPUT") as caught,
-        keep_rows(texts.select(F.col("amount").cast("double")), tmp_path),
+        keep_rows(text_df.select(F.col("amount").cast("double")), tmp_path),
     ):
         pass
     failure = expected_failure(caught.value)
