@@ -101,6 +101,7 @@ class XGBoost(StagedLearner):
     kind = "xgboost"
     params: ClassVar[Mapping[str, Bound]] = {
         "n_estimators": COUNT,
+        "num_parallel_tree": COUNT,
         "max_depth": Bound(int, 0, 50),
         "learning_rate": Bound(float, 1e-6, 1),
         "subsample": Bound(float, 1e-6, 1),

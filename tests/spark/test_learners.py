@@ -25,7 +25,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "boosted_trees": {"maxIter": 4, "maxDepth": 3},
     "tree": {"maxDepth": 4},
     "forest": {"numTrees": 5, "maxDepth": 4, "bootstrap": False},
-    "xgboost": {"n_estimators": 6, "max_depth": 3, "min_child_weight": 0.0, "tree_method": "hist"},
+    "xgboost": {
+        "n_estimators": 6,
+        "num_parallel_tree": 2,
+        "max_depth": 3,
+        "min_child_weight": 0.0,
+        "tree_method": "hist",
+    },
 }
 each_learner = pytest.mark.parametrize("kind", list(SMALL))
 

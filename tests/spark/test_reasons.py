@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "boosted_trees": {"maxIter": 8, "maxDepth": 3},
     "tree": {"maxDepth": 4},
     "forest": {"numTrees": 6, "maxDepth": 4},
-    "xgboost": {"n_estimators": 8, "max_depth": 3},
+    "xgboost": {"n_estimators": 8, "num_parallel_tree": 2, "max_depth": 3, "subsample": 0.7},
 }
 ROLES = ColumnRoles(("id",), "y", {"a": 0, "b": 1, "c": 2}, ("x1", "x2", "x3"), ("branch",))
 
