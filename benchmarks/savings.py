@@ -38,8 +38,9 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "forest": {"numTrees": 100, "maxDepth": 9, "minInstancesPerNode": 10},
     "xgboost": {
-        "n_estimators": 250,
-        "max_depth": 4,
+        "n_estimators": 200,
+        "num_parallel_tree": 4,
+        "max_depth": 5,
         "learning_rate": 0.03,
         "subsample": 0.7,
         "colsample_bytree": 0.8,

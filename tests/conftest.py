@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a file to one worker, and all that read the demo to the same one.
+
+    Each worker that meets the demo runs it, which takes as long as a hundred small tests.
+    """
+    for item in items:
+        reads_demo = "demo" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("demo" if reads_demo else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Start a quiet two-core session with few partitions and a temporary warehouse.
