@@ -1,16 +1,21 @@
-"""Counts that ride on the scoring pass: every row is accounted for without being read again."""
+"""Counts of a scoring run: every row is accounted for, and the incoming table is read once.
+
+Incoming rows are counted while they pass by, as nothing else remembers them; what became of them is
+counted where it lies, in the staged table, whose columns cost a query far less than its rows cost
+an observation.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.errors import InputError
-from sparkweights.pipeline.deciding import DECISION, FOUND, SET_ASIDE, expected_col
+from sparkweights.config.consistency import UNSCORABLE
+from sparkweights.pipeline.deciding import FOUND, SET_ASIDE, expected_col
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,29 +28,31 @@ if TYPE_CHECKING:
 MOST_REASONS = 20  # that a manifest lists
 
 
-def observe_found(
-    df: DataFrame, suite: CompiledSuite | None
-) -> tuple[DataFrame, Observation | None]:
-    """Measure what a suite asks for, while the rows pass by with what it found as `FOUND`."""
-    if suite is None:
-        return df, None
+def observe_marked(
+    marked_df: DataFrame, suite: CompiledSuite | None
+) -> tuple[DataFrame, Observation]:
+    """Count rows and what a suite asks for, while they pass by with what it found as `FOUND`."""
     observation = Observation()
-    return df.observe(observation, *suite.measures(F.col(FOUND))), observation
-
-
-def observe_decided(decided_df: DataFrame, config: Config) -> tuple[DataFrame, Observation]:
-    """Count rows and decisions, and sum probabilities and costs, while the rows pass by."""
-    observation = Observation()
-    matrix = config.matrix
-    undecided = F.col(DECISION).isNull() & ~F.col(SET_ASIDE)
     measures = [
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
-        F.count_if(undecided).alias("unscorable"),
     ]
-    measures += [
-        F.count_if(F.col(DECISION) == name).alias(f"decision_{i}")
-        for i, name in enumerate(config.decisions)
+    if suite is not None:
+        measures += suite.measures(F.col(FOUND))
+    return marked_df.observe(observation, *measures), observation
+
+
+def collect_staged(
+    staged_df: DataFrame, config: Config, suite: CompiledSuite | None
+) -> dict[str, Any]:
+    """Count decisions, sum probabilities and costs, and measure what a suite asks for, in one job.
+
+    One more counts the first reasons, where there are any.
+    """
+    matrix = config.matrix
+    measures = [
+        F.count_if(F.col("decision") == name).alias(f"decision_{i}")
+        for i, name in enumerate((*config.decisions, UNSCORABLE))
     ]
     measures += [
         F.sum(column(f"probability_{name}")).alias(f"class_{i}")
@@ -56,10 +63,20 @@ def observe_decided(decided_df: DataFrame, config: Config) -> tuple[DataFrame, O
         for i, name in enumerate(matrix.decisions)
     ]
     measures.append(F.sum("expected_cost").alias("cost"))
+    if suite is not None:
+        measures += suite.measures()
+    row = staged_df.agg(*measures).first()
+    assert row is not None  # noqa: S101 (an aggregate without groups has its row)
+    found = row.asDict()
     if config.reasons is not None:
-        first = F.call_function("approx_top_k", F.col("reason_1"), F.lit(MOST_REASONS))
-        measures.append(first.alias("reasons"))
-    return decided_df.observe(observation, *measures), observation
+        found["reasons"] = _collect_reasons(staged_df)
+    return found
+
+
+def _collect_reasons(staged_df: DataFrame) -> dict[str, int]:
+    counts_df = staged_df.filter(F.col("reason_1").isNotNull()).groupBy("reason_1").count()
+    commonest_df = counts_df.orderBy(F.desc("count"), "reason_1").limit(MOST_REASONS)
+    return {row["reason_1"]: row["count"] for row in commonest_df.collect()}
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class Counted:
     expected_cost
         The expected cost of the decisions taken.
     reasons
-        The commonest first reasons -> rows, most first; exact unless there are very many.
+        The commonest first reasons -> rows, most first.
     """
 
     rows: int
@@ -96,39 +113,29 @@ class Counted:
         """Rows that got a decision."""
         return sum(self.decisions.values())
 
-    def require_balance(self) -> None:
-        """Refuse to lose a row: incoming = scored + unscorable + quarantined.
 
-        Raises
-        ------
-        InputError
-            If the table changed while it was read.
-        """
-        if self.rows != self.scored + self.unscorable + self.quarantined:
-            raise InputError(
-                f"{self.rows} rows came in, but {self.scored} scored, {self.unscorable} "
-                f"unscorable and {self.quarantined} quarantined rows came out.",
-                hint="nothing was published; see that nothing writes to the incoming table "
-                "while it is scored, then run again.",
-            )
+def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Config) -> Counted:
+    """Return the counts of a finished write.
 
-
-def counted(observation: Observation, config: Config) -> Counted:
-    """Read the observation of a finished write."""
-    found, matrix = observation.get, config.matrix
+    Parameters
+    ----------
+    observed
+        What `observe_marked` saw.
+    staged
+        What `collect_staged` found.
+    """
+    matrix = config.matrix
     return Counted(
-        rows=found["rows"],
-        quarantined=found["quarantined"],
-        unscorable=found["unscorable"],
-        decisions={name: found[f"decision_{i}"] for i, name in enumerate(config.decisions)},
+        rows=observed["rows"],
+        quarantined=observed["quarantined"],
+        unscorable=staged[f"decision_{len(config.decisions)}"],
+        decisions={name: staged[f"decision_{i}"] for i, name in enumerate(config.decisions)},
         expected_classes={
-            name: found[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
+            name: staged[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
         },
-        expected_costs={name: found[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)},
-        expected_cost=found["cost"] or 0.0,
-        reasons={
-            entry["item"]: entry["count"]
-            for entry in found.get("reasons") or ()
-            if entry["item"] is not None
+        expected_costs={
+            name: staged[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)
         },
+        expected_cost=staged["cost"] or 0.0,
+        reasons=staged.get("reasons", {}),
     )

@@ -139,17 +139,16 @@ def require_free_names(schema: StructType) -> None:
         )
 
 
-def find(df: DataFrame, suite: CompiledSuite | None) -> DataFrame:
-    """Append what a suite finds about each row as `FOUND`, where there is a suite."""
-    return df if suite is None else df.withColumn(FOUND, suite.found)
-
-
 def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) -> DataFrame:
     """Append what a suite finds about each row, if there is one, and whether it is set aside."""
+    marked_df = incoming_df if suite is None else incoming_df.withColumn(FOUND, suite.found)
+    return marked_df.withColumn(SET_ASIDE, _aside(config, suite))
+
+
+def _aside(config: Config, suite: CompiledSuite | None) -> Column:
+    """Return whether a row is set aside: it lacks a key, or fails a critical expectation."""
     aside = _without_key(config)
-    if suite is not None:
-        aside = aside | suite.fails(F.col(FOUND))
-    return find(incoming_df, suite).withColumn(SET_ASIDE, aside)
+    return aside if suite is None else aside | suite.critical
 
 
 def _without_key(config: Config) -> Column:
@@ -162,18 +161,17 @@ def passing(marked_df: DataFrame) -> DataFrame:
 
 
 def quarantined_rows(
-    marked_df: DataFrame, config: Config, suite: CompiledSuite | None, stamp: Stamp
+    incoming_df: DataFrame, config: Config, suite: CompiledSuite | None, stamp: Stamp
 ) -> DataFrame:
     """Return the rows set aside, whole, with the checks they failed and the run."""
     nothing = F.array().cast("array<string>")
     failed = F.when(_without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
     if suite is not None:
-        failed = F.concat(failed, suite.failed(F.col(FOUND)))
+        failed = F.concat(failed, suite.failed(suite.found))
     return (
-        marked_df.filter(F.col(SET_ASIDE))
+        incoming_df.filter(_aside(config, suite))
         .withColumn("failed_checks", failed)
         .withColumn("run_id", F.lit(stamp.run_id))
-        .drop(FOUND, SET_ASIDE)
     )
 
 

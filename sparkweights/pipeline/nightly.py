@@ -43,11 +43,11 @@ from sparkweights.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
-    from pyspark.sql import DataFrame, Observation, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from sparkweights.config import Config
     from sparkweights.pipeline.counting import Counted
@@ -156,17 +156,20 @@ class _Night:
         adapted = replace(self._adapted(marked_df, bundle), reasons=reasons)
         with self.clock.step("stage", "scoring, checking and staging"):
             staged = self._stage_scored(marked_df, adapted, suite)
-        counts, reports = staged.counts, dict[str, CheckReport | None]()
+        with self.clock.step("count", "counting what was staged"):
+            measured = counting.collect_staged(staged.df, self.config, staged.suite)
+            counts = self._counted(staged, measured)
+        reports = dict[str, CheckReport | None]()
         with self.clock.step("check_incoming", "judging the incoming table"):
             reports["incoming"] = staged.judge_incoming(incoming_df, suite)
             self._gate_shares(counts, reports["incoming"])
         with self.clock.step("quarantine", "staging the quarantine"):
-            self._stage_quarantine(marked_df, suite, counts)
+            self._stage_quarantine(incoming_df, suite, counts)
         with self.clock.step("verify", "verifying the stage"):
-            rows = counts.scored + counts.unscorable
+            rows = counts.rows - counts.quarantined
             self.scored.verify_stage(staged.df, rows=rows, keys=self.config.roles.keys)
         with self.clock.step("check_scored", "judging the scored table"):
-            reports["scored"] = staged.judge_scored()
+            reports["scored"] = staged.judge(measured)
         with self.clock.step("publish", "publishing"):
             self._publish()
         manifest = records.run_manifest(
@@ -237,27 +240,24 @@ class _Night:
     def _stage_scored(
         self, marked_df: DataFrame, adapted: deciding.Adapted, suite: CompiledSuite | None
     ) -> _Staged:
-        """Write the scored stage, and count and check everything in the same pass."""
-        observed_df, incoming = counting.observe_found(marked_df, suite)
+        """Write the scored stage; incoming rows are counted and checked in the same pass."""
+        observed_df, observation = counting.observe_marked(marked_df, suite)
         priced_df = deciding.price(observed_df, adapted.scorer, self.config)
         decided_df = deciding.decide(priced_df, adapted, self.config)
-        counted_df, counts_of = counting.observe_decided(decided_df, self.config)
-        scored_df = self._dated(deciding.publishable(counted_df, self.stamp))
-        scored_suite = self._compiled(scored_df, "scored")
-        found_df = deciding.find(scored_df, scored_suite)
-        written_df, scored = counting.observe_found(found_df, scored_suite)
-        self.scored.write_stage(
-            written_df.drop(deciding.FOUND, "run_date"), partition_by=["decision"]
-        )
-        counts = counting.counted(counts_of, self.config)
-        counts.require_balance()
+        scored_df = deciding.publishable(decided_df, self.stamp)
+        scored_suite = self._compiled(self._dated(scored_df), "scored")
+        self.scored.write_stage(scored_df, partition_by=["decision"])
+        staged_df = self._dated(self.scored.read_stage(self.spark, scored_df))
+        return _Staged(staged_df, observation.get, scored_suite)
+
+    def _counted(self, staged: _Staged, measured: Mapping[str, Any]) -> Counted:
+        counts = counting.counted(staged.observed, measured, self.config)
         if counts.unscorable or counts.quarantined:
             self.clock.progress.warn(
                 f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
                 f"{counts.rows}."
             )
-        staged_df = self._dated(self.scored.read_stage(self.spark, scored_df.drop("run_date")))
-        return _Staged(staged_df, counts, incoming, scored, scored_suite)
+        return counts
 
     def _dated(self, df: DataFrame) -> DataFrame:
         """Append the date, as readers of the published table see it."""
@@ -276,10 +276,10 @@ class _Night:
         )
 
     def _stage_quarantine(
-        self, marked_df: DataFrame, suite: CompiledSuite | None, counts: Counted
+        self, incoming_df: DataFrame, suite: CompiledSuite | None, counts: Counted
     ) -> None:
         """Write the rows set aside; a second pass, only where there are any."""
-        quarantine_df = deciding.quarantined_rows(marked_df, self.config, suite, self.stamp)
+        quarantine_df = deciding.quarantined_rows(incoming_df, self.config, suite, self.stamp)
         if not counts.quarantined:
             quarantine_df = quarantine_df.limit(0)
         self.quarantine.write_stage(quarantine_df)
@@ -295,29 +295,37 @@ class _Night:
 
 @dataclass(frozen=True)
 class _Staged:
-    """The staged table, and what was measured while it was written."""
+    """The staged table, and what was observed while it was written.
+
+    Attributes
+    ----------
+    df
+        The rows, as readers will see them.
+    observed
+        What was counted of the incoming table.
+    suite
+        What the rows are checked by, if there is anything.
+    """
 
     df: DataFrame
-    counts: Counted
-    of_incoming: Observation | None
-    of_scored: Observation | None
-    scored_suite: CompiledSuite | None
+    observed: Mapping[str, Any]
+    suite: CompiledSuite | None
 
     def judge_incoming(
         self, incoming_df: DataFrame, suite: CompiledSuite | None
     ) -> CheckReport | None:
         """Judge the incoming table, and stop where quarantine is no answer."""
-        if suite is None or self.of_incoming is None:
+        if suite is None:
             return None
-        report = suite.report(incoming_df, self.of_incoming.get)
+        report = suite.report(incoming_df, self.observed)
         gate_checks(report, quarantined=suite.quarantining, table="incoming")
         return report
 
-    def judge_scored(self) -> CheckReport | None:
-        """Judge the scored table; nothing that fails here is published."""
-        if self.scored_suite is None or self.of_scored is None:
+    def judge(self, measured: Mapping[str, Any]) -> CheckReport | None:
+        """Judge the staged table; nothing that fails here is published."""
+        if self.suite is None:
             return None
-        report = self.scored_suite.report(self.df, self.of_scored.get)
+        report = self.suite.report(self.df, measured)
         gate_checks(report, quarantined=(), table="scored")
         return report
 

@@ -31,7 +31,7 @@ from sparkweights.quality.needs import ENGINE_ERRORS, Need, sort_needs
 from sparkweights.quality.suites import CheckReport, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -65,41 +65,41 @@ class CompiledSuite:
 
     @cached_property
     def found(self) -> Column:
-        """What was found about a row: the places of the conditions that hold, or null if none does.
+        """What was found about a row: the places of the conditions that hold, as text, or null.
 
-        It is worth a column of its own, on which everything else about the row is then based.
+        It is worth a column of its own, from which rows are counted and checks are named.
         """
         conditions = list(self._conditions.values())
         if not conditions:
-            return F.lit(None).cast("array<int>")
-        places = F.array(*[F.when(one, F.lit(i)) for i, one in enumerate(conditions)])
-        return F.when(reduce(or_, conditions), F.filter(places, lambda place: place.isNotNull()))
+            return F.lit(None).cast("string")
+        places = [F.when(one, F.lit(str(i))) for i, one in enumerate(conditions)]
+        return F.when(_any(conditions), F.concat_ws(",", *places))
+
+    @cached_property
+    def critical(self) -> Column:
+        """Whether a row fails a critical expectation, so that it is to be set aside."""
+        conditions = zip(self._conditions.values(), self._critical, strict=True)
+        return _any([one for one, ids in conditions if ids])
 
     @cached_property
     def quarantining(self) -> frozenset[str]:
         """Ids of the critical expectations that a row decides, so that it can be set aside."""
         return frozenset(id_ for ids in self._critical for id_ in ids)
 
-    def fails(self, found: Column) -> Column:
-        """Return whether a row is to be set aside.
+    def failed(self, found: Column) -> Column:
+        """Return the ids of the critical expectations that a row fails, as an array of text.
 
         Parameters
         ----------
         found
             The value of `found`.
         """
-        places = [F.lit(i) for i, ids in enumerate(self._critical) if ids]
-        if not places:
-            return F.lit(col=False)
-        return F.coalesce(F.arrays_overlap(found, F.array(*places)), F.lit(col=False))
-
-    def failed(self, found: Column) -> Column:
-        """Return the ids of the critical expectations that a row fails, as an array of text."""
         nothing = F.array().cast("array<string>")
         if not self.quarantining:
             return nothing
         ids = F.array(*[F.array(*map(F.lit, own)).cast("array<string>") for own in self._critical])
-        return F.coalesce(F.flatten(F.transform(found, lambda place: F.get(ids, place))), nothing)
+        places = F.split(found, ",").cast("array<int>")
+        return F.coalesce(F.flatten(F.transform(places, lambda place: F.get(ids, place))), nothing)
 
     @cached_property
     def _critical(self) -> list[list[str]]:
@@ -225,14 +225,21 @@ class CompiledSuite:
         return found
 
 
+def _any(conditions: Sequence[Column]) -> Column:
+    """Return whether any condition holds; one that is null does not.
+
+    Conditions that cannot be null are compiled to far less code than Spark's null, true and false.
+    """
+    return reduce(or_, [F.coalesce(one, F.lit(col=False)) for one in conditions], F.lit(col=False))
+
+
 def _patterns(found: Column) -> Column:
     """Return an aggregate: rows by what was found about them.
 
     The sketch behind it is exact as long as it never holds more patterns than it tracks; see
     `MOST_PATTERNS`.
     """
-    pattern = F.array_join(found.cast("array<string>"), ",")
-    return F.call_function("approx_top_k", pattern, F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS))
+    return F.call_function("approx_top_k", found, F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS))
 
 
 def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:
