@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
+from sparkweights.pipeline.session import CHECKPOINTS, checkpoint_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -69,6 +71,7 @@ def session(
         .config("spark.log.level", "ERROR")
         .config("spark.sql.shuffle.partitions", str(partitions))
         .config("spark.driver.maxResultSize", "2g")
+        .config(CHECKPOINTS, checkpoint_folder())
         .getOrCreate()
     )
 

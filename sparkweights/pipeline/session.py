@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +23,7 @@ LOCAL_SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "4",  # a laptop's; a cluster sets its own
 }
+CHECKPOINTS = "spark.checkpoint.dir"
 
 
 def open_session(name: str) -> SparkSession:
@@ -40,7 +44,7 @@ def open_session(name: str) -> SparkSession:
     if not _submitted():
         # Python workers need the packages of this environment, not those of the first python3.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        for key, value in LOCAL_SETTINGS.items():
+        for key, value in {**LOCAL_SETTINGS, CHECKPOINTS: checkpoint_folder()}.items():
             builder = builder.config(key, value)
         # Without this the engine greets every command with a dozen lines.
         logging = Path(__file__).with_name("log4j2.properties")
@@ -49,6 +53,17 @@ def open_session(name: str) -> SparkSession:
             builder = builder.config("spark.driver.extraJavaOptions", java)
         _require_java()
     return builder.getOrCreate()
+
+
+def checkpoint_folder() -> str:
+    """Make a folder for the checkpoints of a local session, which goes when the process ends.
+
+    Boosting corrects the margins of its rows tree by tree; without checkpoints every task carries
+    all corrections so far, and some two hundred overflow the engine's stack.
+    """
+    folder = tempfile.mkdtemp(prefix="sparkweights-checkpoints-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _submitted() -> bool:
