@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
-from sparkweights.pipeline.session import CHECKPOINTS, checkpoint_folder
+from sparkweights.models.trees import CHECKPOINTS
+from sparkweights.pipeline.session import checkpoint_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from sparkweights.models.explainers import Explainer
     from sparkweights.models.features import FeaturePlan
@@ -63,6 +63,10 @@ class Learner(ABC):
         classes
             How many there are; each has rows in ``fit_df``.
         """
+
+    def concern(self, params: Mapping[str, Any], spark: SparkSession) -> str | None:  # noqa: ARG002 (few have one)
+        """Return what whoever fits with these parameters on this engine ought to know."""
+        return None
 
     @abstractmethod
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
 
+CHECKPOINTS = "spark.checkpoint.dir"
+LONG_BOOSTING = 100  # trees; some two hundred overflowed a stack of Java's usual size
+
 _GROWING: Mapping[str, Bound] = {
     "maxDepth": Bound(int, 0, 30),
     "maxBins": Bound(int, 2, 100_000),
@@ -159,6 +162,17 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         if classes == 2:  # noqa: PLR2004 (MLlib's boosted trees are binary)
             return boosted.fit(fit_df)
         return OneVsRest(classifier=boosted, parallelism=2, **COLUMNS).fit(fit_df)
+
+    def concern(self, params: Mapping[str, Any], spark: SparkSession) -> str | None:
+        """Tell of boosting so long that its history needs checkpoints, where there are none."""
+        trees = params.get("maxIter", 0)
+        if trees <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
+            return None
+        return (
+            f"model.params.maxIter: {trees} correct each row so often that tasks may overflow the "
+            f"engine's stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
+            "executors share (spark-submit --conf)."
+        )
 
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (MLlib's model)
         """Ask each binary model once per row for its margin."""

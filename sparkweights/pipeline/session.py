@@ -13,6 +13,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from sparkweights.errors import SparkweightsError
+from sparkweights.models.trees import CHECKPOINTS
 
 LOCAL_SETTINGS = {
     "spark.master": "local[*]",
@@ -23,7 +24,6 @@ LOCAL_SETTINGS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "4",  # a laptop's; a cluster sets its own
 }
-CHECKPOINTS = "spark.checkpoint.dir"
 
 
 def open_session(name: str) -> SparkSession:

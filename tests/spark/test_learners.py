@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,6 +146,31 @@ def test_logistic_optimum_has_no_weighted_gradient(spark: SparkSession, classes:
     assert np.linalg.norm(softmax_loss(coefficients, x, y, w).gradient) < 1e-4
     worse = softmax_loss(coefficients * 1.1, x, y, w)
     assert np.linalg.norm(worse.gradient) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("kind", "trees", "folder", "told"),
+    [
+        ("boosted_trees", 200, "", True),
+        ("boosted_trees", 200, "/shared", False),
+        ("boosted_trees", 100, "", False),
+        ("xgboost", 200, "", False),
+    ],
+)
+def test_long_boosting_without_checkpoints_is_told_of(
+    kind: str, trees: int, folder: str, *, told: bool
+) -> None:
+    """MLlib's boosting alone carries its history, and only where there is no place to cut it."""
+
+    class Conf:
+        def get(self, name: str, default: str) -> str:
+            return folder if name == "spark.checkpoint.dir" and folder else default
+
+    engine: Any = SimpleNamespace(conf=Conf())
+    concern = LEARNERS[kind].concern({"maxIter": trees, "n_estimators": trees}, engine)
+    assert (concern is not None) == told
+    if concern is not None:
+        assert "spark.checkpoint.dir" in concern
 
 
 @pytest.mark.parametrize(
