@@ -169,7 +169,7 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         if trees <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
             return None
         return (
-            f"model.params.maxIter: {trees} correct each row so often that tasks may overflow the "
+            f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "
             f"engine's stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
             "executors share (spark-submit --conf)."
         )

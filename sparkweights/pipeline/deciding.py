@@ -175,19 +175,17 @@ def quarantined_rows(
     )
 
 
-def price(marked_df: DataFrame, scorer: Scorer, config: Config) -> DataFrame:
+def price(passing_df: DataFrame, scorer: Scorer, config: Config) -> DataFrame:
     """Append probabilities, what each decision is expected to cost, and what is wrong, if anything.
 
-    Where a feature or a cost cannot be used, `FAULT` says why and the costs are null; so they are
-    for rows set aside.
+    Where a feature or a cost cannot be used, `FAULT` says why and the costs are null.
     """
     matrix = config.matrix
     scorer.ledger.require_natural()
     costs = cost_columns(matrix)
-    scored_df = scorer.score(marked_df)
+    scored_df = scorer.score(passing_df)
     probabilities = [column(name) for name in scorer.probability_cols]
     fault = F.coalesce(
-        F.when(F.col(SET_ASIDE), F.lit("set aside")),
         F.concat(F.lit("infinite "), scorer.plan.unusable()),
         *_cost_faults(matrix, costs),
         *_price_faults(config),
@@ -215,10 +213,9 @@ def gain_of_review(config: Config) -> Column:
 
 
 def decide(priced_df: DataFrame, adapted: Adapted, config: Config) -> DataFrame:
-    """Return what is published about priced rows, and what they are counted by.
+    """Return what is decided about priced rows.
 
-    Rows without a usable price, and those set aside, keep their place with null numbers and a null
-    `DECISION`.
+    Rows without a usable price keep their place with null numbers and a null `DECISION`.
     """
     usable = F.col(FAULT).isNull()
     expected = [column(expected_col(name)) for name in config.matrix.decisions]
@@ -241,14 +238,13 @@ def decide(priced_df: DataFrame, adapted: Adapted, config: Config) -> DataFrame:
         *told,
         FAULT,
         DECISION,
-        SET_ASIDE,
     )
 
 
 def publishable(decided_df: DataFrame, stamp: Stamp) -> DataFrame:
-    """Return the scored table of decided rows: those not set aside, with their status and run."""
-    own = [name for name in decided_df.columns if name not in {FAULT, DECISION, SET_ASIDE}]
-    return passing(decided_df).select(
+    """Return the scored table of decided rows, with their status and run."""
+    own = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
+    return decided_df.select(
         *map(column, own),
         F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
             "score_status"

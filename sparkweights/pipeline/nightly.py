@@ -242,7 +242,8 @@ class _Night:
     ) -> _Staged:
         """Write the scored stage; incoming rows are counted and checked in the same pass."""
         observed_df, observation = counting.observe_marked(marked_df, suite)
-        priced_df = deciding.price(observed_df, adapted.scorer, self.config)
+        passing_df = deciding.passing(observed_df)
+        priced_df = deciding.price(passing_df, adapted.scorer, self.config)
         decided_df = deciding.decide(priced_df, adapted, self.config)
         scored_df = deciding.publishable(decided_df, self.stamp)
         scored_suite = self._compiled(self._dated(scored_df), "scored")

@@ -12,6 +12,7 @@ from sparkweights.config import Config, resolve_secrets
 from sparkweights.costs import check_costs
 from sparkweights.costs.expressions import check_amount
 from sparkweights.errors import ConfigError
+from sparkweights.models import learner
 from sparkweights.pipeline import records
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
@@ -50,6 +51,7 @@ from sparkweights.storage import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -97,6 +99,7 @@ class Runner:
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
+        self._tell_concern(config.model.kind, config.model.params)
         trained = train(labelled_df, config, weighed, self.progress)
         self.progress.step("comparing with the model in use")
         contest = hold_contest(labelled_df, config, trained)
@@ -130,6 +133,8 @@ class Runner:
         """
         labelled_df, config = self._labelled()
         require_columns(labelled_df.schema, config.tune.group, table="labelled")
+        tried = [{name: one} for name, values in config.tune.params.items() for one in values]
+        self._tell_concern(config.model.kind, config.model.params, *tried)
         tuning = tune(labelled_df, config, self.progress)
         record = records.tuning_record(config, tuning)
         folder = self.config.path(self.config.artifacts) / "tuning"
@@ -145,6 +150,7 @@ class Runner:
         self.progress.step("loading the model")
         artifacts = self.config.path(self.config.artifacts)
         bundle = load_bundle(artifacts, version)
+        self._tell_concern(bundle.kind, bundle.manifest["model"]["params"])
         explanation = explain(*self._labelled(), bundle, self.progress)
         record = records.importance_record(self.config, bundle.version, explanation)
         folder = artifacts / "importance" / bundle.version
@@ -250,6 +256,12 @@ class Runner:
         if weighed.weighting.diagnostics.warning is not None:
             self.progress.warn(weighed.weighting.diagnostics.warning)
         return weighed
+
+    def _tell_concern(self, kind: str, *params: Mapping[str, Any]) -> None:
+        """Warn, once, of parameters that this engine may not bear; later ones are larger."""
+        told = [learner(kind).concern(one, self.spark) for one in params]
+        if found := [concern for concern in told if concern is not None]:
+            self.progress.warn(found[-1])
 
     def _run_suite(self, df: DataFrame, role: str, docs: Path | None = None) -> CheckReport:
         location = getattr(self.config.checks, role, None)

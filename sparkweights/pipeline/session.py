@@ -44,8 +44,10 @@ def open_session(name: str) -> SparkSession:
     if not _submitted():
         # Python workers need the packages of this environment, not those of the first python3.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        for key, value in {**LOCAL_SETTINGS, CHECKPOINTS: checkpoint_folder()}.items():
+        for key, value in LOCAL_SETTINGS.items():
             builder = builder.config(key, value)
+        if SparkSession.getActiveSession() is None:  # a running engine has its own, or none
+            builder = builder.config(CHECKPOINTS, checkpoint_folder())
         # Without this the engine greets every command with a dozen lines.
         logging = Path(__file__).with_name("log4j2.properties")
         if logging.is_file():

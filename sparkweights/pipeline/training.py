@@ -96,10 +96,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         ledger = Ledger(_natural_prior(counts, config, weighed)).after_bending(WEIGHTS, rule)
         if thinning is not None:
             ledger = ledger.after_bending(RESAMPLING, thinning.rule())
-        own = learner(config.model.kind)
-        if concern := own.concern(config.model.params, labelled_df.sparkSession):
-            progress.warn(concern)
-        model = own.fit(
+        model = learner(config.model.kind).fit(
             fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
         )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)

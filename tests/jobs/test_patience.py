@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from conftest import RUN_DATE
 
+from sparkweights import Runner, load_config
 from sparkweights.pipeline.stopping import stages_to_keep
 from sparkweights.storage import load_bundle
 
@@ -52,6 +56,28 @@ def test_stages_to_keep_is_patient_only_so_long() -> None:
     assert stages_to_keep(losses, 3) == 2
     assert stages_to_keep(losses, 4) == 6
     assert stages_to_keep([0.3], 1) == 1
+
+
+def test_long_boosting_is_told_of_once_and_with_the_longest(shop: Shop) -> None:
+    """Whatever is to be fitted: the largest of what a search tries decides."""
+
+    class Heard:
+        texts: ClassVar[list[str]] = []
+
+        def step(self, text: str) -> None:
+            """Hear of a step."""
+
+        def warn(self, text: str) -> None:
+            self.texts.append(text)
+
+    engine: Any = SimpleNamespace(conf=SimpleNamespace(get=lambda _name, default: default))
+    config = load_config(shop.config("long.yaml"))
+    runner = Runner(engine, config, date.fromisoformat(RUN_DATE), Heard())
+    runner._tell_concern("boosted_trees", {}, {"maxIter": 50})
+    assert Heard.texts == []
+    runner._tell_concern("boosted_trees", {"stepSize": 0.1}, {"maxIter": 150}, {"maxIter": 300})
+    assert len(Heard.texts) == 1
+    assert "300" in Heard.texts[0]
 
 
 def test_patience_is_refused_where_nothing_is_boosted(
