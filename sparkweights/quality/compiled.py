@@ -77,7 +77,12 @@ class CompiledSuite:
 
     @cached_property
     def critical(self) -> Column:
-        """Whether a row fails a critical expectation, so that it is to be set aside."""
+        """Whether a row fails a critical expectation, so that it is to be set aside.
+
+        It is never null, and Spark does not hand it to the reader of a file. It must not: where
+        a writer leaves NaN out of a page's largest value, as pyarrow does, the reader skips pages
+        that hold rows to set aside.
+        """
         conditions = zip(self._conditions.values(), self._critical, strict=True)
         return _any([one for one, ids in conditions if ids])
 
@@ -97,7 +102,8 @@ class CompiledSuite:
         nothing = F.array().cast("array<string>")
         if not self.quarantining:
             return nothing
-        ids = F.array(*[F.array(*map(F.lit, own)).cast("array<string>") for own in self._critical])
+        # One literal, as every step of an expression is a call to the engine.
+        ids = F.from_json(F.lit(json.dumps(self._critical)), "array<array<string>>")
         places = F.split(found, ",").cast("array<int>")
         return F.coalesce(F.flatten(F.transform(places, lambda place: F.get(ids, place))), nothing)
 
