@@ -13,17 +13,18 @@ import numpy as np
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.models.learner import POSITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.models import FeaturePlan
     from sparkweights.models.explainers import Explainer
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-CONTRIBUTIONS, REASONS = "__contributions", "__reasons"
+CONTRIBUTIONS, RANKED = "__contributions", "__ranked"
 
 
 def reason_cols(top: int) -> tuple[str, ...]:
@@ -68,32 +69,52 @@ class ReasonRule:
 
 
 def append_reasons(
-    df: DataFrame, rule: ReasonRule, plan: FeaturePlan, decision: Column
+    df: DataFrame, rule: ReasonRule, sources: tuple[str, ...], decision: Column
 ) -> DataFrame:
-    """Append `reason_cols`; null where there is no reason left, or the decision owes none."""
+    """Append `reason_cols`; null where there is no reason left, or the decision owes none.
+
+    Parameters
+    ----------
+    df
+        Rows with `POSITIONS`.
+    sources
+        The column that each position was made from.
+    decision
+        What was decided about the row.
+    """
     parts = [
-        explainer.contributions(plan, decision == name)
+        explainer.contributions(F.col(POSITIONS), decision == name)
         for name, explainer in rule.explainers.items()
     ]
     apart_df = df.withColumn(CONTRIBUTIONS, F.coalesce(*parts))
-    texts_df = apart_df.withColumn(REASONS, _texts(F.col(CONTRIBUTIONS), rule, plan.sources))
-    named = {name: F.get(F.col(REASONS), i) for i, name in enumerate(reason_cols(rule.top))}
-    return texts_df.withColumns(named).drop(CONTRIBUTIONS, REASONS)
+    ranked_df = apart_df.withColumn(RANKED, _ranked(F.col(CONTRIBUTIONS), rule, sources))
+    named = {name: _text(F.get(F.col(RANKED), i)) for i, name in enumerate(reason_cols(rule.top))}
+    return ranked_df.withColumns(named).drop(CONTRIBUTIONS, RANKED)
 
 
-def _texts(contributions: Column, rule: ReasonRule, sources: tuple[str, ...]) -> Column:
-    """Return the reasons of a row, the weightiest first; equal ones by their words."""
+def _ranked(contributions: Column, rule: ReasonRule, sources: tuple[str, ...]) -> Column:
+    """Return what each column adds and its words, the most first; equal ones by their words."""
     words = rule.words(sources)
-    places = F.lit([[i for i, own in enumerate(sources) if own == name] for name in words])
+    places = [[i for i, own in enumerate(sources) if own == name] for name in words]
     told = F.lit(list(words.values()))
+    return F.sort_array(F.arrays_zip(_sums(contributions, places), told), asc=False)
 
-    def entry(own: Column, at: Column) -> Column:
-        added = F.aggregate(own, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
-        return F.struct(added.alias("added"), F.get(told, at).alias("text"))
 
-    against = F.filter(F.transform(places, entry), lambda one: one["added"] > 0)
-    largest = F.slice(F.sort_array(against, asc=False), 1, rule.top)
-    return F.when(contributions.isNotNull(), F.transform(largest, lambda one: one["text"]))
+def _sums(contributions: Column, places: list[list[int]]) -> Column:
+    """Return the sum of the contributions at each list of places."""
+    if places == [[i] for i in range(len(places))]:
+        # Functions of elements are interpreted, and cost more than the rest of a row's score.
+        return F.slice(contributions, 1, len(places))
+
+    def added(own: Column) -> Column:
+        return F.aggregate(own, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
+
+    return F.transform(F.lit(places), added)
+
+
+def _text(entry: Column) -> Column:
+    """Return the words of what raises the margin; null for the rest."""
+    return F.when(entry["0"] > 0, entry["1"])
 
 
 def collect_reference(

@@ -22,7 +22,6 @@ from sparkweights.models.booster import open_booster
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    from sparkweights.models.features import FeaturePlan
     from sparkweights.trees import AdditiveTrees
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -32,20 +31,20 @@ class Explainer(ABC):
     """A fitted model as a sum over the positions of a row's features."""
 
     @abstractmethod
-    def contributions(self, plan: FeaturePlan, asked: Column) -> Column:
+    def contributions(self, features: Column, asked: Column) -> Column:
         """Return what each position adds to the margin of a class, and last the base.
 
         Parameters
         ----------
-        plan
-            How the row's columns become features.
+        features
+            The positions of the row, array<double>.
         asked
             Whether the row is to be explained; others get null and cost next to nothing.
 
         Returns
         -------
         Column
-            array<double>, one longer than the plan; its sum is the margin.
+            array<double>, one longer than the features; its sum is the margin.
         """
 
 
@@ -57,18 +56,14 @@ class LinearExplainer(Explainer):
     coefficients: tuple[float, ...]
     reference: tuple[float, ...]
 
-    def contributions(self, plan: FeaturePlan, asked: Column) -> Column:
+    def contributions(self, features: Column, asked: Column) -> Column:
         """Return coefficient times distance, as arithmetic."""
         base = self.intercept + float(np.dot(self.coefficients, self.reference))
-        positions = plan.positions()
-        if positions is None:
-            weights, means = F.lit(list(self.coefficients)), F.lit(list(self.reference))
-            own = F.transform(
-                plan.array(), lambda x, at: (x - F.get(means, at)) * F.get(weights, at)
-            )
-            return F.when(asked, F.concat(own, F.array(F.lit(base))))
-        terms = zip(positions, self.reference, self.coefficients, strict=True)
-        return F.when(asked, F.array(*[(x - mean) * w for x, mean, w in terms], F.lit(base)))
+        weights, means = F.lit(list(self.coefficients)), F.lit(list(self.reference))
+        # One small expression for however many positions: written out, they make the method that
+        # scores a row too large for Java to compile, and every row would pay.
+        own = F.transform(features, lambda x, at: (x - F.get(means, at)) * F.get(weights, at))
+        return F.when(asked, F.concat(own, F.array(F.lit(base))))
 
 
 @dataclass(frozen=True)
@@ -97,14 +92,14 @@ class TreeExplainer(Explainer):
         """The booster, read once per process."""
         return open_booster(self.json)
 
-    def contributions(self, plan: FeaturePlan, asked: Column) -> Column:
+    def contributions(self, features: Column, asked: Column) -> Column:
         """Ask for a batch of rows at a time, leaving out those that nobody asks about."""
 
-        def explain(features: pa.Array) -> pa.Array:
-            return self.of_batch(features)
+        def explain(batch: pa.Array) -> pa.Array:
+            return self.of_batch(batch)
 
         as_udf: Any = arrow_udf  # its stubs know iterators only
-        found: Column = as_udf(explain, "array<double>")(F.when(asked, plan.array()))
+        found: Column = as_udf(explain, "array<double>")(F.when(asked, features))
         return found
 
     def of_batch(self, features: pa.Array) -> pa.Array:

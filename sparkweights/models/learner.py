@@ -26,7 +26,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
 COLUMNS = {"featuresCol": FEATURES, "labelCol": LABEL, "weightCol": WEIGHT}
-RAW, STAGES = "__raw", "__stages"
+RAW, STAGES, POSITIONS = "__raw", "__stages", "__positions"
 
 COUNT = Bound(int, 1, 10_000)
 SHARE = Bound(float, 0, 1)

@@ -222,9 +222,8 @@ def decide(priced_df: DataFrame, adapted: Adapted, config: Config) -> DataFrame:
         least = F.when(reviewed, column(expected_col(REVIEW))).otherwise(least)
     decided_df, told = priced_df.withColumn(DECISION, decision), list[str]()
     if adapted.reasons is not None:
-        decided_df = append_reasons(
-            decided_df, adapted.reasons, adapted.scorer.plan, F.col(DECISION)
-        )
+        sources = adapted.scorer.plan.sources
+        decided_df = append_reasons(decided_df, adapted.reasons, sources, F.col(DECISION))
         told = [*reason_cols(adapted.reasons.top)]
     return decided_df.select(
         *map(column, config.roles.keys),

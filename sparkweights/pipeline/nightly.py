@@ -18,6 +18,7 @@ from sparkweights.decision import (
     estimate_shift,
 )
 from sparkweights.errors import PublishError
+from sparkweights.models.learner import POSITIONS
 from sparkweights.pipeline import counting, deciding, records
 from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
@@ -243,6 +244,8 @@ class _Night:
         """Write the scored stage; incoming rows are counted and checked in the same pass."""
         observed_df, observation = counting.observe_marked(marked_df, suite)
         passing_df = deciding.passing(observed_df)
+        if adapted.reasons is not None:
+            passing_df = passing_df.withColumn(POSITIONS, adapted.scorer.plan.array())
         priced_df = deciding.price(passing_df, adapted.scorer, self.config)
         decided_df = deciding.decide(priced_df, adapted, self.config)
         scored_df = deciding.publishable(decided_df, self.stamp)

@@ -14,7 +14,7 @@ from sparkweights.explain import ReasonRule, append_reasons, collect_reference
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.encoders import NumericBlock
 from sparkweights.models.explainers import LinearExplainer
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models.learner import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_contributions_add_up_to_the_margin(
         )
         asked = F.col("id") % 3 != 0
         found = scored_df.select(
-            "id", MARGIN, explainer.contributions(plan, asked).alias("found")
+            "id", MARGIN, explainer.contributions(plan.array(), asked).alias("found")
         ).collect()
         for row in found:
             if row["id"] % 3 == 0:
@@ -111,8 +111,8 @@ def test_append_reasons_weightiest_first_in_words(spark: SparkSession) -> None:
             (5, 9.0, 0.0, 0.0, None),
         ],
         "id int, late double, income double, age double, decision string",
-    )
-    found = append_reasons(df, rule, plan, F.col("decision")).orderBy("id").collect()
+    ).withColumn(POSITIONS, plan.array())
+    found = append_reasons(df, rule, plan.sources, F.col("decision")).orderBy("id").collect()
     assert [(row["reason_1"], row["reason_2"]) for row in found] == [
         ("Recent late payments", "income"),
         ("income", "Recent late payments"),
@@ -120,7 +120,9 @@ def test_append_reasons_weightiest_first_in_words(spark: SparkSession) -> None:
         (None, None),
         (None, None),
     ]
-    told_df = append_reasons(df, ReasonRule({"decline": explainer}, 2), plan, F.col("decision"))
+    told_df = append_reasons(
+        df, ReasonRule({"decline": explainer}, 2), plan.sources, F.col("decision")
+    )
     assert told_df.filter("id = 1").first()["reason_1"] == "age"
 
 
