@@ -126,14 +126,20 @@ class CompiledSuite:
             The value of `found`, made once per row, where the aggregates are observed: every one
             of them would cost each row then. None in a query, which compiles them well.
         """
+        if found is None:
+            return self._queried
+        patterns = [_patterns(found).alias(self._name("patterns"))] if self._conditions else []
+        return [*self._totals, *patterns]
+
+    @cached_property
+    def _totals(self) -> list[Column]:
         measures = [F.count(F.lit(1)).alias(self._name("rows"))]
-        measures += [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
-        if not self._conditions:
-            return measures
-        if found is not None:
-            return [*measures, _patterns(found).alias(self._name("patterns"))]
-        counts = [F.count_if(one) for one in self._conditions.values()]
-        return measures + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
+        return measures + [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
+
+    @cached_property
+    def _queried(self) -> list[Column]:
+        counts = map(F.count_if, self._conditions.values())
+        return self._totals + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
 
     def _name(self, what: object) -> str:
         return f"{self.table}: {what}"
