@@ -96,20 +96,12 @@ def _ranked(contributions: Column, rule: ReasonRule, sources: tuple[str, ...]) -
     """Return what each column adds and its words, the most first; equal ones by their words."""
     words = rule.words(sources)
     places = [[i for i, own in enumerate(sources) if own == name] for name in words]
-    told = F.lit(list(words.values()))
-    return F.sort_array(F.arrays_zip(_sums(contributions, places), told), asc=False)
-
-
-def _sums(contributions: Column, places: list[list[int]]) -> Column:
-    """Return the sum of the contributions at each list of places."""
-    if places == [[i] for i in range(len(places))]:
-        # Functions of elements are interpreted, and cost more than the rest of a row's score.
-        return F.slice(contributions, 1, len(places))
 
     def added(own: Column) -> Column:
         return F.aggregate(own, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
 
-    return F.transform(F.lit(places), added)
+    told = F.lit(list(words.values()))
+    return F.sort_array(F.arrays_zip(F.transform(F.lit(places), added), told), asc=False)
 
 
 def _text(entry: Column) -> Column:

@@ -142,8 +142,13 @@ def require_free_names(schema: StructType) -> None:
 def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) -> DataFrame:
     """Append what a suite finds about each row, if there is one, and whether it is set aside."""
     marked_df = incoming_df if suite is None else incoming_df.withColumn(FOUND, suite.found)
+    return marked_df.withColumn(SET_ASIDE, _aside(config, suite))
+
+
+def _aside(config: Config, suite: CompiledSuite | None) -> Column:
+    """Return whether a row is set aside: it lacks a key, or fails a critical expectation."""
     aside = _without_key(config)
-    return marked_df.withColumn(SET_ASIDE, aside if suite is None else aside | suite.critical)
+    return aside if suite is None else aside | suite.critical
 
 
 def _without_key(config: Config) -> Column:
@@ -159,13 +164,12 @@ def quarantined_rows(
     incoming_df: DataFrame, config: Config, suite: CompiledSuite | None, stamp: Stamp
 ) -> DataFrame:
     """Return the rows set aside, whole, with the checks they failed and the run."""
-    nothing, aside = F.array().cast("array<string>"), _without_key(config)
-    failed = F.when(aside, F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
+    nothing = F.array().cast("array<string>")
+    failed = F.when(_without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
     if suite is not None:
         failed = F.concat(failed, suite.failed(suite.found))
-        aside = aside | suite.critical
     return (
-        incoming_df.filter(aside)
+        incoming_df.filter(_aside(config, suite))
         .withColumn("failed_checks", failed)
         .withColumn("run_id", F.lit(stamp.run_id))
     )
