@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers see the packages of the tests
@@ -22,15 +24,27 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneFileOneWorker(LoadFileScheduling):
     """Give the tests of a file to one worker, and all that read the demo to the same one.
 
     Each worker that meets the demo runs it, which takes as long as a hundred small tests.
     """
-    for item in items:
-        reads_demo = "demo" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("demo" if reads_demo else item.path.name))
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        super().__init__(config, log)
+        # Tests come here as names, so whoever asks for the demo is read from the files.
+        files = Path(__file__).parent.rglob("test_*.py")
+        self.demo = {file.name for file in files if "(demo: Path" in file.read_text("utf-8")}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "the demo" if Path(file).name in self.demo else file
+
+
+@pytest.hookimpl(optionalhook=True)  # one may run the tests without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneFileOneWorker:
+    """Deal out whole files."""
+    return OneFileOneWorker(config, log)
 
 
 @pytest.fixture(scope="session")
