@@ -34,7 +34,7 @@ class OneFileOneWorker(LoadFileScheduling):
         super().__init__(config, log)
         # Tests come here as names, so whoever asks for the demo is read from the files.
         files = Path(__file__).parent.rglob("test_*.py")
-        self.demo = {file.name for file in files if "(demo: Path" in file.read_text("utf-8")}
+        self.demo = {file.name for file in files if "demo: Path" in file.read_text("utf-8")}
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
