@@ -173,6 +173,7 @@ def _run(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress) -> None:
+    runner.preflight()
     weighed, weights = runner.weights()
     _, model = runner.train(weighed)
     scored = runner.score().manifest

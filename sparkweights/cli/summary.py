@@ -170,7 +170,10 @@ def tune_summary(record: Mapping[str, Any]) -> str:
 
 def _effect_sentence(effect: Mapping[str, Any] | None) -> str:
     if effect is None:
-        return "No candidate was without weights, so their worth is not known."
+        return (
+            "No candidate was without weights, so their worth is not known; begin tune.ratio at 1 "
+            "to learn it."
+        )
     low, high = effect["interval"]
     if effect["ratio"] == 1:
         return "Weighting does not pay here: no weights are the cheapest."
@@ -208,6 +211,7 @@ def score_summary(manifest: Mapping[str, Any]) -> str:
     costs = manifest["expected_cost"]
     rows = [("rows in", f"{counts['incoming']:,}")]
     rows += [(f"  {name}", f"{counts[name]:,}") for name in ("scored", "unscorable", "quarantined")]
+    rows += [(f"unscorable for: {why}", f"{n:,}") for why, n in [*manifest["faults"].items()][:3]]
     rows += [(f"decision {name}", f"{n:,}") for name, n in manifest["decisions"].items()]
     rows += [
         (f"expected cost, {name.replace('_', ' ')}", f"{cost:,.0f}") for name, cost in costs.items()

@@ -20,12 +20,12 @@ from sparkweights.pipeline.deciding import FOUND, SET_ASIDE, expected_col
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
     from sparkweights.quality import CompiledSuite
 
-MOST_REASONS = 20  # that a manifest lists
+MOST_TEXTS = 20  # that a manifest lists
 
 
 def observe_marked(
@@ -47,7 +47,8 @@ def collect_staged(
 ) -> dict[str, Any]:
     """Count decisions, sum probabilities and costs, and measure what a suite asks for, in one job.
 
-    One more counts the first reasons, where there are any.
+    One more counts the first reasons, where there are any, and one what was wrong with rows
+    without a decision.
     """
     matrix = config.matrix
     measures = [
@@ -69,14 +70,19 @@ def collect_staged(
     assert row is not None  # noqa: S101 (an aggregate without groups has its row)
     found = row.asDict()
     if config.reasons is not None:
-        found["reasons"] = _collect_reasons(staged_df)
+        found["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
+    if found[f"decision_{len(config.decisions)}"]:
+        unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a folder of its own
+        fault = F.substr("score_status", F.lit(len(f"{UNSCORABLE}:") + 1))
+        found["faults"] = _collect_commonest(unscorable_df, fault)
     return found
 
 
-def _collect_reasons(staged_df: DataFrame) -> dict[str, int]:
-    counts_df = staged_df.filter(F.col("reason_1").isNotNull()).groupBy("reason_1").count()
-    commonest_df = counts_df.orderBy(F.desc("count"), "reason_1").limit(MOST_REASONS)
-    return {row["reason_1"]: row["count"] for row in commonest_df.collect()}
+def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
+    """Return how many rows have each text, the most first; rows without one do not count."""
+    counts_df = staged_df.filter(text.isNotNull()).groupBy(text.alias("text")).count()
+    commonest_df = counts_df.orderBy(F.desc("count"), "text").limit(MOST_TEXTS)
+    return {row["text"]: row["count"] for row in commonest_df.collect()}
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class Counted:
         The expected cost of the decisions taken.
     reasons
         The commonest first reasons -> rows, most first.
+    faults
+        What made rows unscorable -> rows, most first.
     """
 
     rows: int
@@ -107,6 +115,7 @@ class Counted:
     expected_costs: Mapping[str, float]
     expected_cost: float
     reasons: Mapping[str, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scored(self) -> int:
@@ -138,4 +147,5 @@ def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Conf
         },
         expected_cost=staged["cost"] or 0.0,
         reasons=staged.get("reasons", {}),
+        faults=staged.get("faults", {}),
     )

@@ -273,6 +273,7 @@ class _Night:
             rows=counts.rows,
             quarantined=counts.quarantined,
             unscorable=counts.unscorable,
+            faults=counts.faults,
             limits={
                 "quarantined": self.config.checks.max_quarantined,
                 "unscorable": self.config.checks.max_unscorable,

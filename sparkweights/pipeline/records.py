@@ -305,6 +305,7 @@ def run_manifest(
         },
         "decisions": dict(counts.decisions),
         "reasons": dict(counts.reasons),
+        "faults": dict(counts.faults),
         "expected_classes": dict(counts.expected_classes),
         "expected_cost": {
             "decisions_taken": counts.expected_cost,

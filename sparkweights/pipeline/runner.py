@@ -78,6 +78,22 @@ class Runner:
     run_date: date
     progress: Progress = field(default_factory=LoggedProgress)
 
+    def preflight(self) -> None:
+        """Refuse, before hours of training, what `score` would refuse without a look at a row.
+
+        Raises
+        ------
+        ConfigError, InputError
+            If a table, a suite or a secret that scoring needs is missing, or cannot be read.
+        """
+        for role in ("scored", "quarantine"):
+            resolve_secrets(self.config.table(role).options, where=f"tables.{role}.options")
+        for role in ("incoming", "scored"):
+            location = getattr(self.config.checks, role)
+            if location is not None:
+                load_suite(self.config.path(location))
+        read_table(self.spark, self._source("incoming"))
+
     def weights(self) -> tuple[Weighed, dict[str, Any]]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         labelled_df, config = self._labelled()

@@ -51,32 +51,43 @@ def gate_shares(
     quarantined: int,
     unscorable: int,
     limits: Mapping[str, float],
+    faults: Mapping[str, int],
     report: CheckReport | None = None,
 ) -> None:
     """Stop where too many rows would leave without a decision.
 
     Parameters
     ----------
+    faults
+        Why a row was unscorable -> rows.
     report
         What the suite found about the rows.
 
     Raises
     ------
     QualityGateError
-        With the share, its limit, and the checks that failed most.
+        With the share, its limit, and what was wrong with most of the rows.
     """
-    failed = [] if report is None else [own for own in report.results if own.unexpected]
-    worst = sorted(failed, key=lambda own: -(own.unexpected or 0))[:_TOLD]
-    told = listed(f"{own.id} on {own.unexpected}" for own in worst)
-    why = {"quarantined": f" (failed most: {told})" if worst else ""}
+    results = [] if report is None else report.results
+    why = {
+        "quarantined": _told("failed most", {own.id: own.unexpected or 0 for own in results}),
+        "unscorable": _told("most for", faults),
+    }
     for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):
         share = count / rows if rows else 0.0
         if share > limits[name]:
             raise QualityGateError(
                 f"{count} of {rows} rows ({share:.1%}) are {name}; at most "
-                f"{limits[name]:.1%} may be{why.get(name, '')}.",
+                f"{limits[name]:.1%} may be{why[name]}.",
                 hint=f"nothing was published; repair the table, or raise checks.max_{name}.",
             )
+
+
+def _told(words: str, rows: Mapping[str, int]) -> str:
+    """Return the commonest of what was wrong, in brackets; nothing where nothing was."""
+    worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])[:_TOLD]
+    told = listed(f"{name} on {count}" for name, count in worst)
+    return f" ({words}: {told})" if worst else ""
 
 
 def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.check_sections import check_sections, failed_checks
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
@@ -108,8 +109,9 @@ def _expected_savings(costs: Mapping[str, float]) -> float | None:
 
 
 def _rows_section(manifest: Mapping[str, Any]) -> Section:
-    rows = manifest["rows"]
+    rows, faults = manifest["rows"], manifest["faults"]
     whole = rows["incoming"] or 1
+    told = listed(f"{why} ({count:,})" for why, count in faults.items())
     sentence = (
         f"Of {rows['incoming']:,} incoming rows, {rows['scored']:,} were scored, "
         f"{rows['unscorable']:,} could not be, and {rows['quarantined']:,} were quarantined."
@@ -128,6 +130,7 @@ def _rows_section(manifest: Mapping[str, Any]) -> Section:
                 "A quarantined row failed a critical check; an unscorable row could not be scored "
                 "or priced, and is in the scored table with the reason."
             ),
+            *([f"What made rows unscorable: {told}."] if faults else []),
         ),
     )
 

@@ -173,6 +173,22 @@ def test_incoming_table_without_a_column_of_the_costs_exits_4(
     assert "'fees'" in line
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"tables__quarantine": None}, 2, "tables.quarantine is missing"),
+        ({"tables__scored__options": {"key": "${NOT_SET_ANYWHERE}"}}, 2, "NOT_SET_ANYWHERE"),
+        ({"checks__scored": "nowhere.json"}, 2, "nowhere.json"),
+        ({"tables__incoming__location": "data/nowhere"}, 4, "data/nowhere"),
+    ],
+)
+def test_run_refuses_before_it_trains_what_scoring_would_refuse(
+    refused: Callable[..., str], changes: dict[str, Any], code: int, words: str
+) -> None:
+    """Hours of training are not spent on a night that cannot end; no model is left either."""
+    assert words in refused("run", code, **changes)
+
+
 def test_score_no_table_for_the_date_exits_4(refused: Callable[..., str]) -> None:
     """A night whose table did not arrive says which path it looked at."""
     line = refused("score", 4, tables__incoming__location="data/nights/{run_date}")

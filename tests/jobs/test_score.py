@@ -36,6 +36,8 @@ def test_score_every_kind_of_row_is_accounted_for(own_shop: Shop) -> None:
     assert own_shop.run("score", own_shop.config()) == 0
     rows = own_shop.manifest()["rows"]
     assert rows == {"incoming": 200, "scored": 195, "unscorable": 3, "quarantined": 2}
+    faults = own_shop.manifest()["faults"]
+    assert faults == {"cost approve.defaulted": 2, "infinite in.come": 1}
     scored = _read(own_shop).set_index("loan id")
     assert scored.loc[2, "score_status"] == "unscorable:infinite in.come"
     assert scored.loc[3, "score_status"].startswith("unscorable:cost ")
@@ -108,7 +110,7 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
     golden = {
         "name", "run_id", "run_date", "scored_at", "model_version", "rows", "decisions",
         "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
-        "versions", "durations_s", "label_shift", "review", "reasons",
+        "versions", "durations_s", "label_shift", "review", "reasons", "faults",
     }  # fmt: skip
     assert set(manifest) == golden
     assert manifest["ledger"]["bends"][0]["rule"]["cells"] == {

@@ -130,9 +130,16 @@ def test_suite_mistake_is_one_sentence(
 def test_gate_shares_too_many_undecided_rows_stop_the_run() -> None:
     """More rows set aside than the limit allows is an upstream failure, not a few bad rows."""
     limits = {"quarantined": 0.02, "unscorable": 0.02}
-    gate_shares(rows=100, quarantined=2, unscorable=2, limits=limits)
+    faults = {"infinite income": 1, "cost approve.bad": 2, "cost decline.good": 1, "rest": 1}
+    gate_shares(rows=100, quarantined=2, unscorable=2, limits=limits, faults=faults)
     with pytest.raises(QualityGateError, match=r"3 of 100 rows \(3\.0%\) are quarantined"):
-        gate_shares(rows=100, quarantined=3, unscorable=0, limits=limits)
+        gate_shares(rows=100, quarantined=3, unscorable=0, limits=limits, faults={})
+    with pytest.raises(
+        QualityGateError,
+        match=r"5 of 100 rows .* unscorable; at most 2\.0% may be \(most for: cost approve\.bad on "
+        r"2, infinite income on 1, cost decline\.good on 1\)\.",
+    ):
+        gate_shares(rows=100, quarantined=0, unscorable=5, limits=limits, faults=faults)
 
 
 def test_run_suite_error_while_reading_is_told_by_its_own_expectation(

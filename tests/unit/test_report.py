@@ -249,6 +249,7 @@ def test_run_page_holds_the_numbers_of_its_manifest() -> None:
     page = pages("run")
     found = tables_of(page)
     assert ("quarantined", "19", "0.3 %") in found["Every row is accounted for"]
+    assert "infinite credit_limit (3), cost decline.repay (1)" in page.sections[0].body[-1]
     assert found["Rows by decision"][-1] == ("review", "298", "5.0 %")
     assert found["Seconds by step"][0] == ("check incoming", "4.1 s")
     incoming = next(s.table for s in page.sections if s.id == "checks-0")
@@ -284,6 +285,7 @@ def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() ->
     del manifest["drift"]
     manifest |= {
         "reasons": {},
+        "faults": {},
         "label_shift": None,
         "review": None,
         "checks": {"incoming": None, "scored": None},
