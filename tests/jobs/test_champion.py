@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from conftest import Shop, history
+from conftest import history
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
@@ -17,14 +16,8 @@ from sparkweights.evaluate import collect_paired_costs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from conftest import Shop
     from pyspark.sql import SparkSession
-
-
-@pytest.fixture
-def own(shop: Shop, tmp_path: Path) -> Shop:
-    """Copy the lender, so that a test may train."""
-    shutil.copytree(shop.folder, tmp_path / "shop")
-    return Shop(tmp_path / "shop")
 
 
 def _models(shop: Shop) -> Path:
@@ -49,64 +42,64 @@ def test_first_model_has_no_champion_and_is_promoted(shop: Shop) -> None:
 
 
 def test_the_same_model_again_is_not_told_apart_and_not_promoted(
-    own: Shop, capsys: pytest.CaptureFixture[str]
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the same settings and rows no cost changes; `if_better` keeps the one in use."""
-    champion = _current(own)
-    assert own.run("train", own.config(promote="if_better"), "--quiet") == 0
-    manifest = _newest(own)
+    champion = _current(own_shop)
+    assert own_shop.run("train", own_shop.config(promote="if_better"), "--quiet") == 0
+    manifest = _newest(own_shop)
     contest = manifest["contest"]
     assert contest["champion"] == champion
     assert contest["costs"]["before"] == contest["costs"]["after"]
     assert contest["costs"]["interval"] == [0.0, 0.0]
     assert contest["costs"]["verdict"] == "not told apart"
     assert contest["costs"]["rows"] == manifest["evaluation"]["rows"]
-    assert _current(own) == champion
+    assert _current(own_shop) == champion
     assert manifest["version"] != champion
     assert "NOT in use" in capsys.readouterr().out
 
 
-def test_a_better_model_replaces_a_blind_one(own: Shop) -> None:
+def test_a_better_model_replaces_a_blind_one(own_shop: Shop) -> None:
     """A champion that saw only amounts loses to one that sees the late payments."""
     costs = {
         "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
         "decline": {"repaid": "0.25 * amount", "defaulted": 0},
     }
-    own.table("history", history(9_000))
-    assert own.run("train", own.config(costs=costs), "--quiet") == 0
-    blind = own.config(costs=costs, columns__numeric=["amount"], columns__categorical=[])
-    assert own.run("train", blind, "--quiet") == 0
-    champion = _current(own)
-    assert _newest(own)["contest"]["costs"]["verdict"] == "worse"
-    assert _newest(own)["version"] == champion  # `always` takes it all the same
-    assert own.run("train", own.config(costs=costs, promote="if_better"), "--quiet") == 0
-    contest = _newest(own)["contest"]
+    own_shop.table("history", history(9_000))
+    assert own_shop.run("train", own_shop.config(costs=costs), "--quiet") == 0
+    blind = own_shop.config(costs=costs, columns__numeric=["amount"], columns__categorical=[])
+    assert own_shop.run("train", blind, "--quiet") == 0
+    champion = _current(own_shop)
+    assert _newest(own_shop)["contest"]["costs"]["verdict"] == "worse"
+    assert _newest(own_shop)["version"] == champion  # `always` takes it all the same
+    assert own_shop.run("train", own_shop.config(costs=costs, promote="if_better"), "--quiet") == 0
+    contest = _newest(own_shop)["contest"]
     assert contest["champion"] == champion
     assert contest["costs"]["verdict"] == "better"
     assert contest["costs"]["interval"][1] < 0
-    assert _current(own) == _newest(own)["version"]
+    assert _current(own_shop) == _newest(own_shop)["version"]
 
 
-def test_never_leaves_the_pointer_alone(own: Shop) -> None:
+def test_never_leaves_the_pointer_alone(own_shop: Shop) -> None:
     """A rehearsal publishes its bundle and changes nothing that scoring reads."""
-    champion = _current(own)
-    assert own.run("train", own.config(promote="never", seed=4), "--quiet") == 0
-    contest = _newest(own)["contest"]
-    assert _current(own) == champion
+    champion = _current(own_shop)
+    assert own_shop.run("train", own_shop.config(promote="never", seed=4), "--quiet") == 0
+    contest = _newest(own_shop)["contest"]
+    assert _current(own_shop) == champion
     # Another seed splits otherwise: only rows that are test rows of both splits count.
-    assert contest["costs"]["rows"] < 0.3 * _newest(own)["evaluation"]["rows"]
+    assert contest["costs"]["rows"] < 0.3 * _newest(own_shop)["evaluation"]["rows"]
 
 
 def test_a_champion_that_cannot_score_the_table_is_named(
-    own: Shop, capsys: pytest.CaptureFixture[str]
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A feature that left the table stops the comparison, not the training."""
-    own.table("history", history().rename(columns={"late payments": "late"}))
-    config = own.config(columns__numeric=["in.come", "late", "amount"], promote="if_better")
-    assert own.run("train", config) == 0
+    own_shop.table("history", history().rename(columns={"late payments": "late"}))
+    config = own_shop.config(columns__numeric=["in.come", "late", "amount"], promote="if_better")
+    assert own_shop.run("train", config) == 0
     told = capsys.readouterr()
     assert "its feature 'late payments' is not in the table any more" in told.err + told.out
-    assert not _newest(own)["contest"]["promoted"]
+    assert not _newest(own_shop)["contest"]["promoted"]
 
 
 def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
@@ -125,14 +118,14 @@ def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
 
 
 def test_a_champion_split_by_other_keys_is_not_compared_with(
-    own: Shop, capsys: pytest.CaptureFixture[str]
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A hash of other keys would call rows that it has learned from test rows."""
-    own.table("history", history().assign(branch=1))
-    config = own.config(columns__keys=["loan id", "branch"], promote="if_better")
-    assert own.run("evaluate", config, "--quiet") == 5
+    own_shop.table("history", history().assign(branch=1))
+    config = own_shop.config(columns__keys=["loan id", "branch"], promote="if_better")
+    assert own_shop.run("evaluate", config, "--quiet") == 5
     told = capsys.readouterr().err
     assert "its split was by the keys loan id (bigint); they are loan id (bigint), branch" in told
-    assert own.run("train", config) == 0
-    assert _newest(own)["contest"]["obstacle"].startswith("its split was by the keys loan id")
-    assert not _newest(own)["contest"]["promoted"]
+    assert own_shop.run("train", config) == 0
+    assert _newest(own_shop)["contest"]["obstacle"].startswith("its split was by the keys loan id")
+    assert not _newest(own_shop)["contest"]["promoted"]
