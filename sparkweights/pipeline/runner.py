@@ -79,7 +79,7 @@ class Runner:
     progress: Progress = field(default_factory=LoggedProgress)
 
     def preflight(self) -> None:
-        """Refuse, before hours of training, what `score` would refuse without a look at a row.
+        """Refuse, before hours of training, a night that lacks what it needs.
 
         Raises
         ------
