@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, kind_of, require_columns
+from sparkweights.columns import column
 from sparkweights.config.consistency import UNSCORABLE
-from sparkweights.costs import check_costs, cost_columns
-from sparkweights.costs.expressions import check_amount, to_column
+from sparkweights.costs import cost_columns
+from sparkweights.costs.expressions import to_column
 from sparkweights.costs.language import constant
 from sparkweights.decision import (
     REVIEW,
@@ -21,16 +21,14 @@ from sparkweights.decision import (
     is_reviewed,
     review_gain,
 )
-from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.explain import append_reasons, reason_cols
 from sparkweights.pipeline.evaluating import review_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
     from sparkweights.costs import CostMatrix
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 FOUND, SET_ASIDE, FAULT, DECISION = "__found", "__set_aside", "__fault", "__decision"
 KEYS_PRESENT = "keys are present"
-_QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
 
 
 @dataclass(frozen=True)
@@ -74,69 +71,6 @@ class Adapted:
     shift: LabelShift | None = None
     cut: ReviewCut | None = None
     reasons: ReasonRule | None = None
-
-
-def preflight(
-    schema: StructType,
-    config: Config,
-    scorer: Scorer,
-    trained_kinds: Mapping[str, str],
-    *,
-    table: str = "incoming",
-) -> None:
-    """Refuse a table that the model or the costs cannot read, before any job.
-
-    Parameters
-    ----------
-    trained_kinds
-        Feature column -> type family in the table that the model was trained on.
-    table
-        Its role, for messages.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, appears twice, or changed its type.
-    ModelError
-        If the model tells other classes apart than the configuration names.
-    ConfigError
-        If a cost reads an unknown column or one that is not a number.
-    """
-    if scorer.classes != config.roles.class_names:
-        raise ModelError(
-            f"The model tells apart {listed(scorer.classes)}; columns.classes names "
-            f"{listed(config.roles.class_names)}.",
-            hint="train again with these classes, or restore the configuration of the model.",
-        )
-    require_columns(schema, [*config.roles.keys, *trained_kinds], table=table)
-    for name, trained in trained_kinds.items():
-        found = kind_of(schema[name].dataType)
-        if found != trained:
-            raise InputError(
-                f"Column '{name}' of table '{table}' is {found}; the model was trained on "
-                f"{trained}.",
-                hint="cast it back where the table is made, or train again.",
-            )
-    check_costs(config.matrix, schema)
-    require_columns(schema, scorer.ledger.columns, table=table)
-    if config.review_price is not None:
-        check_amount(config.review_price, schema, where="review.cost")
-
-
-def require_free_names(schema: StructType) -> None:
-    """Refuse an incoming table with a column that the quarantine adds.
-
-    Raises
-    ------
-    InputError
-        Naming the columns.
-    """
-    clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
-    if clash:
-        raise InputError(
-            f"Table 'incoming' has a column {listed(clash)}, which the quarantine adds.",
-            hint="rename it where the table is made.",
-        )
 
 
 def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) -> DataFrame:

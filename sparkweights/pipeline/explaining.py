@@ -15,7 +15,7 @@ from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.deciding import preflight
+from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
@@ -108,7 +108,7 @@ def explain(
         CHOOSING: hash_order(roles, seed ^ _CHOOSING_SALT),
         DEALING: hash_order(roles, seed ^ _DEALING_SALT),
     }
-    preflight(
+    require_model(
         labelled_df.schema, config, Scorer.of(bundle), bundle.manifest["schema"], table="labelled"
     )
     known_df = labelled_df.filter(class_index(roles) >= 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.columns import class_index, require_columns
 from sparkweights.models.learner import LABEL
-from sparkweights.pipeline.deciding import preflight
+from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
 from sparkweights.pipeline.preparing import part_of_bundle
 from sparkweights.pipeline.scoring import Scorer
@@ -51,7 +51,7 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
         If there are no such rows, or a column is missing.
     """
     wanted, scorer = config.evaluate, Scorer.of(bundle)
-    preflight(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
+    require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
     require_columns(labelled_df.schema, wanted.by, table="labelled")
     index, part = class_index(config.roles), part_of_bundle(labelled_df, config, bundle)
     known_df = labelled_df.filter((index >= 0) & (part == TEST)).withColumns(

@@ -17,7 +17,8 @@ from sparkweights.decision import (
     expected_costs,
 )
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
-from sparkweights.pipeline.deciding import SET_ASIDE, mark, preflight
+from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.deciding import SET_ASIDE, mark
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
@@ -100,7 +101,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         If the model tells other classes apart than the configuration names.
     """
     scorer = Scorer.of(bundle)
-    preflight(df.schema, config, scorer, bundle.manifest["schema"], table=table)
+    require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
     require_columns(df.schema, filter(None, [config.monitor.decided]), table=table)
     today = count_bins(df, bundle.reference.bins)
     columns = {

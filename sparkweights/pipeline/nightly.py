@@ -20,6 +20,7 @@ from sparkweights.decision import (
 from sparkweights.errors import PublishError
 from sparkweights.models.learner import POSITIONS
 from sparkweights.pipeline import counting, deciding, records
+from sparkweights.pipeline.admitting import require_free_names, require_model
 from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
@@ -112,8 +113,8 @@ def score_table(
     incoming_df = read_table(spark, source)
     many_rows = source.bytes is None or source.bytes > MANY_BYTES
     scorer = Scorer.of(bundle, many_rows=many_rows)
-    deciding.preflight(incoming_df.schema, config, scorer, bundle.manifest["schema"])
-    deciding.require_free_names(incoming_df.schema)
+    require_model(incoming_df.schema, config, scorer, bundle.manifest["schema"])
+    require_free_names(incoming_df.schema)
     if not config.checks.allow_empty:
         require_rows(incoming_df, source)
     scored, quarantine = (_publication(config, role, stamp) for role in ("scored", "quarantine"))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyspark
 
 import sparkweights
-from sparkweights.columns import kind_of
 from sparkweights.config.sections import Weights
+from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
 from sparkweights.pipeline.judging import segment_records
 from sparkweights.pipeline.preparing import split_record
@@ -124,7 +124,7 @@ def model_manifest(
         "versions": versions(),
         "model": {"kind": scorer.kind, "params": dict(config.model.params), "seed": config.seed},
         "classes": list(scorer.classes),
-        "schema": {name: kind_of(schema[name].dataType) for name in config.roles.features},
+        "schema": feature_kinds(schema, config),
         "features": scorer.plan.to_dict(),
         "feature_names": list(scorer.plan.names),
         "sensitive": list(config.roles.sensitive),

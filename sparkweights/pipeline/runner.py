@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.columns import require_columns, require_kind, require_label
+from sparkweights.columns import require_columns
 from sparkweights.config import Config, resolve_secrets
-from sparkweights.costs import check_costs
-from sparkweights.costs.expressions import check_amount
 from sparkweights.errors import ConfigError
 from sparkweights.models import learner
 from sparkweights.pipeline import records
+from sparkweights.pipeline.admitting import (
+    feature_kinds,
+    require_free_names,
+    require_labelled,
+    require_scorable,
+)
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
@@ -45,6 +49,7 @@ from sparkweights.storage import (
     load_bundle,
     publish_bundle,
     read_table,
+    require_rows,
     write_json,
     write_rows,
     write_text,
@@ -84,7 +89,8 @@ class Runner:
         Raises
         ------
         ConfigError, InputError
-            If a table, a suite or a secret that scoring needs is missing, or cannot be read.
+            If a table, a suite or a secret that scoring needs is missing, or cannot be read, or
+            the incoming table is not one that a model of the labelled table could score.
         """
         for role in ("scored", "quarantine"):
             resolve_secrets(self.config.table(role).options, where=f"tables.{role}.options")
@@ -92,7 +98,15 @@ class Runner:
             location = getattr(self.config.checks, role)
             if location is not None:
                 load_suite(self.config.path(location))
-        read_table(self.spark, self._source("incoming"))
+        source = self._source("incoming")
+        incoming_df = read_table(self.spark, source)
+        labelled_df, config = self._labelled()
+        require_scorable(incoming_df.schema, config, feature_kinds(labelled_df.schema, config))
+        grouping = config.weight_spec.grouping  # the weights that scoring undoes read it
+        require_columns(incoming_df.schema, grouping.columns, table="incoming")
+        require_free_names(incoming_df.schema)
+        if not config.checks.allow_empty:
+            require_rows(incoming_df, source)
 
     def weights(self) -> tuple[Weighed, dict[str, Any]]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
@@ -240,24 +254,7 @@ class Runner:
         """Return the labelled table, and the configuration with the names of its columns."""
         df = read_table(self.spark, self._source("labelled"))
         config = self.config.resolve(df.columns)
-        roles = config.roles
-        needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, config.split.by])]
-        needed += config.weight_spec.grouping.columns
-        require_columns(df.schema, needed, table="labelled")
-        require_label(df.schema, roles, table="labelled")
-        require_kind(df.schema, roles.numeric, ("number",), table="labelled", role="numeric")
-        require_kind(
-            df.schema,
-            roles.categorical,
-            ("text", "number", "boolean"),
-            table="labelled",
-            role="categorical",
-        )
-        if roles.weight is not None:
-            require_kind(df.schema, [roles.weight], ("number",), table="labelled", role="weight")
-        check_costs(self.config.matrix, df.schema)
-        if self.config.review_price is not None:
-            check_amount(self.config.review_price, df.schema, where="review.cost")
+        require_labelled(df.schema, config)
         return df, config
 
     def _weigh(self, labelled_df: DataFrame, config: Config) -> Weighed:

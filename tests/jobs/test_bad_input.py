@@ -189,6 +189,27 @@ def test_run_refuses_before_it_trains_what_scoring_would_refuse(
     assert words in refused("run", code, **changes)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda df: df.drop(columns="late payments"), "no column 'late payments'"),
+        (lambda df: df.assign(amount=df["amount"].astype(str)), "Column 'amount'"),
+        (lambda df: df.drop(columns="card type"), "no column 'card type'"),
+        (lambda df: df.assign(run_id="x"), "which the quarantine adds"),
+        (lambda df: df.head(0), "holds 0 rows"),
+    ],
+)
+def test_run_refuses_before_it_trains_a_table_that_no_model_could_score(
+    shop: Shop,
+    refused: Callable[..., str],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    words: str,
+) -> None:
+    """The incoming table's columns are compared with the labelled table's, not with a model's."""
+    location = shop.table("unscorable", change(_incoming()))
+    assert words in refused("run", 4, tables__incoming__location=location)
+
+
 def test_score_no_table_for_the_date_exits_4(refused: Callable[..., str]) -> None:
     """A night whose table did not arrive says which path it looked at."""
     line = refused("score", 4, tables__incoming__location="data/nights/{run_date}")

@@ -1,0 +1,130 @@
+"""What a table must hold before any job reads it: columns, their types, and what costs ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.columns import kind_of, require_columns, require_kind, require_label
+from sparkweights.costs import check_costs
+from sparkweights.costs.expressions import check_amount
+from sparkweights.errors import InputError, ModelError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql.types import StructType
+
+    from sparkweights.config import Config
+    from sparkweights.pipeline.scoring import Scorer
+
+_QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
+
+
+def require_labelled(schema: StructType, config: Config) -> None:
+    """Refuse a labelled table that no model can be trained on.
+
+    Parameters
+    ----------
+    config
+        With every feature by name.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, appears twice, or is of the wrong type.
+    ConfigError
+        If a cost reads an unknown column or one that is not a number.
+    """
+    roles = config.roles
+    needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, config.split.by])]
+    needed += config.weight_spec.grouping.columns
+    require_columns(schema, needed, table="labelled")
+    require_label(schema, roles, table="labelled")
+    require_kind(schema, roles.numeric, ("number",), table="labelled", role="numeric")
+    kinds = ("text", "number", "boolean")
+    require_kind(schema, roles.categorical, kinds, table="labelled", role="categorical")
+    if roles.weight is not None:
+        require_kind(schema, [roles.weight], ("number",), table="labelled", role="weight")
+    _require_costs(schema, config)
+
+
+def require_model(
+    schema: StructType,
+    config: Config,
+    scorer: Scorer,
+    trained_kinds: Mapping[str, str],
+    *,
+    table: str = "incoming",
+) -> None:
+    """Refuse a table that the model or the costs cannot read.
+
+    Parameters
+    ----------
+    trained_kinds
+        Feature column -> type family in the table that the model was trained on.
+    table
+        Its role, for messages.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, appears twice, or changed its type.
+    ModelError
+        If the model tells other classes apart than the configuration names.
+    ConfigError
+        If a cost reads an unknown column or one that is not a number.
+    """
+    if scorer.classes != config.roles.class_names:
+        raise ModelError(
+            f"The model tells apart {listed(scorer.classes)}; columns.classes names "
+            f"{listed(config.roles.class_names)}.",
+            hint="train again with these classes, or restore the configuration of the model.",
+        )
+    require_scorable(schema, config, trained_kinds, table=table)
+    require_columns(schema, scorer.ledger.columns, table=table)
+
+
+def require_scorable(
+    schema: StructType, config: Config, trained_kinds: Mapping[str, str], *, table: str = "incoming"
+) -> None:
+    """Refuse a table that no model of these features, or the costs, can read.
+
+    Parameters and errors are those of `require_model`.
+    """
+    require_columns(schema, [*config.roles.keys, *trained_kinds], table=table)
+    for name, trained in trained_kinds.items():
+        found = kind_of(schema[name].dataType)
+        if found != trained:
+            raise InputError(
+                f"Column '{name}' of table '{table}' is {found}; the model was trained on "
+                f"{trained}.",
+                hint="cast it back where the table is made, or train again.",
+            )
+    _require_costs(schema, config)
+
+
+def feature_kinds(schema: StructType, config: Config) -> dict[str, str]:
+    """Return feature column -> its type family in the table that a model learns from."""
+    return {name: kind_of(schema[name].dataType) for name in config.roles.features}
+
+
+def require_free_names(schema: StructType) -> None:
+    """Refuse an incoming table with a column that the quarantine adds.
+
+    Raises
+    ------
+    InputError
+        Naming the columns.
+    """
+    clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
+    if clash:
+        raise InputError(
+            f"Table 'incoming' has a column {listed(clash)}, which the quarantine adds.",
+            hint="rename it where the table is made.",
+        )
+
+
+def _require_costs(schema: StructType, config: Config) -> None:
+    check_costs(config.matrix, schema)
+    if config.review_price is not None:
+        check_amount(config.review_price, schema, where="review.cost")
