@@ -15,7 +15,8 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers see the packa
 # Short-lived engines on few cores: small tests gain a quarter, long ones lose nothing.
 os.environ.setdefault(
     "PYSPARK_SUBMIT_ARGS",
-    "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' pyspark-shell",
+    "--driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    " -Dderby.stream.error.file=/dev/null' pyspark-shell",
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        # A catalog that would outlive the session, but for its memory.
+        .config("spark.sql.catalogImplementation", "hive")
+        .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:it;create=true")
         .config("spark.log.level", "ERROR")
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
         .getOrCreate()

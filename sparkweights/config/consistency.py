@@ -12,9 +12,10 @@ from sparkweights.decision import CALIBRATIONS, REVIEW, require_prior
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.explain import reason_cols
 from sparkweights.models import check_params, require_explainable
+from sparkweights.storage import is_table_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sparkweights.config.schema import Config
     from sparkweights.config.sections import Table
@@ -279,6 +280,7 @@ def _check_locations(config: Config) -> None:
         for role, table in named.items()
         if table.scheme == "file"
     }
+    _check_catalog_names(named)
     places |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
     outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
     for output in (key for key in outputs if key in places):
@@ -292,14 +294,35 @@ def _check_locations(config: Config) -> None:
                 )
 
 
+def _check_catalog_names(named: Mapping[str, Table]) -> None:
+    """Refuse one table of the catalog in two roles, of which one is written."""
+    seen: dict[str, str] = {}
+    for role in ("scored", "quarantine", "incoming", "labelled"):
+        if role not in named or named[role].format != "table":
+            continue
+        name = named[role].location.replace("`", "").casefold()
+        if seen.get(name) in {"scored", "quarantine"}:
+            raise ConfigError(
+                f"tables.{seen[name]} and tables.{role} are both {named[role].location!r}; what is "
+                "written must lie apart from everything else.",
+                hint="give each its own table.",
+            )
+        seen.setdefault(name, role)
+
+
 def _check_output(role: str, table: Table) -> None:
-    if table.format not in {"parquet", "orc"}:
+    if table.format not in {"parquet", "orc", "table"}:
         raise ConfigError(
-            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc.",
-            hint="types and partitions do not survive csv or json; a view over the folder brings "
-            "it into a catalog.",
+            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc, table.",
+            hint="types and partitions do not survive csv or json.",
         )
-    _check_place(f"tables.{role}.location", table.location)
+    if table.format != "table":
+        _check_place(f"tables.{role}.location", table.location)
+    elif not is_table_name(table.location):
+        raise ConfigError(
+            f"tables.{role}.location: {table.location!r} is no name of a table.",
+            hint="for instance lending.scored; a part with other characters goes in backticks.",
+        )
     if table.schema_ddl is not None:
         raise ConfigError(
             f"tables.{role}.schema: {table.schema_ddl!r}; a table that is written gets its columns "
@@ -309,7 +332,7 @@ def _check_output(role: str, table: Table) -> None:
     if table.partition:
         raise ConfigError(
             f"tables.{role}.partition: {listed(table.partition)} given; what is written has the "
-            "partitions run_date and decision.",
+            "partitions of its own.",
             hint=f"leave tables.{role}.partition out.",
         )
 
@@ -321,7 +344,8 @@ def _check_place(where: str, location: str) -> None:
         raise ConfigError(
             f"{where}: {location!r} is on {scheme}; available for what is written: paths of a "
             "file system that the driver and the executors share.",
-            hint="mount the storage, or name a local path.",
+            hint="mount the storage, or name a local path; a table may also go into the catalog, "
+            "which knows where it lies (format: table).",
         )
     if "{run_date}" in location:
         raise ConfigError(

@@ -33,7 +33,7 @@ class Table(Section):
     ----------
     format
         Of its files, or ``table`` for a table of Spark's catalog, whatever its format; the tables
-        that are written are parquet or orc.
+        that are written are parquet or orc, in a folder or in the catalog.
     location
         A path, relative to the configuration file; a URI that Spark reads; or the name of a table
         of the catalog. ``{run_date}`` stands for the date.

@@ -33,10 +33,11 @@ from sparkweights.quality import (
 )
 from sparkweights.report import decisions_section, fragment, run_report
 from sparkweights.storage import (
+    CatalogPublication,
+    FolderPublication,
     ModelBundle,
     Publication,
     TableSource,
-    lease,
     make_folder,
     read_table,
     require_rows,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.progress import Progress
 
 
+OUTPUTS = ("scored", "quarantine")
 MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
 
 
@@ -117,20 +119,39 @@ def score_table(
     require_free_names(incoming_df.schema)
     if not config.checks.allow_empty:
         require_rows(incoming_df, source)
-    scored, quarantine = (_publication(config, role, stamp) for role in ("scored", "quarantine"))
+    scored, quarantine = (
+        publication(spark, config, role, stamp.run_id, run_date) for role in OUTPUTS
+    )
     night = _Night(spark, config, scorer, stamp, scored, quarantine, _Clock(progress))
     with ExitStack() as stack:
         for output in (scored, quarantine):
-            stack.enter_context(lease(output.root))
+            stack.enter_context(output.hold())
             stack.callback(output.discard)
         return night.run(incoming_df, bundle)
 
 
-def _publication(config: Config, role: str, stamp: deciding.Stamp) -> Publication:
+def publication(
+    spark: SparkSession, config: Config, role: str, run_id: str, run_date: date
+) -> Publication:
+    """Return how a date of an output is published, to a folder or to the catalog."""
     table = config.table(role)
-    root = config.path(table.location)
     options = resolve_secrets(table.options, where=f"tables.{role}.options")
-    return Publication(root, stamp.run_id, stamp.run_date, table.format, options)
+    if table.format == "table":
+        return CatalogPublication(
+            run_id=run_id,
+            run_date=run_date,
+            options=options,
+            spark=spark,
+            name=table.location,
+            locks=config.path(config.runs),
+        )
+    return FolderPublication(
+        run_id=run_id,
+        run_date=run_date,
+        options=options,
+        root=config.path(table.location),
+        file_format=table.format,
+    )
 
 
 @dataclass(frozen=True)
@@ -151,6 +172,9 @@ class _Night:
 
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
         make_folder(self.record_folder)  # if it cannot be written, now is the time to know
+        self.scored.require_ready()
+        aside_df = deciding.quarantined_rows(incoming_df, self.config, None, self.stamp)
+        self.quarantine.require_ready(aside_df.schema)
         reasons = reason_rule(self.config, bundle)
         with self.clock.step("plan_checks", "planning the checks"):
             suite = self._compiled(incoming_df, "incoming")

@@ -22,7 +22,7 @@ from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
 from sparkweights.pipeline.monitoring import Monitored, monitor
-from sparkweights.pipeline.nightly import ScoredRun, score_table
+from sparkweights.pipeline.nightly import OUTPUTS, ScoredRun, publication, score_table
 from sparkweights.pipeline.preparing import Weighed, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
@@ -92,8 +92,8 @@ class Runner:
             If a table, a suite or a secret that scoring needs is missing, or cannot be read, or
             the incoming table is not one that a model of the labelled table could score.
         """
-        for role in ("scored", "quarantine"):
-            resolve_secrets(self.config.table(role).options, where=f"tables.{role}.options")
+        for role in OUTPUTS:
+            publication(self.spark, self.config, role, "", self.run_date).require_ready()
         for role in ("incoming", "scored"):
             location = getattr(self.config.checks, role)
             if location is not None:

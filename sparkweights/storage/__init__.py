@@ -1,17 +1,23 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
 from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
+from sparkweights.storage.catalog import CatalogPublication, is_table_name
 from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
-from sparkweights.storage.publish import Publication, lease
+from sparkweights.storage.folders import FolderPublication
+from sparkweights.storage.lease import lease
+from sparkweights.storage.publish import Publication
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.storage.workspace import keep_rows, workspace
 
 __all__ = [
+    "CatalogPublication",
+    "FolderPublication",
     "ModelBundle",
     "Publication",
     "Reference",
     "TableSource",
     "as_json",
+    "is_table_name",
     "keep_rows",
     "lease",
     "load_bundle",

@@ -1,13 +1,12 @@
 """Stage, verify, publish: one date of a table is replaced as a whole or not at all.
 
-A run writes below ``<table>/_staging/<run_id>`` (names that begin with an underscore are hidden
-from Spark's readers), verifies what it wrote, and swaps the date's folder in one step. A run that
-dies leaves the old folder in place; the next run removes what it left behind.
+What is common to all places: how a stage is written, read back and judged. `folders` and `catalog`
+say where it lies and how it takes the date's place.
 """
 
 from __future__ import annotations
 
-import fcntl
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,17 +14,16 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 
 from sparkweights.errors import PublishError, QualityGateError
-from sparkweights.storage.files import exchange, make_folder, remove, unwritable
 from sparkweights.storage.keys import count_keys, count_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date
-    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
-STAGING, RETIRED = "_staging", "_retired"
 SETTINGS = {
     # Spark sorts rows by partition before it writes them, unless a task may keep a file open for
     # each of so many.
@@ -38,76 +36,70 @@ SETTINGS = {
 }
 
 
-@contextmanager
-def lease(root: Path) -> Iterator[None]:
-    """Hold a table for one run; the system frees it when the process ends, however it ends.
-
-    Also clears what a dead run left: half-written stages go, a folder retired but not replaced
-    comes back.
-
-    Raises
-    ------
-    PublishError
-        If another run holds the table, or its folder cannot be written.
-    """
-    make_folder(root)
-    try:
-        stream = (root / "_lease").open("w")
-    except OSError as error:
-        raise unwritable(root, error) from None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise PublishError(
-                f"Another run is writing '{root}'.",
-                hint="wait for it to end, then start this one again.",
-            ) from None
-        _recover(root)
-        yield
-
-
-def _recover(root: Path) -> None:
-    retired = root / RETIRED
-    if retired.is_dir():
-        for folder in retired.iterdir():
-            if not (root / folder.name).exists():
-                folder.rename(root / folder.name)
-    remove(retired)
-    remove(root / STAGING)
-
-
-@dataclass(frozen=True)
-class Publication:
+@dataclass(frozen=True, kw_only=True)
+class Publication(ABC):
     """One date's rows of one table, from stage to publish.
 
     Attributes
     ----------
-    root
-        The table's folder.
     run_id, run_date
         Whose stage it is, and which date it replaces.
-    format
-        parquet or orc.
     options
         Spark's writer options; they may hold secrets and are never logged.
     """
 
-    root: Path
     run_id: str
     run_date: date
-    format: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def staged(self) -> Path:
-        """The stage's folder, named as the date's partition."""
-        return self.root / STAGING / self.run_id / self.target.name
+    @abstractmethod
+    def format(self) -> str:
+        """Of its files: parquet or orc."""
 
     @property
-    def target(self) -> Path:
-        """The date's partition, as readers see it."""
-        return self.root / f"run_date={self.run_date.isoformat()}"
+    @abstractmethod
+    def staged(self) -> str:
+        """Where the stage lies, as Spark names it."""
+
+    @abstractmethod
+    def hold(self) -> AbstractContextManager[None]:
+        """Hold the table for one run, and clear what a dead one left.
+
+        Raises
+        ------
+        PublishError
+            If another run holds the table, or it cannot be written.
+        """
+
+    @abstractmethod
+    def require_ready(self, schema: StructType | None = None) -> None:
+        """Refuse a place that could not take the rows, before any job.
+
+        Parameters
+        ----------
+        schema
+            Of the rows, where it is known.
+
+        Raises
+        ------
+        ConfigError, PublishError
+            With what stands in the way.
+        """
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Put the stage in the date's place, in one step.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible; the old rows stay.
+        """
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove what is left of the stage, published or not."""
 
     def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
         """Write the rows to the stage, in one Spark job.
@@ -117,12 +109,11 @@ class Publication:
         PublishError
             If the stage cannot be written.
         """
-        make_folder(self.staged.parent)
         writer = df.write.format(self.format).options(**self.options)
-        writer = writer.mode("errorifexists").partitionBy(*partition_by)
+        writer = writer.mode("overwrite").partitionBy(*partition_by)
         try:
             with _settings(df.sparkSession):
-                writer.save(str(self.staged))
+                writer.save(self.staged)
         except PySparkException as error:
             if _is_about_writing(error):
                 raise PublishError(
@@ -133,7 +124,7 @@ class Publication:
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
-        return spark.read.format(self.format).schema(like.schema).load(str(self.staged))
+        return spark.read.format(self.format).schema(like.schema).load(self.staged)
 
     def verify_stage(self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]) -> None:
         """Read the staged keys back and compare, in one Spark job.
@@ -159,38 +150,6 @@ class Publication:
                 hint="nothing was published; remove the duplicate keys from the incoming table, "
                 "or add the column that tells its rows apart to columns.keys.",
             )
-
-    def publish(self) -> None:
-        """Put the staged folder in the date's place.
-
-        Raises
-        ------
-        PublishError
-            If it cannot be moved; the old folder stays.
-        """
-        try:
-            if not self.target.exists():
-                self.staged.rename(self.target)
-            elif not exchange(self.staged, self.target):
-                self._replace_in_two_steps()
-        except OSError as error:
-            raise unwritable(self.target, error) from None
-        self.discard()
-
-    def _replace_in_two_steps(self) -> None:
-        retired = self.root / RETIRED / self.target.name
-        make_folder(retired.parent)
-        self.target.rename(retired)
-        try:
-            self.staged.rename(self.target)
-        except OSError:
-            retired.rename(self.target)
-            raise
-        remove(retired.parent)
-
-    def discard(self) -> None:
-        """Remove what is left of the stage, published or not."""
-        remove(self.root / STAGING)
 
 
 @contextmanager

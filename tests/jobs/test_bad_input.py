@@ -433,7 +433,7 @@ def test_score_second_run_beside_a_live_one_exits_6(
     """Two runs cannot interleave: the second is told to wait."""
     from sparkweights.storage import lease
 
-    with lease(shop.folder / "out" / "scored"):
+    with lease(shop.folder / "out" / "scored" / "_lease", "it"):
         assert "Another run is writing" in refused("score", 6)
 
 

@@ -1,0 +1,196 @@
+"""Tables of the catalog to write: a date is a partition, pointed to its run's folder."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from uuid import uuid4
+
+import pandas as pd
+import pytest
+from conftest import RUN_DATE, Shop, history
+
+from sparkweights import Runner, load_config
+from sparkweights.errors import ConfigError
+from sparkweights.storage import CatalogPublication
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def lending(spark: SparkSession) -> Iterator[str]:
+    """Make a database of one's own."""
+    name = f"lending_{uuid4().hex[:8]}"
+    spark.sql(f"create database {name}")
+    yield name
+    spark.sql(f"drop database {name} cascade")
+
+
+def _outputs(lending: str) -> dict[str, Any]:
+    return {
+        f"tables__{role}": {"format": "table", "location": f"{lending}.{role}"}
+        for role in ("scored", "quarantine")
+    }
+
+
+def _rows(spark: SparkSession, table: str) -> pd.DataFrame:
+    own = "scored_at"
+    frame = spark.table(table).drop(own).toPandas()
+    return frame.sort_values("loan id").reset_index(drop=True)
+
+
+def _folder(spark: SparkSession, table: str) -> Path:
+    """Return where the rows lie that readers see, of one date."""
+    (folder,) = {Path(urlparse(file).path).parent for file in spark.table(table).inputFiles()}
+    return folder
+
+
+def test_score_into_the_catalog_equals_the_folder_and_replaces_its_date_alone(
+    own_shop: Shop, spark: SparkSession, lending: str
+) -> None:
+    """Row for row what a folder gets; another date stays; the old rows' folder is not touched."""
+    table = f"{lending}.scored"
+    config = own_shop.config(**_outputs(lending))
+    bad = history(400, seed=2).drop(columns="outcome")
+    bad.loc[:4, "late payments"] = -1
+    own_shop.table("incoming", bad)
+    assert own_shop.run("score", own_shop.config("folders.yaml"), "--quiet") == 0
+    assert own_shop.run("score", config, "--quiet") == 0
+    by_folder = pd.read_parquet(own_shop.folder / "out" / "scored").drop(columns="scored_at")
+    by_folder = by_folder.sort_values("loan id").reset_index(drop=True)
+    first = _rows(spark, table)
+    assert len(first) == 395
+    same = [name for name in by_folder if name not in {"run_id", "run_date", "decision"}]
+    pd.testing.assert_frame_equal(first[same], by_folder[same])
+    assert list(first["decision"]) == list(by_folder["decision"].astype(str))
+    assert set(first["run_date"]) == {date.fromisoformat(RUN_DATE)}
+    aside = _rows(spark, f"{lending}.quarantine")
+    assert list(aside["loan id"]) == [0, 1, 2, 3, 4]
+    old = _folder(spark, table)
+    later = Runner(spark, load_config(config), date(2026, 3, 2))
+    own_shop.table("incoming", bad.tail(30))
+    later.score()
+    own_shop.table("incoming", bad.tail(50))
+    assert own_shop.run("score", config, "--quiet") == 0
+    shares = dict(spark.table(table).groupBy("run_date").count().collect())
+    assert shares == {date.fromisoformat(RUN_DATE): 50, date(2026, 3, 2): 30}
+    # The quarantine of the date has no rows any more, and the old rows are one statement away.
+    assert spark.table(f"{lending}.quarantine").count() == 0
+    change = f"alter table {table} partition (run_date = date'{RUN_DATE}')"
+    spark.sql(f"{change} set location '{old}'")
+    dated_df = spark.table(table).filter(f"run_date = date'{RUN_DATE}'")
+    assert dated_df.count() == 395
+
+
+def test_score_a_failed_run_changes_no_row_of_the_catalog(
+    own_shop: Shop,
+    spark: SparkSession,
+    lending: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped by a gate, or while publishing: readers see the old rows, and the rerun succeeds.
+
+    What the dead runs left is written over; there is no third folder.
+    """
+    config = own_shop.config(**_outputs(lending))
+    assert own_shop.run("score", config, "--quiet") == 0
+    before = _rows(spark, f"{lending}.scored")
+    old = _folder(spark, f"{lending}.scored")
+    twice = history(60, seed=4).drop(columns="outcome")
+    twice.loc[5, "loan id"] = twice.loc[6, "loan id"]
+    own_shop.table("incoming", twice)
+    assert own_shop.run("score", config, "--quiet") == 3
+    pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
+    own_shop.table("incoming", twice.drop(index=5))
+
+    def dies(_: CatalogPublication) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CatalogPublication, "publish", dies)
+        assert own_shop.run("score", config, "--quiet") == 130
+    pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
+    assert own_shop.run("score", config, "--quiet") == 0
+    assert len(_rows(spark, f"{lending}.scored")) == 59
+    new = _folder(spark, f"{lending}.scored")
+    assert (old.name, new.name, old.parent) == ("a", "b", new.parent)
+    assert sorted(path.name for path in new.parent.iterdir()) == ["a", "b"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_quarantine_of_the_catalog_takes_new_columns_and_refuses_other_types(
+    own_shop: Shop, spark: SparkSession, lending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column that the incoming table gains is null for older dates; one that changed stops."""
+    config = own_shop.config(**_outputs(lending))
+    rows = history(40, seed=4).drop(columns="outcome")
+    rows.loc[0, "late payments"] = -1
+    own_shop.table("incoming", rows)
+    assert own_shop.run("score", config, "--quiet") == 0
+    own_shop.table("incoming", rows.assign(**{"new, column": 7}))
+    Runner(spark, load_config(config), date(2026, 3, 2)).score()
+    aside = spark.table(f"{lending}.quarantine").toPandas().set_index("run_date")
+    assert aside["new, column"].isna().tolist().count(True) == 1
+    assert aside.loc[date(2026, 3, 2), "new, column"] == 7
+    before = _rows(spark, f"{lending}.scored")
+    own_shop.table("incoming", rows.assign(age=rows["age"].astype(str)))
+    capsys.readouterr()
+    assert own_shop.run("score", config, "--quiet") == 6
+    told = capsys.readouterr().err
+    assert f"Column 'age' of table '{lending}.quarantine' is bigint; the run writes string" in told
+    pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
+
+
+@pytest.mark.parametrize(
+    ("made", "location", "code", "words"),
+    [
+        ("(a int) using parquet", "mine", 2, "parquet, partitioned by nothing"),
+        ("(a int, run_date date) using csv partitioned by (run_date)", "mine", 2, "is csv"),
+        ("(a int, d int, run_date date) using orc partitioned by (run_date, d)", "mine", 2,
+         "partitioned by run_date, d"),
+        (None, "not a name", 2, "is no name of a table"),
+        (None, "nowhere.scored", 6, "`nowhere` cannot be found"),
+    ],
+)  # fmt: skip
+def test_score_into_no_such_table_is_refused_with_a_sentence(
+    own_shop: Shop,
+    spark: SparkSession,
+    lending: str,
+    capsys: pytest.CaptureFixture[str],
+    made: str | None,
+    location: str,
+    code: int,
+    words: str,
+) -> None:
+    """What stands in the way is told before the table is read."""
+    if made is not None:
+        spark.sql(f"create table {lending}.{location} {made}")
+        location = f"{lending}.{location}"
+    config = own_shop.config(tables__scored={"format": "table", "location": location})
+    assert own_shop.run("score", config, "--quiet") == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
+    """Without a metastore the rows would stay and nobody could find them."""
+
+    class Forgetful:
+        class conf:  # noqa: N801 (as the session names it)
+            @staticmethod
+            def get(_: str, __: str) -> str:
+                return "in-memory"
+
+    own = CatalogPublication(
+        run_id="r", run_date=date(2026, 3, 1), spark=Forgetful(), name="a.b", locks=tmp_path
+    )
+    with pytest.raises(ConfigError, match="forgets its tables") as caught:
+        own.require_ready()
+    assert "catalogImplementation=hive" in str(caught.value.hint)
