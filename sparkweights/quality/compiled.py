@@ -25,7 +25,7 @@ from sparkweights.quality.library import (
     quiet_library,
     result_of,
     run_natively,
-    run_with_docs,
+    write_docs,
 )
 from sparkweights.quality.needs import ENGINE_ERRORS, Need, sort_needs
 from sparkweights.quality.suites import CheckReport, Suite
@@ -145,7 +145,11 @@ class CompiledSuite:
         return f"{self.table}: {what}"
 
     def report(self, df: DataFrame, measured: Mapping[str, Any]) -> CheckReport:
-        """Judge a table by what was measured on a pass over it.
+        """Judge a table by what was measured on a pass over it; see `outcomes`."""
+        return _report(self.suite, self.table, self.outcomes(df, measured))
+
+    def outcomes(self, df: DataFrame, measured: Mapping[str, Any]) -> list[Any]:
+        """Return the library's results, by what was measured on a pass over a table.
 
         Rows are read again only for what cannot ride on a pass: one query for aggregates that keep
         many values, one per set of columns that must be unique, and the library's own.
@@ -170,7 +174,7 @@ class CompiledSuite:
             if left:
                 batch = open_batch(gx, df, self.table)
                 outcomes += run_natively(gx, batch, left, self.suite.name)
-        return _report(self.suite, self.table, outcomes)
+        return outcomes
 
     def _gather(self, part: str) -> dict[Any, Any]:
         return {
@@ -288,33 +292,36 @@ def run_suite(df: DataFrame, suite: Suite, *, table: str, docs: Path | None = No
     table
         Its name, for the report.
     docs
-        A folder for Great Expectations' Data Docs; everything then runs in the library, which
-        keeps its own records of a run.
+        A folder for Great Expectations' Data Docs of the results.
 
     Raises
     ------
     ConfigError
         If an expectation is not one that Great Expectations knows, or its kwargs are wrong.
     """
+    compiled = compile_suite(df, suite, table=table)
+    outcomes = _run(df, compiled)
     if docs is not None:
         with quiet_library() as gx:
-            natives = [expectation(gx, entry) for entry in suite.expectations]
-            outcomes = run_with_docs(gx, df, natives, name=suite.name, table=table, docs=docs)
-        return _report(suite, table, outcomes)
-    compiled = compile_suite(df, suite, table=table)
+            natives = compiled.natives
+            write_docs(gx, natives, outcomes, name=suite.name, table=table, docs=docs)
+    return _report(suite, table, outcomes)
+
+
+def _run(df: DataFrame, compiled: CompiledSuite) -> list[Any]:
+    """Return the library's results, of a pass over the table."""
     try:
         measured = _collect(df, compiled)
     except ENGINE_ERRORS:
         # One query answers for all or for none; alone, each expectation tells its own error.
         with quiet_library() as gx:
-            batch = open_batch(gx, df, table)
-            outcomes = [
+            batch = open_batch(gx, df, compiled.table)
+            return [
                 outcome
                 for native in compiled.natives
-                for outcome in run_natively(gx, batch, [native], suite.name)
+                for outcome in run_natively(gx, batch, [native], compiled.suite.name)
             ]
-        return _report(suite, table, outcomes)
-    return compiled.report(df, measured)
+    return compiled.outcomes(df, measured)
 
 
 def _collect(df: DataFrame, compiled: CompiledSuite) -> dict[str, Any]:

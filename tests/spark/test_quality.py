@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,16 +75,22 @@ def test_run_suite_results_hold_no_value_of_the_table(spark: SparkSession, tmp_p
     assert not any(result.success for result in report.results)
 
 
-def test_run_suite_docs_are_written_on_request(spark: SparkSession, tmp_path: Path) -> None:
-    """Data Docs are Great Expectations' own pages, and also free of values."""
+def test_run_suite_docs_tell_the_results_that_one_pass_gave(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Data Docs are Great Expectations' own pages, with our counts, and also free of values."""
     docs = tmp_path / "docs"
     innocent = [EXPECTATIONS[0], EXPECTATIONS[1], EXPECTATIONS[3]]  # none names the value itself
     run_suite(_rows(spark), _suite(tmp_path, innocent), table="incoming", docs=docs)
     pages = list(docs.rglob("*.html"))
     assert (docs / "index.html") in pages
-    results = [page for page in pages if "validations" in page.parts]
-    assert results
-    assert not [page for page in results if VALUE in page.read_text()]
+    (page,) = [page for page in pages if "validations" in page.parts]
+    text = page.read_text()
+    assert VALUE not in text
+    told = " ".join(re.sub("<[^>]+>", " ", text).split())
+    assert "Data asset: incoming" in told
+    assert "Evaluated Expectations 3 Successful Expectations 0" in told
+    assert "must belong to this set: gold basic . 1 unexpected values found. 25% of 5" in told
 
 
 def test_run_suite_missing_column_is_an_error_not_a_failed_value(
