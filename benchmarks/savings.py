@@ -38,13 +38,16 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "forest": {"numTrees": 100, "maxDepth": 9, "minInstancesPerNode": 10},
     "xgboost": {
-        "n_estimators": 200,
-        "num_parallel_tree": 4,
+        "n_estimators": 165,
+        "num_parallel_tree": 2,
         "max_depth": 5,
-        "learning_rate": 0.03,
-        "subsample": 0.7,
+        "learning_rate": 0.0413,
+        "subsample": 0.433,
         "colsample_bytree": 0.8,
-        "min_child_weight": 30,
+        "colsample_bynode": 0.7,
+        "min_child_weight": 7.66,
+        "reg_lambda": 5.2,
+        "max_bin": 1024,
     },
 }
 # By what did best on splits of other seeds.
