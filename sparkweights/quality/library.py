@@ -231,16 +231,18 @@ def expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (unty
     """
     kwargs = {**entry["kwargs"], "severity": entry["severity"]}
     meta = {**(entry.get("meta") or {}), "sparkweights_id": entry["id"]}
-    name = "".join(word.capitalize() for word in entry["type"].split("_"))
-    known = [k for k in dir(gx.expectations) if k.startswith("Expect") and k != "Expectation"]
-    if name not in known:
-        snake = ["".join("_" + c.lower() if c.isupper() else c for c in k)[1:] for k in known]
+    known = {
+        own.expectation_type: own
+        for name, own in vars(gx.expectations).items()
+        if name.startswith("Expect") and name != "Expectation"
+    }
+    if entry["type"] not in known:
         raise ConfigError(
             f"Unknown expectation type '{entry['type']}' in the suite.",
-            hint=did_you_mean(entry["type"], snake) or "see Great Expectations' gallery.",
+            hint=did_you_mean(entry["type"], known) or "see Great Expectations' gallery.",
         )
     try:
-        return getattr(gx.expectations, name)(**kwargs, meta=meta)
+        return known[entry["type"]](**kwargs, meta=meta)
     except ValueError as error:
         problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise ConfigError(

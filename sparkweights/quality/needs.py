@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ _PAIR = {"both_values_are_missing": "all", "either_value_is_missing": "any", "ne
 _MANY = {"all_values_are_missing": "all", "any_value_is_missing": "any", "never": "none"}
 # These are about numbers, whatever their kwargs.
 _OF_NUMBERS = (
+    "ExpectColumnKLDivergenceToBeLessThan",
     "ExpectColumnMeanToBeBetween",
     "ExpectColumnMedianToBeBetween",
     "ExpectColumnQuantileValuesToBeBetween",
@@ -122,8 +124,8 @@ def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need 
     wanted = [
         part
         for metrics in asked
-        for name, metric in (metrics or {}).items()
-        if (part := gathered(engine, name, metric)) is not None
+        for metric in (metrics or {}).values()
+        if (part := gathered(engine, metric.metric_name, metric)) is not None
     ]
     made = resolved(engine, wanted)
     texts = {entry.name for entry in df.schema if isinstance(entry.dataType, T.StringType)}
@@ -170,7 +172,8 @@ def _sorted(
     engine: Any,  # noqa: ANN401 (as above)
 ) -> Need | None:
     need = Need(native)
-    for name, metric in metrics.items():
+    for metric in metrics.values():
+        name = metric.metric_name  # the key may be another
         if _without_columns(need, name, metric):
             continue
         part = gathered(engine, name, metric)
@@ -201,9 +204,10 @@ def _without_columns(need: Need, name: str, metric: Any) -> bool:  # noqa: ANN40
         need.kept[metric.id] = passed
     elif name.endswith(COUNT) and name.removesuffix(COUNT) in REPEATED:
         need.repeated[metric.id] = _repeated(native)
-    elif name in _OWN:
-        value = column(metric.metric_domain_kwargs["column"])
-        need.heavy[metric.id] = _OWN[name](value, metric.metric_value_kwargs or {})
+    elif name in _LIGHT or name in _HEAVY:
+        value, kwargs = column(metric.metric_domain_kwargs["column"]), metric.metric_value_kwargs
+        part, own = (need.light, _LIGHT) if name in _LIGHT else (need.heavy, _HEAVY)
+        part[metric.id] = own[name](value, kwargs or {})
     else:
         return False
     return True
@@ -275,8 +279,34 @@ def _absent(value: Column, kwargs: Mapping[str, Any]) -> Column:
     return F.lit(len(wanted)) - F.count_distinct(F.when(value.isin(*wanted), value))
 
 
-# What the library computes with queries of its own, as the aggregate that gives the same.
-_OWN: Mapping[str, Callable[[Column, Mapping[str, Any]], Column]] = {
+def _histogram(value: Column, kwargs: Mapping[str, Any]) -> Column:
+    """Count values by bins; each holds its lower edge, the last one its upper edge too."""
+    edges, known = list(kwargs["bins"]), _number(value)
+    counts = [
+        F.count_if((known >= low) & ((known < high) if i < len(edges) - 2 else (known <= high)))
+        for i, (low, high) in enumerate(pairwise(edges))
+    ]
+    return F.array(*counts)
+
+
+def _between(value: Column, kwargs: Mapping[str, Any]) -> Column:
+    low, high = kwargs.get("min_value"), kwargs.get("max_value")
+    held = value.isNotNull()
+    if low is not None:
+        held &= (value > low) if kwargs.get("strict_min") else (value >= low)
+    if high is not None:
+        held &= (value < high) if kwargs.get("strict_max") else (value <= high)
+    return F.count_if(held)
+
+
+# What the library computes with queries of its own, as the aggregates that give the same: those
+# that only count, and those that keep many values.
+_LIGHT: Mapping[str, Callable[[Column, Mapping[str, Any]], Column]] = {
+    "column.histogram": _histogram,
+    "column_values.between.count": _between,
+    "column_values.nonnull.count": lambda value, _: F.count(value),
+}
+_HEAVY: Mapping[str, Callable[[Column, Mapping[str, Any]], Column]] = {
     "column.median": lambda value, _: F.coalesce(F.median(_number(value)), F.lit(float("nan"))),
     "column.non_null_proportion": lambda value, _: _share(F.count(value), F.count(F.lit(1))),
     "column.unique_proportion": lambda value, _: _share(F.count_distinct(value), F.count(value)),
