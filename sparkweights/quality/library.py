@@ -34,10 +34,25 @@ def open_batch(gx: Any, df: DataFrame, table: str) -> Any:  # noqa: ANN401 (unty
 
 
 def run_natively(gx: Any, batch: Any, expectations: Sequence[Any], name: str) -> list[Any]:  # noqa: ANN401 (as above)
-    """Run expectations with the library's own validator, which reads the table several times."""
-    return list(
-        batch.validate(_native_suite(gx, expectations, name), result_format=RESULT_FORMAT).results
-    )
+    """Run expectations with the library's own validator, which reads the table several times.
+
+    Raises
+    ------
+    ConfigError
+        If the library cannot make sense of an expectation's kwargs.
+    """
+    suite = _native_suite(gx, expectations, name)
+    try:
+        return list(batch.validate(suite, result_format=RESULT_FORMAT).results)
+    except (ValueError, TypeError, LookupError) as error:
+        if len(expectations) > 1:  # one by one, to name the culprit
+            return [own for one in expectations for own in run_natively(gx, batch, [one], name)]
+        (own,) = expectations
+        raise ConfigError(
+            f"Expectation '{own.expectation_type}' ({own.meta['sparkweights_id']}) cannot be run: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}.",
+            hint="correct its kwargs in the suite.",
+        ) from None
 
 
 def write_docs(

@@ -113,14 +113,7 @@ def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need 
     engine
         The library's, on a table of the same schema.
     """
-    asked = [
-        None
-        if getattr(native, "row_condition", None)
-        else native.get_validation_dependencies(
-            execution_engine=engine, runtime_configuration={"result_format": RESULT_FORMAT}
-        ).metric_configurations
-        for native in natives
-    ]
+    asked = [_asked(native, engine) for native in natives]
     wanted = [
         part
         for metrics in asked
@@ -136,6 +129,20 @@ def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need 
         for native, metrics in zip(natives, asked, strict=True)
     ]
     return _require_rows(df, needs)
+
+
+def _asked(native: Any, engine: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 (untyped library)
+    """Return the metrics that an expectation asks for; None where only its own run can tell."""
+    if getattr(native, "row_condition", None):
+        return None
+    try:
+        wanted = native.get_validation_dependencies(
+            execution_engine=engine, runtime_configuration={"result_format": RESULT_FORMAT}
+        )
+    except Exception:  # noqa: BLE001 (an expectation may raise anything; its own run reports it)
+        return None
+    found: Mapping[str, Any] = wanted.metric_configurations
+    return found
 
 
 def _casts_text(native: Any, texts: set[str]) -> bool:  # noqa: ANN401 (untyped library)

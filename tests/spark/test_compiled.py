@@ -15,6 +15,7 @@ import pytest
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.errors import ConfigError
 from sparkweights.quality import compile_suite, compiled, load_suite, run_suite
 from sparkweights.quality.library import (
     expectation,
@@ -244,6 +245,23 @@ def test_left_expectations_run_in_the_library_beside_the_compiled(
     assert by_id["column_values_to_be_unique 0"].success
     assert by_id["column_values_to_be_unique 1"].unexpected == 50
     assert by_id["column_to_exist 1"].success is False
+
+
+def test_expectation_whose_kwargs_the_library_refuses_late_is_named(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Some kwargs are looked at only when the library runs; then, too, a sentence says which."""
+    whole, bad = _suite(tmp_path), {"column": "n", "partition_object": {"bins": [1]}}
+    late = {"id": "late", "type": "expect_column_kl_divergence_to_be_less_than", "kwargs": bad,
+            "severity": "critical"}  # fmt: skip
+    beside = [e for e in whole.expectations if e["id"] == "column_values_to_be_increasing 0"]
+    wrong = replace(whole, expectations=(*beside, late))
+    with pytest.raises(ConfigError, match=r"\(late\) cannot be run: Invalid partition_object"):
+        run_suite(_table(spark, "awkward"), wrong, table="t")
+    # Without a reference the library takes the table's own, which only its own run can know.
+    own = {**late, "kwargs": {"column": "n", "threshold": 0.1}}
+    report = run_suite(_table(spark, "awkward"), replace(whole, expectations=(own,)), table="t")
+    assert report.success
 
 
 def test_compiled_suite_takes_one_pass(spark: SparkSession, tmp_path: Path) -> None:
