@@ -69,6 +69,15 @@ class DriftError(SparkweightsError):
     exit_code = 7
 
 
+def engine_reason(error: Exception) -> str:
+    """Return what the engine says in one line, without a full stop.
+
+    Behind a line of the bridge to Java comes one of Java's own, after a colon.
+    """
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next((line[2:] for line in lines if line.startswith(": ")), lines[0]).rstrip(".")
+
+
 def listed(names: Iterable[object]) -> str:
     """Return ``names`` as a comma-separated list for a sentence, or ``none`` when empty."""
     return ", ".join(str(name) for name in names) or "none"

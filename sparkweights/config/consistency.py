@@ -12,7 +12,7 @@ from sparkweights.decision import CALIBRATIONS, REVIEW, require_prior
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.explain import reason_cols
 from sparkweights.models import check_params, require_explainable
-from sparkweights.storage import is_table_name
+from sparkweights.storage import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -300,7 +300,7 @@ def _check_catalog_names(named: Mapping[str, Table]) -> None:
     for role in ("scored", "quarantine", "incoming", "labelled"):
         if role not in named or named[role].format != "table":
             continue
-        name = named[role].location.replace("`", "").casefold()
+        name = str(TableName.parse(named[role].location))
         if seen.get(name) in {"scored", "quarantine"}:
             raise ConfigError(
                 f"tables.{seen[name]} and tables.{role} are both {named[role].location!r}; what is "
@@ -318,9 +318,10 @@ def _check_output(role: str, table: Table) -> None:
         )
     if table.format != "table":
         _check_place(f"tables.{role}.location", table.location)
-    elif not is_table_name(table.location):
+    elif TableName.parse(table.location) is None:
         raise ConfigError(
-            f"tables.{role}.location: {table.location!r} is no name of a table.",
+            f"tables.{role}.location: {table.location!r} is no database.table of the catalog "
+            "spark_catalog.",
             hint="for instance lending.scored; a part with other characters goes in backticks.",
         )
     if table.schema_ddl is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyspark.sql import types as T  # noqa: N812
+
 from sparkweights.columns import kind_of, require_columns, require_kind, require_label
 from sparkweights.costs import check_costs
 from sparkweights.costs.expressions import check_amount
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from sparkweights.config import Config
     from sparkweights.pipeline.scoring import Scorer
 
-_QUARANTINE_COLUMNS = ("failed_checks", "run_id", "run_date")
+_ADDED = (
+    T.StructField("failed_checks", T.ArrayType(T.StringType())),
+    T.StructField("run_id", T.StringType()),
+)
 
 
 def require_labelled(schema: StructType, config: Config) -> None:
@@ -116,12 +121,18 @@ def require_free_names(schema: StructType) -> None:
     InputError
         Naming the columns.
     """
-    clash = [name for name in schema.names if name in _QUARANTINE_COLUMNS]
+    taken = {"run_date", *(own.name for own in _ADDED)}
+    clash = [name for name in schema.names if name.casefold() in taken]  # as Spark, any case
     if clash:
         raise InputError(
             f"Table 'incoming' has a column {listed(clash)}, which the quarantine adds.",
             hint="rename it where the table is made.",
         )
+
+
+def quarantine_schema(schema: StructType) -> StructType:
+    """Return the columns of quarantined rows of an incoming table."""
+    return T.StructType([*schema, *_ADDED])
 
 
 def _require_costs(schema: StructType, config: Config) -> None:

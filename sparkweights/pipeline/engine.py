@@ -12,7 +12,11 @@ from sparkweights.errors import InputError, PublishError, SparkweightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DISK = {"No space left on device": "the disk is full"}
+_DISK = {
+    "No space left on device": "the disk is full",
+    "Read-only file system": "the storage is read-only",
+    "Mkdirs failed": "a folder cannot be made",
+}
 _INPUT = {
     "FAILED_READ_FILE": "a data file cannot be read",
     "CANNOT_READ_FILE": "a data file cannot be read",
@@ -21,6 +25,7 @@ _INPUT = {
     "SparkFileNotFoundException": "a data file vanished while it was read",
     "is not a Parquet file": "a data file is not parquet",
     "CAST_INVALID_INPUT": "a value cannot be cast to its column's type",
+    "METASTORE_PARTITION_FILTER": "the metastore cannot find a table's partitions by their values",
 }
 # Said last, as it is around whatever befell a task that writes.
 _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
@@ -43,7 +48,7 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
         if sign in text:
             return PublishError(
                 f"Spark stopped: {reason}.",
-                hint="nothing was published; free room, then run again.",
+                hint="nothing was published; see to the room and the rights there, then run again.",
             )
     return None
 

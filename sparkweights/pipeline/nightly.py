@@ -20,7 +20,11 @@ from sparkweights.decision import (
 from sparkweights.errors import PublishError
 from sparkweights.models.learner import POSITIONS
 from sparkweights.pipeline import counting, deciding, records
-from sparkweights.pipeline.admitting import require_free_names, require_model
+from sparkweights.pipeline.admitting import (
+    quarantine_schema,
+    require_free_names,
+    require_model,
+)
 from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
@@ -37,6 +41,7 @@ from sparkweights.storage import (
     FolderPublication,
     ModelBundle,
     Publication,
+    TableName,
     TableSource,
     make_folder,
     read_table,
@@ -136,13 +141,13 @@ def publication(
     """Return how a date of an output is published, to a folder or to the catalog."""
     table = config.table(role)
     options = resolve_secrets(table.options, where=f"tables.{role}.options")
-    if table.format == "table":
+    if table.format == "table" and (name := TableName.parse(table.location)) is not None:
         return CatalogPublication(
             run_id=run_id,
             run_date=run_date,
             options=options,
             spark=spark,
-            name=table.location,
+            name=name,
             locks=config.path(config.runs),
         )
     return FolderPublication(
@@ -173,8 +178,7 @@ class _Night:
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
         make_folder(self.record_folder)  # if it cannot be written, now is the time to know
         self.scored.require_ready()
-        aside_df = deciding.quarantined_rows(incoming_df, self.config, None, self.stamp)
-        self.quarantine.require_ready(aside_df.schema)
+        self.quarantine.require_ready(quarantine_schema(incoming_df.schema))
         reasons = reason_rule(self.config, bundle)
         with self.clock.step("plan_checks", "planning the checks"):
             suite = self._compiled(incoming_df, "incoming")

@@ -14,6 +14,7 @@ from sparkweights.models import learner
 from sparkweights.pipeline import records
 from sparkweights.pipeline.admitting import (
     feature_kinds,
+    quarantine_schema,
     require_free_names,
     require_labelled,
     require_scorable,
@@ -30,6 +31,7 @@ from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import (
     CheckReport,
     collect_profile,
+    compile_suite,
     gate_checks,
     load_suite,
     propose_suite,
@@ -47,6 +49,7 @@ from sparkweights.storage import (
     Reference,
     TableSource,
     load_bundle,
+    make_folder,
     publish_bundle,
     read_table,
     require_rows,
@@ -88,16 +91,19 @@ class Runner:
 
         Raises
         ------
-        ConfigError, InputError
-            If a table, a suite or a secret that scoring needs is missing, or cannot be read, or
-            the incoming table is not one that a model of the labelled table could score.
+        ConfigError, InputError, PublishError
+            If a table, a suite or a secret that scoring needs is missing, or cannot be read; the
+            incoming table is not one that a model of the labelled table could score; or a table
+            that is written could not take its rows.
         """
-        for role in OUTPUTS:
-            publication(self.spark, self.config, role, "", self.run_date).require_ready()
-        for role in ("incoming", "scored"):
-            location = getattr(self.config.checks, role)
-            if location is not None:
-                load_suite(self.config.path(location))
+        scored, quarantine = (
+            publication(self.spark, self.config, role, "", self.run_date) for role in OUTPUTS
+        )
+        suites = {
+            role: load_suite(self.config.path(location))
+            for role in ("incoming", "scored")
+            if (location := getattr(self.config.checks, role)) is not None
+        }
         source = self._source("incoming")
         incoming_df = read_table(self.spark, source)
         labelled_df, config = self._labelled()
@@ -105,6 +111,10 @@ class Runner:
         grouping = config.weight_spec.grouping  # the weights that scoring undoes read it
         require_columns(incoming_df.schema, grouping.columns, table="incoming")
         require_free_names(incoming_df.schema)
+        scored.require_ready()
+        quarantine.require_ready(quarantine_schema(incoming_df.schema))
+        if "incoming" in suites:
+            compile_suite(incoming_df, suites["incoming"], table="incoming")
         if not config.checks.allow_empty:
             require_rows(incoming_df, source)
 
@@ -217,7 +227,15 @@ class Runner:
         return found, record
 
     def check(self, role: str, docs: Path | None = None) -> CheckReport:
-        """Run the suite of a table's role against it; nothing is published."""
+        """Run the suite of a table's role against it; nothing is published.
+
+        Parameters
+        ----------
+        docs
+            A folder for Great Expectations' Data Docs of the results, if they are wanted.
+        """
+        if docs is not None:
+            make_folder(docs)
         df = read_table(self.spark, self._source(role))
         return self._run_suite(df, role, docs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
 OF_SCHEMA = ("table.columns", "table.column_types", "table.column_count")  # they read no row
+_NO_FILE_NAME = re.compile(r"[^\w.-]+")  # of a suite's name, which becomes that of a page
 RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
@@ -84,26 +86,22 @@ def write_docs(
         ValidationResultIdentifier,
     )
 
-    context = _context(gx, docs)
+    context, name = _context(gx, docs), _NO_FILE_NAME.sub("_", name)
     context.suites.add(_native_suite(gx, expectations, name))
-    run = RunIdentifier(run_time=datetime.now(UTC))
-    passed, of_suite = sum(own.success for own in outcomes), ExpectationSuiteIdentifier(name)
+    run, of_suite = RunIdentifier(run_time=datetime.now(UTC)), ExpectationSuiteIdentifier(name)
+    statistics = _statistics(outcomes)
+    meta = {
+        "run_id": run,
+        "great_expectations_version": gx.__version__,
+        "batch_spec": {"data_asset_name": table},  # what the pages read the name from
+    }
     context.validation_results_store.store_validation_results(
         suite_validation_result=ExpectationSuiteValidationResult(
-            success=passed == len(outcomes),
+            success=not statistics["unsuccessful_expectations"],
             results=list(outcomes),
             suite_name=name,
-            statistics={
-                "evaluated_expectations": len(outcomes),
-                "successful_expectations": passed,
-                "unsuccessful_expectations": len(outcomes) - passed,
-                "success_percent": 100 * passed / len(outcomes) if outcomes else None,
-            },
-            meta={
-                "run_id": run,
-                "great_expectations_version": gx.__version__,
-                "batch_spec": {"data_asset_name": table},  # what the pages read the name from
-            },
+            statistics=statistics,
+            meta=meta,
         ),
         suite_validation_result_identifier=ValidationResultIdentifier(
             expectation_suite_identifier=of_suite, run_id=run, batch_identifier=table
@@ -111,6 +109,16 @@ def write_docs(
         expectation_suite_identifier=of_suite,
     )
     context.build_data_docs()
+
+
+def _statistics(outcomes: Sequence[Any]) -> dict[str, Any]:
+    passed, run = sum(own.success for own in outcomes), len(outcomes)
+    return {
+        "evaluated_expectations": run,
+        "successful_expectations": passed,
+        "unsuccessful_expectations": run - passed,
+        "success_percent": 100 * passed / run if run else None,
+    }
 
 
 def gathered(engine: Any, name: str, metric: Any) -> Any | None:  # noqa: ANN401 (as above)

@@ -1,10 +1,11 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
 from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
-from sparkweights.storage.catalog import CatalogPublication, is_table_name
+from sparkweights.storage.catalog import CatalogPublication
 from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
 from sparkweights.storage.folders import FolderPublication
 from sparkweights.storage.lease import lease
+from sparkweights.storage.names import TableName
 from sparkweights.storage.publish import Publication
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.storage.workspace import keep_rows, workspace
@@ -15,9 +16,9 @@ __all__ = [
     "ModelBundle",
     "Publication",
     "Reference",
+    "TableName",
     "TableSource",
     "as_json",
-    "is_table_name",
     "keep_rows",
     "lease",
     "load_bundle",

@@ -93,7 +93,8 @@ class FolderPublication(Publication):
         PublishError
             With the part of the path that stands in the way.
         """
-        nearest = next(place for place in (self.root, *self.root.parents) if place.exists())
+        # Unlike a path's own question, this one is answered where a folder may not be searched.
+        nearest = next(p for p in (self.root, *self.root.parents) if os.access(p, os.F_OK))
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise PublishError(
                 f"Cannot write '{self.root}': '{nearest}' is no folder that may be written.",

@@ -38,9 +38,11 @@ def lease(path: Path, held: str) -> Iterator[None]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise PublishError(
                 f"Another run is writing '{held}'.",
                 hint="wait for it to end, then start this one again.",
             ) from None
+        except OSError as error:  # some mounted storage has no locks
+            raise unwritable(path, error) from None
         yield

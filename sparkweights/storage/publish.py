@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
-
 from sparkweights.errors import PublishError, QualityGateError
 from sparkweights.storage.keys import count_keys, count_repeats
 
@@ -104,23 +102,14 @@ class Publication(ABC):
     def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
         """Write the rows to the stage, in one Spark job.
 
-        Raises
-        ------
-        PublishError
-            If the stage cannot be written.
+        Parameters
+        ----------
+        partition_by
+            Columns whose values get folders of their own, where the place has room for that.
         """
         writer = df.write.format(self.format).options(**self.options)
-        writer = writer.mode("overwrite").partitionBy(*partition_by)
-        try:
-            with _settings(df.sparkSession):
-                writer.save(self.staged)
-        except PySparkException as error:
-            if _is_about_writing(error):
-                raise PublishError(
-                    f"Writing '{self.staged}' failed: {str(error).splitlines()[0]}",
-                    hint="nothing was published; check the disk's room and rights.",
-                ) from None
-            raise
+        with _settings(df.sparkSession):
+            writer.mode("errorifexists").partitionBy(*partition_by).save(self.staged)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
@@ -163,18 +152,3 @@ def _settings(spark: SparkSession) -> Iterator[None]:
     finally:
         for name, old in before.items():
             spark.conf.set(name, old or "")
-
-
-def _is_about_writing(error: PySparkException) -> bool:
-    text = str(error)
-    return any(
-        sign in text
-        for sign in (
-            "TASK_WRITE_FAILED",
-            "No space left",
-            "Permission denied",
-            "Mkdirs failed",
-            "Read-only file system",
-            "PATH_ALREADY_EXISTS",
-        )
-    )

@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, require_columns
-from sparkweights.errors import InputError
+from sparkweights.errors import InputError, engine_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,9 +122,7 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
     }
     reason = next((told for key, told in reasons.items() if condition.startswith(key)), None)
     if reason is None:
-        # Behind a line of the bridge to Java comes one of Java's own, after a colon.
-        lines = text.splitlines()
-        reason = next((line[2:] for line in lines if line.startswith(": ")), lines[0]).rstrip(".")
+        reason = engine_reason(error)
     return InputError(
         f"Table tables.{source.role} at '{source.location}' cannot be read: {reason}.",
         hint="check the table's files, format and schema.",

@@ -195,7 +195,7 @@ def test_run_refuses_before_it_trains_what_scoring_would_refuse(
         (lambda df: df.drop(columns="late payments"), "no column 'late payments'"),
         (lambda df: df.assign(amount=df["amount"].astype(str)), "Column 'amount'"),
         (lambda df: df.drop(columns="card type"), "no column 'card type'"),
-        (lambda df: df.assign(run_id="x"), "which the quarantine adds"),
+        (lambda df: df.assign(Run_Id="x"), "which the quarantine adds"),
         (lambda df: df.head(0), "holds 0 rows"),
     ],
 )

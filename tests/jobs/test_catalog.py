@@ -13,13 +13,16 @@ import pytest
 from conftest import RUN_DATE, Shop, history
 
 from sparkweights import Runner, load_config
-from sparkweights.errors import ConfigError
-from sparkweights.storage import CatalogPublication
+from sparkweights.errors import ConfigError, PublishError
+from sparkweights.storage import CatalogPublication, TableName, lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import SparkSession
+
+
+DATED = "(a int, b int, run_date date) using orc"
 
 
 @pytest.fixture
@@ -88,74 +91,108 @@ def test_score_into_the_catalog_equals_the_folder_and_replaces_its_date_alone(
 
 
 def test_score_a_failed_run_changes_no_row_of_the_catalog(
+    own_shop: Shop, spark: SparkSession, lending: str
+) -> None:
+    """A gate stops the run: readers see the old rows, and its stage takes no room any more."""
+    config = own_shop.config(**_outputs(lending))
+    assert own_shop.run("score", config, "--quiet") == 0
+    before = _rows(spark, f"{lending}.scored")
+    live = _folder(spark, f"{lending}.scored")
+    twice = history(60, seed=4).drop(columns="outcome").assign(fresh=1)
+    twice.loc[5, "loan id"] = twice.loc[6, "loan id"]
+    own_shop.table("incoming", twice)
+    assert own_shop.run("score", config, "--quiet") == 3
+    pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
+    assert "fresh" not in spark.table(f"{lending}.quarantine").columns
+    (dead,) = [place for place in live.parent.iterdir() if place != live]
+    assert spark.read.parquet(str(dead)).count() == 0
+    own_shop.table("incoming", twice.drop(index=5))
+    assert own_shop.run("score", config, "--quiet") == 0
+    assert len(_rows(spark, f"{lending}.scored")) == 59
+
+
+def test_score_that_replaced_the_quarantine_alone_says_so(
     own_shop: Shop,
     spark: SparkSession,
     lending: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Stopped by a gate, or while publishing: readers see the old rows, and the rerun succeeds.
-
-    What the dead runs left is written over; there is no third folder.
-    """
+    """The catalog goes away between the two: the scored rows are the old ones; a rerun heals."""
     config = own_shop.config(**_outputs(lending))
     assert own_shop.run("score", config, "--quiet") == 0
     before = _rows(spark, f"{lending}.scored")
-    old = _folder(spark, f"{lending}.scored")
-    twice = history(60, seed=4).drop(columns="outcome")
-    twice.loc[5, "loan id"] = twice.loc[6, "loan id"]
-    own_shop.table("incoming", twice)
-    assert own_shop.run("score", config, "--quiet") == 3
-    pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
-    own_shop.table("incoming", twice.drop(index=5))
+    own_shop.table("incoming", history(50, seed=4).drop(columns="outcome"))
+    publish = CatalogPublication.publish
 
-    def dies(_: CatalogPublication) -> None:
-        raise KeyboardInterrupt
+    def lost(own: CatalogPublication) -> None:
+        if own.name.table == "scored":
+            raise PublishError("The catalog is away.", hint="nothing was published.")
+        publish(own)
 
     with monkeypatch.context() as patch:
-        patch.setattr(CatalogPublication, "publish", dies)
-        assert own_shop.run("score", config, "--quiet") == 130
+        patch.setattr(CatalogPublication, "publish", lost)
+        assert own_shop.run("score", config, "--quiet") == 6
+    told = capsys.readouterr().err
+    assert "The catalog is away." in told
+    assert "nothing was" not in told
+    assert "the quarantine of the date WAS replaced, the scored table was not" in told
     pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
     assert own_shop.run("score", config, "--quiet") == 0
-    assert len(_rows(spark, f"{lending}.scored")) == 59
-    new = _folder(spark, f"{lending}.scored")
-    assert (old.name, new.name, old.parent) == ("a", "b", new.parent)
-    assert sorted(path.name for path in new.parent.iterdir()) == ["a", "b"]
-    assert "Traceback" not in capsys.readouterr().err
+    assert len(_rows(spark, f"{lending}.scored")) == 50
 
 
 def test_quarantine_of_the_catalog_takes_new_columns_and_refuses_other_types(
-    own_shop: Shop, spark: SparkSession, lending: str, capsys: pytest.CaptureFixture[str]
+    own_shop: Shop,
+    spark: SparkSession,
+    lending: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    """A column that the incoming table gains is null for older dates; one that changed stops."""
+    """A column that the incoming table gains is null for older dates; one that changed stops.
+
+    The table is one that a user made, elsewhere, at a place with a space.
+    """
+    place = tmp_path / "some where"
+    spark.sql(
+        f"CREATE TABLE {lending}.quarantine (`loan id` BIGINT) USING PARQUET "
+        f"PARTITIONED BY (RUN_DATE DATE) LOCATION '{place}'"
+    )
     config = own_shop.config(**_outputs(lending))
     rows = history(40, seed=4).drop(columns="outcome")
     rows.loc[0, "late payments"] = -1
     own_shop.table("incoming", rows)
     assert own_shop.run("score", config, "--quiet") == 0
-    own_shop.table("incoming", rows.assign(**{"new, column": 7}))
+    assert list(place.rglob("*.parquet"))
+    nested = spark.createDataFrame(rows).selectExpr(
+        "*", "named_struct('a b', array(7)) as `new, column`"
+    )
+    nested.write.mode("overwrite").parquet(str(own_shop.folder / "data" / "incoming"))
     Runner(spark, load_config(config), date(2026, 3, 2)).score()
-    aside = spark.table(f"{lending}.quarantine").toPandas().set_index("run_date")
+    aside = spark.table(f"{lending}.quarantine").toPandas().set_index("RUN_DATE")
     assert aside["new, column"].isna().tolist().count(True) == 1
-    assert aside.loc[date(2026, 3, 2), "new, column"] == 7
+    assert aside.loc[date(2026, 3, 2), "new, column"]["a b"] == [7]
     before = _rows(spark, f"{lending}.scored")
-    own_shop.table("incoming", rows.assign(age=rows["age"].astype(str)))
-    capsys.readouterr()
-    assert own_shop.run("score", config, "--quiet") == 6
-    told = capsys.readouterr().err
-    assert f"Column 'age' of table '{lending}.quarantine' is bigint; the run writes string" in told
+    own_shop.table("retyped", rows.assign(age=rows["age"].astype(str)))
+    retyped = own_shop.config(**_outputs(lending), tables__incoming__location="data/retyped")
+    for verb in ("score", "run"):  # which trains no model for a night that cannot end
+        models = sorted((own_shop.folder / "out" / "models").iterdir())
+        capsys.readouterr()
+        assert own_shop.run(verb, retyped, "--quiet") == 6
+        told = capsys.readouterr().err
+        assert f"'age' of table '{lending}.quarantine' is bigint; the run writes string" in told
+        assert sorted((own_shop.folder / "out" / "models").iterdir()) == models
     pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
 
 
 @pytest.mark.parametrize(
-    ("made", "location", "code", "words"),
+    ("made", "words"),
     [
-        ("(a int) using parquet", "mine", 2, "parquet, partitioned by nothing"),
-        ("(a int, run_date date) using csv partitioned by (run_date)", "mine", 2, "is csv"),
-        ("(a int, d int, run_date date) using orc partitioned by (run_date, d)", "mine", 2,
-         "partitioned by run_date, d"),
-        (None, "not a name", 2, "is no name of a table"),
-        (None, "nowhere.scored", 6, "`nowhere` cannot be found"),
+        ("(a int) using parquet", "parquet, partitioned by nothing"),
+        (DATED.replace("orc", "csv") + " partitioned by (run_date)", "is csv"),
+        (f"{DATED} partitioned by (run_date, a)", "partitioned by run_date, a"),
+        (f"{DATED} partitioned by (run_date) clustered by (a) into 2 buckets", "not bucketed"),
+        (None, "no database 'nowhere'"),
     ],
 )  # fmt: skip
 def test_score_into_no_such_table_is_refused_with_a_sentence(
@@ -164,19 +201,27 @@ def test_score_into_no_such_table_is_refused_with_a_sentence(
     lending: str,
     capsys: pytest.CaptureFixture[str],
     made: str | None,
-    location: str,
-    code: int,
     words: str,
 ) -> None:
     """What stands in the way is told before the table is read."""
+    location = "nowhere.mine" if made is None else f"{lending}.mine"
     if made is not None:
-        spark.sql(f"create table {lending}.{location} {made}")
-        location = f"{lending}.{location}"
+        spark.sql(f"create table {location} {made}")
     config = own_shop.config(tables__scored={"format": "table", "location": location})
-    assert own_shop.run("score", config, "--quiet") == code
+    assert own_shop.run("score", config, "--quiet") == 2
     told = capsys.readouterr().err
     assert words in told
     assert "Traceback" not in told
+
+
+def test_run_beside_a_live_one_on_a_table_is_refused(
+    own_shop: Shop, lending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However the table's name is written."""
+    config = own_shop.config(**_outputs(lending))
+    with lease(own_shop.folder / "out" / "runs" / f"_lease-{lending}.scored", "it"):
+        assert own_shop.run("score", config, "--quiet") == 6
+    assert f"Another run is writing '{lending}.scored'" in capsys.readouterr().err
 
 
 def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
@@ -189,8 +234,33 @@ def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
                 return "in-memory"
 
     own = CatalogPublication(
-        run_id="r", run_date=date(2026, 3, 1), spark=Forgetful(), name="a.b", locks=tmp_path
+        run_id="r",
+        run_date=date(2026, 3, 1),
+        spark=Forgetful(),
+        name=TableName("a", "b"),
+        locks=tmp_path,
     )
     with pytest.raises(ConfigError, match="forgets its tables") as caught:
         own.require_ready()
     assert "catalogImplementation=hive" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("lending.scored", TableName("lending", "scored")),
+        ("spark_catalog.Lending.SCORED", TableName("lending", "scored")),
+        ("`a.b`.`c``d`", TableName("a.b", "c`d")),
+        ("scored", None),
+        ("iceberg.lending.scored", None),
+        ("lending.123", None),
+        ("lending.scored; drop", None),
+        ("lending.`sco`red`", None),
+    ],
+)
+def test_table_names_are_read_as_the_catalog_reads_them(text: str, name: TableName | None) -> None:
+    """One table has one name here, so that two roles or two runs cannot meet in it unseen."""
+    found = TableName.parse(text)
+    assert found == name
+    if found is not None:
+        assert TableName.parse(found.sql) == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,7 +82,8 @@ def test_run_suite_docs_tell_the_results_that_one_pass_gave(
     """Data Docs are Great Expectations' own pages, with our counts, and also free of values."""
     docs = tmp_path / "docs"
     innocent = [EXPECTATIONS[0], EXPECTATIONS[1], EXPECTATIONS[3]]  # none names the value itself
-    run_suite(_rows(spark), _suite(tmp_path, innocent), table="incoming", docs=docs)
+    suite = replace(_suite(tmp_path, innocent), name="every night/incoming")
+    run_suite(_rows(spark), suite, table="incoming", docs=docs)
     pages = list(docs.rglob("*.html"))
     assert (docs / "index.html") in pages
     (page,) = [page for page in pages if "validations" in page.parts]
