@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from pyspark.errors import PySparkAttributeError
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.functions import arrow_udf
 
+from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
 from sparkweights.models.booster import open_booster, require_xgboost
 from sparkweights.models.explainers import TreeExplainer
@@ -127,7 +129,7 @@ class XGBoost(StagedLearner):
         Raises
         ------
         ConfigError
-            If xgboost is not installed.
+            If xgboost is not installed, or the session is one of Spark Connect.
         """
         require_xgboost()
         from xgboost.spark import SparkXGBClassifier  # noqa: PLC0415 (optional)
@@ -142,7 +144,13 @@ class XGBoost(StagedLearner):
             force_repartition=True,  # its barrier stage refuses rows that were coalesced
             **self.typed(params),
         )
-        booster = estimator.fit(fit_df).get_booster()
+        try:
+            booster = estimator.fit(fit_df).get_booster()
+        except PySparkAttributeError:  # it asks a session for what a connected one has not
+            raise ConfigError(
+                "model.kind: 'xgboost' cannot be trained over Spark Connect.",
+                hint="train in a job under spark-submit; its models score over Spark Connect too.",
+            ) from None
         return XGBoostModel(bytes(booster.save_raw("json")))
 
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (XGBoostModel)

@@ -109,7 +109,7 @@ class Publication(ABC):
         """
         writer = df.write.format(self.format).options(**self.options)
         with _settings(df.sparkSession):
-            writer.mode("errorifexists").partitionBy(*partition_by).save(self.staged)
+            writer.mode("error").partitionBy(*partition_by).save(self.staged)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
