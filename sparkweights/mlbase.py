@@ -6,6 +6,7 @@ and through Spark Connect alike.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,7 +68,7 @@ class Bound:
             return isinstance(value, str) and bool(value)
         if not isinstance(value, int if self.type is int else (int, float)):
             return False
-        return self.low <= float(str(value)) <= self.high
+        return self.low <= value <= self.high and abs(value) <= sys.float_info.max
 
 
 def _is_positive_number(text: str) -> bool:

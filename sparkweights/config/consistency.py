@@ -113,6 +113,8 @@ def _check_names(config: Config) -> None:
                 f"costs.{name}: this name is kept {purpose}.",
                 hint="choose another name for the decision.",
             )
+    for where, named in (("costs", matrix.decisions), ("columns.classes", matrix.classes)):
+        _require_told_apart(where, named)
     taken = {name.casefold() for name in output_columns(config)}
     for where, used in _columns_read(config).items():
         clash = [name for name in used if name.casefold() in taken]
@@ -121,6 +123,18 @@ def _check_names(config: Config) -> None:
                 f"{where}: {listed(clash)} is also the name of a column of the scored table.",
                 hint="rename the column where the table is made, or the class or decision that "
                 "the scored table's column is named after.",
+            )
+
+
+def _require_told_apart(where: str, named: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in named:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise ConfigError(
+                f"{where}: '{name}' and '{other}' name columns of the scored table, and Spark does "
+                "not tell upper from lower case.",
+                hint="give one of them another name.",
             )
 
 

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import os
 import re
-import types
-import typing
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from sparkweights.config.problems import dotted, fields, first_problem, placed
 from sparkweights.config.schema import Config
-from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.errors import ConfigError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-Place = tuple[str | int, ...]
+    from sparkweights.config.problems import Place
+
 _SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Scalars(yaml.SafeLoader):
+    """Values as YAML 1.2 reads them.
+
+    In 1.1 ``NO`` is false, ``0500`` is 320, ``1:30`` is 90, and ``1e-3`` is text.
+    """
+
+
+_FLOAT = r"(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)"
+_KINDS = {  # of a scalar, the first that fits; all others are text
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(?:0|[1-9][0-9]*)",
+    "float": rf"[-+]?(?:{_FLOAT})|\.(?:nan|NaN|NAN)",
+    "null": r"~|null|Null|NULL|",
+}
+_Scalars.yaml_implicit_resolvers = {}
+for _kind, _pattern in _KINDS.items():
+    _Scalars.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), None
+    )
 
 
 def load_config(path: Path) -> Config:
@@ -45,16 +66,17 @@ def load_config(path: Path) -> Config:
         )
     if "folder" in values:
         raise ConfigError(
-            f"Unknown key 'folder' at {path}:{lines[('folder',)]}; allowed: {_allowed(Config)}."
+            f"Unknown key 'folder' at {path}:{lines[('folder',)]}; allowed: "
+            f"{listed(fields(Config))}."
         )
     try:
         config = Config(**{**values, "folder": path.resolve().parent})
     except ValidationError as error:
-        raise _first_problem(error, values, lines, path) from None
+        raise first_problem(error, values, lines, path) from None
     try:
         config.check()
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
+        raise placed(error, lines, path) from None
     return config
 
 
@@ -70,7 +92,7 @@ def _compose(path: Path) -> yaml.Node:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"The configuration file '{path}' cannot be read: {reason}.") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Scalars)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
@@ -91,16 +113,22 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(
+                    f"{path}:{key_node.start_mark.line + 1}: a key is a list or a section; keys "
+                    "are text.",
+                    hint="check colons, brackets and question marks around this place.",
+                )
             key = str(key_node.value)
             if key in found:
                 raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: key '{_dotted((*place, key))}' is "
+                    f"{path}:{key_node.start_mark.line + 1}: key '{dotted((*place, key))}' is "
                     "given twice.",
                     hint="keep one of them.",
                 )
             if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
                 raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: '{_dotted((*place, key))}' has no "
+                    f"{path}:{key_node.start_mark.line + 1}: '{dotted((*place, key))}' has no "
                     "value; inside {...} a comma begins a new key.",
                     hint="put text that holds a comma in quotes, and a space behind a colon.",
                 )
@@ -113,87 +141,11 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or error
+        told = "its value" if "options" in place else f"'{node.value}'"  # it may be a secret
         raise ConfigError(
-            f"{path}:{lines[place]}: {_dotted(place)}: '{node.value}' cannot be read: {reason}.",
+            f"{path}:{lines[place]}: {dotted(place)}: {told} cannot be read: {reason}.",
             hint="put the value in quotes; tags (!...) are not allowed.",
         ) from None
-
-
-def _dotted(place: Sequence[str | int]) -> str:
-    text = ""
-    for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
-
-
-def _first_problem(
-    error: ValidationError, values: Mapping[str, Any], lines: Mapping[Place, int], path: Path
-) -> ConfigError:
-    problem = error.errors()[0]
-    place: Place = tuple(problem["loc"])
-    # Pydantic appends the branch of a union it tried; the file knows nothing of that.
-    while place and place not in lines and problem["type"] != "missing":
-        place = place[:-1]
-    where = f"{path}:{lines.get(place, lines.get(place[:-1], 1))}"
-    key = _dotted(place)
-    if problem["type"] == "extra_forbidden":
-        allowed = _fields(_model_at(place[:-1]))
-        return ConfigError(
-            f"Unknown key '{place[-1]}' at {where}: {key}; allowed: {listed(allowed)}.",
-            hint=did_you_mean(str(place[-1]), allowed),
-        )
-    if problem["type"] == "missing":
-        return ConfigError(
-            f"Missing key at {where}: {key}; it is required.",
-            hint=f"add {key}; the README's example shows its form.",
-        )
-    value = _value_at(values, place)
-    detail = problem["msg"].removeprefix("Value error, ")
-    return ConfigError(
-        f"{where}: {key}: value {value!r} is not allowed; {_lower(detail)}.",
-        hint="correct the value; the project's conf/loan_risk.yaml shows every key.",
-    )
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _value_at(values: Any, place: Place) -> Any:  # noqa: ANN401 (walks parsed YAML)
-    for step in place:
-        try:
-            values = values[step]
-        except (KeyError, IndexError, TypeError):
-            return values
-    return values
-
-
-def _model_at(place: Place) -> type[BaseModel]:
-    """Return the section that holds the keys under ``place``."""
-    model: type[BaseModel] = Config
-    for step in place:
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        inner = None if field is None else _section_in(field.annotation)
-        if inner is None:
-            return model
-        model = inner
-    return model
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 (a type expression)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return next(filter(None, map(_section_in, typing.get_args(annotation))), None)
-    return None
-
-
-def _fields(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items() if name != "folder"]
-
-
-def _allowed(model: type[BaseModel]) -> str:
-    return listed(_fields(model))
 
 
 def resolve_secrets(options: Mapping[str, str], *, where: str) -> dict[str, str]:

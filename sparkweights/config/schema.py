@@ -53,7 +53,7 @@ class Config(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     name: Text
-    seed: StrictInt = 0
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0
     tables: Tables = Tables()
     artifacts: Text = "models"
     runs: Text = "runs"

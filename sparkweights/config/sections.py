@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-Text = Annotated[StrictStr, Field(min_length=1)]
+Text = Annotated[StrictStr, Field(min_length=1, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # 1 is one, true is none
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-Share = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Amount = StrictFloat | StrictInt | StrictStr
+Share = Annotated[Number, Field(gt=0, lt=1)]
+Positive = Annotated[Number, Field(gt=0)]
+Part = Annotated[Number, Field(ge=0, le=1)]
+Amount = StrictInt | StrictFloat | StrictStr
 
 
 class Section(BaseModel):
@@ -133,11 +135,11 @@ class Weights(Section):
     """How training rows are weighted; see `sparkweights.weights.WeightSpec`."""
 
     scheme: Text = "none"
-    power: StrictFloat | StrictInt | None = None
-    beta: StrictFloat | StrictInt | None = None
-    manual: dict[Text, float] | None = None
-    floor: float = 0.0
-    cap: float = 50.0
+    power: Number | None = None
+    beta: Number | None = None
+    manual: dict[Text, Number] | None = None
+    floor: Number = 0.0
+    cap: Number = 50.0
     by: tuple[Text, ...] = ()
     window: Literal["day", "week", "month", "quarter", "year"] | None = None
 
@@ -146,7 +148,7 @@ class Resample(Section):
     """How the rows to fit on are thinned or repeated; see `sparkweights.resample.resampling`."""
 
     method: Literal["under", "over"]
-    ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    ratio: Annotated[Number, Field(gt=0, le=1)] = 1.0
 
 
 class Features(Section):
@@ -210,8 +212,8 @@ class Decision(Section):
     """From probabilities to decisions."""
 
     calibration: Text = "isotonic"
-    target_prior: Text | dict[Text, float] = "natural"
-    base_rate_tolerance: Annotated[float, Field(gt=0)] = 0.1
+    target_prior: Text | dict[Text, Number] = "natural"
+    base_rate_tolerance: Positive = 0.1
 
 
 class SplitShares(Section):
@@ -270,6 +272,6 @@ class Checks(Section):
     labelled: Text | None = None
     incoming: Text | None = None
     scored: Text | None = None
-    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
-    max_unscorable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_quarantined: Part = 0.05
+    max_unscorable: Part = 0.05
     allow_empty: StrictBool = False

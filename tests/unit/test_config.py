@@ -133,7 +133,22 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("location: out/scored", "location: dbfs:/scored", ["tables.scored.location", "is on dbfs"]),
         ("location: out/scored", "location: ~/scored", ["tables.scored.location", "without ~"]),
         ("numeric: [income, loan]", "numeric: [income, loan, AGE]", ["columns.sensitive", "AGE", "use_sensitive"]),
-        ("{no: 0, yes: 1}", "{no: 2026-02-30, yes: 1}", ["loan.yaml:", "columns.classes.no", "'2026-02-30' cannot be read", "quotes"]),
+        ("{no: 0, yes: 1}", "{no: 2026-02-30, yes: 1}", ["loan.yaml:8: columns.classes", "'2026-02-30', 1 mix types"]),
+        ("keys: [id]", "keys: id", ["loan.yaml:6: columns.keys", "'id'", "allowed: a list, for instance [a, b]"]),
+        ("name: loans", "name: loans\nchecks:", ["loan.yaml:2: checks: nothing is not allowed", "a section of keys and values"]),
+        ("name: loans", "name: loans\nchecks: {max_quarantined: true}", ["checks.max_quarantined", "True", "allowed: a number"]),
+        ("name: loans", "name: loans\nmonitor: {psi: .inf}", ["monitor.psi", "inf", "a finite number"]),
+        ("regParam: 0.01", "regParam: .inf", ["model.params.regParam", "inf", ">= 0"]),
+        ("numeric: [income, loan]", "numeric: [{form: income, to: loan}]", ["Unknown key 'form'", "columns.numeric[0].form", "allowed: from, to", "'from'?"]),
+        ("numeric: [income, loan]", "numeric: [{from: income}]", ["Missing key", "columns.numeric[0].to"]),
+        ("name: loans", "name: loans\ndecision: {target_prior: [1]}", ["decision.target_prior", "text (in quotes", "or a section"]),
+        ("name: loans", "name: loans\nseed: -1", ["loan.yaml:2: seed", "-1", "greater than or equal to 0"]),
+        ("name: loans", "name: lo\0ans", ["not valid YAML"]),
+        ("location: out/scored", 'location: "out\\0scored"', ["tables.scored.location", "without control characters"]),
+        ("location: out/scored", "location: out/scored, options: {header: true}", ["tables.scored.options.header", "not shown", "in quotes"]),
+        ("scheme: cost", "scheme: costs", ["loan.yaml:14: weights.scheme"]),
+        ("name: loans", "name: loans\n? [a, b]\n: 1", ["loan.yaml:2", "keys are text"]),
+        ("decline: {no: 100", "Approve: {no: 100", ["costs", "'Approve'", "'approve'", "upper from lower case"]),
         ("{no: 0, yes: 1}", "{no: !ENV x, yes: 1}", ["columns.classes.no", "cannot be read", "tags"]),
         ("{no: 0, yes: 1}", "&a {no: 0, yes: *a}", ["nested too deep"]),
         ("{no: 0, yes: 1}", "{no:0, yes: 1}", ["columns.classes.no:0", "no value", "space behind a colon"]),
@@ -210,3 +225,28 @@ def test_resolve_sensitive_column_never_slips_in(tmp_path: Path) -> None:
     assert found.roles.features == ("income", "loan")
     with pytest.raises(InputError, match="no column 'age'; beside a range or a pattern"):
         load_config(path).resolve(["id", "outcome", "income", "loan", "ages"])
+
+
+def test_load_config_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """Norway is a country, 010 is a branch, and 1e-3 is a number."""
+    text = GOOD.replace("regParam: 0.01", "regParam: 1e-3").replace(
+        "labelled: {", "labelled: {partition: {country: NO, branch: 010, as_of: 2026-03-01}, "
+    )
+    path = tmp_path / "loan.yaml"
+    path.write_text(text.replace("no: 100", "no: 0500"), encoding="utf-8")
+    config = load_config(path)
+    assert config.model.params == {"regParam": 0.001}
+    assert config.tables.labelled is not None
+    found = config.tables.labelled.partition
+    assert found == {"country": "NO", "branch": "010", "as_of": "2026-03-01"}
+    assert config.matrix.to_dict()["decline"]["no"] in (500, "500")
+
+
+def test_load_config_never_shows_the_value_of_an_option(tmp_path: Path) -> None:
+    """A password that looks like a number is a mistake to tell, not a value to print."""
+    options = ("{password: 90210445}", "{password: !env 90210445}", "'password=90210445'")
+    for wrong in options:
+        text = GOOD.replace("location: out/scored", f"location: out/scored, options: {wrong}")
+        with pytest.raises(ConfigError, match=r"tables\.scored\.options") as caught:
+            _load(tmp_path, text)
+        assert "90210445" not in str(caught.value)
