@@ -1,4 +1,5 @@
-# A driver image for scheduled jobs: `docker run IMAGE score --config /data/loan.yaml`.
+# A driver image for scheduled jobs:
+# `docker run --init -v /lender:/data IMAGE score --config loan.yaml`.
 # Executors need nothing but Spark; the tables' storage must be mounted.
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
@@ -9,7 +10,8 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 RUN pip install --no-cache-dir --requirement requirements.lock
 COPY sparkweights ./sparkweights
 COPY jobs ./jobs
-RUN pip install --no-cache-dir --no-deps . && useradd --create-home runner
+RUN pip install --no-cache-dir --no-deps . && useradd --create-home runner \
+    && mkdir /data && chown runner /data
 USER runner
 WORKDIR /data
 ENTRYPOINT ["sparkweights"]

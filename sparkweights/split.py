@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
-from sparkweights.columns import class_index, column, is_number, kind_of
+from sparkweights.columns import class_index, column, is_number, kind_of, number
 from sparkweights.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def time_order(df: DataFrame, by: str) -> Column:
     """
     found = df.schema[by].dataType
     if is_number(found):
-        return column(by).cast("double")
+        return number(by)
     if isinstance(found, T.DateType):
         return F.unix_date(column(by)).cast("double")
     if isinstance(found, T.TimestampType):
@@ -194,12 +194,12 @@ def require_fold_rows(
     InputError
         Naming the class, the fold and its rows.
     """
-    for number in range(folds):
+    for place in range(folds):
         for name in names:
-            rows = counts.get((number, name), 0)
+            rows = counts.get((place, name), 0)
             if rows < FEWEST_ROWS:
                 raise InputError(
-                    f"Class '{name}' has {rows} rows in fold {number + 1}; at least {FEWEST_ROWS} "
+                    f"Class '{name}' has {rows} rows in fold {place + 1}; at least {FEWEST_ROWS} "
                     "of each class are needed to fit and to compare.",
                     hint="lower tune.folds, group by a finer column, or gather more history.",
                 )

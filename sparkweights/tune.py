@@ -143,6 +143,8 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     shares = list(prior.values())
     spread = math.log(max(shares) / min(shares))
     if spread == 0:
+        if ratio == 1:
+            return dict.fromkeys(prior, 1.0)
         if len(shares) > 2:  # noqa: PLR2004 (of two, the second is the one to weigh)
             raise InputError(
                 "All classes are equally common, so there is no rarest one whose weight could be "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sparkweights.cli import summary
 from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
-from sparkweights.errors import DriftError, QualityGateError, SparkweightsError
+from sparkweights.errors import ConfigError, DriftError, QualityGateError, SparkweightsError
 
 if TYPE_CHECKING:
     import argparse
@@ -61,11 +61,12 @@ def _interrupts_restored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, own in before.items():
+            signal.signal(number, own)
 
 
 def _open_session(name: str) -> SparkSession:
@@ -80,13 +81,14 @@ def _open_session(name: str) -> SparkSession:
     spark = open_session(name)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGTERM, _leave)
     return spark
 
 
-def _leave(_number: int, _frame: object) -> None:
+def _leave(number: int, _frame: object) -> None:
     sys.stderr.write(_INTERRUPTED)
     sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(128 + number)
 
 
 def _fail(error: SparkweightsError) -> int:
@@ -195,6 +197,11 @@ def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress)
 def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
     from sparkweights.pipeline import records  # noqa: PLC0415
 
+    if options.suggest is not None and options.docs is not None:
+        raise ConfigError(
+            "--suggest runs no suite, so there are no results for --docs.",
+            hint="leave one of the two out.",
+        )
     if options.suggest is not None:
         suite = _runner(options, progress).suggest(options.table, options.suggest)
         _show(options, progress, suite, lambda s: summary.suggest_summary(s, options.suggest))

@@ -42,6 +42,7 @@ class Parser(argparse.ArgumentParser):
 def make_parser() -> Parser:
     """Return the parser of the whole command line; ``verb`` names what was asked for."""
     parser = Parser(
+        allow_abbrev=False,  # --conf is spark-submit's, not a short --config
         prog="sparkweights",
         description="Score an imbalanced, costly decision on Apache Spark.",
         epilog=_EPILOG,
@@ -53,6 +54,7 @@ def make_parser() -> Parser:
     for name, text in _VERBS.items():
         verb = verbs.add_parser(
             name,
+            allow_abbrev=False,
             help=text,
             description=f"{text.capitalize()}.",
             parents=[common],

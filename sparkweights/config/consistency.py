@@ -170,7 +170,9 @@ def _check_reasons(config: Config) -> None:
                     f"reasons.{key}: {name!r} is no {what}; allowed: {listed(allowed)}.",
                     hint=did_you_mean(name, allowed),
                 )
-    if all(name in config.columns.sensitive for name in features) and not wanted.sensitive:
+    silent = {name.casefold() for name in config.columns.sensitive}
+    told = [name for name in features if name.casefold() not in silent]
+    if named and not told and not wanted.sensitive:
         raise ConfigError(
             "reasons.sensitive: false, but every feature is sensitive; no reason is left to tell.",
             hint="state reasons.sensitive: true, or use other features.",
@@ -216,7 +218,7 @@ def _check_choices(config: Config) -> None:
             f"weights.window: {config.weights.window!r} needs a column that tells the time.",
             hint="name a date or timestamp under columns.time.",
         )
-    _ = config.weight_spec  # building it checks it
+    _check_weights(config)
     if config.costs is None and config.weight_spec.per_row:
         raise ConfigError(
             f"weights.scheme: {config.weights.scheme!r} weighs by costs, and the file states none.",
@@ -229,6 +231,16 @@ def _check_choices(config: Config) -> None:
             "rows to fit on; together they must stay below 1.",
             hint="for instance {calibrate: 0.2, test: 0.2}.",
         )
+
+
+def _check_weights(config: Config) -> None:
+    _ = config.weight_spec  # building it checks it
+    for name in config.weights.manual or ():
+        if name not in config.matrix.classes:
+            raise ConfigError(
+                f"weights.manual: {name!r} is no class; allowed: {listed(config.matrix.classes)}.",
+                hint=did_you_mean(name, config.matrix.classes),
+            )
 
 
 def _check_sizing(config: Config) -> None:

@@ -112,7 +112,8 @@ class Config(Section):
                 hint=did_you_mean(absent[0], table) or "correct the name, or remove it.",
             )
         named = [one for one in c.numeric if isinstance(one, str)]
-        taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, [c.weight, c.time])}
+        parts = [c.weight, c.time, self.split.by, self.monitor.decided]
+        taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}
         taken |= set(() if c.use_sensitive else c.sensitive)
         numeric = select_columns(c.numeric, table, taken)
         columns = c.model_copy(update={"numeric": numeric})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,7 @@ def parse_amount(value: str | float, *, where: str) -> Expression:
         except ConfigError as error:
             raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
     else:
-        tree = Number(float(value))
+        tree = Number(float(value) if abs(value) <= sys.float_info.max else math.inf)
     amount = constant(tree)
     if not names(tree) and (amount is None or not 0 <= amount < math.inf):
         raise ConfigError(

@@ -16,7 +16,7 @@ from sparkweights.decision.priors import (
     no_shift_p_value,
     saerens_em,
 )
-from sparkweights.errors import InputError
+from sparkweights.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,19 +143,23 @@ def estimate_shift(
     prior
         Class name -> the share that the probabilities were calibrated to.
 
-    Raises
-    ------
-    ModelError
-        If the scores do not tell the classes apart.
+    BBSE is left out where the scores tell the classes apart too badly for it.
     """
     shares = tuple(prior.values())
     return LabelShift(
         classes=tuple(prior),
         prior=shares,
         rows=int(target.of_cell.sum()),
-        estimates=(saerens_em(source, target, shares), bbse(source, target)),
+        estimates=(saerens_em(source, target, shares), *_second_opinion(source, target)),
         p_value=no_shift_p_value(source, target, shares),
     )
+
+
+def _second_opinion(source: ScoreHistogram, target: ScoreHistogram) -> list[PriorEstimate]:
+    try:
+        return [bbse(source, target)]
+    except ModelError:
+        return []
 
 
 def histogram_to_dict(histogram: ScoreHistogram) -> dict[str, Any]:

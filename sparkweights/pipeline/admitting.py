@@ -9,7 +9,7 @@ from pyspark.sql import types as T  # noqa: N812
 from sparkweights.columns import kind_of, require_columns, require_kind, require_label
 from sparkweights.costs import check_costs
 from sparkweights.costs.expressions import check_amount
-from sparkweights.errors import InputError, ModelError, listed
+from sparkweights.errors import ConfigError, InputError, ModelError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,49 @@ _ADDED = (
     T.StructField("failed_checks", T.ArrayType(T.StringType())),
     T.StructField("run_id", T.StringType()),
 )
+
+
+def require_own_models(name: str | None, config: Config) -> None:
+    """Refuse models of another configuration, which may have the same classes and columns.
+
+    Parameters
+    ----------
+    name
+        Of the configuration that trained them, or None where there are none.
+
+    Raises
+    ------
+    ModelError
+        Naming both.
+    """
+    if name not in {None, config.name}:
+        raise ModelError(
+            f"The models under artifacts '{config.artifacts}' are those of '{name}'; this is the "
+            f"configuration of '{config.name}'.",
+            hint="give each configuration artifacts and runs of its own, or the name of its "
+            "models.",
+        )
+
+
+def require_own_record(name: str | None, config: Config) -> None:
+    """Refuse to replace the record of another configuration's run.
+
+    Parameters
+    ----------
+    name
+        Of the configuration whose record is there, or None where there is none.
+
+    Raises
+    ------
+    ConfigError
+        Naming both.
+    """
+    if name not in {None, config.name}:
+        raise ConfigError(
+            f"runs: '{config.runs}' holds the date's record of '{name}'; this is the configuration "
+            f"of '{config.name}'.",
+            hint="give each configuration a folder of its own under runs.",
+        )
 
 
 def require_labelled(schema: StructType, config: Config) -> None:
@@ -50,6 +93,10 @@ def require_labelled(schema: StructType, config: Config) -> None:
     require_kind(schema, roles.categorical, kinds, table="labelled", role="categorical")
     if roles.weight is not None:
         require_kind(schema, [roles.weight], ("number",), table="labelled", role="weight")
+    if config.weights.window is not None:
+        time = [name for name in [roles.time] if name is not None]
+        moments = ("date", "timestamp", "timestamp_ntz")
+        require_kind(schema, time, moments, table="labelled", role="time")
     _require_costs(schema, config)
 
 

@@ -7,7 +7,7 @@ an observation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
 from sparkweights.config.consistency import UNSCORABLE
-from sparkweights.pipeline.deciding import FOUND, SET_ASIDE, expected_col
+from sparkweights.pipeline.deciding import FOUND, KEYS_PRESENT, SET_ASIDE, expected_col, without_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.quality import CompiledSuite
+    from sparkweights.quality import CheckReport, CompiledSuite
 
 MOST_TEXTS = 20  # that a manifest lists
 
 
 def observe_marked(
-    marked_df: DataFrame, suite: CompiledSuite | None
+    marked_df: DataFrame, config: Config, suite: CompiledSuite | None
 ) -> tuple[DataFrame, Observation]:
     """Count rows and what a suite asks for, while they pass by with what it found as `FOUND`."""
     observation = Observation()
     measures = [
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
+        F.count_if(without_key(config)).alias("without_key"),
     ]
     if suite is not None:
         measures += suite.measures(F.col(FOUND))
@@ -93,6 +94,10 @@ class Counted:
     ----------
     rows, quarantined, unscorable
         Incoming rows, and those that got no decision.
+    without_key
+        Of the quarantined, those that lack a key.
+    quarantined_for
+        What set rows aside -> rows, most first; a row may have several.
     decisions
         Decision -> rows.
     expected_classes
@@ -110,12 +115,23 @@ class Counted:
     rows: int
     quarantined: int
     unscorable: int
+    without_key: int
     decisions: Mapping[str, int]
     expected_classes: Mapping[str, float]
     expected_costs: Mapping[str, float]
     expected_cost: float
     reasons: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
+    quarantined_for: Mapping[str, int] = field(default_factory=dict)
+
+    def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> Counted:
+        """Return the counts with what set rows aside, by what a suite found about them."""
+        found = {KEYS_PRESENT: self.without_key}
+        if report is not None and suite is not None:
+            asked = [own for own in report.results if own.id in suite.quarantining]
+            found |= {own.id: own.unexpected or 0 for own in asked}
+        worst = sorted(found.items(), key=lambda item: -item[1])
+        return replace(self, quarantined_for={name: count for name, count in worst if count})
 
     @property
     def scored(self) -> int:
@@ -137,6 +153,7 @@ def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Conf
     return Counted(
         rows=observed["rows"],
         quarantined=observed["quarantined"],
+        without_key=observed["without_key"],
         unscorable=staged[f"decision_{len(config.decisions)}"],
         decisions={name: staged[f"decision_{i}"] for i, name in enumerate(config.decisions)},
         expected_classes={

@@ -79,14 +79,15 @@ def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) ->
     return marked_df.withColumn(SET_ASIDE, _aside(config, suite))
 
 
+def without_key(config: Config) -> Column:
+    """Return whether a row lacks a key, which sets it aside."""
+    return reduce(or_, [column(key).isNull() for key in config.roles.keys])
+
+
 def _aside(config: Config, suite: CompiledSuite | None) -> Column:
     """Return whether a row is set aside: it lacks a key, or fails a critical expectation."""
-    aside = _without_key(config)
+    aside = without_key(config)
     return aside if suite is None else aside | suite.critical
-
-
-def _without_key(config: Config) -> Column:
-    return reduce(or_, [column(key).isNull() for key in config.roles.keys])
 
 
 def passing(marked_df: DataFrame) -> DataFrame:
@@ -99,7 +100,7 @@ def quarantined_rows(
 ) -> DataFrame:
     """Return the rows set aside, whole, with the checks they failed and the run."""
     nothing = F.array().cast("array<string>")
-    failed = F.when(_without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
+    failed = F.when(without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
     if suite is not None:
         failed = F.concat(failed, suite.failed(suite.found))
     return (

@@ -36,6 +36,11 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
     if not isinstance(error, (PySparkException, Py4JError)):
         return None
     text = str(error)
+    if "JAVA_GATEWAY_EXITED" in text:
+        return SparkweightsError(
+            "Java started and stopped again; Spark needs Java 17 or newer.",
+            hint="see `java -version`, and what JAVA_HOME names.",
+        )
     return (
         (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
         or _input_failure(text)

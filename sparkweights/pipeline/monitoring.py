@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, require_columns
+from sparkweights.config.consistency import ESTIMATE
 from sparkweights.costs import cost_columns
 from sparkweights.decision import (
     cheapest_decision,
@@ -16,6 +17,7 @@ from sparkweights.decision import (
     estimate_shift,
     expected_costs,
 )
+from sparkweights.decision.odds import bend
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.deciding import SET_ASIDE, mark
@@ -58,6 +60,9 @@ class Monitored:
         Class -> the stability index of its probability (PSI); of two classes the second.
     shift
         What the scores say of tonight's class shares.
+    assumed
+        The class shares that decisions are taken for: the model's own, or those that the
+        configuration states.
     calibration
         Class -> its calibration; empty where no outcome is known.
     overrides
@@ -72,6 +77,7 @@ class Monitored:
     columns: Mapping[str, float]
     scores: Mapping[str, float]
     shift: LabelShift
+    assumed: Mapping[str, float]
     calibration: Mapping[str, Calibration]
     overrides: float | None
     quarantined: float
@@ -111,11 +117,13 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     scored_df = scorer.score(_marked(df, config))
     scores = collect_histogram(scored_df, scorer.probability_cols)
     shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
+    assumed = _assumed(config, shift)
     found = Monitored(
         columns=columns,
         scores=_score_indices(bundle.reference.scores, scores, scorer),
         shift=shift,
-        **_known(scored_df, config, scorer),
+        assumed=scorer.ledger.prior if assumed is None or _is_estimated(config) else assumed,
+        **_known(scored_df, config, scorer, assumed),
     )
     return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
 
@@ -145,19 +153,36 @@ def _marked(df: DataFrame, config: Config) -> DataFrame:
     return mark(df, config, compile_suite(df, suite, table="incoming"))
 
 
-def _known(scored_df: DataFrame, config: Config, scorer: Scorer) -> dict[str, Any]:
+def _is_estimated(config: Config) -> bool:
+    return config.decision.target_prior == ESTIMATE
+
+
+def _assumed(config: Config, shift: LabelShift) -> Mapping[str, float] | None:
+    """Return the class shares that scoring moves its probabilities to, if it does."""
+    wanted = config.decision.target_prior
+    if not isinstance(wanted, str):
+        return wanted
+    return shift.target_prior() if _is_estimated(config) else None
+
+
+def _known(
+    scored_df: DataFrame, config: Config, scorer: Scorer, assumed: Mapping[str, float] | None
+) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them."""
+    ours = [column(name) for name in scorer.probability_cols]
+    if assumed is not None:
+        prior = scorer.ledger.prior
+        ours = bend(ours, [F.lit(assumed[name] / prior[name]) for name in scorer.classes])
     index = _outcome(scored_df, config)
     measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
     measures.append(F.count_if(F.col(SET_ASIDE)).alias("set_aside"))
-    for c, name in enumerate(scorer.probability_cols):
+    for c, own in enumerate(ours):
         measures.append(F.count_if(index == c).alias(f"rows_{c}"))
-        measures.append(F.avg(F.when(index >= 0, column(name))).alias(f"mean_{c}"))
+        measures.append(F.avg(F.when(index >= 0, own)).alias(f"mean_{c}"))
     if config.monitor.decided is not None:
-        natural = [column(name) for name in scorer.probability_cols]
-        costs = expected_costs(natural, cost_columns(config.matrix))
-        ours = cheapest_decision(costs, config.matrix.decisions)
-        differs = column(config.monitor.decided) != ours
+        costs = expected_costs(ours, cost_columns(config.matrix))
+        decision = cheapest_decision(costs, config.matrix.decisions)
+        differs = column(config.monitor.decided) != decision
         measures.append(F.avg(differs.cast("double")).alias("overrides"))
     found = scored_df.agg(*measures).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)
@@ -207,12 +232,12 @@ def _exceeded(found: Monitored, config: Config) -> list[str]:
 
 def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
     shares = found.shift.target_prior() or {}
-    for name, before in zip(found.shift.classes, found.shift.prior, strict=True):
-        share = shares.get(name, before)
+    for name, natural in zip(found.shift.classes, found.shift.prior, strict=True):
+        share, before = shares.get(name, natural), found.assumed[name]
         if abs(share / before - 1) > most:
             yield (
-                f"the share of {name} is estimated at {share:.2%}, after {before:.2%} when the "
-                f"model was made; it may move by {most:.0%} of that"
+                f"the share of {name} is estimated at {share:.2%}; decisions are taken for "
+                f"{before:.2%}, and it may differ by {most:.0%} of that"
             )
 
 

@@ -24,6 +24,7 @@ from sparkweights.pipeline.admitting import (
     quarantine_schema,
     require_free_names,
     require_model,
+    require_own_record,
 )
 from sparkweights.pipeline.reasoning import reason_rule
 from sparkweights.pipeline.scoring import Scorer
@@ -176,6 +177,7 @@ class _Night:
         return self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
 
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
+        require_own_record(records.recorded_name(self.record_folder), self.config)
         make_folder(self.record_folder)  # if it cannot be written, now is the time to know
         self.scored.require_ready()
         self.quarantine.require_ready(quarantine_schema(incoming_df.schema))
@@ -192,7 +194,8 @@ class _Night:
         reports = dict[str, CheckReport | None]()
         with self.clock.step("check_incoming", "judging the incoming table"):
             reports["incoming"] = staged.judge_incoming(incoming_df, suite)
-            self._gate_shares(counts, reports["incoming"])
+            counts = counts.explained(reports["incoming"], suite)
+            self._gate_shares(counts)
         with self.clock.step("quarantine", "staging the quarantine"):
             self._stage_quarantine(incoming_df, suite, counts)
         with self.clock.step("verify", "verifying the stage"):
@@ -255,7 +258,9 @@ class _Night:
         if passing_df.isEmpty():
             return deciding.Adapted(self.scorer)  # the gates say what there is to say
         with self.clock.step("estimate_shares", "estimating class shares"):
-            scored_df = self.scorer.score(passing_df)
+            # What cannot be scored says nothing about shares, whatever the model makes of it.
+            usable_df = passing_df.filter(self.scorer.plan.unusable().isNull())
+            scored_df = self.scorer.score(usable_df)
             scores = collect_histogram(scored_df, self.scorer.probability_cols)
             shift = estimate_shift(bundle.reference.scores, scores, self.scorer.ledger.prior)
         target = shift.target_prior()
@@ -271,7 +276,7 @@ class _Night:
         self, marked_df: DataFrame, adapted: deciding.Adapted, suite: CompiledSuite | None
     ) -> _Staged:
         """Write the scored stage; incoming rows are counted and checked in the same pass."""
-        observed_df, observation = counting.observe_marked(marked_df, suite)
+        observed_df, observation = counting.observe_marked(marked_df, self.config, suite)
         passing_df = deciding.passing(observed_df)
         if adapted.reasons is not None:
             passing_df = passing_df.withColumn(POSITIONS, adapted.scorer.plan.array())
@@ -296,9 +301,9 @@ class _Night:
         """Append the date, as readers of the published table see it."""
         return df.withColumn("run_date", F.lit(self.stamp.run_date))
 
-    def _gate_shares(self, counts: Counted, report: CheckReport | None) -> None:
+    def _gate_shares(self, counts: Counted) -> None:
         gate_shares(
-            report=report,
+            quarantined_for=counts.quarantined_for,
             rows=counts.rows,
             quarantined=counts.quarantined,
             unscorable=counts.unscorable,

@@ -115,6 +115,7 @@ def split_record(
     """Return a split, ready for JSON: all it takes to tell later which part a row played."""
     return {
         "by": split.by,
+        "by_type": None if split.by is None else schema[split.by].dataType.simpleString(),
         "cuts": {name: list(cuts) for name, cuts in split.cuts.items()},
         "keys": _key_types(schema, config),
         "rows": dict(rows),
@@ -125,12 +126,20 @@ def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> s
     """Return why nobody can tell which part a row played when a model was trained, or None."""
     record = bundle.manifest["split"]
     if record["by"] is not None:
-        present = record["by"] in schema.names
-        return None if present else f"column '{record['by']}', which its split reads, is not there"
+        return _clock_obstacle(schema, record["by"], record.get("by_type"))
     now, then = _key_types(schema, config), record["keys"]
     if now == then:
         return None
     return f"its split was by the keys {_told(then)}; they are {_told(now)} now"
+
+
+def _clock_obstacle(schema: StructType, by: str, then: str | None) -> str | None:
+    if by not in schema.names:
+        return f"column '{by}', which its split reads, is not there"
+    now = schema[by].dataType.simpleString()
+    if then in {None, now}:
+        return None
+    return f"its split was by '{by}' as {then}; it is {now} now, whose numbers are others"
 
 
 def _key_types(schema: StructType, config: Config) -> dict[str, str]:

@@ -73,5 +73,8 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
         )
         for decision, name in wanted.against.items()
     }
-    silent = frozenset() if wanted.sensitive else frozenset(config.columns.sensitive)
+    never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
+    silent = frozenset(name for name in config.roles.features if name.casefold() in never)
+    silent |= frozenset(config.columns.sensitive)
+    silent = frozenset() if wanted.sensitive else silent
     return ReasonRule(explainers, wanted.top, wanted.texts, silent)

@@ -21,6 +21,7 @@ from sparkweights.pipeline.preparing import split_record
 
 if TYPE_CHECKING:
     from datetime import date, datetime
+    from pathlib import Path
 
     from pyspark.sql.types import StructType
 
@@ -279,6 +280,14 @@ def check_record(report: CheckReport | None) -> dict[str, Any] | None:
     }
 
 
+def recorded_name(folder: Path) -> str | None:
+    """Return the name of the configuration whose run a folder records, or None."""
+    try:
+        return str(json.loads((folder / "manifest.json").read_text("utf-8"))["name"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def run_manifest(
     config: Config,
     bundle: ModelBundle,
@@ -304,8 +313,7 @@ def run_manifest(
             "quarantined": counts.quarantined,
         },
         "decisions": dict(counts.decisions),
-        "reasons": dict(counts.reasons),
-        "faults": dict(counts.faults),
+        **{name: dict(getattr(counts, name)) for name in ("reasons", "faults", "quarantined_for")},
         "expected_classes": dict(counts.expected_classes),
         "expected_cost": {
             "decisions_taken": counts.expected_cost,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from sparkweights.pipeline.admitting import (
     quarantine_schema,
     require_free_names,
     require_labelled,
+    require_own_models,
     require_scorable,
 )
 from sparkweights.pipeline.champion import hold_contest
@@ -46,10 +47,12 @@ from sparkweights.report import (
     tuning_report,
 )
 from sparkweights.storage import (
+    ModelBundle,
     Reference,
     TableSource,
     load_bundle,
     make_folder,
+    name_in_use,
     publish_bundle,
     read_table,
     require_rows,
@@ -96,6 +99,7 @@ class Runner:
             incoming table is not one that a model of the labelled table could score; or a table
             that is written could not take its rows.
         """
+        self._require_own_models()
         scored, quarantine = (
             publication(self.spark, self.config, role, "", self.run_date) for role in OUTPUTS
         )
@@ -133,6 +137,7 @@ class Runner:
 
         It comes into use as the configuration's ``promote`` says.
         """
+        self._require_own_models()
         labelled_df, config = self._labelled()
         if weighed is None:
             weighed = self._weigh(labelled_df, config)
@@ -189,7 +194,7 @@ class Runner:
         """Measure what each column is worth to a model and its unweighted twin, in money."""
         self.progress.step("loading the model")
         artifacts = self.config.path(self.config.artifacts)
-        bundle = load_bundle(artifacts, version)
+        bundle = self._bundle(version)
         self._tell_concern(bundle.kind, bundle.manifest["model"]["params"])
         explanation = explain(*self._labelled(), bundle, self.progress)
         record = records.importance_record(self.config, bundle.version, explanation)
@@ -203,7 +208,7 @@ class Runner:
         """Judge a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
         artifacts = self.config.path(self.config.artifacts)
-        bundle = load_bundle(artifacts, version)
+        bundle = self._bundle(version)
         labelled_df, config = self._labelled()
         self.progress.step("evaluating on the test rows")
         judged = judge(labelled_df, config, bundle)
@@ -216,7 +221,7 @@ class Runner:
     def monitor(self, role: str, version: str | None = None) -> tuple[Monitored, dict[str, Any]]:
         """Compare a table with what a model was made for; nothing that other verbs read changes."""
         self.progress.step("loading the model")
-        bundle = load_bundle(self.config.path(self.config.artifacts), version)
+        bundle = self._bundle(version)
         df = read_table(self.spark, self._source(role))
         self.progress.step("comparing with the model's reference")
         found = monitor(df, self.config, bundle, table=role)
@@ -236,8 +241,10 @@ class Runner:
         """
         if docs is not None:
             make_folder(docs)
-        df = read_table(self.spark, self._source(role))
-        return self._run_suite(df, role, docs)
+        source = self._source(role)
+        if role == "scored":  # as the night judged it: the date alone
+            source = replace(source, partition={"run_date": self.run_date.isoformat()})
+        return self._run_suite(read_table(self.spark, source), role, docs)
 
     def suggest(self, role: str, target: Path) -> dict[str, Any]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
@@ -263,10 +270,18 @@ class Runner:
     def score(self, version: str | None = None) -> ScoredRun:
         """Score the incoming table and publish its date."""
         self.progress.step("loading the model")
-        bundle = load_bundle(self.config.path(self.config.artifacts), version)
+        bundle = self._bundle(version)
         return score_table(
             self.spark, self.config, bundle, self._source("incoming"), self.run_date, self.progress
         )
+
+    def _bundle(self, version: str | None) -> ModelBundle:
+        bundle = load_bundle(self.config.path(self.config.artifacts), version)
+        require_own_models(bundle.manifest["name"], self.config)
+        return bundle
+
+    def _require_own_models(self) -> None:
+        require_own_models(name_in_use(self.config.path(self.config.artifacts)), self.config)
 
     def _labelled(self) -> tuple[DataFrame, Config]:
         """Return the labelled table, and the configuration with the names of its columns."""

@@ -51,26 +51,25 @@ def gate_shares(
     quarantined: int,
     unscorable: int,
     limits: Mapping[str, float],
+    quarantined_for: Mapping[str, int],
     faults: Mapping[str, int],
-    report: CheckReport | None = None,
 ) -> None:
     """Stop where too many rows would leave without a decision.
 
     Parameters
     ----------
+    quarantined_for
+        The check that set rows aside -> rows.
     faults
         Why a row was unscorable -> rows.
-    report
-        What the suite found about the rows.
 
     Raises
     ------
     QualityGateError
         With the share, its limit, and what was wrong with most of the rows.
     """
-    results = [] if report is None else report.results
     why = {
-        "quarantined": _told("failed most", {own.id: own.unexpected or 0 for own in results}),
+        "quarantined": _told("failed most", quarantined_for),
         "unscorable": _told("most for", faults),
     }
     for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):

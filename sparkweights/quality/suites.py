@@ -104,7 +104,16 @@ def load_suite(path: Path) -> Suite:
             hint='a suite looks like {"name": "incoming", "expectations": [...]}.',
         )
     name = str(record.get("name") or path.stem)
-    return Suite(name, tuple(_entry(entry, i, path) for i, entry in enumerate(entries)))
+    found = tuple(_entry(entry, i, path) for i, entry in enumerate(entries))
+    places: dict[str, int] = {}
+    for i, entry in enumerate(found):
+        first = places.setdefault(entry["id"], i)
+        if first != i:
+            raise ConfigError(
+                f"{path}: expectations[{first}] and expectations[{i}] are both '{entry['id']}'.",
+                hint="give each an id of its own, or remove the copy.",
+            )
+    return Suite(name, found)
 
 
 def _entry(entry: Any, position: int, path: Path) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)
@@ -118,6 +127,17 @@ def _entry(entry: Any, position: int, path: Path) -> Mapping[str, Any]:  # noqa:
             hint=did_you_mean(str(severity), SEVERITIES),
         )
     kwargs = entry.get("kwargs", {})
+    for key, value in (("kwargs", kwargs), ("meta", entry.get("meta") or {})):
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"{where}: {key} is {value!r}; allowed: an object.",
+                hint='for instance "kwargs": {"column": "amount"}.',
+            )
+    if not isinstance(entry.get("id") or "", str) or "meta" in kwargs:
+        raise ConfigError(
+            f"{where}: an id is text, and meta stands beside kwargs.",
+            hint="correct the entry.",
+        )
     about = entry["type"] + json.dumps(kwargs, sort_keys=True)
     digest = hashlib.sha256(about.encode()).hexdigest()[:8]
     subject = entry["type"].removeprefix("expect_").removeprefix("column_values_to_")

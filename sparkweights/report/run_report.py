@@ -109,9 +109,11 @@ def _expected_savings(costs: Mapping[str, float]) -> float | None:
 
 
 def _rows_section(manifest: Mapping[str, Any]) -> Section:
-    rows, faults = manifest["rows"], manifest["faults"]
+    rows, faults, aside = manifest["rows"], manifest["faults"], manifest["quarantined_for"]
     whole = rows["incoming"] or 1
-    told = listed(f"{why} ({count:,})" for why, count in faults.items())
+    told, told_aside = (
+        listed(f"{why} ({count:,})" for why, count in found.items()) for found in (faults, aside)
+    )
     sentence = (
         f"Of {rows['incoming']:,} incoming rows, {rows['scored']:,} were scored, "
         f"{rows['unscorable']:,} could not be, and {rows['quarantined']:,} were quarantined."
@@ -127,9 +129,10 @@ def _rows_section(manifest: Mapping[str, Any]) -> Section:
         ),
         body=(
             (
-                "A quarantined row failed a critical check; an unscorable row could not be scored "
-                "or priced, and is in the scored table with the reason."
+                "A quarantined row lacks a key or fails a critical check; an unscorable row could "
+                "not be scored or priced, and is in the scored table with the reason."
             ),
+            *([f"What set rows aside: {told_aside}."] if aside else []),
             *([f"What made rows unscorable: {told}."] if faults else []),
         ),
     )

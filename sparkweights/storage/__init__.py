@@ -1,6 +1,12 @@
 """Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
 
-from sparkweights.storage.artifacts import ModelBundle, Reference, load_bundle, publish_bundle
+from sparkweights.storage.artifacts import (
+    ModelBundle,
+    Reference,
+    load_bundle,
+    name_in_use,
+    publish_bundle,
+)
 from sparkweights.storage.catalog import CatalogPublication
 from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
 from sparkweights.storage.folders import FolderPublication
@@ -23,6 +29,7 @@ __all__ = [
     "lease",
     "load_bundle",
     "make_folder",
+    "name_in_use",
     "publish_bundle",
     "read_table",
     "require_rows",

@@ -142,6 +142,18 @@ def publish_bundle(
     return target
 
 
+def name_in_use(artifacts: Path) -> str | None:
+    """Return the name of the configuration whose model is in use, or None where none can be told.
+
+    Nothing is verified; `load_bundle` does that.
+    """
+    try:
+        manifest = json.loads((artifacts / _current(artifacts) / MANIFEST).read_text("utf-8"))
+        return str(manifest["name"])
+    except (ModelError, OSError, ValueError, KeyError):
+        return None
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -160,10 +172,17 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         If there is none, a file is missing, altered or added, the Spark that wrote it is newer
         than the one running, or its kind is not in this version of the product.
     """
-    if version is None:
-        version = _current(artifacts)
-    folder = artifacts / version
-    manifest = _verified_manifest(folder)
+    try:
+        if version is None:
+            version = _current(artifacts)
+        folder = artifacts / version
+        manifest = _verified_manifest(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ModelError(
+            f"A file of the models under '{artifacts}' cannot be read: {reason}.",
+            hint="check the rights of the user who runs this, or restore the folder from a copy.",
+        ) from None
     _require_spark(manifest["versions"]["spark"], folder)
     kind = manifest["model"]["kind"]
     if kind not in LEARNERS:

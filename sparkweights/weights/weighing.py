@@ -120,17 +120,17 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
     factors = {}
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for group, cells in _by_group(summary.cells).items():
-        weights = list(pooled)
         present = [cell.class_index for cell in cells]
-        shares = [cell.weight for cell in cells]
-        names = [summary.frequencies[c].name for c in present]
-        own = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
+        own = np.array([pooled[c] for c in present])
+        if len(present) == len(pooled):  # a group that lacks a class says nothing about ratios
+            shares = [cell.weight for cell in cells]
+            names = [summary.frequencies[c].name for c in present]
+            own = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
+            factors[group] = tuple(own.tolist())
         numbers = np.array([(cell.rows, cell.weight, cell.weight_square) for cell in cells]).T
         fixed = _fixed_sums(own, ClassSums(*numbers))
-        for c, value, *row in zip(present, own.tolist(), *fixed, strict=True):
-            weights[c] = value
+        for c, *row in zip(present, *fixed, strict=True):
             sums[c].append(row)
-        factors[group] = tuple(weights)
     names = [frequency.name for frequency in summary.frequencies]
     rule = WeightRule(
         spec.scheme,
@@ -160,36 +160,44 @@ def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) 
     shares = [frequency.weight_sum for frequency in summary.frequencies]
     pooled = tuple(raw_weights(spec, names, shares).tolist())
     scale = _scale(summary.cells, pooled, spec)
+    otherwise = tuple(scale * value for value in pooled)
     regrets = regret_cells(matrix)
     if spec.grouping:
         factors = {
-            group: _group_factors(cells, pooled, names, spec)
+            group: _group_factors(cells, names, spec)
             for group, cells in _by_group(summary.cells).items()
+            if _tells_ratios(cells, names)
         }
-        groups = GroupFactors(spec.grouping, factors, tuple(scale * value for value in pooled))
+        groups = GroupFactors(spec.grouping, factors, otherwise)
         rule = WeightRule(spec.scheme, names, regrets, 1.0, spec.floor, spec.cap, groups)
     else:
         if spec.scheme == "cost_balanced":
             pairs = zip(pooled, regrets, strict=True)
             regrets = tuple(Operation("*", Number(factor), regret) for factor, regret in pairs)
         rule = WeightRule(spec.scheme, names, regrets, scale, spec.floor, spec.cap)
-        factors = {"": tuple(scale * value for value in pooled)}
+        factors = {}
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for cell in summary.cells:
-        factor = factors[cell.group or ""][cell.class_index]
+        factor = factors.get(cell.group or "", otherwise)[cell.class_index]
         sums[cell.class_index].append(_cell_sums(cell, factor, spec))
     return Weighting(rule, summary.frequencies, _diagnosed(summary.frequencies, sums))
 
 
+def _tells_ratios(cells: Sequence[Cell], names: Sequence[str]) -> bool:
+    """Whether a group holds every class, and a regret; others have the factors of all rows."""
+    present = {cell.class_index for cell in cells}
+    return len(present) == len(names) and sum(cell.regret for cell in cells) > 0
+
+
 def _group_factors(
-    cells: Sequence[Cell], pooled: Sequence[float], names: Sequence[str], spec: WeightSpec
+    cells: Sequence[Cell], names: Sequence[str], spec: WeightSpec
 ) -> tuple[float, ...]:
-    """Return the group's factor per class; a class it does not hold has that of all rows."""
+    """Return the group's factor per class."""
     shares: dict[int, float] = defaultdict(float)
     for cell in cells:
         shares[cell.class_index] += cell.weight
     own = raw_weights(spec, [names[c] for c in shares], list(shares.values()))
-    factors = list(pooled)
+    factors = [0.0] * len(names)
     for c, value in zip(shares, own.tolist(), strict=True):
         factors[c] = value
     scale = _scale(cells, factors, spec)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 RUN_DATE = "2026-03-01"
+# For engines in processes of their own; unlike a command's own options, these add to them.
+SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 CONFIG: dict[str, Any] = {
     "name": "small_lender",
     "seed": 3,

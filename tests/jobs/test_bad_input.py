@@ -291,11 +291,11 @@ def test_train_unusable_history_exits_4(
 
 
 def test_train_extreme_imbalance_exits_4(shop: Shop, refused: Callable[..., str]) -> None:
-    """Five defaults in 200,000 rows train nothing that could be calibrated or tested."""
-    rows = 200_000
+    """Five defaults in 20,000 rows train nothing that could be calibrated or tested."""
+    rows = 20_000
     frame = pd.DataFrame({
         "loan id": np.arange(rows),
-        "outcome": np.where(np.arange(rows) % 40_000 == 7, "bad", "good"),
+        "outcome": np.where(np.arange(rows) % 4_000 == 7, "bad", "good"),
         "in.come": 1.0 + np.arange(rows) % 97,
         "late payments": np.arange(rows) % 5,
         "amount": 100.0,
@@ -451,3 +451,76 @@ def test_check_failing_table_exits_3_and_writes_nothing(
     assert "FAILED on 2" in printed.out
     assert "1 critical checks" in printed.err
     assert shop.state() == before
+
+
+def test_score_with_the_models_of_another_configuration_exits_5(
+    refused: Callable[..., str],
+) -> None:
+    """Two configurations in one folder have the same classes and columns, and other models."""
+    for verb in ("score", "train", "run", "evaluate", "monitor"):
+        line = refused(verb, 5, name="another_lender")
+        assert "are those of 'small_lender'; this is the configuration of 'another_lender'" in line
+
+
+def test_score_over_the_record_of_another_configuration_exits_2(
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its manifest is an auditor's; it is not replaced."""
+    place = own_shop.folder / "out" / "runs" / f"run_date={RUN_DATE}" / "manifest.json"
+    record = json.loads(place.read_text(encoding="utf-8"))
+    place.write_text(json.dumps({**record, "name": "another_lender"}), encoding="utf-8")
+    before = own_shop.state()
+    assert own_shop.run("score", own_shop.config(), "--quiet") == 2
+    assert "holds the date's record of 'another_lender'" in capsys.readouterr().err
+    assert own_shop.state() == before
+
+
+def test_score_rows_without_keys_are_told_by_the_gate(
+    shop: Shop, refused: Callable[..., str]
+) -> None:
+    """Nothing else could say why they were set aside, as nothing is written."""
+    rows = _incoming()
+    rows["loan id"] = rows["loan id"].astype("Int64")
+    rows.loc[:9, "loan id"] = pd.NA
+    location = shop.table("keyless", rows)
+    line = refused("score", 3, tables__incoming__location=location)
+    assert "10 of 60 rows (16.7%) are quarantined" in line
+    assert "(failed most: keys are present on 10)" in line
+
+
+def test_check_of_the_scored_table_judges_the_date_alone(own_shop: Shop) -> None:
+    """As the night did, whose suite knows nothing of other dates."""
+    rows = {"type": "expect_table_row_count_to_equal", "kwargs": {"value": 400}}
+    suite = {"name": "scored", "expectations": [rows]}
+    (own_shop.folder / "scored.json").write_text(json.dumps(suite), encoding="utf-8")
+    scored = own_shop.folder / "out" / "scored"
+    shutil.copytree(scored / f"run_date={RUN_DATE}", scored / "run_date=2026-02-28")
+    config = own_shop.config(checks__scored="scored.json")
+    assert own_shop.run("check", config, "--table", "scored", "--quiet") == 0
+
+
+def test_bundle_that_this_user_cannot_read_exits_5(
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pointer that is no text, as a disk may leave one."""
+    (own_shop.folder / "out" / "models" / "current").write_bytes(b"\xff\xfe\x00")
+    assert own_shop.run("score", own_shop.config(), "--quiet") == 5
+    told = capsys.readouterr().err
+    assert "cannot be read: it is not UTF-8 text" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "--conf", "spark.executor.memory=4g"], "--conf"),
+        (["check", "--suggest", "new.json", "--docs", "site"], "--suggest runs no suite"),
+    ],
+)
+def test_options_that_are_none_exit_2(
+    shop: Shop, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    """spark-submit's --conf is not a short --config; two options that exclude each other say so."""
+    verb, *options = arguments
+    assert shop.run(verb, shop.config("options.yaml"), *options) == 2
+    assert words in capsys.readouterr().err

@@ -66,7 +66,6 @@ def test_a_better_model_replaces_a_blind_one(own_shop: Shop) -> None:
         "decline": {"repaid": "0.25 * amount", "defaulted": 0},
     }
     own_shop.table("history", history(9_000))
-    assert own_shop.run("train", own_shop.config(costs=costs), "--quiet") == 0
     blind = own_shop.config(costs=costs, columns__numeric=["amount"], columns__categorical=[])
     assert own_shop.run("train", blind, "--quiet") == 0
     champion = _current(own_shop)

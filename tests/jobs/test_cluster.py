@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyspark
 import pytest
-from conftest import RUN_DATE, Shop
+from conftest import RUN_DATE, SHORT_LIVED, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("cluster")
     env = {
         **os.environ,
+        **SHORT_LIVED,
         "SPARK_HOME": str(SPARK_HOME),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_WORKER_DIR": str(folder / "work"),
@@ -80,8 +81,8 @@ def _rows(shop: Shop) -> pd.DataFrame:
 def submit(own_shop: Shop, cluster: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Return how to submit the scoring job to the cluster."""
     package = _zip(tmp_path / "sparkweights.zip")
-    env = {**os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1",
-           "PYSPARK_PYTHON": sys.executable}  # fmt: skip
+    env = {**os.environ, **SHORT_LIVED, "SPARK_HOME": str(SPARK_HOME),
+           "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}  # fmt: skip
     for name in ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_ARGS"):
         env.pop(name, None)
 

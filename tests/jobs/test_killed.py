@@ -7,17 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import RUN_DATE, Shop
+from conftest import RUN_DATE, SHORT_LIVED, Shop
 
 PATIENCE = 120  # seconds for one subprocess
 
 
-def _start(shop: Shop) -> subprocess.Popen[str]:
+def _start(shop: Shop, **changes: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sparkweights", "score", "--config",
-               str(shop.config()), "--run-date", RUN_DATE]  # fmt: skip
+               str(shop.config(**changes)), "--run-date", RUN_DATE]  # fmt: skip
     # As a user starts it: the tests' options for Java would take the place of its own.
     own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}
     return subprocess.Popen(
@@ -25,7 +26,7 @@ def _start(shop: Shop) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**own, "SPARK_LOCAL_IP": "127.0.0.1"},
+        env={**own, **SHORT_LIVED, "SPARK_LOCAL_IP": "127.0.0.1"},
         start_new_session=True,
     )
 
@@ -79,7 +80,8 @@ def test_score_killed_at_a_moment_leaves_a_whole_partition(
 ) -> None:
     """Readers see all rows of the date, old or new, and nothing of the stage."""
     before = _rows(own_shop)
-    process = _start(own_shop)
+    # On most days without a suite, whose library takes seconds to come.
+    process = _start(own_shop, **({"checks": {}} if (moment, later) in ALWAYS else {}))
     said = _stop_at(process, moment, signal.SIGKILL, later)
     # A run may have ended before a blow that comes a little later.
     assert process.returncode in ({-signal.SIGKILL, 0} if later else {-signal.SIGKILL}), said
@@ -97,7 +99,7 @@ def test_score_killed_at_a_moment_leaves_a_whole_partition(
 def test_score_interrupted_says_so_and_changes_nothing(own_shop: Shop, moment: str) -> None:
     """Ctrl-C is one line and exit code 130, also within a call to the engine."""
     before = _rows(own_shop)
-    process = _start(own_shop)
+    process = _start(own_shop, checks={})
     said = _stop_at(process, moment, signal.SIGINT)
     assert process.returncode == 130, said
     assert "sparkweights: interrupted" in said

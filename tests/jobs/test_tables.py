@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 NIGHTS = "nights"
 
 
-@pytest.fixture
-def nights(own_shop: Shop, spark: SparkSession) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def nights(shop: Shop, spark: SparkSession) -> Iterator[str]:
     """Put two nights into one table of the catalog: the shop's own, and a week before."""
-    own = spark.read.parquet(str(own_shop.folder / "data" / "incoming"))
+    own = spark.read.parquet(str(shop.folder / "data" / "incoming"))
     before = spark.createDataFrame(history(50, seed=8).drop(columns="outcome"), own.schema)
     dated = [df.selectExpr("*", f"date'{day}' as `as_of`")
              for df, day in ((own, RUN_DATE), (before, "2026-02-22"))]  # fmt: skip

@@ -154,13 +154,10 @@ def _table(spark: SparkSession, name: str) -> DataFrame:
           CASE WHEN id % 3 = 0 THEN NULL ELSE id % 2 = 0 END AS flag
         FROM range(:count)
     """
-    df = spark.sql(rows, {"count": count})
     if name == "all null":
-        columns = [
-            f"CAST(NULL AS {part.split()[1]}) AS {part.split()[0]}" for part in SCHEMA.split(", ")
-        ]
-        return spark.range(5).selectExpr(*columns)
-    return df
+        return spark.createDataFrame([(None,) * 8] * 5, SCHEMA)
+    # One schema for all, so that a suite is compiled once.
+    return spark.createDataFrame(spark.sql(rows, {"count": count}).collect(), SCHEMA)
 
 
 def _random_rows(draw: random.Random) -> list[tuple[Any, ...]]:
@@ -247,6 +244,18 @@ def test_left_expectations_run_in_the_library_beside_the_compiled(
     assert by_id["column_to_exist 1"].success is False
 
 
+def _light(df: DataFrame, whole: Suite) -> Suite:
+    """Return the part of a suite that rides on one pass."""
+    needs = compile_suite(df, whole, table="t").needs
+    light = [
+        entry
+        for entry, need in zip(whole.expectations, needs, strict=True)
+        if need is not None and not need.heavy and not need.repeated
+    ]
+    assert len(light) >= 40
+    return replace(whole, expectations=tuple(light))
+
+
 def test_expectation_whose_kwargs_the_library_refuses_late_is_named(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -266,19 +275,11 @@ def test_expectation_whose_kwargs_the_library_refuses_late_is_named(
 
 def test_compiled_suite_takes_one_pass(spark: SparkSession, tmp_path: Path) -> None:
     """Conditions and light aggregates in one query, however many; the others have their own."""
-    whole = _suite(tmp_path)
     df = _table(spark, "awkward").coalesce(1)
-    light = [
-        entry
-        for entry, need in zip(
-            whole.expectations, compile_suite(df, whole, table="t").needs, strict=True
-        )
-        if need is not None and not need.heavy and not need.repeated
-    ]
-    assert len(light) >= 40
-    compile_suite(df, replace(whole, expectations=tuple(light)), table="t")
+    light = _light(df, _suite(tmp_path))
+    compile_suite(df, light, table="t")
     spark.sparkContext.setJobGroup("checks", "checks")
-    run_suite(df, replace(whole, expectations=tuple(light)), table="t")
+    run_suite(df, light, table="t")
     jobs = spark.sparkContext.statusTracker().getJobIdsForGroup("checks")
     spark.sparkContext.setJobGroup("other", "other")
     # Adaptive execution runs the partial counts as a job of its own.
@@ -325,7 +326,8 @@ def test_a_number_that_is_none_is_set_aside_whoever_wrote_the_file(
 
 def test_observed_patterns_count_what_a_query_counts(spark: SparkSession, tmp_path: Path) -> None:
     """On a pass that is made anyway, each condition is counted as by a query of its own."""
-    df, suite = _table(spark, "random"), _suite(tmp_path)
+    df = _table(spark, "random")
+    suite = _light(df, _suite(tmp_path))
     plan = compile_suite(df, suite, table="t")
     observation = Observation()
     found_df = df.withColumn("__found", plan.found)
@@ -340,7 +342,8 @@ def test_more_patterns_than_are_tracked_are_counted_anew(
 ) -> None:
     """A sketch that may be inexact is never believed."""
     monkeypatch.setattr(compiled, "MOST_PATTERNS", 3)
-    df, suite = _table(spark, "random"), _suite(tmp_path)
+    df = _table(spark, "random")
+    suite = _light(df, _suite(tmp_path))
     plan = compile_suite(df, suite, table="t")
     found_df = df.withColumn("__found", plan.found)
     row = found_df.agg(*plan.measures(F.col("__found"))).first()

@@ -126,6 +126,9 @@ def test_gate_checks_critical_stops_and_warning_does_not(
         ({"type": "expect_column_values_to_be_between", "kwargs": {"colum": "a"}}, "wrong kwargs"),
         ({"type": "expect_column_values_to_not_be_null", "severity": "fatal"}, "severity 'fatal'"),
         ({"kwargs": {}}, "has no 'type'"),
+        ({"type": "expect_column_to_exist", "kwargs": None}, "kwargs is None; allowed: an object"),
+        ({"type": "expect_column_to_exist", "meta": "x"}, "meta is 'x'"),
+        ({"type": "expect_column_to_exist", "id": 7}, "an id is text"),
     ],
 )  # fmt: skip
 def test_suite_mistake_is_one_sentence(
@@ -136,19 +139,44 @@ def test_suite_mistake_is_one_sentence(
         run_suite(_rows(spark), _suite(tmp_path, [entry]), table="incoming")
 
 
+def test_suite_two_expectations_of_one_id_are_refused(tmp_path: Path) -> None:
+    """A row check and a table check of one id would let the table check through the gate."""
+    entries = [
+        {"id": "x", "type": "expect_column_values_to_not_be_null", "kwargs": {"column": "card"}},
+        {"id": "x", "type": "expect_table_row_count_to_equal", "kwargs": {"value": 7}},
+    ]
+    with pytest.raises(ConfigError, match=r"expectations\[0\] and expectations\[1\] are both 'x'"):
+        _suite(tmp_path, entries)
+
+
 def test_gate_shares_too_many_undecided_rows_stop_the_run() -> None:
     """More rows set aside than the limit allows is an upstream failure, not a few bad rows."""
     limits = {"quarantined": 0.02, "unscorable": 0.02}
+    aside = {"keys are present": 3}
     faults = {"infinite income": 1, "cost approve.bad": 2, "cost decline.good": 1, "rest": 1}
-    gate_shares(rows=100, quarantined=2, unscorable=2, limits=limits, faults=faults)
-    with pytest.raises(QualityGateError, match=r"3 of 100 rows \(3\.0%\) are quarantined"):
-        gate_shares(rows=100, quarantined=3, unscorable=0, limits=limits, faults={})
+    gate_shares(
+        rows=100, quarantined=2, unscorable=2, limits=limits, quarantined_for=aside, faults=faults
+    )
+    with pytest.raises(
+        QualityGateError,
+        match=r"3 of 100 rows \(3\.0%\) are quarantined.* \(failed most: keys are present on 3\)",
+    ):
+        gate_shares(
+            rows=100, quarantined=3, unscorable=0, limits=limits, quarantined_for=aside, faults={}
+        )
     with pytest.raises(
         QualityGateError,
         match=r"5 of 100 rows .* unscorable; at most 2\.0% may be \(most for: cost approve\.bad on "
         r"2, infinite income on 1, cost decline\.good on 1\)\.",
     ):
-        gate_shares(rows=100, quarantined=0, unscorable=5, limits=limits, faults=faults)
+        gate_shares(
+            rows=100,
+            quarantined=0,
+            unscorable=5,
+            limits=limits,
+            quarantined_for=aside,
+            faults=faults,
+        )
 
 
 def test_run_suite_error_while_reading_is_told_by_its_own_expectation(

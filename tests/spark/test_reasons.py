@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 0.01},
-    "boosted_trees": {"maxIter": 8, "maxDepth": 3},
+    "boosted_trees": {"maxIter": 4, "maxDepth": 3},
     "tree": {"maxDepth": 4},
     "forest": {"numTrees": 6, "maxDepth": 4},
     "xgboost": {"n_estimators": 8, "num_parallel_tree": 2, "max_depth": 3, "subsample": 0.7},
@@ -71,22 +71,24 @@ def test_contributions_add_up_to_the_margin(
     own.save(model, tmp_path / "model")
     reference = (0.1,) * len(plan.names)
     scored_df = own.append_margin(model, table.withColumn(FEATURES, plan.vector()))
-    for against in (0, classes - 1):
-        explainer = own.explainer(
-            model, tmp_path / "model", against=against, classes=classes, reference=reference
-        )
-        asked = F.col("id") % 3 != 0
-        found = scored_df.select(
-            "id", MARGIN, explainer.contributions(plan.array(), asked).alias("found")
-        ).collect()
-        for row in found:
+    asked, sides = F.col("id") % 3 != 0, (0, classes - 1)
+    explainers = [
+        own.explainer(model, tmp_path / "model", against=side, classes=classes, reference=reference)
+        for side in sides
+    ]
+    found = [
+        explainer.contributions(plan.array(), asked).alias(f"found {side}")
+        for explainer, side in zip(explainers, sides, strict=True)
+    ]
+    for row in scored_df.select("id", MARGIN, *found).collect():
+        for against in sides:
+            parts = row[f"found {against}"]
             if row["id"] % 3 == 0:
-                assert row["found"] is None
+                assert parts is None
                 continue
-            assert len(row["found"]) == len(plan.names) + 1
-            assert sum(row["found"]) == pytest.approx(
-                _margin_of(kind, row, against, classes), abs=1e-6
-            )
+            assert len(parts) == len(plan.names) + 1
+            margin = _margin_of(kind, row, against, classes)
+            assert sum(parts) == pytest.approx(margin, abs=1e-6)
 
 
 PLAN_COLUMNS = ("late", "income", "age")

@@ -77,6 +77,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("scheme: cost", "scheme: costs", ["weights.scheme", "'costs'", "available: none, balanced, inverse_sqrt", "'cost'?"]),
         ("scheme: cost", "scheme: focal", ["weights.scheme", "'focal'", "available:"]),
         ("scheme: cost", "scheme: manual", ["weights.manual"]),
+        ("scheme: cost", "scheme: manual, manual: {no: 1, yess: 5}", ["weights.manual", "'yess' is no class", "'yes'?"]),
         ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "not below 1"]),
         ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
         ("kind: logistic", "prune: gini, kind: logistic", ["model.prune", "'gini'", "kind tree"]),
@@ -250,3 +251,19 @@ def test_load_config_never_shows_the_value_of_an_option(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"tables\.scored\.options") as caught:
             _load(tmp_path, text)
         assert "90210445" not in str(caught.value)
+
+
+def test_ranges_pass_over_the_clock_and_the_decision_that_was_taken(tmp_path: Path) -> None:
+    """What orders the split, or was decided by somebody, is no feature; reasons need none named."""
+    path = tmp_path / "loan.yaml"
+    text = GOOD.replace("[income, loan]", "[{from: booked, to: income}]")
+    more = """
+split: {by: booked}
+monitor: {decided: taken}
+reasons: {against: {decline: "yes"}}
+"""
+    path.write_text(text + more, encoding="utf-8")
+    config = load_config(path).resolve(
+        ["id", "booked", "taken", "loan", "income", "outcome", "age"]
+    )
+    assert config.roles.numeric == ("loan", "income")

@@ -286,6 +286,7 @@ def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() ->
     manifest |= {
         "reasons": {},
         "faults": {},
+        "quarantined_for": {},
         "label_shift": None,
         "review": None,
         "checks": {"incoming": None, "scored": None},

@@ -114,3 +114,11 @@ def test_effect_compares_at_the_same_parameters() -> None:
     effect = effect_of_weights(trials)
     assert effect is not None
     assert effect.saving == pytest.approx(np.mean([1.0, 1.1]))
+
+
+def test_ratio_weights_of_equal_classes_are_one_where_nothing_is_tried() -> None:
+    """The way out that the refusal of other ratios names."""
+    even = {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
+    assert ratio_weights(even, 1.0) == dict.fromkeys(even, 1.0)
+    with pytest.raises(InputError, match="no rarest one"):
+        ratio_weights(even, 2.0)
