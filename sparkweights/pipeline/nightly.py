@@ -27,6 +27,7 @@ from sparkweights.pipeline.admitting import (
     require_own_record,
 )
 from sparkweights.pipeline.reasoning import reason_rule
+from sparkweights.pipeline.recording import announce, record
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import (
     CheckReport,
@@ -36,7 +37,7 @@ from sparkweights.quality import (
     gate_shares,
     load_suite,
 )
-from sparkweights.report import decisions_section, fragment, run_report
+from sparkweights.report import decisions_section, fragment
 from sparkweights.storage import (
     CatalogPublication,
     FolderPublication,
@@ -47,8 +48,6 @@ from sparkweights.storage import (
     make_folder,
     read_table,
     require_rows,
-    write_json,
-    write_text,
 )
 
 if TYPE_CHECKING:
@@ -203,8 +202,6 @@ class _Night:
             self.scored.verify_stage(staged.df, rows=rows, keys=self.config.roles.keys)
         with self.clock.step("check_scored", "judging the scored table"):
             reports["scored"] = staged.judge(measured)
-        with self.clock.step("publish", "publishing"):
-            self._publish()
         manifest = records.run_manifest(
             self.config,
             bundle,
@@ -215,9 +212,12 @@ class _Night:
             fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
             durations=self.clock.seconds,
         )
-        return ScoredRun(counts, manifest, _record(self.record_folder, manifest))
+        with self.clock.step("publish", "publishing"):  # the manifest holds the clock's own dict
+            self._publish(manifest)
+        return ScoredRun(counts, manifest, record(self.record_folder, manifest))
 
-    def _publish(self) -> None:
+    def _publish(self, manifest: Mapping[str, Any]) -> None:
+        announce(self.record_folder, manifest)
         self.quarantine.publish()
         try:
             self.scored.publish()
@@ -367,22 +367,6 @@ class _Staged:
         report = self.suite.report(self.df, measured)
         gate_checks(report, quarantined=(), table="scored")
         return report
-
-
-def _record(folder: Path, manifest: dict[str, Any]) -> Path:
-    """Write the manifest and the report of what was published; return the manifest's place."""
-    place = folder / "manifest.json"
-    try:
-        # The record first: a page that cannot be drawn must not cost an auditor the manifest.
-        write_json(place, manifest)
-        write_text(folder / "report.html", run_report(manifest))
-    except PublishError as error:
-        raise PublishError(
-            error.message,
-            hint="both tables WERE published; what is missing is the record. Make room for it, "
-            "then run the date again.",
-        ) from None
-    return place
 
 
 def _fingerprint(df: DataFrame, rows: int) -> dict[str, Any]:

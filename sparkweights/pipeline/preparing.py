@@ -10,7 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column
 from sparkweights.costs.language import names
-from sparkweights.errors import ModelError, listed
+from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, review_order
@@ -36,16 +36,16 @@ from sparkweights.weights import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, Row
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
     from sparkweights.storage import ModelBundle
     from sparkweights.weights import WeightRule
 
-PART, COPIES = "__part", "__copies"
+PART, COPIES, INFINITE = "__part", "__copies", "__infinite"
 _FOLDING_SALT = 0xF01D
 
 
@@ -234,6 +234,7 @@ def prepared(
         training_weight(rule, roles).alias(WEIGHT),
         plan.training_vector(F.col(PART) == FIT, _folding(config)).alias(FEATURES),
         review_order(config).alias(ORDER),
+        plan.unusable().alias(INFINITE),
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),
     )
@@ -271,12 +272,39 @@ class PartCounts:
         return {name: weight / total for name, weight in own.items()}
 
 
+def infinite_measures() -> list[Column]:
+    """Return aggregates of prepared rows that `require_finite` judges."""
+    return [F.count(INFINITE).alias("infinite"), F.min(INFINITE).alias("infinite_name")]
+
+
+def require_finite(found: Sequence[Row]) -> None:
+    """Refuse labelled rows of any part with an infinite feature.
+
+    Of fit rows that was known before; on others it would break the calibration, or count in the
+    costs of a model that sets such rows aside when it scores.
+
+    Raises
+    ------
+    InputError
+        Naming a column.
+    """
+    rows = sum(row["infinite"] for row in found)
+    if rows:
+        name = min(row["infinite_name"] for row in found if row["infinite"])
+        raise InputError(
+            f"Feature column '{name}' is infinite on some of {rows} labelled rows with infinite "
+            "features; numbers must be finite (null and NaN stand for missing).",
+            hint="find the division by zero that made them; write null instead.",
+        )
+
+
 def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
     """Count rows per part and class; the first job over the kept rows, so it also caches them."""
     roles = config.roles
     weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
     sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
-    found = prepared_df.groupBy(PART, LABEL).agg(*sums).collect()
+    found = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(found)
     found.sort(key=lambda row: row[LABEL])
     places = [(row[PART], roles.class_names[int(row[LABEL])]) for row in found]
     return PartCounts(

@@ -18,6 +18,7 @@ from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
 from sparkweights.pipeline.judging import segment_records
 from sparkweights.pipeline.preparing import split_record
+from sparkweights.pipeline.recording import MANIFEST
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -283,7 +284,7 @@ def check_record(report: CheckReport | None) -> dict[str, Any] | None:
 def recorded_name(folder: Path) -> str | None:
     """Return the name of the configuration whose run a folder records, or None."""
     try:
-        return str(json.loads((folder / "manifest.json").read_text("utf-8"))["name"])
+        return str(json.loads((folder / MANIFEST).read_text("utf-8"))["name"])
     except (OSError, ValueError, KeyError):
         return None
 

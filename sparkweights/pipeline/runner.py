@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.columns import require_columns
 from sparkweights.config import Config, resolve_secrets
-from sparkweights.errors import ConfigError
+from sparkweights.errors import ConfigError, listed
 from sparkweights.models import learner
 from sparkweights.pipeline import records
 from sparkweights.pipeline.admitting import (
@@ -298,6 +298,13 @@ class Runner:
                 f"Decision '{weighed.summary.always_best}' is never dearer than the others, "
                 "whatever the class: with these costs no model is needed. See costs in the "
                 "configuration."
+            )
+        read = config.matrix.columns if config.weight_spec.per_row else ()
+        if unseen := [name for name in read if name not in config.roles.features]:
+            self.progress.warn(
+                f"Weights differ by {listed(unseen)}, which the model does not see: what it cannot "
+                "learn is undone all the same, and probabilities may be off where it is large or "
+                "small. Make it a feature, or choose weights.scheme balanced."
             )
         if weighed.weighting.diagnostics.warning is not None:
             self.progress.warn(weighed.weighting.diagnostics.warning)

@@ -93,7 +93,8 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         rows = counts.rows
         progress.step(f"fitting {config.model.kind}")
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
-        ledger = Ledger(_natural_prior(counts, config, weighed)).after_bending(WEIGHTS, rule)
+        prior, undoing = _natural_prior(counts, config, weighed), weighed.weighting.undoing
+        ledger = Ledger(prior).after_bending(WEIGHTS, undoing)
         if thinning is not None:
             ledger = ledger.after_bending(RESAMPLING, thinning.rule())
         model = learner(config.model.kind).fit(

@@ -22,8 +22,10 @@ from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
     divide,
+    infinite_measures,
     learn_plan,
     prepared,
+    require_finite,
     split_order,
     weigh,
 )
@@ -201,9 +203,11 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, int, float]:
                 )
                 for d, name in enumerate(matrix.decisions)
             ],
+            *infinite_measures(),
         )
         .collect()
     )
+    require_finite(found)
     fit = [row for row in found if row[PART] == FIT]
     names = config.roles.class_names
     require_fold_rows(
@@ -257,7 +261,9 @@ def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
     model = learner(config.model.kind).fit(
         fit_df, params, seed=config.seed, classes=len(config.roles.class_names)
     )
-    ledger = Ledger(table.weighed.weighting.prior).after_bending(WEIGHTS, rule)
+    weighting = table.weighed.weighting
+    undoing = weighting.undoing if settings.ratio is None else rule
+    ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
     bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
     scorer = finish(bare, df, config, table.calibration_rows).scorer
     held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))

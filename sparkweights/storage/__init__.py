@@ -8,7 +8,14 @@ from sparkweights.storage.artifacts import (
     publish_bundle,
 )
 from sparkweights.storage.catalog import CatalogPublication
-from sparkweights.storage.files import as_json, make_folder, write_json, write_rows, write_text
+from sparkweights.storage.files import (
+    as_json,
+    make_folder,
+    remove_file,
+    write_json,
+    write_rows,
+    write_text,
+)
 from sparkweights.storage.folders import FolderPublication
 from sparkweights.storage.lease import lease
 from sparkweights.storage.names import TableName
@@ -32,6 +39,7 @@ __all__ = [
     "name_in_use",
     "publish_bundle",
     "read_table",
+    "remove_file",
     "require_rows",
     "workspace",
     "write_json",

@@ -106,6 +106,20 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file that is no longer needed, if it is there.
+
+    Raises
+    ------
+    PublishError
+        If that is not possible.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 def exchange(new: Path, old: Path) -> bool:
     """Swap two folders in one step; return whether the system can.
 

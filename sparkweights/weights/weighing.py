@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,9 +34,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weighting:
-    """The rule that weighs the rows, the class frequencies it was made from, and its effect."""
+    """How rows are weighed, the class frequencies that it was made from, and its effect.
+
+    Attributes
+    ----------
+    rule
+        The weight of a row in training.
+    undoing
+        What to divide by afterwards: the rule, without its windows. A model is not told which
+        window a row is from, so what it learns carries each class's mean factor over the windows;
+        and of the window that rows to score are from, no outcome is known.
+    """
 
     rule: WeightRule
+    undoing: WeightRule
     frequencies: tuple[ClassFrequency, ...]
     diagnostics: WeightDiagnostics
 
@@ -89,7 +101,7 @@ def weigh_frequencies(frequencies: Sequence[ClassFrequency], spec: WeightSpec) -
     numbers = [(f.rows, f.weight_sum, f.weight_square_sum) for f in frequencies]
     values, diagnostics = weigh_sums(names, ClassSums(*np.array(numbers, dtype=float).T), spec)
     rule = WeightRule.fixed(spec.scheme, dict(zip(names, values.tolist(), strict=True)))
-    return Weighting(rule, tuple(frequencies), diagnostics)
+    return Weighting(rule, rule, tuple(frequencies), diagnostics)
 
 
 def weigh_sums(
@@ -138,7 +150,32 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
         tuple(Number(1.0) for _ in names),
         groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
     )
-    return Weighting(rule, summary.frequencies, _diagnosed(summary.frequencies, sums))
+    diagnosed = _diagnosed(summary.frequencies, sums)
+    return Weighting(rule, _undoing(rule, summary.cells), summary.frequencies, diagnosed)
+
+
+def _undoing(rule: WeightRule, cells: Sequence[Cell]) -> WeightRule:
+    groups = rule.groups
+    if groups is None or groups.grouping.time is None:
+        return rule
+    # [mean factor times weight, weight] per class
+    sums: dict[str, Array] = defaultdict(lambda: np.zeros((2, len(rule.classes))))
+    for cell in cells:
+        factor = groups.factors.get(cell.group or "", groups.otherwise)[cell.class_index]
+        sums[_without_window(cell.group or "")][:, cell.class_index] += (
+            factor * cell.weight,
+            cell.weight,
+        )
+    factors = {
+        key: tuple((own[0] / own[1]).tolist()) for key, own in sums.items() if (own[1] > 0).all()
+    }
+    grouping = replace(groups.grouping, time=None, window=None)
+    return replace(rule, groups=GroupFactors(grouping, factors, groups.otherwise))
+
+
+def _without_window(group: str) -> str:
+    """Return the key of a group without its last part, as Spark writes it."""
+    return json.dumps(json.loads(group)[:-1], separators=(",", ":"), ensure_ascii=False)
 
 
 def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
@@ -180,7 +217,8 @@ def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) 
     for cell in summary.cells:
         factor = factors.get(cell.group or "", otherwise)[cell.class_index]
         sums[cell.class_index].append(_cell_sums(cell, factor, spec))
-    return Weighting(rule, summary.frequencies, _diagnosed(summary.frequencies, sums))
+    diagnosed = _diagnosed(summary.frequencies, sums)
+    return Weighting(rule, _undoing(rule, summary.cells), summary.frequencies, diagnosed)
 
 
 def _tells_ratios(cells: Sequence[Cell], names: Sequence[str]) -> bool:

@@ -524,3 +524,16 @@ def test_options_that_are_none_exit_2(
     verb, *options = arguments
     assert shop.run(verb, shop.config("options.yaml"), *options) == 2
     assert words in capsys.readouterr().err
+
+
+def test_train_infinite_number_on_a_row_that_is_held_out_exits_4(
+    shop: Shop, refused: Callable[..., str]
+) -> None:
+    """Whichever part its key deals a row to; calibration and costs would go wrong in silence."""
+    frame = history().assign(booked=lambda df: np.arange(len(df)))
+    # By time the last two fifths are held out; one row of each part of them is infinite.
+    frame.loc[[2_000, 2_900], "in.come"] = np.inf
+    location = shop.table("held_out", frame)
+    for verb in ("train", "tune"):
+        line = refused(verb, 4, tables__labelled__location=location, split__by="booked")
+        assert "'in.come' is infinite" in line

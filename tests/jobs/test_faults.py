@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -15,7 +15,7 @@ from conftest import RUN_DATE, Shop, history
 from sparkweights import Runner, load_config
 from sparkweights.errors import InputError
 from sparkweights.pipeline.engine import expected_failure
-from sparkweights.storage.files import unwritable
+from sparkweights.storage.files import unwritable, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,10 +148,12 @@ def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
 ) -> None:
     """After publishing nobody is told that nothing was published; before, all is as it was."""
 
-    def full(path: Path, _: object) -> None:
-        raise unwritable(path, OSError(28, "No space left on device"))
+    def full(path: Path, manifest: dict[str, Any]) -> None:
+        if path.name == "manifest.json":
+            raise unwritable(path, OSError(28, "No space left on device"))
+        write_json(path, manifest)
 
-    monkeypatch.setattr("sparkweights.pipeline.nightly.write_json", full)
+    monkeypatch.setattr("sparkweights.pipeline.recording.write_json", full)
     assert own_shop.run("score", own_shop.config(), "--quiet") == 6
     error = capsys.readouterr().err
     assert "both tables WERE published" in error

@@ -89,7 +89,8 @@ def test_score_killed_at_a_moment_leaves_a_whole_partition(
     assert own_shop.run("score", own_shop.config(), "--quiet") == 0
     pd.testing.assert_frame_equal(_rows(own_shop), before)
     assert own_shop.manifest()["rows"]["incoming"] == len(before)
-    assert not list((own_shop.folder / "out").rglob("_staging/*"))
+    out = own_shop.folder / "out"
+    assert not [*out.rglob("_staging/*"), *out.rglob("manifest.pending.json")]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,50 @@ def test_weigh_classes_by_group_equal_each_group_alone(spark: SparkSession, sche
     assert unseen["weight"].to_numpy() == pytest.approx(unseen["own"].to_numpy())
 
 
+def test_weights_by_window_are_undone_without_the_outcomes_of_a_window(spark: SparkSession) -> None:
+    """What divides a model's odds is the region's own weights over all months, in any month.
+
+    A month's balanced weights times its rows of a class is the same for every class, so that their
+    mean over the months is the weight of the region without months.
+    """
+    people = _people(900)
+    people["region"] = np.where(people["id"] % 3 == 0, None, 'nö"rth/1')
+    people["day"] = pd.to_datetime("2026-01-20") + pd.to_timedelta(people["id"] % 40, unit="D")
+    drifting = (people["id"] % 40 > 20) & (people["id"] % 2 == 0)
+    people.loc[drifting, "y"] = "bad"
+    df = spark.createDataFrame(people)
+    _, weighting = _weigh(df, "balanced", grouping=Grouping(("region",), "day", "month"))
+    assert weighting.undoing.columns == ("region",)
+    for region in (True, False):
+        own_df = df.filter(F.col("region").isNull() == region)
+        _, alone = _weigh(own_df, "balanced")
+        found = own_df.select(*class_weight_columns(weighting.undoing)).distinct().collect()
+        assert len(found) == 1
+        assert list(found[0]) == pytest.approx(alone.rule.constants)
+    _, by_region = _weigh(df, "balanced", grouping=Grouping(("region",)))
+    assert by_region.undoing is by_region.rule
+
+
+def test_a_group_that_lacks_a_class_weighs_as_all_rows_do(spark: SparkSession) -> None:
+    """One scale for both classes: thirty good rows of a new branch do not double its risk."""
+    people = _people()
+    people["region"] = np.where((people["id"] < 60) & (people["y"] == "ok"), "new", "old")
+    people.loc[people["id"].between(60, 70), ["region", "loan.amount"]] = ["free", 0]
+    people.loc[people["region"] == "free", "y"] = "bad"
+    df = spark.createDataFrame(people)
+    for scheme in ("balanced", "cost_balanced"):
+        _, pooled = _weigh(df, scheme)
+        _, weighting = _weigh(df, scheme, grouping=Grouping(("region",)))
+        assert weighting.rule.groups is not None
+        assert list(weighting.rule.groups.factors) == ['["old"]']
+        new_df = df.filter(F.col("region") != "old")
+        a, b = (
+            new_df.select(*class_weight_columns(own.rule)).toPandas().to_numpy()
+            for own in (weighting, pooled)
+        )
+        assert a == pytest.approx(b)
+
+
 def test_weigh_classes_twenty_random_tables_equal_scikit_learn(spark: SparkSession) -> None:
     """Class weights and row weights are scikit-learn's, whatever the label's type and classes."""
     rng = np.random.default_rng(11)
