@@ -43,7 +43,7 @@ def _verdict_section(record: Mapping[str, Any]) -> Section:
     sentence = (
         "; ".join(over)[:1].upper() + "; ".join(over)[1:] + "."
         if over
-        else "Nothing is over its limit."
+        else "Nothing that is followed is over its limit."
     )
     rows = [
         (f"stability index of the probability of {name}", f"{value:.3f}", f"{limits['psi']:g}")

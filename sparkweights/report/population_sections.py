@@ -82,7 +82,7 @@ def review_sections(
         "review",
         "What a human should look at",
         f"A look is expected to save money on {review['gaining']:,} of {review['rows']:,} rows; "
-        f"{sent:,} of them, where it saves most, are within the capacity.",
+        f"{sent:,} of them, where it saves most, are sent.",
         table=facts_table("The review band", facts),
     )
     return [section]

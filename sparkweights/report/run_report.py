@@ -148,7 +148,7 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
             "reasons",
             "Why rows were declined",
             f"The commonest first reason is “{first}”: {percent(count / total)} of "
-            f"the {total:,} rows that owe an explanation and have one.",
+            f"the {total:,} rows whose first reason is one of these.",
             table=table(
                 "First reasons, the commonest first",
                 ("first reason", "rows", "share"),
