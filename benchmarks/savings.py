@@ -77,7 +77,11 @@ def main() -> int:
                 text = f"split {seed}: {kind}, {scheme}: {saved:.4f}"
                 print(f"{text} ({time.monotonic() - begun:.0f} s)", file=sys.stderr)
     figures = {
-        name: {**figure(values, "savings"), "mean": round(statistics.mean(values), 4)}
+        name: {
+            **figure(values, "savings"),
+            "mean": round(statistics.mean(values), 4),
+            "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+        }
         for name, values in found.items()
     }
     figures |= {f"published: {name}": figure([v], "savings") for name, v in PUBLISHED.items()}
