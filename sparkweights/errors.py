@@ -8,6 +8,7 @@ one line and exits with the class's code; anything else that is raised is a bug.
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -76,6 +77,17 @@ def engine_reason(error: Exception) -> str:
     """
     lines = str(error).splitlines() or [type(error).__name__]
     return next((line[2:] for line in lines if line.startswith(": ")), lines[0]).rstrip(".")
+
+
+def without_values(text: str) -> str:
+    r"""Return what the engine says without the value of a row that it quotes.
+
+    Examples
+    --------
+    >>> without_values("The value '0123456789' of the type \"STRING\" cannot be cast")
+    'A value of the type "STRING" cannot be cast'
+    """
+    return re.sub(r"The value '.*?'(?= of the type)", "A value", text)
 
 
 def listed(names: Iterable[object]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from sparkweights.errors import InputError, PublishError, SparkweightsError
+from sparkweights.errors import InputError, PublishError, SparkweightsError, without_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
 def _input_failure(text: str) -> InputError | None:
     for sign, reason in _INPUT.items():
         if sign in text:
-            line = next(line for line in text.splitlines() if sign in line)
+            line = without_values(next(line for line in text.splitlines() if sign in line))
             return InputError(
                 f"Spark stopped: {reason} ({line[line.index(sign) :][:300]}{_root(text)}).",
                 hint="repair the table's files, then run again.",
@@ -73,4 +73,5 @@ def _root(text: str) -> str:
     """Return the message of the deepest cause that Java told, behind a semicolon."""
     causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
     message = causes[-1].removeprefix("Caused by: ").partition(": ")[2] if causes else ""
+    message = without_values(message)
     return f"; {message.rstrip('.')[:300]}" if message else ""

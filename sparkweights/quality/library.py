@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import ConfigError, did_you_mean
+from sparkweights.errors import ConfigError, did_you_mean, without_values
 from sparkweights.quality.suites import CheckResult
 
 if TYPE_CHECKING:
@@ -303,5 +303,6 @@ def _error(info: Mapping[str, Any]) -> str | None:
     entries = [info] if "raised_exception" in info else list(info.values())
     for entry in entries:
         if isinstance(entry, dict) and entry.get("raised_exception"):
-            return str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
+            told = str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
+            return without_values(told)
     return None

@@ -77,4 +77,5 @@ def test_a_value_that_stops_a_write_is_not_called_a_full_disk(
     assert failure is not None
     assert failure.exit_code == 4
     assert "a value cannot be cast" in str(failure)
+    assert "twelve" not in str(failure)  # a row's value is for nobody's log
     assert not list(tmp_path.iterdir())
