@@ -96,7 +96,7 @@ class Shop:
 
     folder: Path
 
-    def config(self, name: str = "shop.yaml", **changes: Any) -> Path:
+    def config(self, file: str = "shop.yaml", /, **changes: Any) -> Path:
         """Write a configuration; ``a__b`` names the key b of section a, None removes it."""
         record = copy.deepcopy(CONFIG)
         for place, value in changes.items():
@@ -108,7 +108,7 @@ class Shop:
                 section.pop(last)
             else:
                 section[last] = value
-        target = self.folder / name
+        target = self.folder / file
         target.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         return target
 

@@ -48,7 +48,7 @@ def _incoming(rows: int = 60) -> pd.DataFrame:
     [
         ({"weights__schem": "cost"}, ["Unknown key 'schem'", "Did you mean 'scheme'?"]),
         ({"model__kind": "boosted_tree"}, ["'boosted_tree'", "Did you mean 'boosted_trees'?"]),
-        ({"seed": "seven"}, ["seed", "'seven'", "integer"]),
+        ({"seed": "seven"}, ["seed", "'seven'", "a whole number"]),
         ({"costs__approve__defaulted": "0.75 * amuont"}, ["'amuont' at column 8", "'amount'?"]),
         ({"costs__approve__defaulted": "`card type`"}, ["'card type'", "is text"]),
         ({"costs__approve__defaulted": "exp(amount)"}, ["'exp'", "min, max, coalesce"]),
