@@ -127,7 +127,7 @@ def score_table(
     scored, quarantine = (
         publication(spark, config, role, stamp.run_id, run_date) for role in OUTPUTS
     )
-    night = _Night(spark, config, scorer, stamp, scored, quarantine, _Clock(progress))
+    night = _Night(spark, config, source, scorer, stamp, scored, quarantine, _Clock(progress))
     with ExitStack() as stack:
         for output in (scored, quarantine):
             stack.enter_context(output.hold())
@@ -165,6 +165,7 @@ class _Night:
 
     spark: SparkSession
     config: Config
+    source: TableSource
     scorer: Scorer
     stamp: deciding.Stamp
     scored: Publication
@@ -209,7 +210,7 @@ class _Night:
             counts,
             adapted=adapted,
             checks=reports,
-            fingerprints={"incoming": _fingerprint(incoming_df, counts.rows)},
+            fingerprints={"incoming": _fingerprint(incoming_df, self.source, counts.rows)},
             durations=self.clock.seconds,
         )
         with self.clock.step("publish", "publishing"):  # the manifest holds the clock's own dict
@@ -369,7 +370,14 @@ class _Staged:
         return report
 
 
-def _fingerprint(df: DataFrame, rows: int) -> dict[str, Any]:
+def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> dict[str, Any]:
     """Return what identifies a table without reading it again."""
     schema = {field.name: field.dataType.simpleString() for field in df.schema}
-    return {"rows": rows, "columns": schema, "schema_sha": records.digest(schema)}
+    return {
+        "location": source.location,
+        "format": source.format,
+        "partition": dict(source.partition),
+        "rows": rows,
+        "columns": schema,
+        "schema_sha": records.digest(schema),
+    }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
     from sparkweights.tune import Trial
 
+_XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
 COST_NOTE = "in the money of the table's cost columns"
 
 
@@ -50,7 +51,7 @@ def versions() -> dict[str, str]:
         "spark": pyspark.__version__,
         "python": platform.python_version(),
     }
-    for name in ("great-expectations", "pandas", "pyarrow", "scikit-learn"):
+    for name in ("great-expectations", "numpy", "pandas", "pyarrow", "scikit-learn", *_XGBOOST):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -275,6 +276,7 @@ def check_record(report: CheckReport | None) -> dict[str, Any] | None:
         return None
     return {
         "suite": report.suite,
+        "suite_sha": report.suite_sha,
         "table": report.table,
         "success": report.success,
         "results": [asdict(result) for result in report.results],
@@ -326,6 +328,7 @@ def run_manifest(
         "review": None if adapted.cut is None else adapted.cut.to_dict(),
         "costs": config.matrix.to_dict(),
         "checks": {end: check_record(report) for end, report in checks.items()},
+        "config": config.fingerprint(),
         "tables": fingerprints,
         "versions": versions(),
         "durations_s": durations,

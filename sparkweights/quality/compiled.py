@@ -347,4 +347,4 @@ def _count_repeated(df: DataFrame, repeated: Repeated) -> int:
 def _report(suite: Suite, table: str, outcomes: list[Any]) -> CheckReport:
     results = tuple(sorted(map(result_of, outcomes), key=lambda result: result.id))
     success = all(result.success or result.severity != "critical" for result in results)
-    return CheckReport(suite.name, table, success, results)
+    return CheckReport(suite.name, suite.sha, table, success, results)

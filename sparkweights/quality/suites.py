@@ -26,6 +26,12 @@ class Suite:
     name: str
     expectations: tuple[Mapping[str, Any], ...]
 
+    @property
+    def sha(self) -> str:
+        """A digest of every expectation with its bounds."""
+        told = json.dumps(self.expectations, sort_keys=True, default=str)
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -70,9 +76,22 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The verdict of a suite on a table; ``success`` means that no critical check failed."""
+    """The verdict of a suite on a table.
+
+    Attributes
+    ----------
+    suite, suite_sha
+        Its name, and what tells it from another of that name: a digest of what it expects.
+    table
+        The table's name.
+    success
+        Whether no critical check failed.
+    results
+        One per expectation, in the order of ids.
+    """
 
     suite: str
+    suite_sha: str
     table: str
     success: bool
     results: tuple[CheckResult, ...]

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from conftest import RUN_DATE, SUITE, Shop, history
 
+from sparkweights.quality import load_suite
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -111,7 +113,7 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
         "name", "run_id", "run_date", "scored_at", "model_version", "rows", "decisions",
         "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
         "versions", "durations_s", "label_shift", "review", "reasons", "faults",
-        "quarantined_for",
+        "quarantined_for", "config",
     }  # fmt: skip
     assert set(manifest) == golden
     assert manifest["ledger"]["bends"][0]["rule"]["cells"] == {
@@ -120,6 +122,13 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
     }
     assert [bend["undone"] for bend in manifest["ledger"]["bends"]] == [True]
     assert manifest["checks"]["incoming"]["success"] is True
+    assert (
+        manifest["checks"]["incoming"]["suite_sha"] == load_suite(shop.folder / "incoming.json").sha
+    )
+    assert manifest["config"]["checks"]["max_quarantined"] == 0.05
+    incoming = manifest["tables"]["incoming"]
+    assert incoming["location"] == str(shop.folder / "data" / "incoming")
+    assert (incoming["format"], incoming["partition"]) == ("parquet", {})
     out = shop.folder / "out"
     written = max(p.stat().st_mtime_ns for p in (out / "scored").rglob("*.parquet"))
     last = out / "runs" / f"run_date={RUN_DATE}" / "manifest.json"
