@@ -94,9 +94,8 @@ def require_labelled(schema: StructType, config: Config) -> None:
     if roles.weight is not None:
         require_kind(schema, [roles.weight], ("number",), table="labelled", role="weight")
     if config.weights.window is not None:
-        time = [name for name in [roles.time] if name is not None]
         moments = ("date", "timestamp", "timestamp_ntz")
-        require_kind(schema, time, moments, table="labelled", role="time")
+        require_kind(schema, filter(None, [roles.time]), moments, table="labelled", role="time")
     _require_costs(schema, config)
 
 

@@ -112,8 +112,8 @@ class Runner:
         incoming_df = read_table(self.spark, source)
         labelled_df, config = self._labelled()
         require_scorable(incoming_df.schema, config, feature_kinds(labelled_df.schema, config))
-        grouping = config.weight_spec.grouping  # the weights that scoring undoes read it
-        require_columns(incoming_df.schema, grouping.columns, table="incoming")
+        # The weights that scoring undoes read them; windows are for training alone.
+        require_columns(incoming_df.schema, config.weights.by, table="incoming")
         require_free_names(incoming_df.schema)
         scored.require_ready()
         quarantine.require_ready(quarantine_schema(incoming_df.schema))

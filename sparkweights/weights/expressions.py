@@ -46,6 +46,8 @@ def _factors(groups: GroupFactors) -> Column:
         for part in (F.lit(key), F.array(*map(F.lit, factors)))
     ]
     otherwise = F.array(*map(F.lit, groups.otherwise))
+    if not entries:  # no group holds every class; an empty map has no type of its own
+        return otherwise
     return F.coalesce(
         F.try_element_at(F.create_map(*entries), group_key(groups.grouping)), otherwise
     )

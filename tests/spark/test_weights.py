@@ -186,6 +186,13 @@ def test_a_group_that_lacks_a_class_weighs_as_all_rows_do(spark: SparkSession) -
             for own in (weighting, pooled)
         )
         assert a == pytest.approx(b)
+        none_df = df.withColumn("region", F.col("y"))  # no region holds both classes
+        _, apart = _weigh(none_df, scheme, grouping=Grouping(("region",)))
+        a, b = (
+            none_df.select(*class_weight_columns(own.rule)).toPandas().to_numpy()
+            for own in (apart, pooled)
+        )
+        assert a == pytest.approx(b)
 
 
 def test_weigh_classes_twenty_random_tables_equal_scikit_learn(spark: SparkSession) -> None:
