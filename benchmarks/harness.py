@@ -71,6 +71,8 @@ def session(
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
         .config("spark.sql.shuffle.partitions", str(partitions))
+        # As the command line's own session has it; baselines plan the faster, too.
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")
         .config("spark.driver.maxResultSize", "2g")
         .config(CHECKPOINTS, checkpoint_folder())
         .getOrCreate()

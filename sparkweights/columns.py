@@ -83,8 +83,12 @@ def number(name: str) -> Column:
 
     One word for "no value" lets every later step treat missing numbers alike.
     """
-    value = column(name).cast("double")
-    return F.when(~F.isnan(value), value)
+    return unless_nan(column(name).cast("double"))
+
+
+def unless_nan(value: Column) -> Column:
+    """Return a double in which NaN, like null, is null."""
+    return F.nanvl(value, F.lit(None).cast("double"))
 
 
 def text(name: str) -> Column:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, number, text
+from sparkweights.columns import column, number, text, unless_nan
 from sparkweights.models.learner import balanced_sum
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ class Encoder(ABC):
     def array(self) -> Column:
         """Return the positions of a row as an array of doubles."""
 
-    def infinite(self) -> Column | None:
-        """Return the name of a column that is infinite on this row, or null; None: never is."""
-        return None
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that may be infinite."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,10 @@ class NumericFeature(ColumnEncoder):
         way = (value - F.get(F.lit(list(lows)), passed)) * F.get(F.lit(list(slopes)), passed)
         return F.get(F.lit(list(starts)), passed) + way
 
-    def infinite(self) -> Column:
-        """Return the name where the number is infinite."""
-        return F.when(is_infinite(column(self.name)), F.lit(self.name))
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.name,)
 
 
 @dataclass(frozen=True)
@@ -146,30 +148,23 @@ class NumericBlock(Encoder):
         medians = F.lit(list(self.medians))
         filled = F.transform(
             _doubles(self.names),
-            lambda value, at: F.coalesce(_unless_nan(value), F.get(medians, at)),
+            lambda value, at: F.coalesce(unless_nan(value), F.get(medians, at)),
         )
         if not self.flagged:
             return filled
         flags = F.transform(
-            _doubles(self.flagged), lambda value: _unless_nan(value).isNull().cast("double")
+            _doubles(self.flagged), lambda value: unless_nan(value).isNull().cast("double")
         )
         return F.concat(filled, flags)
 
-    def infinite(self) -> Column:
-        """Return the first column that is infinite."""
-        faults = F.transform(
-            _doubles(self.names), lambda v: F.coalesce(is_infinite(v), F.lit(col=False))
-        )
-        place = F.array_position(faults, value=True)
-        return F.when(place > 0, F.get(F.lit(list(self.names)), (place - 1).cast("int")))
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns."""
+        return self.names
 
 
 def _doubles(names: tuple[str, ...]) -> Column:
     return F.array(*[column(name).cast("double") for name in names])
-
-
-def _unless_nan(value: Column) -> Column:
-    return F.when(~F.isnan(value), value)
 
 
 def is_infinite(value: Column) -> Column:
@@ -311,9 +306,10 @@ class BinnedFeature(ByTarget):
             level = F.when(value <= edge, F.lit(place)).otherwise(level)
         return F.when(value.isNull(), F.lit(len(self.edges) + 1)).otherwise(level)
 
-    def infinite(self) -> Column:
-        """Return the name where the number is infinite."""
-        return F.when(is_infinite(column(self.name)), F.lit(self.name))
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.name,)
 
 
 ENCODERS: dict[str, type[Encoder]] = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.columns import column
 from sparkweights.models.encoders import ENCODERS, ByTarget, ColumnEncoder, Encoder
 
 if TYPE_CHECKING:
@@ -98,8 +99,13 @@ class FeaturePlan:
 
     def unusable(self) -> Column:
         """Return the name of a feature that is infinite on this row, or null."""
-        found = [encoder.infinite() for encoder in self.encoders]
-        return F.coalesce(*[name for name in found if name is not None], F.lit(None).cast("string"))
+        names = [name for encoder in self.encoders for name in encoder.numbers]
+        if not names:
+            return F.lit(None).cast("string")
+        # One look-up: a case per column soon makes a method that Java does not compile.
+        sizes = F.array(*[F.abs(column(name).cast("double")) for name in names])
+        place = F.array_position(sizes, float("inf")).cast("int")
+        return F.get(F.lit(names), place - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan ready for JSON; `from_dict` reads it back."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
+_FEW = 100  # thresholds; MLlib knows 31 of a feature, unless maxBins says otherwise
 _MANTISSA = 23  # bits of a float32 beside its sign, one of them to spare
 _RESOLUTION = 39  # bits below the largest leaf, before those that the number of trees takes
 
@@ -120,8 +121,19 @@ class AdditiveTrees:
         """Return how many thresholds each feature of each row exceeds: what the trees read."""
         found = np.empty(rows.shape, dtype=np.float32)
         for f, cut in enumerate(self.cuts):
-            found[:, f] = np.searchsorted(cut, np.ascontiguousarray(rows[:, f]))
+            found[:, f] = _exceeded(cut, np.ascontiguousarray(rows[:, f]))
         return found
+
+
+def _exceeded(cut: Array, values: Array) -> np.ndarray[tuple[int, ...], np.dtype[Any]]:
+    """Return how many of the ascending thresholds each value exceeds; NaN exceeds all."""
+    if len(cut) > _FEW:
+        return np.searchsorted(cut, values)
+    # A threshold is compared with many values at a time; a search goes value by value.
+    within = np.zeros(len(values), dtype=np.uint8)
+    for one in cut:
+        within += (values <= one).view(np.uint8)
+    return len(cut) - within
 
 
 def read_trees(folder: Path, tree_weights: Sequence[float], of_class: int | None) -> list[FlatTree]:

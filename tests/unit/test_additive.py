@@ -111,6 +111,17 @@ def test_tree_explainer_equals_shapleys_definition(
     np.testing.assert_allclose(found[:15], truth, atol=3e-6)
 
 
+@pytest.mark.parametrize("thresholds", [0, 7, 100, 101, 300])
+def test_exceeded_counts_thresholds_below_a_value(thresholds: int) -> None:
+    """As MLlib goes right: a tie does not exceed, infinity does, and NaN exceeds all."""
+    rng = np.random.default_rng(thresholds)
+    cut = np.unique(rng.normal(size=thresholds))
+    values = np.r_[rng.normal(size=50), cut, cut + 1e-15, np.inf, -np.inf, np.nan]
+    translated = replace(AdditiveTrees.of([_grow(rng, 1)], FEATURES), cuts=(cut,))
+    found = translated.exceeded(values[:, None])[:, 0]
+    assert found.tolist() == [sum(not value <= one for one in cut) for value in values]
+
+
 @pytest.mark.parametrize("count", [1, 12, 300, 2_000])
 def test_tree_walk_equals_the_trees_to_the_last_digits(count: int) -> None:
     """Leaves of sizes from 1e-9 to 1e3, rows beside the cuts, infinite values: 1e-12 of the sum."""
