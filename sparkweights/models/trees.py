@@ -44,7 +44,13 @@ from sparkweights.models.learner import (
     normalised,
 )
 from sparkweights.models.walk import TreeWalk, workers_can_walk
-from sparkweights.trees import AdditiveTrees, first_trees, read_leaves, read_trees
+from sparkweights.trees import (
+    AdditiveTrees,
+    BitwiseTrees,
+    first_trees,
+    read_leaves,
+    read_trees,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,13 +194,14 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
 
     def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401 (MLlib's model)
-        """Walk the trees of two classes in Arrow batches, where the executors' Python can."""
+        """Walk the trees of two classes in Arrow batches, where they are not too deep for it."""
         if folder is None or isinstance(model, OneVsRestModel):
             return None
         if not workers_can_walk(SparkSession.active()):
             return None
         trees = read_trees(folder, model.treeWeights, None)
-        return TreeWalk(AdditiveTrees.of(trees, model.numFeatures)).column(plan)
+        compiled = BitwiseTrees.of(trees, model.numFeatures)
+        return None if compiled is None else TreeWalk(compiled).column(plan)
 
     def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (MLlib's model)
         """Ask a binary model once per row for its leaves, and add up what they say."""

@@ -1,14 +1,9 @@
-"""An exact walk through MLlib's boosted trees in Arrow batches, by XGBoost's predictor.
-
-XGBoost adds float32 numbers, so a leaf's value goes in as a vector of limbs: whole numbers so small
-that the sum over all trees is exact. Put together again in float64, limbs give MLlib's own margin
-to the last digits.
-"""
+"""An exact walk through MLlib's boosted trees in Arrow batches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -18,40 +13,25 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.functions import arrow_udf
 
-from sparkweights.models.booster import open_booster
-
 if TYPE_CHECKING:
     from pyspark.sql import Column, SparkSession
 
     from sparkweights.models.features import FeaturePlan
-    from sparkweights.trees import AdditiveTrees
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    from sparkweights.trees import BitwiseTrees
 
 
 @dataclass(frozen=True)
 class TreeWalk:
     """A sum of trees that is asked for a batch of rows at a time."""
 
-    trees: AdditiveTrees
-
-    @cached_property
-    def booster(self) -> Any:  # noqa: ANN401 (xgboost is optional)
-        """The booster of limbs, read once per process."""
-        return open_booster(self.trees.limbs_json)
-
-    def sums(self, rows: Array) -> Array:
-        """Return the sum of the trees for ``[row, feature]``."""
-        limbs = self.booster.inplace_predict(self.trees.exceeded(rows), predict_type="margin")
-        whole = np.asarray(limbs, dtype=np.float64).reshape(len(rows), -1)
-        return np.asarray(whole @ self.trees.units)
+    trees: BitwiseTrees
 
     def margin(self, features: pa.Array) -> pa.Array:
         """Return a batch of rows' sums for both classes, as MLlib has them: [-F, F]."""
         rows = len(features)
         if rows == 0:
             return pa.array([], pa.list_(pa.float64()))
-        sums = self.sums(np.asarray(features.flatten()).reshape(rows, -1))
+        sums = self.trees.sums(np.asarray(features.flatten()).reshape(rows, -1))
         both = np.stack([-sums, sums], axis=1).ravel()
         return pa.ListArray.from_arrays(
             pa.array(np.arange(rows + 1, dtype=np.int32) * 2), pa.array(both)
@@ -71,11 +51,9 @@ class TreeWalk:
 @cache
 def workers_can_walk(spark: SparkSession) -> bool:
     """Return whether the executors' Python finds what a walk needs; one small job per session."""
-    if find_spec("xgboost") is None:
-        return False
 
     def has_all(_: int) -> bool:
-        return all(find_spec(name) is not None for name in ("numpy", "pyarrow", "xgboost"))
+        return all(find_spec(name) is not None for name in ("numpy", "pyarrow"))
 
     asked = F.udf(has_all, "boolean", useArrow=False)(F.col("id"))  # Arrow may be what is missing
     try:

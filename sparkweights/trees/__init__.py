@@ -1,8 +1,10 @@
 """Trees as plain nodes: read from MLlib, pruned by weighted risk, written back."""
 
-from sparkweights.trees.additive import AdditiveTrees, read_trees
+from sparkweights.trees.additive import AdditiveTrees
+from sparkweights.trees.bitwise import BitwiseTrees
 from sparkweights.trees.boosted import first_trees, read_leaves
 from sparkweights.trees.bridge import read_tree, write_tree
+from sparkweights.trees.flat import FlatTree, read_trees
 from sparkweights.trees.prune import (
     Node,
     PlainTree,
@@ -14,6 +16,8 @@ from sparkweights.trees.prune import (
 
 __all__ = [
     "AdditiveTrees",
+    "BitwiseTrees",
+    "FlatTree",
     "Node",
     "PlainTree",
     "Pruning",

@@ -1,4 +1,4 @@
-"""MLlib's trees in XGBoost's words: the same leaves, the same sums, and exact Shapley values."""
+"""MLlib's trees as bits and in XGBoost's words: the same sums, and exact Shapley values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.walk import TreeWalk
-from sparkweights.trees import AdditiveTrees
-from sparkweights.trees.additive import FlatTree
+from sparkweights.trees import AdditiveTrees, BitwiseTrees, FlatTree
+from sparkweights.trees.bitwise import DEEPEST
 from sparkweights.trees.prune import LEAF
 
 FEATURES, TREES = 4, 12
@@ -44,6 +44,14 @@ def _grow(rng: np.random.Generator, depth: int) -> FlatTree:
         np.array(value),
         np.array(weight),
     )
+
+
+def _chain(depth: int) -> FlatTree:
+    """Return a tree in which every right child is a leaf."""
+    inner = range(0, 2 * depth, 2)
+    left, right = ([*(n for at in inner for n in (at + to, LEAF)), LEAF] for to in (2, 1))
+    zeros = np.zeros(len(left))
+    return FlatTree(tuple(left), tuple(right), (0,) * len(left), zeros, zeros, zeros + 1)
 
 
 def _leaf(tree: FlatTree, row: np.ndarray) -> int:
@@ -111,32 +119,30 @@ def test_tree_explainer_equals_shapleys_definition(
     np.testing.assert_allclose(found[:15], truth, atol=3e-6)
 
 
-@pytest.mark.parametrize("thresholds", [0, 7, 100, 101, 300])
-def test_exceeded_counts_thresholds_below_a_value(thresholds: int) -> None:
-    """As MLlib goes right: a tie does not exceed, infinity does, and NaN exceeds all."""
-    rng = np.random.default_rng(thresholds)
-    cut = np.unique(rng.normal(size=thresholds))
-    values = np.r_[rng.normal(size=50), cut, cut + 1e-15, np.inf, -np.inf, np.nan]
-    translated = replace(AdditiveTrees.of([_grow(rng, 1)], FEATURES), cuts=(cut,))
-    found = translated.exceeded(values[:, None])[:, 0]
-    assert found.tolist() == [sum(not value <= one for one in cut) for value in values]
+@pytest.mark.parametrize("depth", range(DEEPEST + 1))
+@pytest.mark.parametrize("rows", [1, 8, 61])
+def test_tree_walk_is_the_sum_of_leaves(depth: int, rows: int) -> None:
+    """On trees of every depth, beside cuts, at infinity and without a number: the very same sum."""
+    rng = np.random.default_rng([depth, rows])
+    trees = [_grow(rng, depth) for _ in range(TREES)]
+    trees.append(replace(trees[0], value=trees[0].value * 1e9))
+    values = rng.integers(-3, 4, (rows, FEATURES)) + rng.integers(0, 4, (rows, FEATURES)) * 1e-12
+    values[-1] = [np.inf, -np.inf, np.nan, 0.0]
+    compiled = BitwiseTrees.of(trees, FEATURES)
+    assert compiled is not None
+    found = np.array(TreeWalk(compiled).margin(pa.array(values.tolist())).to_pylist())
+    truth = [sum(tree.value[_leaf(tree, row)] for tree in trees) for row in values]
+    assert found[:, 1].tolist() == truth
+    assert found[:, 0].tolist() == [-one for one in truth]
 
 
-@pytest.mark.parametrize("count", [1, 12, 300, 2_000])
-def test_tree_walk_equals_the_trees_to_the_last_digits(count: int) -> None:
-    """Leaves of sizes from 1e-9 to 1e3, rows beside the cuts, infinite values: 1e-12 of the sum."""
-    rng = np.random.default_rng(count)
-    trees = [_grow(rng, 3) for _ in range(count)]
-    scaled = [replace(tree, value=tree.value * 10.0 ** rng.integers(-9, 4)) for tree in trees]
-    rows = rng.integers(-3, 4, (40, FEATURES)) + rng.integers(0, 4, (40, FEATURES)) * 1e-12
-    rows[0, 0], rows[1, 1] = np.inf, -np.inf
-    walk = TreeWalk(AdditiveTrees.of(scaled, FEATURES))
-    found = np.array(walk.margin(pa.array(rows.tolist())).to_pylist())
-    truth = np.array([sum(tree.value[_leaf(tree, row)] for tree in scaled) for row in rows])
-    largest = max(np.abs(tree.value).max() for tree in scaled)
-    np.testing.assert_allclose(found[:, 1], truth, rtol=0, atol=1e-12 * largest)
-    assert (found[:, 0] == -found[:, 1]).all()
-    assert walk.margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
+def test_tree_walk_of_no_rows_and_of_too_deep_trees() -> None:
+    """An empty batch is answered; what would be slower than MLlib's own walk is left to it."""
+    rng = np.random.default_rng(2)
+    compiled = BitwiseTrees.of([_grow(rng, 2)], FEATURES)
+    assert compiled is not None
+    assert TreeWalk(compiled).margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
+    assert BitwiseTrees.of([_chain(DEEPEST), _chain(DEEPEST + 1)], FEATURES) is None
 
 
 def test_tree_explainer_rows_that_nobody_asks_about_stay_null(
