@@ -96,8 +96,8 @@ def _ranked(contributions: Column, rule: ReasonRule, sources: tuple[str, ...]) -
     """Return what each column adds and its words, the most first; equal ones by their words."""
     words = rule.words(sources)
     places = {name: [i for i, own in enumerate(sources) if own == name] for name in words}
-    # Sums written out are compiled. One by `aggregate` is not, and took ten times as long; nor
-    # does null stop it, so that the rows that nobody asks about would pay as well.
+    # Sums written out take half as long as by `aggregate`. Neither stops at null: without the
+    # last line, the rows that nobody asks about would pay as well.
     added = [balanced_sum([F.get(contributions, i) for i in own]) for own in places.values()]
     ranked = F.sort_array(F.arrays_zip(F.array(*added), F.lit(list(words.values()))), asc=False)
     return F.when(contributions.isNotNull(), ranked)

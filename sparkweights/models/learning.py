@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles, class_index, column, number, quoted, text
+from sparkweights.columns import ColumnRoles, class_index, column, number, quoted, text, unless_nan
 from sparkweights.errors import ConfigError, InputError
 from sparkweights.models.encoders import (
     BinnedFeature,
@@ -148,7 +148,7 @@ def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Number]:
     raws = F.array(*[column(name).cast("double") for name in names])
     long_df = fit_df.select(F.posexplode(raws).alias("at", "raw"))
     raw = F.col("raw")
-    value = F.when(~F.isnan(raw), raw)
+    value = unless_nan(raw)
     found = long_df.groupBy("at").agg(*_number_measures(value, raw)).collect()
     by_place = {row["at"]: row for row in found}
     if not by_place:
