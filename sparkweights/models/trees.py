@@ -26,7 +26,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import ConfigError
+from sparkweights.errors import ConfigError, ModelError
 from sparkweights.mlbase import Bound
 from sparkweights.models.booster import require_xgboost
 from sparkweights.models.explainers import TreeExplainer
@@ -45,6 +45,7 @@ from sparkweights.models.learner import (
 )
 from sparkweights.models.walk import TreeWalk, workers_can_walk
 from sparkweights.trees import (
+    DEEPEST,
     AdditiveTrees,
     BitwiseTrees,
     first_trees,
@@ -197,11 +198,14 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         """Walk the trees of two classes in Arrow batches, where they are not too deep for it."""
         if folder is None or isinstance(model, OneVsRestModel):
             return None
-        if not workers_can_walk(SparkSession.active()):
+        if model.getMaxDepth() > DEEPEST or not workers_can_walk(SparkSession.active()):
             return None
-        trees = read_trees(folder, model.treeWeights, None)
-        compiled = BitwiseTrees.of(trees, model.numFeatures)
-        return None if compiled is None else TreeWalk(compiled).column(plan)
+        try:
+            trees = read_trees(folder, model.treeWeights, None)
+            compiled = BitwiseTrees.of(trees, model.numFeatures)
+        except ModelError:  # nodes as this version does not know them; MLlib knows its own
+            return None
+        return TreeWalk(compiled).column(plan.array())
 
     def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (MLlib's model)
         """Ask a binary model once per row for its leaves, and add up what they say."""

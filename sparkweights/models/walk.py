@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.functions import arrow_udf
 
+from sparkweights.trees import BitwiseTrees
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, SparkSession
-
-    from sparkweights.models.features import FeaturePlan
-    from sparkweights.trees import BitwiseTrees
 
 
 @dataclass(frozen=True)
@@ -37,27 +35,26 @@ class TreeWalk:
             pa.array(np.arange(rows + 1, dtype=np.int32) * 2), pa.array(both)
         )
 
-    def column(self, plan: FeaturePlan) -> Column:
-        """Return the margin of a row, from its columns."""
+    def column(self, features: Column) -> Column:
+        """Return the margin of a row, from its positions."""
 
-        def margin(features: pa.Array) -> pa.Array:
-            return self.margin(features)
+        def margin(batch: pa.Array) -> pa.Array:
+            return self.margin(batch)
 
         as_udf: Any = arrow_udf  # its stubs know iterators only
-        found: Column = as_udf(margin, "array<double>")(plan.array())
+        found: Column = as_udf(margin, "array<double>")(features)
         return found
 
 
 @cache
 def workers_can_walk(spark: SparkSession) -> bool:
-    """Return whether the executors' Python finds what a walk needs; one small job per session."""
+    """Return whether the executors' Python has what a walk needs: it is asked for a single leaf.
 
-    def has_all(_: int) -> bool:
-        return all(find_spec(name) is not None for name in ("numpy", "pyarrow"))
-
-    asked = F.udf(has_all, "boolean", useArrow=False)(F.col("id"))  # Arrow may be what is missing
+    One small job per session.
+    """
+    leaf = BitwiseTrees((), np.zeros((1, 0), dtype=np.int64), np.zeros((1, 1)))
+    walked = TreeWalk(leaf).column(F.array(F.col("id").cast("double")))
     try:
-        found = spark.range(1).select(asked).first()
-    except PySparkException:  # no Python at all, or another version of it
+        return spark.range(1).select(walked).first() is not None
+    except PySparkException:  # no Python at all, another version, no library, or not this package
         return False
-    return found is not None and bool(found[0])

@@ -160,7 +160,7 @@ def feature_kinds(schema: StructType, config: Config) -> dict[str, str]:
 
 
 def require_free_names(schema: StructType) -> None:
-    """Refuse an incoming table with a column that the quarantine adds.
+    """Refuse an incoming table with a column that the night itself adds.
 
     Raises
     ------
@@ -168,12 +168,16 @@ def require_free_names(schema: StructType) -> None:
         Naming the columns.
     """
     taken = {"run_date", *(own.name for own in _ADDED)}
-    clash = [name for name in schema.names if name.casefold() in taken]  # as Spark, any case
-    if clash:
-        raise InputError(
-            f"Table 'incoming' has a column {listed(clash)}, which the quarantine adds.",
-            hint="rename it where the table is made.",
-        )
+    clashes = {
+        "which the quarantine adds": [n for n in schema.names if n.casefold() in taken],
+        "as only the night's own may begin": [n for n in schema.names if n.startswith("__")],
+    }
+    for why, names in clashes.items():
+        if names:
+            raise InputError(
+                f"Table 'incoming' has a column {listed(names)}, {why}.",
+                hint="rename it where the table is made.",
+            )
 
 
 def quarantine_schema(schema: StructType) -> StructType:

@@ -23,7 +23,6 @@ from sparkweights.decision import (
 )
 from sparkweights.explain import append_reasons, reason_cols
 from sparkweights.pipeline.evaluating import review_order
-from sparkweights.storage import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,8 +104,9 @@ def quarantined_rows(
     failed = F.when(without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
     if suite is not None:
         failed = F.concat(failed, suite.failed(suite.found))
-    # The few rows are told apart behind an exchange: in one step with the filter, naming their
-    # checks makes a method that Java does not compile, and a part of the table would get a file.
+    # The few rows are told apart behind an exchange, which adaptive execution makes: in one step
+    # with the filter, naming their checks makes a method that Java does not compile, and every
+    # part of the table would get a file.
     return (
         incoming_df.filter(_aside(config, suite))
         .hint("rebalance")
@@ -193,15 +193,6 @@ def publishable(decided_df: DataFrame, stamp: Stamp) -> DataFrame:
         F.lit(stamp.run_id).alias("run_id"),
         F.lit(stamp.scored_at).alias("scored_at"),
         F.coalesce(F.col(DECISION), F.lit(UNSCORABLE)).alias("decision"),
-    )
-
-
-def layout(config: Config) -> Layout:
-    """Return what is known about the columns of the scored table before it is written."""
-    return Layout(
-        partition_by=("decision",),
-        constant=("score_status", "model_version", "run_id", "scored_at"),
-        unique=config.roles.keys if len(config.roles.keys) == 1 else (),
     )
 
 

@@ -285,7 +285,7 @@ class _Night:
         decided_df = deciding.decide(priced_df, adapted, self.config)
         scored_df = deciding.publishable(decided_df, self.stamp)
         scored_suite = self._compiled(self._dated(scored_df), "scored")
-        self.scored.write_stage(scored_df, deciding.layout(self.config))
+        self.scored.write_stage(scored_df, partition_by=["decision"])
         staged_df = self._dated(self.scored.read_stage(self.spark, scored_df))
         return _Staged(staged_df, observation.get, scored_suite)
 

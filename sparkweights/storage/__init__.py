@@ -19,14 +19,13 @@ from sparkweights.storage.files import (
 from sparkweights.storage.folders import FolderPublication
 from sparkweights.storage.lease import lease
 from sparkweights.storage.names import TableName
-from sparkweights.storage.publish import Layout, Publication
+from sparkweights.storage.publish import Publication
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.storage.workspace import keep_rows, workspace
 
 __all__ = [
     "CatalogPublication",
     "FolderPublication",
-    "Layout",
     "ModelBundle",
     "Publication",
     "Reference",

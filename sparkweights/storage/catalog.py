@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,10 @@ from sparkweights.columns import quoted
 from sparkweights.errors import ConfigError, PublishError, engine_reason
 from sparkweights.storage.lease import lease
 from sparkweights.storage.names import CATALOG, TableName
-from sparkweights.storage.publish import PLAIN, Layout, Publication
+from sparkweights.storage.publish import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -167,7 +167,7 @@ class CatalogPublication(Publication):
                     "its type.",
                 )
 
-    def write_stage(self, df: DataFrame, layout: Layout = PLAIN) -> None:
+    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Write the rows to the attempt's folder, in one Spark job; make the table if need be.
 
         Raises
@@ -178,7 +178,7 @@ class CatalogPublication(Publication):
         self._make(df.schema)
         self.require_ready(df.schema)
         self._unpublished.append(df.schema)
-        super().write_stage(df, replace(layout, partition_by=()))
+        super().write_stage(df)
 
     def publish(self) -> None:
         """Point the date's partition to the attempt's folder.

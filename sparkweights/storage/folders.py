@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from sparkweights.errors import PublishError
 from sparkweights.storage.files import exchange, make_folder, remove, unwritable
 from sparkweights.storage.lease import lease
-from sparkweights.storage.publish import PLAIN, Layout, Publication
+from sparkweights.storage.publish import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pyspark.sql import DataFrame
@@ -101,7 +101,7 @@ class FolderPublication(Publication):
                 hint="nothing was published; correct the location, or the folder's rights.",
             )
 
-    def write_stage(self, df: DataFrame, layout: Layout = PLAIN) -> None:
+    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
         """Write the rows to the stage, in one Spark job.
 
         Raises
@@ -110,7 +110,7 @@ class FolderPublication(Publication):
             If the stage cannot be written.
         """
         make_folder(self._stage.parent)
-        super().write_stage(df, layout)
+        super().write_stage(df, partition_by=partition_by)
 
     def publish(self) -> None:
         """Put the staged folder in the date's place.

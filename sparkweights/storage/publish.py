@@ -34,39 +34,6 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What a writer may know about columns, and how it is to lay them out.
-
-    Attributes
-    ----------
-    partition_by
-        Their values get folders of their own, where the place has room for that.
-    constant, unique
-        They have few values on a run's rows, or another one on each.
-    """
-
-    partition_by: tuple[str, ...] = ()
-    constant: tuple[str, ...] = ()
-    unique: tuple[str, ...] = ()
-
-    @property
-    def options(self) -> dict[str, str]:
-        """Parquet's; they save an eighth of a write, and cost its readers nothing.
-
-        Of few values a dictionary tells all that their smallest and largest would. Of unique ones
-        it never gets smaller than the column. Spark looks at no statistics of sizes.
-        """
-        return {
-            "parquet.size.statistics.enabled": "false",
-            **{f"parquet.column.statistics.enabled#{name}": "false" for name in self.constant},
-            **{f"parquet.enable.dictionary#{name}": "false" for name in self.unique},
-        }
-
-
-PLAIN = Layout()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Publication(ABC):
     """One date's rows of one table, from stage to publish.
@@ -132,11 +99,17 @@ class Publication(ABC):
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
 
-    def write_stage(self, df: DataFrame, layout: Layout = PLAIN) -> None:
-        """Write the rows to the stage, in one Spark job."""
-        writer = df.write.format(self.format).options(**{**layout.options, **self.options})
+    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
+        """Write the rows to the stage, in one Spark job.
+
+        Parameters
+        ----------
+        partition_by
+            Columns whose values get folders of their own, where the place has room for that.
+        """
+        writer = df.write.format(self.format).options(**self.options)
         with _settings(df.sparkSession):
-            writer.mode("error").partitionBy(*layout.partition_by).save(self.staged)
+            writer.mode("error").partitionBy(*partition_by).save(self.staged)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""

@@ -1,7 +1,7 @@
 """Trees as plain nodes: read from MLlib, pruned by weighted risk, written back."""
 
 from sparkweights.trees.additive import AdditiveTrees
-from sparkweights.trees.bitwise import BitwiseTrees
+from sparkweights.trees.bitwise import DEEPEST, BitwiseTrees
 from sparkweights.trees.boosted import first_trees, read_leaves
 from sparkweights.trees.bridge import read_tree, write_tree
 from sparkweights.trees.flat import FlatTree, read_trees
@@ -15,6 +15,7 @@ from sparkweights.trees.prune import (
 )
 
 __all__ = [
+    "DEEPEST",
     "AdditiveTrees",
     "BitwiseTrees",
     "FlatTree",

@@ -4,7 +4,7 @@ Each threshold is compared with its feature once for all rows, which leaves a bi
 rows go at a depth of a tree then follows from a few operations on words of such bits, whatever the
 row: no row waits for another's memory, and no branch is guessed. QuickScorer (Lucchese et al.,
 SIGIR 2015) keeps the nodes of one row in a word; here a word keeps the rows of one node. Leaves are
-added in float64, so that the sum is MLlib's own.
+added in float64, so that the sum is MLlib's own to the last digits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sparkweights.errors import ModelError
 from sparkweights.trees.flat import FlatTree, thresholds
 from sparkweights.trees.prune import LEAF
 
@@ -49,11 +50,20 @@ class BitwiseTrees:
     values: Array
 
     @classmethod
-    def of(cls, trees: Sequence[FlatTree], features: int) -> BitwiseTrees | None:
-        """Compile trees over vectors of ``features`` positions; None where one is too deep."""
+    def of(cls, trees: Sequence[FlatTree], features: int) -> BitwiseTrees:
+        """Compile trees over vectors of ``features`` positions.
+
+        Raises
+        ------
+        ModelError
+            If one is deeper than `DEEPEST`.
+        """
         depth = max(map(_depth, trees))
         if depth > DEEPEST:
-            return None
+            raise ModelError(
+                f"A tree of {depth} levels; at most {DEEPEST} can be walked as bits.",
+                hint="ask MLlib's model instead.",
+            )
         cuts = thresholds(trees, features)
         first = np.cumsum([0, *map(len, cuts)])
         nodes = np.full((len(trees), 2**depth - 1), first[-1])
@@ -85,6 +95,8 @@ class BitwiseTrees:
         bits = np.zeros((sum(map(len, self.cuts)) + 1, -(-len(rows) // 8)), dtype=np.uint8)
         number = 0
         for f, cuts in enumerate(self.cuts):
+            if not len(cuts):
+                continue
             values = np.ascontiguousarray(rows[:, f])
             for cut in cuts:
                 bits[number] = np.packbits(values <= cut)

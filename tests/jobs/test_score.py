@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from conftest import RUN_DATE, SUITE, Shop, history
 
@@ -52,18 +51,6 @@ def test_score_every_kind_of_row_is_accounted_for(own_shop: Shop) -> None:
     failed = quarantine.set_index("amount")["failed_checks"].map(list).to_dict()
     assert sorted(failed.values()) == [["keys are present"], ["late payments are counted"]]
     assert set(table.columns) < set(quarantine.columns)
-
-
-def test_score_files_say_only_what_their_readers_ask(shop: Shop) -> None:
-    """Few values have a dictionary and no smallest and largest; a unique key has the reverse."""
-    for file in (shop.folder / "out" / "scored").rglob("*.parquet"):
-        group = pq.ParquetFile(file).metadata.row_group(0)
-        columns = {own["path_in_schema"]: own for own in group.to_dict()["columns"]}
-        for name in ("score_status", "model_version", "run_id", "scored_at"):
-            assert columns[name]["has_dictionary_page"]
-            assert not (columns[name]["statistics"] or {}).get("has_min_max")
-        assert not columns["loan id"]["has_dictionary_page"]
-        assert columns["loan id"]["statistics"]["has_min_max"]
 
 
 def test_score_same_date_again_replaces_itself_and_no_other(own_shop: Shop) -> None:

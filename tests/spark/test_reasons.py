@@ -98,8 +98,12 @@ def _linear_plan() -> FeaturePlan:
     return FeaturePlan((NumericBlock(PLAN_COLUMNS, (0.0, 0.0, 0.0), ("income",)),))
 
 
-def test_append_reasons_weightiest_first_in_words(spark: SparkSession) -> None:
+@pytest.mark.parametrize("written", [64, 0])
+def test_append_reasons_weightiest_first_in_words(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
     """Contributions by hand: coefficient x (value - mean of the approved), flags with theirs."""
+    monkeypatch.setattr("sparkweights.explain.reasons.MOST_WRITTEN", written)
     plan = _linear_plan()
     explainer = LinearExplainer(-1.0, (2.0, -0.5, 5.0, 3.0), (1.0, 4.0, 0.0, 0.0))
     texts = {"late": "Recent late payments"}

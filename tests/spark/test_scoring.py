@@ -14,7 +14,7 @@ from sparkweights.columns import ColumnRoles
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.models import learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.models.walk import workers_can_walk
+from sparkweights.models.walk import TreeWalk, workers_can_walk
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.weights import WeightRule, class_weight_columns
 
@@ -146,6 +146,17 @@ def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, class
     )
     plan_text = scorer.score(shown)._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
     assert "UDF(" not in plan_text
+
+
+def test_workers_can_walk_asks_for_a_walk(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Executors without a library, or without this package, leave the trees to MLlib."""
+    ask = workers_can_walk.__wrapped__
+    assert ask(spark)
+    missing = F.raise_error(F.lit("No module named 'sparkweights'"))
+    monkeypatch.setattr(TreeWalk, "column", lambda *_: missing)
+    assert not ask(spark)
 
 
 def test_score_many_rows_walk_gives_mllibs_own_probabilities(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sparkweights.errors import ModelError
 from sparkweights.models.explainers import TreeExplainer
 from sparkweights.models.walk import TreeWalk
 from sparkweights.trees import AdditiveTrees, BitwiseTrees, FlatTree
@@ -129,7 +130,6 @@ def test_tree_walk_is_the_sum_of_leaves(depth: int, rows: int) -> None:
     values = rng.integers(-3, 4, (rows, FEATURES)) + rng.integers(0, 4, (rows, FEATURES)) * 1e-12
     values[-1] = [np.inf, -np.inf, np.nan, 0.0]
     compiled = BitwiseTrees.of(trees, FEATURES)
-    assert compiled is not None
     found = np.array(TreeWalk(compiled).margin(pa.array(values.tolist())).to_pylist())
     truth = [sum(tree.value[_leaf(tree, row)] for tree in trees) for row in values]
     assert found[:, 1].tolist() == truth
@@ -140,9 +140,9 @@ def test_tree_walk_of_no_rows_and_of_too_deep_trees() -> None:
     """An empty batch is answered; what would be slower than MLlib's own walk is left to it."""
     rng = np.random.default_rng(2)
     compiled = BitwiseTrees.of([_grow(rng, 2)], FEATURES)
-    assert compiled is not None
     assert TreeWalk(compiled).margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
-    assert BitwiseTrees.of([_chain(DEEPEST), _chain(DEEPEST + 1)], FEATURES) is None
+    with pytest.raises(ModelError, match="A tree of 9 levels; at most 8"):
+        BitwiseTrees.of([_chain(DEEPEST), _chain(DEEPEST + 1)], FEATURES)
 
 
 def test_tree_explainer_rows_that_nobody_asks_about_stay_null(
