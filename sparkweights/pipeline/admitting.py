@@ -170,7 +170,9 @@ def require_free_names(schema: StructType) -> None:
     taken = {"run_date", *(own.name for own in _ADDED)}
     clashes = {
         "which the quarantine adds": [n for n in schema.names if n.casefold() in taken],
-        "as only the night's own may begin": [n for n in schema.names if n.startswith("__")],
+        "which begins with two underscores, as only the night's own may": [
+            n for n in schema.names if n.startswith("__")
+        ],
     }
     for why, names in clashes.items():
         if names:

@@ -196,7 +196,7 @@ def test_run_refuses_before_it_trains_what_scoring_would_refuse(
         (lambda df: df.assign(amount=df["amount"].astype(str)), "Column 'amount'"),
         (lambda df: df.drop(columns="card type"), "no column 'card type'"),
         (lambda df: df.assign(Run_Id="x"), "which the quarantine adds"),
-        (lambda df: df.assign(__infinite=1.0), "a column __infinite, as only the night's own may"),
+        (lambda df: df.assign(__infinite=1.0), "__infinite, which begins with two underscores"),
         (lambda df: df.head(0), "holds 0 rows"),
     ],
 )
