@@ -25,7 +25,7 @@ from sparkweights.explain import append_reasons, reason_cols
 from sparkweights.pipeline.evaluating import review_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import date, datetime
 
     from pyspark.sql import Column, DataFrame
@@ -75,20 +75,19 @@ class Adapted:
 
 
 def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) -> DataFrame:
-    """Append what a suite finds about each row, if there is one, and whether it is set aside."""
-    marked_df = incoming_df if suite is None else incoming_df.withColumn(FOUND, suite.found)
-    return marked_df.withColumn(SET_ASIDE, _aside(config, suite))
+    """Append what a suite finds about each row, if there is one, and whether it is set aside.
+
+    A row is set aside that lacks a key, or fails a critical expectation.
+    """
+    aside = without_key(config)
+    if suite is None:
+        return incoming_df.withColumn(SET_ASIDE, aside)
+    return incoming_df.withColumns({FOUND: suite.found, SET_ASIDE: aside | suite.critical})
 
 
 def without_key(config: Config) -> Column:
     """Return whether a row lacks a key, which sets it aside."""
     return reduce(or_, [column(key).isNull() for key in config.roles.keys])
-
-
-def _aside(config: Config, suite: CompiledSuite | None) -> Column:
-    """Return whether a row is set aside: it lacks a key, or fails a critical expectation."""
-    aside = without_key(config)
-    return aside if suite is None else aside | suite.critical
 
 
 def passing(marked_df: DataFrame) -> DataFrame:
@@ -97,18 +96,31 @@ def passing(marked_df: DataFrame) -> DataFrame:
 
 
 def quarantined_rows(
-    incoming_df: DataFrame, config: Config, suite: CompiledSuite | None, stamp: Stamp
+    incoming_df: DataFrame,
+    config: Config,
+    suite: CompiledSuite | None,
+    stamp: Stamp,
+    failing: Collection[str],
 ) -> DataFrame:
-    """Return the rows set aside, whole, with the checks they failed and the run."""
+    """Return the rows set aside, whole, with the checks they failed and the run.
+
+    Parameters
+    ----------
+    failing
+        Ids of the critical expectations that rows are known to fail; the others are not asked of
+        each row again, which halves this second look where few of many fail.
+    """
     nothing = F.array().cast("array<string>")
     failed = F.when(without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
+    aside = without_key(config)
     if suite is not None:
         failed = F.concat(failed, suite.failed(suite.found))
+        aside |= suite.failing(failing)
     # The few rows are told apart behind an exchange, which adaptive execution makes: in one step
     # with the filter, naming their checks makes a method that Java does not compile, and every
     # part of the table would get a file.
     return (
-        incoming_df.filter(_aside(config, suite))
+        incoming_df.filter(aside)
         .hint("rebalance")
         .withColumn("failed_checks", failed)
         .withColumn("run_id", F.lit(stamp.run_id))

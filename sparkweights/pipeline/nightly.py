@@ -197,7 +197,7 @@ class _Night:
             counts = counts.explained(reports["incoming"], suite)
             self._gate_shares(counts)
         with self.clock.step("quarantine", "staging the quarantine"):
-            self._stage_quarantine(incoming_df, suite, counts)
+            self._stage_quarantine(incoming_df, suite, reports["incoming"], counts)
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.rows - counts.quarantined
             self.scored.verify_stage(staged.df, rows=rows, keys=self.config.roles.keys)
@@ -316,13 +316,20 @@ class _Night:
         )
 
     def _stage_quarantine(
-        self, incoming_df: DataFrame, suite: CompiledSuite | None, counts: Counted
+        self,
+        incoming_df: DataFrame,
+        suite: CompiledSuite | None,
+        report: CheckReport | None,
+        counts: Counted,
     ) -> None:
         """Write the rows set aside; a second pass, only where there are any."""
-        quarantine_df = deciding.quarantined_rows(incoming_df, self.config, suite, self.stamp)
+        failing = () if report is None else report.failing
+        quarantine_df = deciding.quarantined_rows(
+            incoming_df, self.config, suite, self.stamp, failing
+        )
         if not counts.quarantined:
             quarantine_df = quarantine_df.limit(0)
-        self.quarantine.write_stage(quarantine_df)
+        self.quarantine.write_stage(quarantine_df, few=True)
         written = self.quarantine.read_stage(self.spark, quarantine_df).count()
         if written != counts.quarantined:
             raise PublishError(

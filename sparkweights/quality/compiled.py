@@ -31,7 +31,7 @@ from sparkweights.quality.needs import ENGINE_ERRORS, Need, sort_needs
 from sparkweights.quality.suites import CheckReport, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -83,13 +83,17 @@ class CompiledSuite:
         a writer leaves NaN out of a page's largest value, as pyarrow does, the reader skips pages
         that hold rows to set aside.
         """
-        conditions = zip(self._conditions.values(), self._critical, strict=True)
-        return _any([one for one, ids in conditions if ids])
+        return self.failing(self.quarantining)
 
     @cached_property
     def quarantining(self) -> frozenset[str]:
         """Ids of the critical expectations that a row decides, so that it can be set aside."""
         return frozenset(id_ for ids in self._critical for id_ in ids)
+
+    def failing(self, ids: Collection[str]) -> Column:
+        """Return whether a row fails one of these critical expectations, as `critical` does."""
+        conditions = zip(self._conditions.values(), self._critical, strict=True)
+        return _any([one for one, own in conditions if not set(own).isdisjoint(ids)])
 
     def failed(self, found: Column) -> Column:
         """Return the ids of the critical expectations that a row fails, as an array of text.

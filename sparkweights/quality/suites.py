@@ -96,6 +96,11 @@ class CheckReport:
     success: bool
     results: tuple[CheckResult, ...]
 
+    @property
+    def failing(self) -> frozenset[str]:
+        """Ids of what some value failed, or may have, though enough of them passed."""
+        return frozenset(own.id for own in self.results if own.unexpected != 0)
+
 
 def load_suite(path: Path) -> Suite:
     """Read a suite file and give every expectation an id that stays the same between runs.

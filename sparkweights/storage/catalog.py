@@ -167,7 +167,13 @@ class CatalogPublication(Publication):
                     "its type.",
                 )
 
-    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:  # noqa: ARG002
+    def write_stage(
+        self,
+        df: DataFrame,
+        *,
+        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no room for more)
+        few: bool = False,
+    ) -> None:
         """Write the rows to the attempt's folder, in one Spark job; make the table if need be.
 
         Raises
@@ -178,7 +184,7 @@ class CatalogPublication(Publication):
         self._make(df.schema)
         self.require_ready(df.schema)
         self._unpublished.append(df.schema)
-        super().write_stage(df)
+        super().write_stage(df, few=few)
 
     def publish(self) -> None:
         """Point the date's partition to the attempt's folder.

@@ -101,7 +101,9 @@ class FolderPublication(Publication):
                 hint="nothing was published; correct the location, or the folder's rights.",
             )
 
-    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
+    def write_stage(
+        self, df: DataFrame, *, partition_by: Sequence[str] = (), few: bool = False
+    ) -> None:
         """Write the rows to the stage, in one Spark job.
 
         Raises
@@ -110,7 +112,7 @@ class FolderPublication(Publication):
             If the stage cannot be written.
         """
         make_folder(self._stage.parent)
-        super().write_stage(df, partition_by=partition_by)
+        super().write_stage(df, partition_by=partition_by, few=few)
 
     def publish(self) -> None:
         """Put the staged folder in the date's place.

@@ -32,6 +32,9 @@ SETTINGS = {
     # Spark's default is a type that Parquet gave up, and slower to write.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
+# Where few of many rows are wanted, code runs once and briefly: Java takes seconds, and the cores,
+# to compile a long method well, and the rows crawl meanwhile. Apart, its pieces compile at once.
+SETTINGS_FOR_FEW = {**SETTINGS, "spark.sql.codegen.hugeMethodLimit": "3000"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +102,20 @@ class Publication(ABC):
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
 
-    def write_stage(self, df: DataFrame, *, partition_by: Sequence[str] = ()) -> None:
+    def write_stage(
+        self, df: DataFrame, *, partition_by: Sequence[str] = (), few: bool = False
+    ) -> None:
         """Write the rows to the stage, in one Spark job.
 
         Parameters
         ----------
         partition_by
             Columns whose values get folders of their own, where the place has room for that.
+        few
+            Whether few rows are left of those that are read.
         """
         writer = df.write.format(self.format).options(**self.options)
-        with _settings(df.sparkSession):
+        with _set(df.sparkSession, SETTINGS_FOR_FEW if few else SETTINGS):
             writer.mode("error").partitionBy(*partition_by).save(self.staged)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
@@ -142,10 +149,10 @@ class Publication(ABC):
 
 
 @contextmanager
-def _settings(spark: SparkSession) -> Iterator[None]:
+def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
     """Set what makes a write fast, and put back what was there."""
-    before = {name: spark.conf.get(name) for name in SETTINGS}
-    for name, value in SETTINGS.items():
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
         spark.conf.set(name, value)
     try:
         yield

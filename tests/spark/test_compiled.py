@@ -294,15 +294,17 @@ def test_row_checks_follow_the_library_for_every_row_level_type(
     checked = compile_suite(df, _suite(tmp_path), table="t")
     failing = df.select(F.explode(checked.failed(checked.found)).alias("id"))
     counts = {row["id"]: row["count"] for row in failing.groupBy("id").count().collect()}
-    by_id = {
-        result.id: result.unexpected
-        for result in run_suite(df, _suite(tmp_path), table="t").results
-    }
+    report = run_suite(df, _suite(tmp_path), table="t")
+    by_id = {result.id: result.unexpected for result in report.results}
     assert len(checked.quarantining) >= 25
     for id_ in checked.quarantining:
         assert counts.get(id_, 0) == by_id[id_], id_
     set_aside = df.filter(checked.critical).count()
     assert set_aside == df.filter(F.size(checked.failed(checked.found)) > 0).count() > 0
+    assert set_aside == df.filter(checked.failing(report.failing)).count()
+    assert df.filter(checked.failing(set())).isEmpty()
+    one = next(id_ for id_ in sorted(checked.quarantining) if by_id[id_])
+    assert df.filter(checked.failing({one})).count() == by_id[one]
 
 
 def test_a_number_that_is_none_is_set_aside_whoever_wrote_the_file(
