@@ -7,10 +7,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/sparkweights
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN pip install --no-cache-dir --requirement requirements.lock
 COPY sparkweights ./sparkweights
 COPY jobs ./jobs
-RUN pip install --no-cache-dir --no-deps . && useradd --create-home runner \
+# The lock pins what is installed, and holds the developers' tools as well, which are not.
+RUN pip install --no-cache-dir --constraint requirements.lock ".[xgboost]" \
+    && useradd --create-home runner \
     && mkdir /data && chown runner /data
 USER runner
 WORKDIR /data

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sparkweights.config.problems import dotted, fields, first_problem, placed
 from sparkweights.config.schema import Config
+from sparkweights.config.sections import REFERENCE
 from sparkweights.errors import ConfigError, listed
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkweights.config.problems import Place
-
-_SECRET = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class _Scalars(yaml.SafeLoader):
@@ -166,4 +165,4 @@ def resolve_secrets(options: Mapping[str, str], *, where: str) -> dict[str, str]
             )
         return os.environ[name]
 
-    return {key: _SECRET.sub(value, text) for key, text in options.items()}
+    return {key: REFERENCE.sub(value, text) for key, text in options.items()}

@@ -5,10 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    field_serializer,
+)
 
 Text = Annotated[StrictStr, Field(min_length=1, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # 1 is one, true is none
+# Options whose values no manifest may hold, should they be written out in the file.
+_SECRET_OPTION = re.compile("pass|secret|token|key|credential|signature", re.IGNORECASE)
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable of the environment
+NOT_RECORDED = "(not recorded)"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -45,7 +58,8 @@ class Table(Section):
         The columns and types of a csv or json table, ``name type, ...``; without it types
         would be guessed, by another pass, anew every night.
     options
-        Options of Spark's reader; ``${NAME}`` is read from the environment when needed.
+        Options of Spark's reader; ``${NAME}`` is read from the environment when needed. What
+        looks like a secret and is no such reference is left out of every record.
     """
 
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
@@ -53,6 +67,15 @@ class Table(Section):
     partition: dict[Text, StrictBool | StrictInt | StrictStr] = {}
     schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
     options: dict[str, str] = {}
+
+    @field_serializer("options")
+    def _recorded(self, options: dict[str, str]) -> dict[str, str]:
+        return {
+            name: NOT_RECORDED
+            if _SECRET_OPTION.search(name) and not REFERENCE.search(value)
+            else value
+            for name, value in options.items()
+        }
 
     @property
     def scheme(self) -> str:

@@ -197,6 +197,21 @@ def test_resolve_secrets_late_and_without_telling(monkeypatch: pytest.MonkeyPatc
         resolve_secrets({"key": "${NOT_THERE}"}, where="tables.labelled.options")
 
 
+def test_fingerprint_holds_no_secret_that_the_file_spells_out(tmp_path: Path) -> None:
+    """References stay, as do plain options; a password in the file reaches no record."""
+    options = '{header: "true", fs.s3a.secret.key: hush, "password": "${LAKE_KEY}"}'
+    text = GOOD.replace("location: out/scored", f"location: out/scored, options: {options}")
+    path = tmp_path / "loan.yaml"
+    path.write_text(text, encoding="utf-8")
+    config = load_config(path)
+    assert config.fingerprint()["tables"]["scored"]["options"] == {
+        "header": "true",
+        "fs.s3a.secret.key": "(not recorded)",
+        "password": "${LAKE_KEY}",
+    }
+    assert config.table("scored").options["fs.s3a.secret.key"] == "hush"
+
+
 def test_fingerprint_is_plain_and_knows_no_folder(tmp_path: Path) -> None:
     """Two copies of one file in different folders are the same settings."""
     path = tmp_path / "loan.yaml"
