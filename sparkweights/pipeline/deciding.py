@@ -95,6 +95,15 @@ def passing(marked_df: DataFrame) -> DataFrame:
     return marked_df.filter(~F.col(SET_ASIDE))
 
 
+def is_usable(scorer: Scorer) -> Column:
+    """Return whether a marked row has a probability that means something.
+
+    What is set aside, or cannot be scored, says nothing of class shares, whatever the model makes
+    of it.
+    """
+    return ~F.col(SET_ASIDE) & scorer.plan.unusable().isNull()
+
+
 def quarantined_rows(
     incoming_df: DataFrame,
     config: Config,

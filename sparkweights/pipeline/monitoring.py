@@ -20,7 +20,7 @@ from sparkweights.decision import (
 from sparkweights.decision.odds import bend
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
 from sparkweights.pipeline.admitting import require_model
-from sparkweights.pipeline.deciding import SET_ASIDE, mark
+from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
@@ -36,10 +36,15 @@ if TYPE_CHECKING:
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.storage import ModelBundle
 
+USABLE = "__usable"
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one class, on rows whose outcome is known: what happened, and what was predicted."""
+    """Of one class, on rows that get a decision and whose outcome is known.
+
+    What happened, and what was predicted.
+    """
 
     rows: int
     share: float
@@ -114,8 +119,9 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         own.name: stability_index(before.counts, own.counts)
         for before, own in zip(bundle.reference.bins, today, strict=True)
     }
-    scored_df = scorer.score(_marked(df, config))
-    scores = collect_histogram(scored_df, scorer.probability_cols)
+    marked_df = _marked(df, config)
+    scored_df = scorer.score(marked_df.withColumn(USABLE, is_usable(scorer)))
+    scores = collect_histogram(scored_df.filter(USABLE), scorer.probability_cols)
     shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
     assumed = _assumed(config, shift)
     found = Monitored(
@@ -173,7 +179,7 @@ def _known(
     if assumed is not None:
         prior = scorer.ledger.prior
         ours = bend(ours, [F.lit(assumed[name] / prior[name]) for name in scorer.classes])
-    index = _outcome(scored_df, config)
+    index = F.when(F.col(USABLE), _outcome(scored_df, config)).otherwise(-1)
     measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
     measures.append(F.count_if(F.col(SET_ASIDE)).alias("set_aside"))
     for c, own in enumerate(ours):
@@ -182,7 +188,7 @@ def _known(
     if config.monitor.decided is not None:
         costs = expected_costs(ours, cost_columns(config.matrix))
         decision = cheapest_decision(costs, config.matrix.decisions)
-        differs = column(config.monitor.decided) != decision
+        differs = F.when(F.col(USABLE), column(config.monitor.decided) != decision)
         measures.append(F.avg(differs.cast("double")).alias("overrides"))
     found = scored_df.agg(*measures).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)

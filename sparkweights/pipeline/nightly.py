@@ -255,12 +255,10 @@ class _Night:
             return deciding.Adapted(self.scorer)
         if not isinstance(wanted, str):
             return deciding.Adapted(self.scorer.with_target_prior(wanted))
-        passing_df = deciding.passing(marked_df)
-        if passing_df.isEmpty():
+        usable_df = marked_df.filter(deciding.is_usable(self.scorer))
+        if usable_df.isEmpty():
             return deciding.Adapted(self.scorer)  # the gates say what there is to say
         with self.clock.step("estimate_shares", "estimating class shares"):
-            # What cannot be scored says nothing about shares, whatever the model makes of it.
-            usable_df = passing_df.filter(self.scorer.plan.unusable().isNull())
             scored_df = self.scorer.score(usable_df)
             scores = collect_histogram(scored_df, self.scorer.probability_cols)
             shift = estimate_shift(bundle.reference.scores, scores, self.scorer.ledger.prior)

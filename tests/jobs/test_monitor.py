@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import RUN_DATE
@@ -18,8 +19,6 @@ from sparkweights.evaluate.stability import stability_index
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pandas as pd
 
 HALF = {"kind": "logistic", "params": {"regParam": 0.001}}
 
@@ -107,6 +106,29 @@ def test_monitor_known_outcomes_and_overrides_are_judged(
     assert 0.05 < record["overrides"] < 0.6
     for told in ("the share of default is estimated at", "mean probability", "overridden"):
         assert any(told in sentence for sentence in record["exceeded"]), told
+
+
+def test_monitor_rows_without_a_decision_say_nothing_of_shares(
+    halves: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shares and calibration are those of the rows that can be scored, whatever joins them."""
+    folder, rows = halves
+    place = folder / "data" / "incoming"
+    place.mkdir(exist_ok=True)
+    worse = rows[rows["defaulted"] == 1].head(400)
+    worse = worse.assign(client_id=-worse["client_id"], credit_limit=np.inf, bill_april=-np.inf)
+    records = []
+    for table in (rows, pd.concat([rows, worse])):
+        table.to_parquet(place / "part-0.parquet", index=False)
+        main(["monitor", "--config", str(folder / "half.yaml"), "--quiet", "--json"])
+        records.append(json.loads(capsys.readouterr().out))
+    alone, joined = records
+    assert joined["rows"] == alone["rows"] + 400
+    assert joined["label_shift"] == alone["label_shift"]
+    assert joined["calibration"]["default"]["rows"] == len(rows)
+    assert joined["calibration"] == {
+        name: pytest.approx(found) for name, found in alone["calibration"].items()
+    }
 
 
 def test_stability_index_is_the_symmetric_divergence() -> None:
