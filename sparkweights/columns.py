@@ -167,6 +167,11 @@ def require_kind(
             )
 
 
+def sample_weight(roles: ColumnRoles) -> Column:
+    """Return how often a labelled row counts; 2 is the row twice."""
+    return F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+
+
 def class_index(roles: ColumnRoles) -> Column:
     """Return the row's class as its index, -1 where the label is null or NaN, -2 where no class
     names its value.

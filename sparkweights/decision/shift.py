@@ -87,7 +87,11 @@ class LabelShift:
 
 
 def collect_histogram(
-    scored_df: DataFrame, probability_cols: Sequence[str], *, index: Column | None = None
+    scored_df: DataFrame,
+    probability_cols: Sequence[str],
+    *,
+    index: Column | None = None,
+    weight: Column | None = None,
 ) -> ScoreHistogram:
     """Count rows by their scores, in one Spark job.
 
@@ -99,6 +103,8 @@ def collect_histogram(
         One column per class, in index order.
     index
         The class index of labelled rows, or None.
+    weight
+        How often a row counts, or None where each counts once.
 
     Raises
     ------
@@ -111,10 +117,15 @@ def collect_histogram(
         F.least(F.floor(column(name) * levels), F.lit(levels - 1)).cast("int")
         for name in probability_cols[1:]
     ]
-    rows = [F.count(F.lit(1))] if index is None else [F.count_if(index == c) for c in range(count)]
-    measures = [F.sum(column(name)).alias(f"p_{c}") for c, name in enumerate(probability_cols)]
+    times = F.lit(1.0) if weight is None else weight
+    own = [F.lit(col=True)] if index is None else [index == c for c in range(count)]
+    rows = [F.sum(F.when(one, times).otherwise(0.0)) for one in own]
+    measures = [
+        F.sum(times * column(name)).alias(f"p_{c}") for c, name in enumerate(probability_cols)
+    ]
     measures += [row.alias(f"rows_{c}") for c, row in enumerate(rows)]
     defined_df = scored_df.dropna(subset=[f"`{name}`" for name in probability_cols])
+    defined_df = defined_df.filter(times > 0)  # of no rows there are no means
     found = defined_df.groupBy(F.array(*cells).alias("cell")).agg(*measures).collect()
     # Sums of doubles depend on their order; cells in order keep reruns equal.
     found.sort(key=lambda row: row["cell"])
@@ -166,7 +177,7 @@ def histogram_to_dict(histogram: ScoreHistogram) -> dict[str, Any]:
     """Return a histogram ready for JSON; `histogram_from_dict` reads it back."""
     return {
         "probabilities": histogram.probabilities.tolist(),
-        "rows": histogram.rows.astype(int).tolist(),
+        "rows": histogram.rows.tolist(),
     }
 
 

@@ -41,13 +41,13 @@ class ColumnBins:
     levels
         Of a category: one bin each, and one for all others. None for a number.
     counts
-        Reference rows per bin.
+        Reference rows per bin; a row with a weight counts as often as that says.
     """
 
     name: str
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] | None = None
-    counts: tuple[int, ...] = ()
+    counts: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -85,11 +85,15 @@ def bins_from_dict(record: Mapping[str, Any]) -> ColumnBins:
 
 
 def collect_bins(
-    df: DataFrame, numeric: Sequence[str], categorical: Sequence[str]
+    df: DataFrame,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    weight: Column | None = None,
 ) -> tuple[ColumnBins, ...]:
     """Learn tenths and levels from reference rows and count them, in two Spark jobs.
 
-    Of more than `MOST_COLUMNS` columns none are followed.
+    Of more than `MOST_COLUMNS` columns none are followed. Bins are those of the rows; their counts
+    are of the population that a weight makes of these.
     """
     if len(numeric) + len(categorical) > MOST_COLUMNS:
         return ()
@@ -107,20 +111,23 @@ def collect_bins(
     for i, name in enumerate(categorical, start=len(numeric)):
         levels = sorted(entry["item"] for entry in found[i] or () if entry["item"] is not None)
         bins.append(ColumnBins(name, levels=tuple(levels)))
-    return count_bins(df, bins)
+    return count_bins(df, bins, weight)
 
 
-def count_bins(df: DataFrame, bins: Sequence[ColumnBins]) -> tuple[ColumnBins, ...]:
+def count_bins(
+    df: DataFrame, bins: Sequence[ColumnBins], weight: Column | None = None
+) -> tuple[ColumnBins, ...]:
     """Return the bins with the counts of these rows, in one Spark job."""
     if not bins:
         return ()
     entries = F.array(
         *[F.struct(F.lit(i).alias("c"), own.place().alias("bin")) for i, own in enumerate(bins)]
     )
-    one_df = df.select(F.explode(entries).alias("e")).select("e.*")
-    counts = [[0] * own.size for own in bins]
-    for row in one_df.groupBy("c", "bin").count().collect():
-        counts[row["c"]][row["bin"]] = row["count"]
+    times = F.lit(1.0) if weight is None else weight
+    one_df = df.select(times.alias("times"), F.explode(entries).alias("e")).select("times", "e.*")
+    counts = [[0.0] * own.size for own in bins]
+    for row in one_df.groupBy("c", "bin").agg(F.sum("times").alias("rows")).collect():
+        counts[row["c"]][row["bin"]] = row["rows"]
     return tuple(
         ColumnBins(own.name, own.edges, own.levels, tuple(rows))
         for own, rows in zip(bins, counts, strict=True)

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles, class_index, column, number, quoted, text, unless_nan
+from sparkweights.columns import (
+    ColumnRoles,
+    class_index,
+    column,
+    number,
+    quoted,
+    sample_weight,
+    text,
+    unless_nan,
+)
 from sparkweights.errors import ConfigError, InputError
 from sparkweights.models.encoders import (
     BinnedFeature,
@@ -239,7 +248,7 @@ def _with_outcomes(
 ) -> FeaturePlan:
     """Fill the tables of what happened, over all rows and over those outside each fold."""
     wanted = [encoder for encoder in plan.encoders if isinstance(encoder, ByTarget)]
-    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    weight = sample_weight(roles)
     levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
     keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
     long_df = fit_df.select(*keys, weight.alias("weight"), levels)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import class_index, column
+from sparkweights.columns import class_index, column, sample_weight
 from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
@@ -156,7 +156,7 @@ def _twin(
 ) -> Scorer:
     """Fit the same learner without weights, and calibrate it."""
     roles, stated = config.roles, bundle.manifest["model"]
-    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    weight = sample_weight(roles)
     fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, weight.alias(WEIGHT))
     model = learner(bundle.kind).fit(
         fit_df, stated["params"], seed=stated["seed"], classes=len(roles.class_names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import class_index, column
+from sparkweights.columns import class_index, column, sample_weight
 from sparkweights.costs.language import names
 from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.models import FeaturePlan, learn_features, learner
@@ -301,7 +301,7 @@ def require_finite(found: Sequence[Row]) -> None:
 def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
     """Count rows per part and class; the first job over the kept rows, so it also caches them."""
     roles = config.roles
-    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    weight = sample_weight(roles)
     sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
     found = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
     require_finite(found)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.columns import sample_weight
 from sparkweights.costs import cost_columns
 from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
 from sparkweights.models.learner import FEATURES, LABEL
@@ -132,8 +132,7 @@ def _collect_costs(
     leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(LEAF_COL).transform(held_out_df)
     joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
     paid = [_paid(scorer, config, F.col(SHARES).getItem(k)) for k in range(len(steps))]
-    weight = config.roles.weight
-    own = F.lit(1.0) if weight is None else column(weight).cast("double")
+    own = sample_weight(config.roles)
     measures = [F.sum(own).alias("weight"), F.sum(own * own).alias("square")]
     for k, cost in enumerate(paid):
         measures += [F.sum(own * cost).alias(f"sum_{k}"), F.sum(own * cost**2).alias(f"sq_{k}")]

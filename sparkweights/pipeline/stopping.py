@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.columns import column, sample_weight
 from sparkweights.models import StagedLearner, learner
 from sparkweights.models.learner import LABEL, MARGIN, STAGES
 from sparkweights.pipeline.evaluating import ORDER
@@ -99,8 +99,7 @@ def stages_to_keep(losses: Sequence[float], patience: int) -> int:
 
 def _collect_losses(staged_df: DataFrame, scorer: Scorer, config: Config) -> list[float]:
     """Return the mean log loss after each stage, in one Spark job."""
-    weight = config.roles.weight
-    sample = F.lit(1.0) if weight is None else column(weight).cast("double")
+    sample = sample_weight(config.roles)
     each_df = staged_df.select("*", F.posexplode(STAGES).alias(STAGE, MARGIN)).drop(STAGES)
     weighted = learner(scorer.kind).scores(F.col(MARGIN), len(scorer.classes))
     each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))

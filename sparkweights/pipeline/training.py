@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.columns import sample_weight
 from sparkweights.decision import (
     RESAMPLING,
     WEIGHTS,
@@ -83,6 +84,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         If the calibrated probabilities miss the base rate.
     """
     roles, rule = config.roles, weighed.weighting.rule
+    weight = sample_weight(roles)
     split, divided_df = divide(labelled_df, config, weighed)
     progress.step("learning the features")
     plan = learn_plan(divided_df, config)
@@ -110,11 +112,15 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             test_df, scorer, config, right_decisions(config.matrix, weighed.summary)
         )
         scores = collect_histogram(
-            scorer.score(test_df), scorer.probability_cols, index=F.col(LABEL).cast("int")
+            scorer.score(test_df),
+            scorer.probability_cols,
+            index=F.col(LABEL).cast("int"),
+            weight=weight,
         )
         reference = reference_of(test_df, scorer, config)
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
-    bins = collect_bins(divided_df.filter(F.col(PART) == TEST), roles.numeric, roles.categorical)
+    tested_df = divided_df.filter(F.col(PART) == TEST)
+    bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
     return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
 
 

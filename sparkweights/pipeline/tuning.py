@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.columns import sample_weight
 from sparkweights.costs import cost_columns
 from sparkweights.decision import WEIGHTS, Ledger, realised_cost
 from sparkweights.errors import ConfigError
@@ -191,7 +191,7 @@ def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
 def _count(prepared_df: DataFrame, config: Config) -> tuple[int, int, float]:
     """Count fit and calibration rows, and price the best constant decision; fills the cache."""
     matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
-    weight = _sample_weight(config)
+    weight = sample_weight(config.roles)
     found = (
         prepared_df.groupBy(PART, FOLD, LABEL)
         .agg(
@@ -267,7 +267,7 @@ def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
     bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
     scorer = finish(bare, df, config, table.calibration_rows).scorer
     held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))
-    weight = _sample_weight(config)
+    weight = sample_weight(config.roles)
     cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))
     row = scorer.score(held_df).agg(F.sum(weight * cost) / F.sum(weight)).first()
     assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
@@ -286,9 +286,4 @@ def _weight(config: Config, settings: Settings, rule: WeightRule) -> Column:
     if settings.ratio is None:
         return F.col(WEIGHT)
     by_class = F.array(*map(F.lit, rule.constants or ()))
-    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * _sample_weight(config)
-
-
-def _sample_weight(config: Config) -> Column:
-    weight = config.roles.weight
-    return F.lit(1.0) if weight is None else column(weight).cast("double")
+    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * sample_weight(config.roles)

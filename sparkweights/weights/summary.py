@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles, class_index, column
+from sparkweights.columns import ColumnRoles, class_index, column, sample_weight
 from sparkweights.costs.expressions import cost_columns, to_column
 from sparkweights.costs.language import constant, render
 from sparkweights.errors import InputError, listed
@@ -119,7 +119,7 @@ def summarise_classes(
         infinite or negative, a cost is undefined, infinite or negative, or there are too many
         groups.
     """
-    weight = F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+    weight = sample_weight(roles)
     measures = [
         *_frequency_measures(roles, weight),
         *_regret_measures(weight),

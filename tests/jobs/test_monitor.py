@@ -11,14 +11,18 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import RUN_DATE
+from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.cli import main
+from sparkweights.decision import collect_histogram
 from sparkweights.demo import clients
-from sparkweights.evaluate.stability import stability_index
+from sparkweights.evaluate.stability import collect_bins, count_bins, stability_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pyspark.sql import SparkSession
 
 HALF = {"kind": "logistic", "params": {"regParam": 0.001}}
 
@@ -129,6 +133,31 @@ def test_monitor_rows_without_a_decision_say_nothing_of_shares(
     assert joined["calibration"] == {
         name: pytest.approx(found) for name, found in alone["calibration"].items()
     }
+
+
+def test_the_reference_counts_a_row_as_often_as_its_weight_says(spark: SparkSession) -> None:
+    """Weight 2 is the row twice and weight 0 no row, for the bins of a column and of the scores."""
+    rng = np.random.default_rng(4)
+    bad = rng.random(600) < 0.3
+    frame = pd.DataFrame({
+        "x": rng.normal(size=600),
+        "card": rng.choice(["gold", "basic"], 600),
+        "y": bad.astype(int),
+        "p1": np.where(bad, 0.6, 0.2) + 0.1 * rng.random(600),
+        "w": rng.integers(0, 4, 600),
+    })  # fmt: skip
+    frame["p0"] = 1 - frame["p1"]
+    weighted_df = spark.createDataFrame(frame)
+    repeated_df = spark.createDataFrame(frame.loc[frame.index.repeat(frame["w"])])
+    bins = collect_bins(weighted_df, ["x"], ["card"])
+    counted = count_bins(weighted_df, bins, F.col("w"))
+    repeated = count_bins(repeated_df, bins)
+    assert [own.counts for own in counted] == [own.counts for own in repeated]
+    assert [own.counts for own in counted] != [own.counts for own in bins]
+    ours = collect_histogram(weighted_df, ["p0", "p1"], index=F.col("y"), weight=F.col("w"))
+    twice = collect_histogram(repeated_df, ["p0", "p1"], index=F.col("y"))
+    assert ours.rows.tolist() == twice.rows.tolist()
+    assert ours.probabilities == pytest.approx(twice.probabilities)
 
 
 def test_stability_index_is_the_symmetric_divergence() -> None:
