@@ -1,6 +1,8 @@
-# A driver image for scheduled jobs:
-# `docker run --init -v /lender:/data IMAGE score --config loan.yaml`.
-# Executors need nothing but Spark; the tables' storage must be mounted.
+# An image for scheduled jobs, with Spark inside it:
+# `docker build -t sparkweights .`, then
+# `docker run --init -v /lender:/data sparkweights score --config loan.yaml --run-date 2026-03-01`;
+# the user `runner` must be able to write the folder. On a cluster: `--entrypoint spark-submit`,
+# with a job of /opt/sparkweights/jobs.
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless procps \

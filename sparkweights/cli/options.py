@@ -13,10 +13,10 @@ from sparkweights.errors import ConfigError
 _EPILOG = """\
 exit codes:
   0 done                      4 input missing, empty or not as configured
-  1 a bug                     5 model missing, altered or incompatible
-  2 configuration or usage    6 output not written or not verified
+  1 a bug, or Spark failed    5 model missing, altered or incompatible
+  2 configuration or usage    6 output not written, or held by a run
   3 a quality gate            7 a drift gate
-                              130 interrupted
+                              130, 143 interrupted, ended
 """
 _VERBS = {
     "weights": "count the classes and compute the weights",
