@@ -104,7 +104,7 @@ def evaluate_summary(record: Mapping[str, Any]) -> str:
     for one in record["segments"]:
         name = ", ".join(f"{key} {value}" for key, value in one["segment"].items())
         if one["measured"]:
-            told = (_share(one["savings"]), f"{one['cost'] / one['rows']:,.2f}")
+            told = (_share(one["savings"]), f"{one['cost'] / one['weight']:,.2f}")
         else:
             told = ("", "too few rows")
         rows.append((name[:40], f"{one['rows']:,}", *told))
@@ -255,7 +255,8 @@ def check_summary(report: CheckReport) -> str:
         name = subject if result.column is None else f"{result.column}: {subject}"
         rows.append((name[:48], result.severity, verdict))
     verdict = "passes" if report.success else "FAILS"
-    return f"Table '{report.table}' {verdict} suite '{report.suite}'\n{table(rows)}"
+    told = "".join(f"\n  {result.sentence}" for result in report.results if result.error)
+    return f"Table '{report.table}' {verdict} suite '{report.suite}'\n{table(rows)}{told}"
 
 
 def suggest_summary(suite: dict[str, Any], target: Path) -> str:

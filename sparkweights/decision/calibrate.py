@@ -153,7 +153,7 @@ def fit_calibrator(
     *,
     class_col: str,
     weight_col: str | None,
-    rows: int,
+    rows: float,
 ) -> Calibrator:
     """Fit a calibration of natural probabilities.
 
@@ -166,7 +166,8 @@ def fit_calibrator(
         in ``class_col`` and, optionally, an incoming *sample* weight. Class weights have no
         place here: they would move the probabilities away from the population again.
     rows
-        Rows of ``calibration_df``.
+        Rows of ``calibration_df``, or the sum of their weights where that is more: a probability
+        stays as far from 0 and 1 as one event among so many and two more.
     """
     weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
     if method == "temperature":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import add
+from operator import add, and_
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -34,13 +34,14 @@ def expected_costs(
 def cheapest_decision(expected: Sequence[Column], decisions: Sequence[str]) -> Column:
     """Return the name of the decision of least expected cost (the Bayes decision).
 
-    A tie goes to the decision declared first; null where an expected cost is null.
+    A tie goes to the decision declared first; null where an expected cost is null or NaN, which
+    Spark takes for equal to itself.
     """
     least = F.least(*expected)
     chosen = F.lit(None).cast("string")
     for name, cost in reversed(list(zip(decisions, expected, strict=True))):
         chosen = F.when(cost == least, name).otherwise(chosen)
-    defined = reduce(lambda left, right: left & right, [cost.isNotNull() for cost in expected])
+    defined = reduce(and_, [cost.isNotNull() & ~F.isnan(cost) for cost in expected])
     return F.when(defined, chosen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CELLS = 2_048  # of a histogram over two classes; keeps the reference in a manifest small
 SIGNIFICANCE = 0.01  # below this p-value the target is taken to have shifted
-_LEAST_LEVELS = 4
+MOST_CELLS = 10_000  # over more classes, most of them empty
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def collect_histogram(
         If no row has probabilities, or a class has no rows.
     """
     count = len(probability_cols)
-    levels = max(_LEAST_LEVELS, round(CELLS ** (1 / (count - 1))))
+    levels = _levels(count)
     cells = [
         F.least(F.floor(column(name) * levels), F.lit(levels - 1)).cast("int")
         for name in probability_cols[1:]
@@ -134,10 +135,24 @@ def collect_histogram(
         raise InputError(
             f"Class shares need scored rows{'' if index is None else ' of every class'}; "
             f"{int(counts.sum())} rows have probabilities.",
-            hint="check the table, or set decision.target_prior to natural.",
+            hint="check the table: rows that are set aside, or cannot be scored, do not count.",
         )
     sums = np.array([[row[f"p_{c}"] for c in range(count)] for row in found])
     return ScoreHistogram(sums / counts.sum(axis=1, keepdims=True), counts)
+
+
+def _levels(classes: int) -> int:
+    """Return into how many ranges each probability but one is cut.
+
+    Probabilities sum to 1, so that K of them at L levels have (L + K - 2) over (K - 1) cells. A
+    cell is taken for rows of one score, which pulls estimates towards the prior where it is wide.
+    """
+    if classes == 2:  # noqa: PLR2004 (one probability)
+        return CELLS
+    levels = 2
+    while comb(levels + classes - 1, classes - 1) <= MOST_CELLS:
+        levels += 1
+    return levels
 
 
 def estimate_shift(

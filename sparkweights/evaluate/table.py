@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,7 +193,13 @@ class ScoreTable:
             sums["cost_positive"] = self.cost_negative[::-1]
             sums["cost_negative"] = self.cost_positive[::-1]
         turned = {name: values[..., ::-1] for name, values in sums.items()}
-        return ScoreTable(score=1 - edges[::-1], **turned)
+        score, place = np.unique(1 - edges[::-1], return_inverse=True)
+        if len(score) < len(place):  # what differs near 0 may not near 1
+            turned = {
+                name: np.apply_along_axis(partial(np.bincount, place), -1, values)
+                for name, values in turned.items()
+            }
+        return ScoreTable(score=score, **turned)
 
     @property
     def binned(self) -> bool:

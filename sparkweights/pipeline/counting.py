@@ -36,7 +36,7 @@ def observe_marked(
     measures = [
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
-        F.count_if(without_key(config)).alias("without_key"),
+        F.count_if(without_key(marked_df.schema, config)).alias("without_key"),
     ]
     if suite is not None:
         measures += suite.measures(F.col(FOUND))

@@ -8,8 +8,9 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.types import DoubleType, FloatType
 
-from sparkweights.columns import column
+from sparkweights.columns import column, unless_nan
 from sparkweights.config.consistency import UNSCORABLE
 from sparkweights.costs import cost_columns
 from sparkweights.costs.expressions import to_column
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
     from sparkweights.costs import CostMatrix
@@ -79,15 +81,21 @@ def mark(incoming_df: DataFrame, config: Config, suite: CompiledSuite | None) ->
 
     A row is set aside that lacks a key, or fails a critical expectation.
     """
-    aside = without_key(config)
+    aside = without_key(incoming_df.schema, config)
     if suite is None:
         return incoming_df.withColumn(SET_ASIDE, aside)
     return incoming_df.withColumns({FOUND: suite.found, SET_ASIDE: aside | suite.critical})
 
 
-def without_key(config: Config) -> Column:
-    """Return whether a row lacks a key, which sets it aside."""
-    return reduce(or_, [column(key).isNull() for key in config.roles.keys])
+def without_key(schema: StructType, config: Config) -> Column:
+    """Return whether a row lacks a key, which sets it aside; NaN is none."""
+    keys = [
+        unless_nan(column(key))
+        if isinstance(schema[key].dataType, (DoubleType, FloatType))
+        else column(key)
+        for key in config.roles.keys
+    ]
+    return reduce(or_, [key.isNull() for key in keys])
 
 
 def passing(marked_df: DataFrame) -> DataFrame:
@@ -120,8 +128,8 @@ def quarantined_rows(
         each row again, which halves this second look where few of many fail.
     """
     nothing = F.array().cast("array<string>")
-    failed = F.when(without_key(config), F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
-    aside = without_key(config)
+    aside = without_key(incoming_df.schema, config)
+    failed = F.when(aside, F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
     if suite is not None:
         failed = F.concat(failed, suite.failed(suite.found))
         aside |= suite.failing(failing)

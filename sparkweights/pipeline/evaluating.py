@@ -185,9 +185,9 @@ def review_order(config: Config) -> Column:
 
 
 def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
-    """Return, per class, the decision that is cheapest for it on most rows."""
+    """Return, per class, the decision that is cheapest for it on most rows by their weight."""
     return {
-        name: max(matrix.decisions, key=lambda decision: summary.cheapest[name][decision])
+        name: max(matrix.decisions, key=lambda decision: summary.taken[name][decision])
         for name in matrix.classes
     }
 

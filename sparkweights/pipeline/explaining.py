@@ -20,6 +20,7 @@ from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
+    Size,
     count_parts,
     learn_plan,
     part_of_bundle,
@@ -122,7 +123,7 @@ def explain(
         require_rows(counts.by_class, roles)
         rows = counts.rows
         progress.step(f"fitting {bundle.kind} without weights")
-        twin = _twin(prepared_df, config, bundle, even, rows[CALIBRATE])
+        twin = _twin(prepared_df, config, bundle, even, counts.size(CALIBRATE))
         test_df = prepared_df.filter(F.col(PART) == TEST)
         found = []
         for text, scorer in (("the model in use", Scorer.of(bundle)), ("its twin", twin)):
@@ -152,7 +153,7 @@ def _rule(bundle: ModelBundle, even: WeightRule) -> WeightRule:
 
 
 def _twin(
-    prepared_df: DataFrame, config: Config, bundle: ModelBundle, even: WeightRule, rows: int
+    prepared_df: DataFrame, config: Config, bundle: ModelBundle, even: WeightRule, size: Size
 ) -> Scorer:
     """Fit the same learner without weights, and calibrate it."""
     roles, stated = config.roles, bundle.manifest["model"]
@@ -163,7 +164,7 @@ def _twin(
     )
     ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
     bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)
-    return finish(bare, prepared_df, config, rows).scorer
+    return finish(bare, prepared_df, config, size).scorer
 
 
 def _areas(test_df: DataFrame, weighted: Scorer, twin: Scorer) -> dict[str, AreaShift]:

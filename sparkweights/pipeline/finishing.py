@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.pipeline.preparing import Size
     from sparkweights.pipeline.scoring import Scorer
 
 
@@ -31,13 +32,13 @@ class Finished:
     stopping: StoppingRecord | None
 
 
-def finish(bare: Scorer, prepared_df: DataFrame, config: Config, rows: int) -> Finished:
+def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> Finished:
     """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
 
     Parameters
     ----------
     prepared_df
-        Rows of all parts; only calibration rows are read, of which there are ``rows``.
+        Rows of all parts; only calibration rows are read, ``size`` of them.
     """
     held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
     pruning = stopping = None
@@ -47,11 +48,11 @@ def finish(bare: Scorer, prepared_df: DataFrame, config: Config, rows: int) -> F
             if config.model.prune != "none":
                 bare, pruning = prune_tree(bare, held_out_df, config, place)
             else:
-                bare, stopping = stop_early(bare, held_out_df, config, place, rows=rows)
-    return Finished(_calibrated(bare.with_undone(), held_out_df, config, rows), pruning, stopping)
+                bare, stopping = stop_early(bare, held_out_df, config, place, rows=size.rows)
+    return Finished(_calibrated(bare.with_undone(), held_out_df, config, size), pruning, stopping)
 
 
-def _calibrated(scorer: Scorer, held_out_df: DataFrame, config: Config, rows: int) -> Scorer:
+def _calibrated(scorer: Scorer, held_out_df: DataFrame, config: Config, size: Size) -> Scorer:
     method = config.decision.calibration
     if method == "none":
         return scorer
@@ -61,6 +62,6 @@ def _calibrated(scorer: Scorer, held_out_df: DataFrame, config: Config, rows: in
         scorer.probability_cols,
         class_col=LABEL,
         weight_col=config.roles.weight,
-        rows=rows,
+        rows=max(size),
     )
     return scorer.with_calibrator(calibrator, method)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.columns import class_index, require_columns
+from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
@@ -46,7 +47,8 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     Raises
     ------
     ModelError
-        If the model tells other classes apart than the configuration names.
+        If the model tells other classes apart than the configuration names, or decided between
+        other decisions.
     InputError
         If there are no such rows, or a column is missing.
     """
@@ -58,9 +60,20 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
         {LABEL: index.cast("double"), ORDER: review_order(config)}
     )
     right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
+    _require_decisions(right, config)
     found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
     overall = found.pop(())
     return Judged(overall, found)
+
+
+def _require_decisions(right: Mapping[str, str], config: Config) -> None:
+    gone = sorted(set(right.values()) - set(config.matrix.decisions))
+    if gone:
+        raise ModelError(
+            f"The model was trained to decide between {listed(gone)} and others; the configuration "
+            f"has {listed(config.matrix.decisions)}.",
+            hint="train again, or evaluate with the costs that it was trained with.",
+        )
 
 
 def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
@@ -68,9 +81,14 @@ def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
     least = config.evaluate.min_rows
     records = []
     for key, found in judged.segments.items():
+        weights = {
+            name: sum(cell.weight for cell in row.values()) for name, row in found.cells.items()
+        }
+        weight = sum(weights.values())
         record: dict[str, Any] = {
             "segment": dict(zip(config.evaluate.by, key, strict=True)),
             "rows": found.rows,
+            "weight": weight,
             "measured": found.rows >= least,
         }
         if found.rows >= least:
@@ -78,10 +96,7 @@ def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
                 "savings": found.savings("ours"),
                 "cost": found.cost("ours"),
                 "cost_interval": found.cost_interval("ours"),
-                "decisions": {
-                    name: sum(cell.rows for cell in row.values()) / found.rows
-                    for name, row in found.cells.items()
-                },
+                "decisions": {name: own / weight for name, own in weights.items()},
                 "classes": {
                     name: {
                         "share": own.share,

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import class_index, column, require_columns
+from sparkweights.columns import (
+    class_index,
+    column,
+    require_columns,
+    require_kind,
+    require_label,
+)
 from sparkweights.config.consistency import ESTIMATE
 from sparkweights.costs import cost_columns
 from sparkweights.decision import (
@@ -113,7 +119,11 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     """
     scorer = Scorer.of(bundle)
     require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
-    require_columns(df.schema, filter(None, [config.monitor.decided]), table=table)
+    decided = [*filter(None, [config.monitor.decided])]
+    require_columns(df.schema, decided, table=table)
+    require_kind(df.schema, decided, ("text",), table=table, role="decided")
+    if config.roles.label in df.columns:
+        require_label(df.schema, config.roles, table=table)
     today = count_bins(df, bundle.reference.bins)
     columns = {
         own.name: stability_index(before.counts, own.counts)

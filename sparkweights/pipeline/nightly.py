@@ -174,7 +174,7 @@ class _Night:
 
     @property
     def record_folder(self) -> Path:
-        return self.config.path(self.config.runs) / f"run_date={self.stamp.run_date}"
+        return records.record_folder(self.config, self.stamp.run_date)
 
     def run(self, incoming_df: DataFrame, bundle: ModelBundle) -> ScoredRun:
         require_own_record(records.recorded_name(self.record_folder), self.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -242,6 +242,13 @@ def prepared(
         yield prepared_df
 
 
+class Size(NamedTuple):
+    """Rows, and the sum of their sample weights."""
+
+    rows: int
+    weight: float
+
+
 @dataclass(frozen=True)
 class PartCounts:
     """What each part holds.
@@ -264,6 +271,11 @@ class PartCounts:
             which: sum(rows for (own, _), rows in self.by_class.items() if own == which)
             for which in (FIT, CALIBRATE, TEST)
         }
+
+    def size(self, which: str) -> Size:
+        """Return what a part holds of all classes."""
+        weights = [weight for (own, _), weight in self.weights.items() if own == which]
+        return Size(self.rows[which], sum(weights))
 
     def shares(self, which: str) -> dict[str, float]:
         """Return the weighted share of each class in a part."""

@@ -74,7 +74,6 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
         for decision, name in wanted.against.items()
     }
     never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
-    silent = frozenset(name for name in config.roles.features if name.casefold() in never)
-    silent |= frozenset(config.columns.sensitive)
+    silent = frozenset(name for name in bundle.plan.sources if name.casefold() in never)
     silent = frozenset() if wanted.sensitive else silent
     return ReasonRule(explainers, wanted.top, wanted.texts, silent)

@@ -283,11 +283,16 @@ def check_record(report: CheckReport | None) -> dict[str, Any] | None:
     }
 
 
+def record_folder(config: Config, run_date: date) -> Path:
+    """Return where a date's records lie."""
+    return config.path(config.runs) / f"run_date={run_date}"
+
+
 def recorded_name(folder: Path) -> str | None:
     """Return the name of the configuration whose run a folder records, or None."""
     try:
         return str(json.loads((folder / MANIFEST).read_text("utf-8"))["name"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -18,6 +18,7 @@ from sparkweights.pipeline.admitting import (
     require_free_names,
     require_labelled,
     require_own_models,
+    require_own_record,
     require_scorable,
 )
 from sparkweights.pipeline.champion import hold_contest
@@ -100,6 +101,8 @@ class Runner:
             that is written could not take its rows.
         """
         self._require_own_models()
+        recorded = records.recorded_name(records.record_folder(self.config, self.run_date))
+        require_own_record(recorded, self.config)
         scored, quarantine = (
             publication(self.spark, self.config, role, "", self.run_date) for role in OUTPUTS
         )
@@ -226,7 +229,7 @@ class Runner:
         self.progress.step("comparing with the model's reference")
         found = monitor(df, self.config, bundle, table=role)
         record = records.monitor_record(self.config, bundle, found, role, self.run_date)
-        folder = self.config.path(self.config.runs) / f"run_date={self.run_date}"
+        folder = records.record_folder(self.config, self.run_date)
         write_json(folder / "monitor.json", record)
         write_text(folder / "monitor.html", monitor_report(record))
         return found, record
@@ -241,10 +244,11 @@ class Runner:
         """
         if docs is not None:
             make_folder(docs)
-        source = self._source(role)
-        if role == "scored":  # as the night judged it: the date alone
-            source = replace(source, partition={"run_date": self.run_date.isoformat()})
-        return self._run_suite(read_table(self.spark, source), role, docs)
+        source = self._judged(role)
+        df = read_table(self.spark, source)
+        if not self.config.checks.allow_empty:
+            require_rows(df, source)  # of no rows, nearly everything holds
+        return self._run_suite(df, role, docs)
 
     def suggest(self, role: str, target: Path) -> dict[str, Any]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
@@ -259,7 +263,7 @@ class Runner:
                 f"'{target}' exists; a suite that somebody wrote is not replaced.",
                 hint="name a new file, compare the two, and take over what you want.",
             )
-        df = read_table(self.spark, self._source(role))
+        df = read_table(self.spark, self._judged(role))
         keys, sensitive = self.config.roles.keys, self.config.roles.sensitive
         self.progress.step(f"looking at {role}")
         profile = collect_profile(df, unlisted=(*keys, *sensitive))
@@ -326,6 +330,13 @@ class Runner:
         suite = load_suite(self.config.path(location))
         self.progress.step(f"checking {role} ({len(suite.expectations)} expectations)")
         return run_suite(df, suite, table=role, docs=docs)
+
+    def _judged(self, role: str) -> TableSource:
+        """Return what a suite judges: of the scored table, as the night did, the date alone."""
+        source = self._source(role)
+        if role != "scored":
+            return source
+        return replace(source, partition={"run_date": self.run_date.isoformat()})
 
     def _source(self, role: str) -> TableSource:
         table = self.config.table(role)

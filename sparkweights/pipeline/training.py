@@ -104,7 +104,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         )
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
         progress.step("calibrating on held-out rows")
-        finished = finish(bare, prepared_df, config, rows[CALIBRATE])
+        finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
         scorer = finished.scorer
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)

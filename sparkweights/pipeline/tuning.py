@@ -21,6 +21,7 @@ from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
+    Size,
     divide,
     infinite_measures,
     learn_plan,
@@ -101,7 +102,7 @@ class _Table:
     config: Config
     weighed: Weighed
     plan: FeaturePlan
-    calibration_rows: int
+    calibrating: Size
 
 
 def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
@@ -129,8 +130,8 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     plan = learn_plan(divided_df, config)
     rule, folds = weighed.weighting.rule, {FOLD: _fold(labelled_df, config, split)}
     with prepared(divided_df, config, rule, plan, also=folds) as prepared_df:
-        rows, calibration_rows, constant = _count(prepared_df, config)
-        table = _Table(prepared_df, config, weighed, plan, calibration_rows)
+        rows, calibrating, constant = _count(prepared_df, config)
+        table = _Table(prepared_df, config, weighed, plan, calibrating)
         trials = _run_trials(table, settings, progress)
     chosen = choose(trials)
     ratio = chosen.settings.ratio
@@ -188,7 +189,7 @@ def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
     return fold(split, config.roles, split_order(labelled_df, config))
 
 
-def _count(prepared_df: DataFrame, config: Config) -> tuple[int, int, float]:
+def _count(prepared_df: DataFrame, config: Config) -> tuple[int, Size, float]:
     """Count fit and calibration rows, and price the best constant decision; fills the cache."""
     matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
     weight = sample_weight(config.roles)
@@ -215,8 +216,9 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, int, float]:
     )
     total = sum(row["weight"] for row in fit)
     totals = [sum(row[f"cost_{d}"] for row in fit) for d in range(len(matrix.decisions))]
-    calibration_rows = sum(row["rows"] for row in found if row[PART] == CALIBRATE)
-    return sum(row["rows"] for row in fit), calibration_rows, min(totals) / total
+    held = [row for row in found if row[PART] == CALIBRATE]
+    calibrating = Size(sum(row["rows"] for row in held), sum(row["weight"] for row in held))
+    return sum(row["rows"] for row in fit), calibrating, min(totals) / total
 
 
 def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
@@ -265,7 +267,7 @@ def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
     undoing = weighting.undoing if settings.ratio is None else rule
     ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
     bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
-    scorer = finish(bare, df, config, table.calibration_rows).scorer
+    scorer = finish(bare, df, config, table.calibrating).scorer
     held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))
     weight = sample_weight(config.roles)
     cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))

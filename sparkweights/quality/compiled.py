@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sparkweights.quality.needs import Repeated
 
-MOST_PATTERNS = 1_000  # of what is found about a row; if there are more, rows are counted anew
+MOST_PATTERNS = 1_000  # of what is found about a row; if some are missing, rows are counted anew
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,10 @@ class CompiledSuite:
         """
         if found is None:
             return self._queried
-        patterns = [_patterns(found).alias(self._name("patterns"))] if self._conditions else []
-        return [*self._totals, *patterns]
+        if not self._conditions:
+            return self._totals
+        patterns = _patterns(found).alias(self._name("patterns"))
+        return [*self._totals, patterns, F.count(found).alias(self._name("found"))]
 
     @cached_property
     def _totals(self) -> list[Column]:
@@ -214,13 +216,14 @@ class CompiledSuite:
         """Return in how many rows each condition holds."""
         conditions = self._conditions
         patterns = measured.get(self._name("patterns"))
-        if patterns is not None and len(patterns) < MOST_PATTERNS:
-            totals = [0] * len(conditions)
-            for entry in patterns:
-                for place in entry["item"].split(",") if entry["item"] else ():
-                    totals[int(place)] += entry["count"]
-            return dict(zip(conditions, totals, strict=True))
         if patterns is not None:
+            told = [entry for entry in patterns if entry["item"]]
+            if sum(entry["count"] for entry in told) == measured[self._name("found")]:
+                totals = [0] * len(conditions)
+                for entry in told:
+                    for place in entry["item"].split(","):
+                        totals[int(place)] += entry["count"]
+                return dict(zip(conditions, totals, strict=True))
             measured = _collect(df, self)
         return {id_: measured[self._name(f"count {i}")] for i, id_ in enumerate(conditions)}
 
@@ -256,8 +259,8 @@ def _any(conditions: Sequence[Column]) -> Column:
 def _patterns(found: Column) -> Column:
     """Return an aggregate: rows by what was found about them.
 
-    The sketch behind it is exact as long as it never holds more patterns than it tracks; see
-    `MOST_PATTERNS`.
+    The sketch behind it is exact as long as it never holds more patterns than it tracks. Beyond, it
+    leaves patterns out, and counts do not add up to all rows of which something was found.
     """
     return F.call_function("approx_top_k", found, F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS))
 

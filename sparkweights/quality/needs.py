@@ -230,8 +230,10 @@ def _require_rows(df: DataFrame, needs: Sequence[Need | None]) -> list[Need | No
             if need is not None
             for one in (*need.judged.values(), *need.counted.values())
         ]
+        light = [one for need in found if need is not None for one in need.light.values()]
         try:
             _ = df.filter(reduce(or_, conditions, F.lit(col=False))).schema
+            _ = df.agg(F.count(F.lit(1)), *light).schema
         except PySparkException:
             return False
         return True

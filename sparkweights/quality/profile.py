@@ -58,12 +58,13 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
     InputError
         If the table has no rows.
     """
+    never = {name.casefold() for name in unlisted}  # as Spark, in any case
     plain = [field for field in df.schema if isinstance(field.dataType, T.AtomicType)]
     numbers = [field.name for field in plain if is_number(field.dataType)]
     texts = [
         field.name
         for field in plain
-        if isinstance(field.dataType, T.StringType) and field.name not in unlisted
+        if isinstance(field.dataType, T.StringType) and field.name.casefold() not in never
     ]
     measures = [F.count(F.lit(1)).alias("rows")]
     for i, entry in enumerate(plain):

@@ -40,8 +40,8 @@ def count_keys(df: DataFrame, keys: Sequence[str]) -> KeyCounts:
     groups, bit = _packed(df, keys)
     found = (
         df.groupBy(*groups)
-        .agg(F.count(F.lit(1)).alias("rows"), F.bit_or(bit).alias("bits"))
-        .agg(F.sum("rows").alias("rows"), F.sum(F.bit_count("bits")).alias("distinct"))
+        .agg(F.count(F.lit(1)).alias("__rows"), F.bit_or(bit).alias("__bits"))
+        .agg(F.sum("__rows").alias("rows"), F.sum(F.bit_count("__bits")).alias("distinct"))
         .first()
     )
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)
@@ -64,9 +64,9 @@ def count_repeats(df: DataFrame, keys: Sequence[str]) -> Repeats:
     """Count the keys that rows share, in one Spark job."""
     found = (
         df.groupBy(*map(column, keys))
-        .agg(F.count(F.lit(1)).alias("n"))
-        .filter(F.col("n") > 1)
-        .agg(F.count(F.lit(1)).alias("values"), F.sum("n").alias("rows"))
+        .agg(F.count(F.lit(1)).alias("__n"))
+        .filter(F.col("__n") > 1)
+        .agg(F.count(F.lit(1)).alias("values"), F.sum("__n").alias("rows"))
         .first()
     )
     assert found is not None  # noqa: S101 (as above)

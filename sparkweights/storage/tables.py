@@ -18,7 +18,7 @@ from sparkweights.errors import InputError, engine_reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,46 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
         If there is nothing at its location, Spark cannot tell its columns, or a column of its
         partition is missing.
     """
+    try:
+        df = _opened(spark, source)
+        df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
+    except (PySparkException, Py4JError) as error:  # a file system's own arrive without a name
+        raise _unreadable(error, source) from None
+    return _within(df, source)
+
+
+def _opened(spark: SparkSession, source: TableSource) -> DataFrame:
+    """Return the files of the wanted partition where they have a folder, else the whole table.
+
+    Spark takes a table's columns from its first file, which may be a night of long ago: a column
+    that went since would be read as null, and one that came would not be there.
+    """
+    if source.format == "table":
+        return _reader(spark, source).table(source.location)
+    if source.partition and source.format in {"parquet", "orc"}:
+        folders = [f"{name}={value}" for name, value in source.partition.items()]
+        place = "/".join([source.location.rstrip("/"), *folders])
+        try:
+            df = _reader(spark, source).option("basePath", source.location).load(place)
+            df.schema  # noqa: B018 (as above)
+        except PySparkException as error:
+            if not (error.getCondition() or "").startswith("PATH_NOT_FOUND"):
+                raise
+        else:
+            return df
+    return _reader(spark, source).load(source.location)
+
+
+def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
     # A corrupt or vanished file must stop the job, whatever the cluster's defaults say.
     strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
     if source.format == "csv":
         # A file whose header names other columns, or in another order, is not read by position.
         strict["enforceSchema"] = "false"
     reader = spark.read.options(**{**strict, **source.options})
-    try:
-        if source.schema_ddl is not None:
-            reader = reader.schema(source.schema_ddl)
-        if source.format == "table":
-            df = reader.table(source.location)
-        else:
-            df = reader.format(source.format).load(source.location)
-        df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
-    except (PySparkException, Py4JError) as error:  # a file system's own arrive without a name
-        raise _unreadable(error, source) from None
-    return _within(df, source)
+    if source.schema_ddl is not None:
+        reader = reader.schema(source.schema_ddl)
+    return reader if source.format == "table" else reader.format(source.format)
 
 
 def _within(df: DataFrame, source: TableSource) -> DataFrame:

@@ -64,6 +64,8 @@ class ClassSummary:
         Class name -> quantiles of the split order within the class.
     cheapest
         Class name -> decision -> rows on which it is strictly the cheapest for that class.
+    taken
+        Class name -> decision -> weight of the rows on which it would be taken for that class.
     always_best
         A decision that is at least as good as the others for every class on every row, or None.
     nulls
@@ -73,7 +75,8 @@ class ClassSummary:
     frequencies: tuple[ClassFrequency, ...]
     cells: tuple[Cell, ...]
     cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    cheapest: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cheapest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    taken: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     always_best: str | None = None
     nulls: int = 0
 
@@ -124,7 +127,7 @@ def summarise_classes(
         *_frequency_measures(roles, weight),
         *_regret_measures(weight),
         *_fault_measures(matrix),
-        *_dominance_measures(matrix),
+        *_dominance_measures(matrix, weight),
         *([] if order is None else _order_measures(order)),
     ]
     key = group_key(grouping) if grouping else F.lit(None).cast("string")
@@ -229,7 +232,7 @@ def _fault_measures(matrix: CostMatrix) -> list[Column]:
     return measures
 
 
-def _dominance_measures(matrix: CostMatrix) -> list[Column]:
+def _dominance_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
     costs = cost_columns(matrix)
     measures = []
     for d, own in enumerate(costs):
@@ -241,6 +244,11 @@ def _dominance_measures(matrix: CostMatrix) -> list[Column]:
             rivals = [costs[e][c] for e in range(len(matrix.decisions)) if e != d]
             strictly = reduce(and_, [costs[d][c] < rival for rival in rivals])
             measures.append(F.count_if(strictly).alias(f"right_{d}_{c}"))
+            # As a decision is taken: of those that tie, the one declared first.
+            before = [costs[d][c] < costs[e][c] for e in range(d)]
+            behind = [costs[d][c] <= costs[e][c] for e in range(d + 1, len(costs))]
+            taken = F.when(reduce(and_, [*before, *behind]), weight).otherwise(0.0)
+            measures.append(F.sum(taken).alias(f"taken_{d}_{c}"))
     return measures
 
 
@@ -324,17 +332,21 @@ def _summary(
         for d, decision in enumerate(matrix.decisions)
         if all(row[f"best_{d}"] for row in by_class.values())
     ]
-    cheapest = {
-        name: {
-            decision: sum(row[f"right_{d}_{c}"] for row in by_class.values())
-            for d, decision in enumerate(matrix.decisions)
+
+    def summed(what: str) -> dict[str, dict[str, float]]:
+        return {
+            name: {
+                decision: sum(row[f"{what}_{d}_{c}"] for row in by_class.values())
+                for d, decision in enumerate(matrix.decisions)
+            }
+            for c, name in enumerate(matrix.classes)
         }
-        for c, name in enumerate(matrix.classes)
-    }
+
     return ClassSummary(
         tuple(frequencies),
         tuple(cells),
-        cheapest=cheapest,
+        cheapest=summed("right"),
+        taken=summed("taken"),
         always_best=best[0] if best else None,
     )
 

@@ -180,7 +180,8 @@ def _without_window(group: str) -> str:
 
 def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     groups: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
+    # A shuffle brings them in any order; weights are read by the place of their class.
+    for cell in sorted(cells, key=lambda cell: (cell.class_index, cell.smallest)):
         if cell.weight > 0:
             groups[cell.group or ""].append(cell)
     return dict(sorted(groups.items()))

@@ -94,9 +94,10 @@ def test_calibrator_weight_two_is_the_row_twice(spark: SparkSession) -> None:
     twice_df = spark.createDataFrame(pd.concat([frame, frame[frame["w"] == 2]]))
     for method, within in (("isotonic", 1e-9), ("sigmoid", 1e-5), ("temperature", 1e-9)):
         by_weight = fit_calibrator(
-            method, weighted_df, names, class_col="y", weight_col="w", rows=400
+            method, weighted_df, names, class_col="y", weight_col="w", rows=frame["w"].sum()
         )
-        by_row = fit_calibrator(method, twice_df, names, class_col="y", weight_col=None, rows=400)
+        rows = twice_df.count()
+        by_row = fit_calibrator(method, twice_df, names, class_col="y", weight_col=None, rows=rows)
         a = by_weight.apply(weighted_df, names).select("p1").toPandas()["p1"]
         b = by_row.apply(weighted_df, names).select("p1").toPandas()["p1"]
         assert a.to_numpy() == pytest.approx(b.to_numpy(), abs=within), method
