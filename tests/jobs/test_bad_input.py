@@ -538,3 +538,46 @@ def test_train_infinite_number_on_a_row_that_is_held_out_exits_4(
     for verb in ("train", "tune"):
         line = refused(verb, 4, tables__labelled__location=location, split__by="booked")
         assert "'in.come' is infinite" in line
+
+
+def test_check_of_a_date_without_rows_exits_4(refused: Callable[..., str]) -> None:
+    """Of no rows nearly everything holds; whoever waits for this check would ship nothing."""
+    line = refused(
+        "check", 4, "--table", "scored", "--run-date", "2026-04-01", checks__scored="incoming.json"
+    )
+    assert "Table tables.scored holds 0 rows where run_date = 2026-04-01" in line
+
+
+def test_run_over_the_record_of_another_configuration_trains_nothing(
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What scoring would refuse is refused before hours of training."""
+    place = own_shop.folder / "out" / "runs" / f"run_date={RUN_DATE}" / "manifest.json"
+    place.write_text('{"name": "another_lender"}', encoding="utf-8")
+    before = own_shop.state()
+    assert own_shop.run("run", own_shop.config(), "--quiet") == 2
+    assert "holds the date's record of 'another_lender'" in capsys.readouterr().err
+    assert own_shop.state() == before
+
+
+def test_evaluate_with_decisions_of_other_names_exits_5(refused: Callable[..., str]) -> None:
+    """What was right for a class is remembered by the decision's name."""
+    renamed = {"approve": CONFIG["costs"]["approve"], "reject": CONFIG["costs"]["decline"]}
+    assert "decide between decline and others" in refused("evaluate", 5, costs=renamed)
+
+
+def test_monitor_outcomes_of_another_type_exit_4(shop: Shop, refused: Callable[..., str]) -> None:
+    """A label that no class can equal is told by its column."""
+    location = shop.table("told", _incoming().assign(outcome=True))
+    line = refused("monitor", 4, tables__incoming__location=location)
+    assert "Label column 'outcome' of table 'incoming' is boolean" in line
+
+
+def test_score_a_key_that_is_no_number_is_no_key(shop: Shop, refused: Callable[..., str]) -> None:
+    """Keys that went through floats hold NaN where they were null."""
+    rows = _incoming()
+    rows["loan id"] = rows["loan id"].astype(float)
+    rows.loc[:9, "loan id"] = np.nan
+    location = shop.table("floats", rows)
+    config = {"tables__incoming__location": location}
+    assert "(failed most: keys are present on 10)" in refused("score", 3, **config)

@@ -46,6 +46,25 @@ def test_score_a_partition_of_a_catalog_table_equals_its_files(own_shop: Shop, n
     pd.testing.assert_frame_equal(_rows(own_shop), before)
 
 
+def test_score_a_partition_is_read_with_its_own_columns(
+    own_shop: Shop, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Spark takes the columns of the oldest night: one that went since would be read as null."""
+    place = own_shop.folder / "data" / "by night"
+    tonight_df = spark.read.parquet(str(own_shop.folder / "data" / "incoming"))
+    nights = {"2026-02-22": tonight_df, RUN_DATE: tonight_df.drop("in.come")}
+    for night, df in nights.items():
+        df.write.parquet(str(place / f"as_of={night}"))
+    incoming = {"location": "data/by night", "partition": {"as_of": "{run_date}"}}
+    config = own_shop.config(tables__incoming=incoming)
+    before = own_shop.state()
+    assert own_shop.run("score", config, "--quiet") == 4
+    assert "Table 'incoming' has no column 'in.come'" in capsys.readouterr().err
+    assert own_shop.state() == before
+    incoming["partition"] = {"as_of": "2026-02-22"}
+    assert own_shop.run("score", own_shop.config(tables__incoming=incoming), "--quiet") == 0
+
+
 def test_score_a_uri_and_a_partition_of_a_folder_equal_its_files(
     own_shop: Shop, nights: str, spark: SparkSession
 ) -> None:

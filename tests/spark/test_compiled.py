@@ -351,3 +351,42 @@ def test_more_patterns_than_are_tracked_are_counted_anew(
     row = found_df.agg(*plan.measures(F.col("__found"))).first()
     assert len(row["t: patterns"]) == 3
     assert plan.report(df, row.asDict()) == run_suite(df, suite, table="t")
+
+
+def test_a_sketch_that_has_left_patterns_out_is_not_believed(spark: SparkSession) -> None:
+    """Of 2^15 patterns it returns fewer than it may, and their counts look like all there is."""
+    names = [f"c{i}" for i in range(15)]
+    bits = [
+        F.when(F.col("id").bitwiseAND(2**i) == 0, F.lit(1)).alias(name)
+        for i, name in enumerate(names)
+    ]
+    df = spark.range(2**15, numPartitions=4).select(*bits)
+    entries = tuple(
+        {
+            "id": name,
+            "type": "expect_column_values_to_not_be_null",
+            "kwargs": {"column": name},
+            "severity": "critical",
+        }
+        for name in names
+    )
+    checked = compile_suite(df, Suite("suite", entries), table="t")
+    found_df = df.withColumn("__found", checked.found)
+    measured = found_df.agg(*checked.measures(F.col("__found"))).first().asDict()
+    assert len(measured["t: patterns"]) < compiled.MOST_PATTERNS
+    report = checked.report(df, measured)
+    assert {result.unexpected for result in report.results} == {2**14}
+
+
+def test_a_sum_that_no_type_has_is_left_to_the_library(spark: SparkSession) -> None:
+    """Of booleans there is none; its own run says so, and the others are judged."""
+    df = spark.createDataFrame([(True, 1), (False, 2)], "flag boolean, x int")
+    entries = (
+        {"id": "sum", "type": "expect_column_sum_to_be_between",
+         "kwargs": {"column": "flag", "min_value": 0}, "severity": "warning"},
+        {"id": "known", "type": "expect_column_values_to_not_be_null",
+         "kwargs": {"column": "x"}, "severity": "critical"},
+    )  # fmt: skip
+    results = {one.id: one for one in run_suite(df, Suite("s", entries), table="t").results}
+    assert results["sum"].error is not None
+    assert results["known"].success

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,15 @@ from sparkweights.decision import cheapest_decision, expected_costs, realised_co
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+def test_what_is_no_number_gets_no_decision(spark: SparkSession) -> None:
+    """NaN equals NaN in Spark, and would be the least cost of the decision declared first."""
+    df = spark.createDataFrame(
+        [(1.0, 2.0), (math.nan, math.nan), (math.nan, 2.0), (None, 2.0)], "a double, b double"
+    )
+    found = df.select(cheapest_decision([F.col("a"), F.col("b")], ["approve", "decline"])).collect()
+    assert [row[0] for row in found] == ["approve", None, None, None]
 
 
 @settings(max_examples=8, deadline=None)

@@ -28,13 +28,14 @@ LEAST, MOST = -(2**63), 2**63 - 1
         ("id bigint, branch string", ["id", "branch"]),
         ("a smallint, b int", ["a", "b"]),
         ("day date, branch string", ["day", "branch"]),
+        ("rows string, bits string, n date", ["rows", "bits", "n"]),
         ("`loan.id` decimal(20,0)", ["loan.id"]),
     ],
 )
 def test_count_keys_equals_pandas(spark: SparkSession, ddl: str, keys: list[str]) -> None:
     """On random tables with many repeats, counts are those of a plain grouping."""
     rng = np.random.default_rng(len(ddl))
-    numbers = rng.integers(-100, 100, (400, 2))
+    numbers = rng.integers(-100, 100, (400, 3))
     fields = spark.createDataFrame([], ddl).schema.fields
     frame = pd.DataFrame({
         field.name: [_value(field.dataType.typeName(), int(n)) for n in numbers[:, i]]

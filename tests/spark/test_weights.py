@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sparkweights.columns import ColumnRoles
 from sparkweights.costs import CostMatrix
 from sparkweights.errors import InputError
+from sparkweights.pipeline.evaluating import right_decisions
 from sparkweights.weights import (
     ClassSummary,
     Grouping,
@@ -121,7 +123,11 @@ def test_weigh_classes_by_group_equal_each_group_alone(spark: SparkSession, sche
     people["day"] = pd.to_datetime("2026-01-20") + pd.to_timedelta(people["id"] % 40, unit="D")
     df = spark.createDataFrame(people)
     grouping = Grouping(("region",), "day", "month")
-    _, weighting = _weigh(df, scheme, grouping=grouping)
+    summary, weighting = _weigh(df, scheme, grouping=grouping)
+    # Cells come from a shuffle, in no order that means anything.
+    shuffled = replace(summary, cells=summary.cells[::-1])
+    again = weigh_classes(_matrix(), shuffled, WeightSpec(scheme, grouping=grouping))
+    assert again.rule == weighting.rule
     found_df = df.withColumn("weight", training_weight(weighting.rule, _roles()))
     assert weighting.diagnostics.mean_weight == pytest.approx(1)
     groups = weighting.rule.groups
@@ -301,6 +307,19 @@ def test_summarise_classes_dominated_costs_are_noticed(spark: SparkSession) -> N
     df = spark.createDataFrame(_people())
     assert summarise_classes(df, _roles(), matrix).always_best == "approve"
     assert summarise_classes(df, _roles(), _matrix()).always_best is None
+
+
+def test_of_decisions_that_tie_the_first_is_right(spark: SparkSession) -> None:
+    """As the decision itself is taken; before, a tie on every row made the very first one right."""
+    prices = {
+        "decline": {"repay": 100, "default": 0},
+        "approve": {"repay": 0, "default": 1000},
+        "approve small": {"repay": 0, "default": 500},
+    }
+    matrix = CostMatrix.parse(prices, ["repay", "default"])
+    summary = summarise_classes(spark.createDataFrame(_people()), _roles("w"), matrix)
+    assert right_decisions(matrix, summary) == {"repay": "approve", "default": "decline"}
+    assert sum(summary.taken["repay"].values()) == _people()["w"].sum()
 
 
 def test_weigh_classes_costs_of_zero_are_refused(spark: SparkSession) -> None:

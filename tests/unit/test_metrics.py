@@ -426,3 +426,11 @@ def test_mean_of_a_bin_just_above_one_is_rounding() -> None:
     assert brier(table) == close(0.25)
     assert 0 <= brier_bound(table) < 1e-7
     assert log_loss(table) == close(-np.log(np.finfo(float).eps) / 4)
+
+
+def test_complement_scores_that_meet_at_one_are_one_entry() -> None:
+    """1e-18 and 2e-18 differ; 1 less either does not."""
+    other = ScoreTable([1e-18, 2e-18, 0.5], [1, 3, 2], [4, 2, 5]).complement()
+    assert other.score.tolist() == [0.5, 1.0]
+    assert other.positives.tolist() == [5.0, 6.0]
+    assert other.negatives.tolist() == [2.0, 4.0]
