@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,8 +114,8 @@ class Evaluation:
         the decision, or under the policy; in the money of the table.
     block_weights
         ``[block]``: rows were dealt into blocks at random.
-    square_weight
-        Sum of the squared weights of the rows.
+    square_weights
+        Class name -> sum of the squared weights of its rows.
     right_decisions
         Class name -> the decision that counts as right for it.
     weighted_tables
@@ -126,7 +127,7 @@ class Evaluation:
     constant_costs: Mapping[str, Array]
     policy_costs: Mapping[str, Array]
     block_weights: Array
-    square_weight: float
+    square_weights: Mapping[str, float]
     right_decisions: Mapping[str, str]
     weighted_tables: Mapping[str, ScoreTable] = field(default_factory=dict)
 
@@ -140,10 +141,27 @@ class Evaluation:
         """Their sample weight."""
         return float(self.block_weights.sum())
 
-    @property
-    def effective_rows(self) -> float:
-        """How many rows of equal weight tell as much: (sum w)^2 / sum w^2 (Kish 1965)."""
-        return ratio(self.weight**2, self.square_weight)
+    def effective_rows(self, name: str) -> tuple[float, float]:
+        """Return how many rows of equal weight tell as much, of a class and of all others.
+
+        (sum w)^2 / sum w^2 of each (Kish 1965). Where one class was thinned and weighs more, a
+        single number for both would be far from either.
+        """
+        weight, square = float(self.tables[name].positives.sum()), self.square_weights[name]
+        others = float(self.tables[name].negatives.sum())
+        return (
+            ratio(weight**2, square),
+            ratio(others**2, sum(self.square_weights.values()) - square),
+        )
+
+    def share_error(self, name: str) -> float:
+        """Return the standard error of a class's share s: s (1 - s) sqrt(1 / n_1 + 1 / n_0).
+
+        Of equal weights that is sqrt(s (1 - s) / n); n_1 and n_0 are `effective_rows`.
+        """
+        share = self.tables[name].prior
+        of_class, of_others = self.effective_rows(name)
+        return share * (1 - share) * sqrt(ratio(1, of_class) + ratio(1, of_others))
 
     def cost(self, policy: str) -> float:
         """Return the total cost under a policy, or of a constant decision."""
@@ -209,7 +227,7 @@ class Evaluation:
             "average_precision": average_precision,
             "brier": brier,
         }
-        replicates = list(table_replicates(table, self.effective_rows))
+        replicates = list(table_replicates(table, *self.effective_rows(name)))
         return ClassEvaluation(
             share=table.prior,
             mean_probability=ratio(float(table.weight @ table.mean_score), self.weight),

@@ -57,20 +57,27 @@ def percentile_interval(replicates: Array, level: float = LEVEL) -> Interval:
 
 
 def table_replicates(
-    table: ScoreTable, rows: float, replicates: int = TABLE_REPLICATES, seed: int = 0
+    table: ScoreTable,
+    positives: float,
+    negatives: float,
+    replicates: int = TABLE_REPLICATES,
+    seed: int = 0,
 ) -> Iterator[ScoreTable]:
     """Yield tables of as many rows, drawn with replacement.
 
     Parameters
     ----------
-    rows
-        The effective number of rows; of equal weights, their number.
+    positives, negatives
+        The effective number of rows of each side; of equal weights, their number.
     """
     held = table.weight > 0
-    cells = np.concatenate([table.positives[held], table.negatives[held]])
-    total, count = cells.sum(), max(round(rows), 1)
+    sides = np.array([table.positives[held], table.negatives[held]])
+    weight = sides.sum(axis=1, keepdims=True)  # what a side weighs, in the rows that it counts for
+    rows = np.where(weight > 0, np.array([[positives], [negatives]]), 0.0)
+    per_row = np.divide(weight, rows, out=np.zeros_like(weight), where=rows > 0)
+    cells = np.divide(sides, per_row, out=np.zeros_like(sides), where=per_row > 0)
+    count = max(round(float(rows.sum())), 1)
     generator = np.random.default_rng(seed)
     for _ in range(replicates):
-        drawn = generator.multinomial(count, cells / total) * (total / count)
-        positives, negatives = drawn.reshape(2, -1)
-        yield ScoreTable(table.mean_score[held], positives, negatives)
+        drawn = generator.multinomial(count, (cells / cells.sum()).ravel()).reshape(sides.shape)
+        yield ScoreTable(table.mean_score[held], *(drawn * per_row))

@@ -184,7 +184,10 @@ def _measures(scored: Scored) -> list[Column]:
             wanted[f"{name}_positive"] = F.when(y, w * cost)
             wanted[f"{name}_negative"] = F.when(~y, w * cost)
     money = entry["kind"] == _MONEY
-    wanted |= {"weight": F.when(money, w), "square_weight": F.when(money, w * w)}
+    wanted["weight"] = F.when(money, w)
+    for c in range(len(scored.classes)):
+        of_class = money & (column(scored.class_col) == c)
+        wanted[f"square_{c}"] = F.when(of_class, w * w)
     undecided = money & column(scored.decision_col).isNull()
     wanted["undecided"] = F.when(undecided, 1.0)
     costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
@@ -250,7 +253,7 @@ def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Ev
         constant_costs=dict(zip(constant, costs, strict=False)),
         policy_costs=dict(zip(scored.policy_costs, costs[len(constant) :], strict=True)),
         block_weights=by_block("weight"),
-        square_weight=total("square_weight"),
+        square_weights={name: total(f"square_{c}") for c, name in enumerate(names)},
         right_decisions=scored.right_decisions,
         weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),
     )

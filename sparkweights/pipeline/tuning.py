@@ -214,8 +214,10 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, Size, float]:
     require_fold_rows(
         {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in fit}, names, _parts(config)
     )
-    total = sum(row["weight"] for row in fit)
-    totals = [sum(row[f"cost_{d}"] for row in fit) for d in range(len(matrix.decisions))]
+    # Forward in time the first fold is never held out, and nothing is saved on it.
+    judged = [row for row in fit if row[FOLD] >= _parts(config) - config.tune.folds]
+    total = sum(row["weight"] for row in judged)
+    totals = [sum(row[f"cost_{d}"] for row in judged) for d in range(len(matrix.decisions))]
     held = [row for row in found if row[PART] == CALIBRATE]
     calibrating = Size(sum(row["rows"] for row in held), sum(row["weight"] for row in held))
     return sum(row["rows"] for row in fit), calibrating, min(totals) / total

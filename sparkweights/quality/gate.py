@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from sparkweights.errors import QualityGateError, listed
@@ -102,7 +101,7 @@ def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
     """
     off = []
     for name, found in evaluation.classes.items():
-        error = math.sqrt(found.share * (1 - found.share) / evaluation.effective_rows)
+        error = evaluation.share_error(name)
         if abs(found.mean_probability - found.share) > max(
             tolerance * found.share, CERTAIN * error
         ):

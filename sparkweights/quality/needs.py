@@ -122,9 +122,10 @@ def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need 
     ]
     made = resolved(engine, wanted)
     texts = {entry.name for entry in df.schema if isinstance(entry.dataType, T.StringType)}
+    numbers = {entry.name for entry in df.schema if isinstance(entry.dataType, T.NumericType)}
     needs = [
         None
-        if metrics is None or _casts_text(native, texts) or _has_broken_pattern(df, native)
+        if metrics is None or _casts_text(native, texts, numbers) or _has_broken_pattern(df, native)
         else _sorted(native, metrics, made, engine)
         for native, metrics in zip(natives, asked, strict=True)
     ]
@@ -145,17 +146,29 @@ def _asked(native: Any, engine: Any) -> Mapping[str, Any] | None:  # noqa: ANN40
     return found
 
 
-def _casts_text(native: Any, texts: set[str]) -> bool:  # noqa: ANN401 (untyped library)
+def _casts_text(native: Any, texts: set[str], numbers: set[str]) -> bool:  # noqa: ANN401 (untyped library)
     """Whether Spark would cast text to numbers, which stops a pass at the first other text."""
     names = {getattr(native, name, None) for name in ("column", "column_A", "column_B")}
-    if not texts & (names | set(getattr(native, "column_list", None) or ())):
+    names |= set(getattr(native, "column_list", None) or ())
+    bounds = [getattr(native, name, None) for name in ("min_value", "max_value", "sum_total")]
+    allowed = [*bounds, *(getattr(native, "value_set", None) or ())]
+    words = (value for value in allowed if isinstance(value, str) and not _is_number(value))
+    if numbers & names and any(words):
+        return True
+    if not texts & names:
         return False
     kind = type(native).__name__
     if kind in _OF_NUMBERS or kind.startswith(_OF_COUNTS):
         return kind in _OF_NUMBERS
-    bounds = [getattr(native, name, None) for name in ("min_value", "max_value", "sum_total")]
-    allowed = [*bounds, *(getattr(native, "value_set", None) or ())]
     return any(isinstance(value, (int, float)) for value in allowed)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_broken_pattern(df: DataFrame, native: Any) -> bool:  # noqa: ANN401 (untyped library)

@@ -379,14 +379,22 @@ def test_a_sketch_that_has_left_patterns_out_is_not_believed(spark: SparkSession
 
 
 def test_a_sum_that_no_type_has_is_left_to_the_library(spark: SparkSession) -> None:
-    """Of booleans there is none; its own run says so, and the others are judged."""
+    """Of booleans there is none; its own run says so, and the others are judged.
+
+    As is a set of words for a column that has become numbers.
+    """
     df = spark.createDataFrame([(True, 1), (False, 2)], "flag boolean, x int")
     entries = (
         {"id": "sum", "type": "expect_column_sum_to_be_between",
          "kwargs": {"column": "flag", "min_value": 0}, "severity": "warning"},
+        {"id": "set", "type": "expect_column_values_to_be_in_set",
+         "kwargs": {"column": "x", "value_set": ["graduate", "school"]}, "severity": "warning"},
         {"id": "known", "type": "expect_column_values_to_not_be_null",
          "kwargs": {"column": "x"}, "severity": "critical"},
     )  # fmt: skip
     results = {one.id: one for one in run_suite(df, Suite("s", entries), table="t").results}
     assert results["sum"].error is not None
+    assert not results["set"].success
+    needs = compile_suite(df, Suite("s", entries), table="t").needs
+    assert [need is None for need in needs] == [True, True, False]
     assert results["known"].success

@@ -201,7 +201,13 @@ def test_gate_base_rate_shifted_probabilities_stop_the_run() -> None:
         cell = {"bad": Cell(10_000, 10_000.0, 0.0)}
         nothing, weights = np.zeros(1), np.array([1e4])
         return Evaluation(
-            {"bad": table}, {"no": cell}, {"no": nothing}, {}, weights, squares, {"bad": "no"}
+            {"bad": table},
+            {"no": cell},
+            {"no": nothing},
+            {},
+            weights,
+            {"bad": 0.2 * squares, "good": 0.8 * squares},
+            {"bad": "no"},
         )
 
     gate_base_rate(evaluation(0.21), 0.1)

@@ -54,10 +54,28 @@ def test_table_interval_covers_the_true_area_as_often_as_it_says() -> None:
         positive = rng.random(600) < 0.3
         score = np.round(rng.normal(positive.astype(float)), 2)
         table = ScoreTable.from_rows(score, positive)
-        drawn = table_replicates(table, 600, seed=seed)
+        drawn = table_replicates(table, positive.sum(), (~positive).sum(), seed=seed)
         low, high = percentile_interval(np.array([roc_auc(one) for one in drawn]))
         held += low <= 0.7602 <= high
     assert 0.92 <= held / 300 <= 0.98
+
+
+def test_table_replicates_of_a_thinned_class_know_how_many_rows_it_has() -> None:
+    """999 of 1,000 good rows left out, the rest weighing for them: an area as of 2,000 rows."""
+    rng = np.random.default_rng(5)
+    positive = np.arange(2_000) < 1_000
+    score = rng.normal(positive.astype(float))
+    plain = ScoreTable.from_rows(score, positive)
+    weighted = ScoreTable.from_rows(score, positive, np.where(positive, 1.0, 999.0))
+    ends = [
+        percentile_interval(np.array([roc_auc(one) for one in table_replicates(table, 1e3, 1e3)]))
+        for table in (plain, weighted)
+    ]
+    assert ends[1] == pytest.approx(ends[0], abs=1e-9)
+    shares = [one.prior for one in table_replicates(weighted, 1e3, 1e3)]
+    assert np.mean(shares) == pytest.approx(0.001, rel=0.02)
+    error = 0.001 * 0.999 * np.sqrt(2 / 1e3)
+    assert np.std(shares) == pytest.approx(error, rel=0.15)
 
 
 def test_percentile_interval_of_what_the_rows_do_not_determine_is_nan() -> None:
