@@ -13,6 +13,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import Column, DataFrame
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -47,7 +49,9 @@ class AreaShift:
         return (self.shift - reach, self.shift + reach)
 
 
-def compare_areas(df: DataFrame, before: Column, after: Column, positive: Column) -> AreaShift:
+def compare_areas(
+    df: DataFrame, before: Column, after: Column, positive: Column, weight: Column | None = None
+) -> AreaShift:
     """Compare the ranking of two scores in one Spark job.
 
     Parameters
@@ -56,29 +60,39 @@ def compare_areas(df: DataFrame, before: Column, after: Column, positive: Column
         Probabilities of the positive class by two models, for instance without and with weights.
     positive
         Whether the row is of that class.
+    weight
+        How often a row counts, or None where each counts once.
 
     Raises
     ------
     InputError
         If the rows are all of one class.
     """
+    times = F.lit(1.0) if weight is None else weight
+    sums = [
+        F.sum(F.when(side, value).otherwise(0.0))
+        for value in (times, times * times)
+        for side in (positive, ~positive)
+    ]
     found = (
         df.groupBy(_bin(before).alias("before"), _bin(after).alias("after"))
-        .agg(F.count_if(positive).alias("positives"), F.count_if(~positive).alias("negatives"))
+        .agg(*[one.alias(f"sum_{i}") for i, one in enumerate(sums)])
         .collect()
     )
-    cells = np.array([[*row] for row in found], dtype=float).reshape(-1, 4)
-    positives, negatives = cells[:, 2], cells[:, 3]
+    cells = np.array([[*row] for row in found], dtype=float).reshape(-1, 6)
+    positives, negatives, *squares = cells[:, 2:].T
     if positives.sum() == 0 or negatives.sum() == 0:
         raise InputError(
             f"An area under the ROC curve needs rows of both classes; here are "
             f"{positives.sum():.0f} positive and {negatives.sum():.0f} other rows.",
             hint="compare on rows that hold both.",
         )
-    return delong(cells[:, :2], positives, negatives)
+    return delong(cells[:, :2], positives, negatives, squares)
 
 
-def delong(scores: Array, positives: Array, negatives: Array) -> AreaShift:
+def delong(
+    scores: Array, positives: Array, negatives: Array, squares: Sequence[Array]
+) -> AreaShift:
     """Return both areas and the standard error of their difference.
 
     Parameters
@@ -86,7 +100,9 @@ def delong(scores: Array, positives: Array, negatives: Array) -> AreaShift:
     scores
         ``[cell, 2]``.
     positives, negatives
-        Rows per cell.
+        Weight of the rows per cell.
+    squares
+        The sums of its square, of both; (sum w)^2 / sum w^2 rows tell as much (Kish 1965).
     """
     placements = [_placements(scores[:, j], positives, negatives) for j in (0, 1)]
     areas = [float(of_positive @ positives / positives.sum()) for of_positive, _ in placements]
@@ -95,8 +111,9 @@ def delong(scores: Array, positives: Array, negatives: Array) -> AreaShift:
         difference = placements[1][which] - placements[0][which]
         total = rows.sum()
         mean = rows @ difference / total
+        effective = total**2 / squares[which].sum()
         # A class of one row has no spread to measure.
-        variance += float(rows @ (difference - mean) ** 2 / max(total - 1, 1) / total)
+        variance += float(rows @ (difference - mean) ** 2 / total / max(effective - 1, 1))
     return AreaShift(areas[0], areas[1], math.sqrt(variance))
 
 

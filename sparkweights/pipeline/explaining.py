@@ -33,7 +33,7 @@ from sparkweights.weights import WeightRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
     from sparkweights.pipeline.progress import Progress
@@ -130,7 +130,7 @@ def explain(
             progress.step(f"permuting columns for {text}")
             found.append(_importance(test_df, config, scorer, rows[TEST]))
         progress.step("comparing the rankings")
-        areas = _areas(test_df, Scorer.of(bundle), twin)
+        areas = _areas(test_df, Scorer.of(bundle), twin, sample_weight(roles))
     coefficients = _coefficients(bundle, twin)
     return Explanation(rows[TEST], _side_by_side(*found), areas, coefficients)
 
@@ -167,7 +167,9 @@ def _twin(
     return finish(bare, prepared_df, config, size).scorer
 
 
-def _areas(test_df: DataFrame, weighted: Scorer, twin: Scorer) -> dict[str, AreaShift]:
+def _areas(
+    test_df: DataFrame, weighted: Scorer, twin: Scorer, weight: Column
+) -> dict[str, AreaShift]:
     """Compare how both rank the same rows, one Spark job per class."""
     added = [*weighted.weighted_cols, *weighted.probability_cols]
     kept_df = test_df.withColumn(_KEPT, F.col(FEATURES))
@@ -183,6 +185,7 @@ def _areas(test_df: DataFrame, weighted: Scorer, twin: Scorer) -> dict[str, Area
             F.col(names[c]),
             column(weighted.probability_cols[c]),
             F.col(LABEL) == c,
+            weight,
         )
         for c, name in enumerate(twin.classes)
         if c >= first
@@ -204,7 +207,6 @@ def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -
     own, sources = learner(scorer.kind), scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
     spread = collect_spread(test_df, len(sources)) if own.linear else None
-    weight = config.roles.weight
     return collect_importance(
         test_df,
         partial(_append_cost, scorer, config),
@@ -212,7 +214,7 @@ def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -
         own.importances(scorer.model, len(sources), spread),
         rows=rows,
         orders=(F.col(CHOOSING), F.col(DEALING)),
-        weight=F.lit(1.0) if weight is None else column(weight).cast("double"),
+        weight=sample_weight(config.roles),
     )
 
 

@@ -147,5 +147,13 @@ def test_compare_areas_equals_delong_by_brute_force(spark: SparkSession) -> None
     assert found.standard_error == pytest.approx(np.sqrt(variance))
     low, high = found.interval()
     assert low < found.shift < high
+    w = rng.integers(0, 4, rows)
+    weighted_df = spark.createDataFrame(pd.DataFrame({"a": a, "b": b, "y": y, "w": w}))
+    repeated_df = weighted_df.filter("w > 0").withColumn("w", F.explode(F.sequence(F.lit(1), "w")))
+    weighted = compare_areas(weighted_df, F.col("a"), F.col("b"), F.col("y"), F.col("w"))
+    repeated = compare_areas(repeated_df, F.col("a"), F.col("b"), F.col("y"))
+    assert weighted.before == pytest.approx(repeated.before)
+    assert weighted.after == pytest.approx(repeated.after)
+    assert weighted.standard_error > repeated.standard_error  # copies of a row are no more rows
     with pytest.raises(InputError, match="needs rows of both classes"):
         compare_areas(df.filter("y"), F.col("a"), F.col("b"), F.col("y"))
