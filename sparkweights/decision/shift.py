@@ -113,9 +113,9 @@ def collect_histogram(
         If no row has probabilities, or a class has no rows.
     """
     count = len(probability_cols)
-    levels = _levels(count)
+    cuts = levels(count)
     cells = [
-        F.least(F.floor(column(name) * levels), F.lit(levels - 1)).cast("int")
+        F.least(F.floor(column(name) * cuts), F.lit(cuts - 1)).cast("int")
         for name in probability_cols[1:]
     ]
     times = F.lit(1.0) if weight is None else weight
@@ -141,7 +141,7 @@ def collect_histogram(
     return ScoreHistogram(sums / counts.sum(axis=1, keepdims=True), counts)
 
 
-def _levels(classes: int) -> int:
+def levels(classes: int) -> int:
     """Return into how many ranges each probability but one is cut.
 
     Probabilities sum to 1, so that K of them at L levels have (L + K - 2) over (K - 1) cells. A
@@ -149,10 +149,10 @@ def _levels(classes: int) -> int:
     """
     if classes == 2:  # noqa: PLR2004 (one probability)
         return CELLS
-    levels = 2
-    while comb(levels + classes - 1, classes - 1) <= MOST_CELLS:
-        levels += 1
-    return levels
+    found = 2
+    while comb(found + classes - 1, classes - 1) <= MOST_CELLS:
+        found += 1
+    return found
 
 
 def estimate_shift(

@@ -15,6 +15,7 @@ from sparkweights.decision.priors import (
     saerens_em,
     soft_confusion,
 )
+from sparkweights.decision.shift import MOST_CELLS, levels
 from sparkweights.errors import ModelError
 
 GRID = np.linspace(0.0025, 0.9975, 200)
@@ -119,6 +120,33 @@ def test_three_classes_recover_their_shares() -> None:
         ):
             assert abs(share - true) < 4 * error
             assert 0 < error < 0.05
+
+
+@pytest.mark.parametrize("classes", [4, 5, 6])
+def test_many_classes_have_cells_enough_for_their_shares(classes: int) -> None:
+    """Of calibrated scores of a modest model; cells of a quarter or a fifth were far off."""
+    rng = np.random.default_rng(classes)
+    prior = np.r_[0.6, np.full(classes - 1, 0.4 / (classes - 1))]
+    wanted = np.r_[0.3, np.full(classes - 1, 0.7 / (classes - 1))]
+
+    def scored(shares: np.ndarray) -> ScoreHistogram:
+        y = rng.choice(classes, 100_000, p=shares)
+        x = rng.normal(size=(len(y), classes)) + np.eye(classes)[y]
+        p = prior * np.exp(x)
+        p /= p.sum(axis=1, keepdims=True)
+        cells = np.minimum((p[:, 1:] * levels(classes)).astype(int), levels(classes) - 1)
+        _, place = np.unique(cells, axis=0, return_inverse=True)
+        rows = np.zeros((place.max() + 1, classes))
+        np.add.at(rows, (place.ravel(), y), 1)
+        sums = np.zeros_like(rows)
+        np.add.at(sums, place.ravel(), p)
+        assert len(rows) <= MOST_CELLS
+        return ScoreHistogram(sums / rows.sum(axis=1, keepdims=True), rows)
+
+    target = scored(wanted)
+    unlabelled = ScoreHistogram(target.probabilities, target.rows.sum(axis=1, keepdims=True))
+    found = saerens_em(scored(prior), unlabelled, tuple(prior))
+    assert found.shares[0] == pytest.approx(0.3, abs=0.02)
 
 
 def test_interval_of_a_share_of_zero_still_says_something() -> None:
