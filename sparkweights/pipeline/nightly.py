@@ -156,6 +156,7 @@ def publication(
         options=options,
         root=config.path(table.location),
         file_format=table.format,
+        owner=config.name,
     )
 
 

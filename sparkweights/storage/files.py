@@ -47,6 +47,14 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from None
 
 
+def read_text(path: Path) -> str | None:
+    """Return what a text file holds, or None where there is none that can be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # a text file may be none
+        return None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file beside its place, flush it to disk, and move it there in one step."""
     make_folder(path.parent)

@@ -12,8 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkweights.errors import PublishError
-from sparkweights.storage.files import exchange, make_folder, remove, unwritable
+from sparkweights.errors import ConfigError, PublishError
+from sparkweights.storage.files import (
+    exchange,
+    make_folder,
+    read_text,
+    remove,
+    unwritable,
+    write_text,
+)
 from sparkweights.storage.lease import lease
 from sparkweights.storage.publish import Publication
 
@@ -37,10 +44,13 @@ class FolderPublication(Publication):
         The table's folder.
     file_format
         parquet or orc.
+    owner
+        Whose rows the table holds: the configuration's name, which a hidden file beside them keeps.
     """
 
     root: Path
     file_format: str
+    owner: str
 
     @property
     def format(self) -> str:
@@ -56,6 +66,10 @@ class FolderPublication(Publication):
     def target(self) -> Path:
         """The date's partition, as readers see it."""
         return self.root / f"run_date={self.run_date.isoformat()}"
+
+    @property
+    def _owner(self) -> Path:
+        return self.root / "_owner"
 
     @property
     def _stage(self) -> Path:
@@ -86,13 +100,23 @@ class FolderPublication(Publication):
         remove(self.root / STAGING)
 
     def require_ready(self, schema: StructType | None = None) -> None:  # noqa: ARG002 (any fits)
-        """Refuse a folder that cannot be made or written.
+        """Refuse a folder that cannot be made or written, or holds another configuration's rows.
 
         Raises
         ------
+        ConfigError
+            Naming whose rows they are.
         PublishError
             With the part of the path that stands in the way.
         """
+        owner = read_text(self._owner)
+        if owner not in {None, self.owner}:
+            raise ConfigError(
+                f"'{self.root}' holds rows of the configuration '{owner}'; this is '{self.owner}', "
+                "and would replace them date by date.",
+                hint="give each configuration tables of its own under tables; if it was renamed, "
+                f"remove the file '{self._owner.name}' there.",
+            )
         # Unlike a path's own question, this one is answered where a folder may not be searched.
         nearest = next(p for p in (self.root, *self.root.parents) if os.access(p, os.F_OK))
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
@@ -122,6 +146,7 @@ class FolderPublication(Publication):
         PublishError
             If it cannot be moved; the old folder stays.
         """
+        write_text(self._owner, self.owner)
         try:
             if not self.target.exists():
                 self._stage.rename(self.target)

@@ -581,3 +581,17 @@ def test_score_a_key_that_is_no_number_is_no_key(shop: Shop, refused: Callable[.
     location = shop.table("floats", rows)
     config = {"tables__incoming__location": location}
     assert "(failed most: keys are present on 10)" in refused("score", 3, **config)
+
+
+def test_score_into_the_table_of_another_configuration_exits_2(
+    own_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copied file with other names, but not other tables, would replace its rows."""
+    owner = own_shop.folder / "out" / "scored" / "_owner"
+    assert owner.read_text(encoding="utf-8") == CONFIG["name"]
+    owner.write_text("another_lender", encoding="utf-8")
+    before = own_shop.state()
+    for verb in ("score", "run"):
+        assert own_shop.run(verb, own_shop.config(), "--quiet") == 2
+        assert "holds rows of the configuration 'another_lender'" in capsys.readouterr().err
+    assert own_shop.state() == before
