@@ -41,11 +41,11 @@ class Meddler:
 
 @pytest.fixture
 def small_disk(own_shop: Shop, spark: SparkSession) -> Iterator[Path]:
-    """Mount 48 KiB of memory where the scored table goes."""
+    """Mount 64 KiB of memory where the scored table goes."""
     place = own_shop.folder / "small"
     place.mkdir()
     mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(place)],
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)],
         capture_output=True,
         check=False,
     )
