@@ -89,9 +89,9 @@ def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
             "segment": dict(zip(config.evaluate.by, key, strict=True)),
             "rows": found.rows,
             "weight": weight,
-            "measured": found.rows >= least,
+            "measured": found.rows >= least and weight > 0,
         }
-        if found.rows >= least:
+        if record["measured"]:
             record |= {
                 "savings": found.savings("ours"),
                 "cost": found.cost("ours"),

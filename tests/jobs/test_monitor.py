@@ -46,6 +46,13 @@ def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Pat
     return folder, rows[~mine]
 
 
+def _put(folder: Path, incoming: pd.DataFrame) -> None:
+    """Write tonight's table."""
+    place = folder / "data" / "incoming"
+    place.mkdir(exist_ok=True)
+    incoming.to_parquet(place / "part-0.parquet", index=False)
+
+
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """Leave out every second default."""
     bad = rows["defaulted"] == 1
@@ -73,10 +80,8 @@ def test_monitor_tells_a_change_from_none(
 ) -> None:
     """On the half that training has not seen, without outcomes."""
     folder, rows = halves
-    place = folder / "data" / "incoming"
-    place.mkdir(exist_ok=True)
     unknown = change(rows).drop(columns="defaulted")
-    unknown.to_parquet(place / "part-0.parquet", index=False)
+    _put(folder, unknown)
     capsys.readouterr()
     options = ["--config", str(folder / "half.yaml"), "--run-date", RUN_DATE, "--quiet", "--json"]
     assert main(["monitor", *options]) == code
@@ -95,9 +100,7 @@ def test_monitor_known_outcomes_and_overrides_are_judged(
 ) -> None:
     """Half of the defaults gone: predicted and observed part; overrides against a constant."""
     folder, rows = halves
-    place = folder / "data" / "incoming"
-    place.mkdir(exist_ok=True)
-    _thinned(rows).assign(taken="approve").to_parquet(place / "part-0.parquet", index=False)
+    _put(folder, _thinned(rows).assign(taken="approve"))
     config = yaml.safe_load((folder / "half.yaml").read_text(encoding="utf-8"))
     config["monitor"] = {"decided": "taken", "overrides": 0.05}
     (folder / "known.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -117,13 +120,11 @@ def test_monitor_rows_without_a_decision_say_nothing_of_shares(
 ) -> None:
     """Shares and calibration are those of the rows that can be scored, whatever joins them."""
     folder, rows = halves
-    place = folder / "data" / "incoming"
-    place.mkdir(exist_ok=True)
     worse = rows[rows["defaulted"] == 1].head(400)
     worse = worse.assign(client_id=-worse["client_id"], credit_limit=np.inf, bill_april=-np.inf)
     records = []
     for table in (rows, pd.concat([rows, worse])):
-        table.to_parquet(place / "part-0.parquet", index=False)
+        _put(folder, table)
         main(["monitor", "--config", str(folder / "half.yaml"), "--quiet", "--json"])
         records.append(json.loads(capsys.readouterr().out))
     alone, joined = records
