@@ -85,7 +85,7 @@ def require_labelled(schema: StructType, config: Config) -> None:
     """
     roles = config.roles
     needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, config.split.by])]
-    needed += config.weight_spec.grouping.columns
+    needed += [*config.weight_spec.grouping.columns, *config.split.group]
     require_columns(schema, needed, table="labelled")
     require_label(schema, roles, table="labelled")
     require_kind(schema, roles.numeric, ("number",), table="labelled", role="numeric")

@@ -22,7 +22,7 @@ from sparkweights.decision.operating import binary_rule
 from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_segments
 from sparkweights.models.learner import LABEL
 from sparkweights.report import fragment, money_section
-from sparkweights.split import hash_order
+from sparkweights.split import hash_columns, hash_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.scoring import Scorer
     from sparkweights.weights import ClassSummary
 
-DECISION, ORDER = "__decision", "__order"
+DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
 OURS, WITH_REVIEW = "ours", "with_review"
 CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
-_REVIEW_SALT = 0x100C
+_REVIEW_SALT, _BLOCK_SALT = 0x100C, 0xB10C
 
 
 class JudgedRows(Evaluation):
@@ -59,7 +59,7 @@ def evaluate(
     Parameters
     ----------
     test_df
-        Rows with `LABEL` and `ORDER`, and what the scorer, costs and weights read.
+        Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
     right
         Class name -> the decision that counts as right for it; see `right_decisions`.
     """
@@ -104,7 +104,7 @@ def evaluate_segments(
         right_decisions=right,
         constant_costs=constant,
         policy_costs=policy_costs,
-        order=F.col(ORDER),
+        order=F.col(BLOCK),
         weight=F.lit(1.0) if weight is None else column(weight),
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
     )
@@ -182,6 +182,12 @@ def paid(scorer: Scorer, matrix: CostMatrix, index: Column) -> Column:
 def review_order(config: Config) -> Column:
     """Return what tells rows of equal gain apart; not the split's order, which test rows share."""
     return hash_order(config.roles, config.seed ^ _REVIEW_SALT)
+
+
+def block_order(config: Config) -> Column:
+    """Return what deals rows into the blocks that intervals draw; rows of a group share it."""
+    names = config.split.group or config.roles.keys
+    return hash_columns(names, config.seed ^ _BLOCK_SALT)
 
 
 def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:

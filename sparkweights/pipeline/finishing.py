@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A scorer whose probabilities are natural, and how its size was chosen."""
+    """A scorer whose probabilities are natural, and how its size and calibration were chosen."""
 
     scorer: Scorer
     pruning: PruningRecord | None
     stopping: StoppingRecord | None
+    calibration: CalibrationFit | None
 
 
 def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> Finished:

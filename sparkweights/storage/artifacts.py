@@ -29,7 +29,7 @@ from sparkweights.storage.files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sparkweights.decision.priors import ScoreHistogram
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
 REFERENCE, REPORT = "reference.json", "report.html"
+MODEL, HELD_OUT = "model", "held_out"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Reference:
 
     scores: ScoreHistogram
     bins: tuple[ColumnBins, ...]
+
+
+@dataclass(frozen=True)
+class HeldOutModel:
+    """A model beside the published one, which has not learned from the rows it is evaluated on."""
+
+    model: Any
+    calibrator: Calibrator | None
+    plan: FeaturePlan
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,8 @@ class ModelBundle:
     manifest
         The record beside the models, as written.
     folder
-        Where it lies; ``model`` in it is what the learner wrote.
+        Where it lies; ``model`` in it is what the learner wrote, and ``held_out`` holds the models
+        that were evaluated where the published one has learned from all rows.
     """
 
     version: str
@@ -96,8 +107,7 @@ def publish_bundle(
     artifacts: Path,
     version: str,
     *,
-    model: object,
-    calibrator: Calibrator | None,
+    models: Sequence[object],
     reference: Reference,
     manifest: Mapping[str, Any],
     report: str,
@@ -107,6 +117,8 @@ def publish_bundle(
 
     Parameters
     ----------
+    models
+        What the learner fitted: the published model, then those of the manifest's ``held_out``.
     report
         The model's page for people, as HTML.
 
@@ -118,7 +130,9 @@ def publish_bundle(
     staged = artifacts / f"_staging-{version}"
     remove(staged)
     make_folder(staged)
-    LEARNERS[manifest["model"]["kind"]].save(model, staged / "model")
+    places = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
+    for model, place in zip(models, places, strict=True):
+        LEARNERS[manifest["model"]["kind"]].save(model, place)
     if calibrator is not None:
         for i, isotonic in enumerate(calibrator.models):
             isotonic.write().save(str(staged / f"calibrator_{i}"))
@@ -209,6 +223,24 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         reference=_reference(folder),
         manifest=manifest,
         folder=folder,
+    )
+
+
+def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
+    """Load the models that were evaluated, where they are not the published one.
+
+    Only evaluations, comparisons and explanations need them; scoring does not.
+    """
+    own, classes = LEARNERS[bundle.kind], len(bundle.manifest["classes"])
+    return tuple(
+        HeldOutModel(
+            own.load(bundle.folder / HELD_OUT / str(place), classes),
+            None if stated["calibration"] is None else calibrator_from_dict(stated["calibration"]),
+            bundle.plan
+            if stated["features"] is None
+            else FeaturePlan.from_dict(stated["features"]),
+        )
+        for place, stated in enumerate(bundle.manifest["held_out"])
     )
 
 
