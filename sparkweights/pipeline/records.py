@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.counting import Counted
     from sparkweights.pipeline.deciding import Adapted, Stamp
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.judging import Judged
     from sparkweights.pipeline.monitoring import Monitored
     from sparkweights.pipeline.preparing import Weighed
+    from sparkweights.pipeline.scoring import Scorer
     from sparkweights.pipeline.training import Trained
     from sparkweights.pipeline.tuning import Tuning
     from sparkweights.quality import CheckReport
@@ -120,7 +122,6 @@ def model_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer, finished = trained.scorer, trained.finished
-    calibrator = scorer.calibrator
     return {
         "name": config.name,
         "trained_at": now.isoformat(),
@@ -133,7 +134,7 @@ def model_manifest(
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
         "reference": list(trained.reference),
-        "calibration": None if calibrator is None else calibrator.to_dict(),
+        "calibration": _calibration_record(scorer, finished.calibration),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
         "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
@@ -144,6 +145,13 @@ def model_manifest(
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
+
+
+def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any] | None:
+    """Return the calibration's numbers, why it is that one, and what it rests on."""
+    if scorer.calibrator is None:
+        return None
+    return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
 
 
 def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:

@@ -165,7 +165,6 @@ class Runner:
             self.config.path(self.config.artifacts),
             version,
             model=trained.scorer.model,
-            calibrator=trained.scorer.calibrator,
             reference=Reference(trained.scores, trained.bins),
             manifest=manifest,
             report=model_report({**manifest, "version": version}),

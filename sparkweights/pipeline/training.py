@@ -105,6 +105,8 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
         progress.step("calibrating on held-out rows")
         finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
+        if finished.calibration is not None and finished.calibration.warning is not None:
+            progress.warn(finished.calibration.warning)
         scorer = finished.scorer
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
