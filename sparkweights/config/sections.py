@@ -233,9 +233,16 @@ class Tune(Section):
 
 
 class Decision(Section):
-    """From probabilities to decisions."""
+    """From probabilities to decisions.
 
-    calibration: Text = "isotonic"
+    Attributes
+    ----------
+    calibration
+        ``auto`` fits a sigmoid where the rarest class has few rows to calibrate on, and isotonic
+        maps from there on.
+    """
+
+    calibration: Text = "auto"
     target_prior: Text | dict[Text, Number] = "natural"
     base_rate_tolerance: Positive = 0.1
 

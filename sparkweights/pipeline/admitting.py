@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
 
 _ADDED = (
     T.StructField("failed_checks", T.ArrayType(T.StringType())),
@@ -102,7 +102,7 @@ def require_labelled(schema: StructType, config: Config) -> None:
 def require_model(
     schema: StructType,
     config: Config,
-    scorer: Scorer,
+    scorer: RowScorer,
     trained_kinds: Mapping[str, str],
     *,
     table: str = "incoming",

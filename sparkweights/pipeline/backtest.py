@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.evaluate import Interval
+    from sparkweights.evaluate.intervals import Interval
     from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.progress import Progress

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.crossfit import CrossFittedScorer
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.pipeline.training import Trained
     from sparkweights.storage import ModelBundle
 
@@ -122,9 +121,7 @@ def _collect_costs(
     return costs, None
 
 
-def _paid(
-    df: DataFrame, scorer: Scorer | CrossFittedScorer, config: Config, name: str
-) -> DataFrame:
+def _paid(df: DataFrame, scorer: RowScorer, config: Config, name: str) -> DataFrame:
     """Append what a scorer's decision cost on the row, and nothing else."""
     cost = paid(scorer, config.matrix, class_index(config.roles))
     scored_df = scorer.score(df).withColumn(name, cost)

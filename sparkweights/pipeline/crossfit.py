@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.decision import CalibrationFit, Ledger
+    from sparkweights.decision import Choice, Ledger
     from sparkweights.models import FeaturePlan
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.split import Split
     from sparkweights.storage import ModelBundle
 
@@ -106,7 +107,7 @@ def choose_refit(config: Config, rows: int) -> Refit:
 class CrossFittedScorer:
     """Scores a row by the model that was fitted without the row's `FOLD`.
 
-    It has what an evaluation asks of a `Scorer`.
+    It is a `RowScorer`.
 
     Attributes
     ----------
@@ -166,16 +167,16 @@ class CrossFit:
         Fitted on all rows, calibrated on the held-out scores of all.
     held_out
         The models of the folds; each calibrated on the held-out scores of the other folds.
-    calibration
+    choice
         How the calibration was chosen; None without one.
     """
 
     published: Scorer
     held_out: CrossFittedScorer
-    calibration: CalibrationFit | None
+    choice: Choice | None
 
 
-def held_out_scorer(bundle: ModelBundle) -> Scorer | CrossFittedScorer:
+def held_out_scorer(bundle: ModelBundle) -> RowScorer:
     """Return what scores a bundle's labelled rows without having learned from them.
 
     It reads `FOLD` and scores rows of part test; see
@@ -325,7 +326,7 @@ def cross_fit(
     return CrossFit(
         published.with_calibrator(found.calibrator, chosen),
         replace(held_out, scorers=tuple(calibrated)),
-        found,
+        found.choice,
     )
 
 

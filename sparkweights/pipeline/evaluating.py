@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.weights import ClassSummary
 
 DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
@@ -52,7 +52,7 @@ class JudgedRows(Evaluation):
 
 
 def evaluate(
-    test_df: DataFrame, scorer: Scorer, config: Config, right: Mapping[str, str]
+    test_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
 ) -> JudgedRows:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
 
@@ -68,7 +68,7 @@ def evaluate(
 
 def evaluate_segments(
     test_df: DataFrame,
-    scorer: Scorer,
+    scorer: RowScorer,
     config: Config,
     right: Mapping[str, str],
     *,
@@ -138,7 +138,7 @@ def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, fl
     return {"cut": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
 
 
-def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
+def _policies(scorer: RowScorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
     costs = cost_columns(matrix)
     natural = [column(name) for name in scorer.probability_cols]
     policies = {
@@ -153,7 +153,7 @@ def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> d
     return policies
 
 
-def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Column, Column]:
+def _reviewed(scored_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[Column, Column]:
     """Return which test rows would be looked at, and what a look costs."""
     assert config.review is not None  # noqa: S101 (narrows the type)
     assert config.review_price is not None  # noqa: S101 (as above)
@@ -165,7 +165,7 @@ def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Col
     return is_reviewed(gain, F.col(ORDER), cut), price
 
 
-def paid(scorer: Scorer, matrix: CostMatrix, index: Column) -> Column:
+def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:
     """Return what the cheapest decision by a scorer's probabilities costs on a scored row.
 
     Parameters

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
     from sparkweights.pipeline.backtest import Backtest
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.counting import Counted
@@ -122,7 +123,6 @@ def model_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer, finished = trained.scorer, trained.finished
-    calibrator = scorer.calibrator
     return {
         "name": config.name,
         "trained_at": now.isoformat(),
@@ -135,7 +135,7 @@ def model_manifest(
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
         "reference": list(trained.reference),
-        "calibration": None if calibrator is None else calibrator.to_dict(),
+        "calibration": _calibration_record(scorer, finished.calibration),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
         "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
@@ -156,6 +156,13 @@ def held_out_record(held_out: Scorer, published: Scorer) -> dict[str, Any]:
         "calibration": None if held_out.calibrator is None else held_out.calibrator.to_dict(),
         "features": None if held_out.plan == published.plan else held_out.plan.to_dict(),
     }
+
+
+def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any] | None:
+    """Return the calibration's numbers, why it is that one, and what it rests on."""
+    if scorer.calibrator is None:
+        return None
+    return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
 
 
 def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:

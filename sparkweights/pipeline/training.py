@@ -48,12 +48,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.evaluate.stability import ColumnBins
     from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.pipeline.preparing import PartCounts, Weighed
     from sparkweights.pipeline.progress import Progress
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer, Scorer
     from sparkweights.resample import Resampling
 
 CALIBRATES = "__calibrates"
@@ -104,7 +105,7 @@ class Trained:
         return self.finished.scorer
 
     @property
-    def held_out_scorer(self) -> Scorer | CrossFittedScorer:
+    def held_out_scorer(self) -> RowScorer:
         """What scores rows of the labelled table without having learned from them."""
         if self.split.crossed:
             return CrossFittedScorer(self.held_out)
@@ -133,6 +134,11 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     if refit.rows == "fit":
         return trained
     return _refit_later(labelled_df, config, weighed, trained, progress)
+
+
+def _warn(calibration: Choice | None, progress: Progress) -> None:
+    if calibration is not None and calibration.warning is not None:
+        progress.warn(calibration.warning)
 
 
 def _gate(trained: Trained, config: Config) -> None:
@@ -166,6 +172,7 @@ def fitted_parts(
         bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), config, plan, ledger)
         progress.step("calibrating on held-out rows")
         finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
+        _warn(finished.calibration, progress)
         test_df = prepared_df.filter(F.col(PART) == TEST)
         yield FittedParts(finished, counts, test_df, resampling)
 
@@ -205,7 +212,7 @@ def _train_crossed(
         evaluation, scores, reference = _measured(prepared_df, found.held_out, config, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
-        Finished(found.published, None, None, found.calibration),
+        Finished(found.published, None, None, found.choice),
         split,
         {"cross-fit": rows},
         evaluation,
@@ -235,7 +242,7 @@ def _refit_later(
     )
     with _crossed(split, divided_df, config, weighed, progress) as (_, found, _rows):
         pass
-    finished = Finished(found.published, None, None, found.calibration)
+    finished = Finished(found.published, None, None, found.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
 
 
@@ -264,11 +271,12 @@ def _crossed(
             training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
             calibrates=F.col(CALIBRATES),
         )
+        _warn(found.choice, progress)
         yield prepared_df, found, counts.rows
 
 
 def _measured(
-    test_df: DataFrame, scorer: Scorer | CrossFittedScorer, config: Config, weighed: Weighed
+    test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed
 ) -> tuple[JudgedRows, ScoreHistogram, tuple[float, ...]]:
     """Return the evaluation, the scores by class, and what reasons compare with."""
     right = right_decisions(config.matrix, weighed.summary)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark import __version__ as running_spark
-from pyspark.ml.regression import IsotonicRegressionModel
 
 from sparkweights.decision import Calibrator, Ledger, calibrator_from_dict
 from sparkweights.decision.shift import histogram_from_dict, histogram_to_dict
@@ -133,9 +132,6 @@ def publish_bundle(
     places = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
     for model, place in zip(models, places, strict=True):
         LEARNERS[manifest["model"]["kind"]].save(model, place)
-    if calibrator is not None:
-        for i, isotonic in enumerate(calibrator.models):
-            isotonic.write().save(str(staged / f"calibrator_{i}"))
     stated = {
         "scores": histogram_to_dict(reference.scores),
         "bins": [own.to_dict() for own in reference.bins],
@@ -184,7 +180,8 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
     ------
     ModelError
         If there is none, a file is missing, altered or added, the Spark that wrote it is newer
-        than the one running, or its kind is not in this version of the product.
+        than the one running, its kind is not in this version of the product, or its calibration
+        was written in the form of an older one.
     """
     try:
         if version is None:
@@ -206,18 +203,11 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         )
     # Only classes named here are ever loaded; the files cannot choose one.
     calibration = manifest["calibration"]
-    calibrator = None
-    if calibration is not None:
-        models = tuple(
-            IsotonicRegressionModel.load(str(folder / f"calibrator_{i}"))
-            for i in range(calibration.get("models", 0))
-        )
-        calibrator = calibrator_from_dict(calibration, models)
     return ModelBundle(
         version=version,
         kind=kind,
         model=LEARNERS[kind].load(folder / "model", len(manifest["classes"])),
-        calibrator=calibrator,
+        calibrator=None if calibration is None else calibrator_from_dict(calibration),
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),
         reference=_reference(folder),
