@@ -49,6 +49,7 @@ CONFIG: dict[str, Any] = {
     },
     "weights": {"scheme": "cost", "cap": 20},
     "model": {"kind": "logistic", "params": {"regParam": 0.001}},
+    "train": {"refit": "none"},  # a sixth of the fits; test_refit.py has the others
     "checks": {"incoming": "incoming.json"},
 }
 SUITE = {
