@@ -264,23 +264,34 @@ def monitor_summary(record: Mapping[str, Any]) -> str:
     """Return how far a table is from what the model was made for."""
     drift = record["drift"]
     ranked = sorted(drift["columns"].items(), key=lambda item: -item[1])
-    rows = [("stability index", "today", "limit")]
-    rows += [
-        (f"probability of {name}", f"{value:.3f}", f"{drift['limit']:g}")
+    rows = [("stability index", "today", "limit", "p-value")]
+    measured = [
+        (f"probability of {name}", value, record["score_p_values"][name])
         for name, value in record["scores"].items()
     ]
-    rows += [(name[:48], f"{value:.3f}", f"{drift['limit']:g}") for name, value in ranked[:8]]
+    measured += [(name, value, drift["p_values"][name]) for name, value in ranked[:8]]
+    rows += [
+        (name[:48], f"{value:.3f}", f"{drift['limit']:g}", f"{p_value:.2g}")
+        for name, value, p_value in measured
+    ]
     shift = record["label_shift"]
-    estimated = shift["estimates"]["saerens_em"]["shares"]
-    shares = [("share of the class", "model", "estimated today")]
+    estimated = shift["estimates"].get("saerens_em")
+    shares = [("share of the class", "model", "mean probability today", "estimated today")]
     shares += [
-        (name, f"{before:.4f}", f"{estimated[name]:.4f}") for name, before in shift["prior"].items()
+        (
+            name,
+            f"{before:.4f}",
+            f"{shift['mean_probabilities'][name]:.4f}",
+            "" if estimated is None else f"{estimated['shares'][name]:.4f}",
+        )
+        for name, before in shift["prior"].items()
     ]
     lines = [f"  over the limit: {sentence}" for sentence in record["exceeded"]]
+    notes = [f"  {text}" for text in (shift["sentence"], *record["diagnosis"].values())]
     return (
         f"Table '{record['table']}' ({record['rows']:,} rows) beside model "
-        f"{record['model_version']}\n{table(rows)}\n\n{table(shares)}\n  test of no shift: "
-        f"p = {shift['p_value']:.2g}\n" + ("\n".join(lines) or "  nothing is over its limit")
+        f"{record['model_version']}\n{table(rows)}\n\n{table(shares)}\n"
+        + "\n".join([*notes, *(lines or ["  nothing is over its limit"])])
     )
 
 

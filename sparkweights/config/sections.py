@@ -240,10 +240,13 @@ class Decision(Section):
     calibration
         ``auto`` fits a sigmoid where the rarest class has few rows to calibrate on, and isotonic
         maps from there on.
+    max_shift
+        By which factor ``target_prior: estimate`` may move the odds of a class, at most.
     """
 
     calibration: Text = "auto"
     target_prior: Text | dict[Text, Number] = "natural"
+    max_shift: Annotated[Number, Field(gt=1)] = 2.0
     base_rate_tolerance: Positive = 0.1
 
 
@@ -338,15 +341,18 @@ class Monitor(Section):
     Attributes
     ----------
     psi
-        Largest stability index of a feature, or of the score.
+        Largest stability index of a feature, or of the score, where so many rows do not give it
+        by chance.
     shift
-        By how much of itself a class's estimated share may move, where the test says it moved.
+        By how much of itself a class's estimated share may move, where the tests say it moved.
     calibration
-        By how much of the share a mean probability may miss it, where outcomes are known.
+        By how much of the share a mean probability may miss it, where outcomes are known and
+        chance does not explain the difference.
     decided
         A column that holds the decision that was really taken.
     overrides
-        Largest share of rows whose decision was another than the model's.
+        Largest share of rows whose decision was another than the model's; rows that the model
+        sends to review are not among them.
     """
 
     psi: Positive = 0.2

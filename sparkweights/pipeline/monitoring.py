@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -14,47 +13,70 @@ from sparkweights.columns import (
     require_columns,
     require_kind,
     require_label,
+    sample_weight,
 )
 from sparkweights.config.consistency import ESTIMATE
-from sparkweights.costs import cost_columns
 from sparkweights.decision import (
     cheapest_decision,
     collect_histogram,
+    collect_review_cut,
     estimate_shift,
-    expected_costs,
+    is_reviewed,
 )
-from sparkweights.decision.odds import bend
-from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
+from sparkweights.decision.shift import NOT_LABEL_SHIFT, SIGNIFICANCE, TOO_FEW_ROWS
+from sparkweights.evaluate.rare_counts import count_p_value
+from sparkweights.evaluate.stability import (
+    Stability,
+    column_stability,
+    count_bins,
+    holm,
+    score_stability,
+)
+from sparkweights.pipeline import deciding
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
+from sparkweights.pipeline.evaluating import review_order
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
-from sparkweights.quality.gate import CERTAIN
 from sparkweights.report import drift_sections, fragment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, Row
 
     from sparkweights.config import Config
     from sparkweights.decision import LabelShift
     from sparkweights.decision.priors import ScoreHistogram
+    from sparkweights.evaluate.stability import ColumnBins
     from sparkweights.storage import ModelBundle
 
 USABLE = "__usable"
+DRIFT_LEVEL = 0.005  # of all indices of a table together: no false alarm in 199 of 200
+# Of the mean probability of a class against what happened; three standard errors of a normal law.
+MISS_LEVEL = 0.0027
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Of one class, on rows that get a decision and whose outcome is known.
 
-    What happened, and what was predicted.
+    Attributes
+    ----------
+    rows
+        How many they are.
+    share
+        What happened, by sample weight.
+    mean_probability
+        What was predicted, by sample weight.
+    p_value
+        Chance of a difference as large if every row's probability is right.
     """
 
     rows: int
     share: float
     mean_probability: float
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +88,8 @@ class Monitored:
     rows
         Of the table.
     columns
-        Feature column -> its stability index (CSI).
+        Feature column -> its stability index (CSI); p-values are adjusted for the number of
+        indices of the table.
     scores
         Class -> the stability index of its probability (PSI); of two classes the second.
     shift
@@ -77,33 +100,54 @@ class Monitored:
     calibration
         Class -> its calibration; empty where no outcome is known.
     overrides
-        Share of the rows whose decision was another than the model's; None where not known.
+        Share of the rows whose decision was another than the model's, of those that the model
+        decides: rows that go to review are decided by a human. None where not known.
     quarantined
         Share of the rows that scoring would set aside.
+    diagnosis
+        Class -> whether its rows drifted or its probabilities are wrong, where outcomes are known
+        and one of both shows.
     exceeded
         A sentence per limit that is passed.
     """
 
     rows: int
-    columns: Mapping[str, float]
-    scores: Mapping[str, float]
+    columns: Mapping[str, Stability]
+    scores: Mapping[str, Stability]
     shift: LabelShift
     assumed: Mapping[str, float]
     calibration: Mapping[str, Calibration]
     overrides: float | None
     quarantined: float
+    diagnosis: Mapping[str, str] = field(default_factory=dict)
     exceeded: tuple[str, ...] = ()
 
+    def drift(self, limit: float) -> dict[str, Any]:
+        """Return the record of the columns' stability beside a limit, ready for JSON."""
+        return {
+            "measure": "CSI",
+            "limit": limit,
+            "columns": {name: own.index for name, own in self.columns.items()},
+            "p_values": {name: own.p_value for name, own in self.columns.items()},
+            "over": [name for name, own in self.columns.items() if has_drifted(own, limit)],
+        }
+
     def _repr_html_(self) -> str:
-        drift = {"measure": "CSI", "columns": dict(self.columns)}
+        drift = {"measure": "CSI", "columns": {n: own.index for n, own in self.columns.items()}}
         return "".join(map(fragment, drift_sections(drift)))
+
+
+def has_drifted(found: Stability, limit: float) -> bool:
+    """Return whether an index passes a limit, and so many rows do not give that by chance."""
+    return found.index > limit and found.p_value < DRIFT_LEVEL
 
 
 def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -> Monitored:
     """Compare a table with the reference in a model's bundle.
 
-    One pass counts features by bin; one scores the rows, and sums what is known of outcomes and
-    overrides.
+    One pass counts features by bin; one scores the rows; one more sums what is known of outcomes
+    and overrides, and with overrides beside a review another chooses the rows to review. Where the
+    table has the column of sample weights, rows count by it.
 
     Parameters
     ----------
@@ -124,41 +168,72 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     require_kind(df.schema, decided, ("text",), table=table, role="decided")
     if config.roles.label in df.columns:
         require_label(df.schema, config.roles, table=table)
-    today = count_bins(df, bundle.reference.bins)
-    columns = {
-        own.name: stability_index(before.counts, own.counts)
-        for before, own in zip(bundle.reference.bins, today, strict=True)
-    }
-    marked_df = _marked(df, config)
-    scored_df = scorer.score(marked_df.withColumn(USABLE, is_usable(scorer)))
-    scores = collect_histogram(scored_df.filter(USABLE), scorer.probability_cols)
-    shift = estimate_shift(bundle.reference.scores, scores, scorer.ledger.prior)
+    weight = _weight(df, config, table)
+    today = count_bins(df, bundle.reference.bins, weight)
+    marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))
+    scores = collect_histogram(
+        scorer.score(marked_df).filter(USABLE), scorer.probability_cols, weight=weight
+    )
+    shift = estimate_shift(
+        bundle.reference.scores, scores, scorer.ledger.prior, max_shift=config.decision.max_shift
+    )
     assumed = _assumed(config, shift)
+    indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
     found = Monitored(
-        columns=columns,
-        scores=_score_indices(bundle.reference.scores, scores, scorer),
+        columns=indices[0],
+        scores=indices[1],
         shift=shift,
         assumed=scorer.ledger.prior if assumed is None or _is_estimated(config) else assumed,
-        **_known(scored_df, config, scorer, assumed),
+        **_known(
+            marked_df,
+            config,
+            scorer if assumed is None else scorer.with_target_prior(assumed),
+            F.lit(1.0) if weight is None else weight,
+        ),
     )
-    return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
+    found = replace(found, diagnosis=diagnose(shift, found.calibration))
+    return replace(found, exceeded=tuple(_exceeded(found, config)))
 
 
-def _score_indices(
-    reference: ScoreHistogram, scores: ScoreHistogram, scorer: Scorer
-) -> dict[str, float]:
+def _weight(df: DataFrame, config: Config, table: str) -> Column | None:
+    """Return how often a row counts, where the table says so; without a sound weight, 0 times."""
+    name = config.roles.weight
+    if name is None or name not in df.columns:
+        return None
+    require_kind(df.schema, [name], ("number",), table=table, role="weight")
+    times = sample_weight(config.roles)
+    return F.when((times > 0) & (times < float("inf")), times).otherwise(0.0)
+
+
+def _stability(
+    reference: Sequence[ColumnBins],
+    today: Sequence[ColumnBins],
+    before: ScoreHistogram,
+    scores: ScoreHistogram,
+    scorer: Scorer,
+) -> tuple[dict[str, Stability], dict[str, Stability]]:
+    """Return the indices of columns and scores, their p-values adjusted as one family (Holm)."""
+    columns = {
+        own.name: column_stability(old, own) for old, own in zip(reference, today, strict=True)
+    }
     names = scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes  # noqa: PLR2004 (two mirror each other)
-    return {
+    of_scores = {
         name: score_stability(
-            reference.of_cell,
+            before.of_cell,
             scores.of_cell,
             (
-                reference.probabilities[:, scorer.classes.index(name)],
+                before.probabilities[:, scorer.classes.index(name)],
                 scores.probabilities[:, scorer.classes.index(name)],
             ),
+            (before.effective_rows, scores.effective_rows),
         )
         for name in names
     }
+    adjusted = iter(holm([own.p_value for own in [*columns.values(), *of_scores.values()]]))
+    return (
+        {name: Stability(own.index, next(adjusted)) for name, own in columns.items()},
+        {name: Stability(own.index, next(adjusted)) for name, own in of_scores.items()},
+    )
 
 
 def _marked(df: DataFrame, config: Config) -> DataFrame:
@@ -181,38 +256,83 @@ def _assumed(config: Config, shift: LabelShift) -> Mapping[str, float] | None:
     return shift.target_prior() if _is_estimated(config) else None
 
 
-def _known(
-    scored_df: DataFrame, config: Config, scorer: Scorer, assumed: Mapping[str, float] | None
-) -> dict[str, Any]:
-    """Return the rows, and what outcomes and decisions say where the table holds them."""
-    ours = [column(name) for name in scorer.probability_cols]
-    if assumed is not None:
-        prior = scorer.ledger.prior
-        ours = bend(ours, [F.lit(assumed[name] / prior[name]) for name in scorer.classes])
+def _known(marked_df: DataFrame, config: Config, scorer: Scorer, times: Column) -> dict[str, Any]:
+    """Return the rows, and what outcomes and decisions say where the table holds them.
+
+    Parameters
+    ----------
+    scorer
+        Its probabilities are those that decisions are taken by.
+    times
+        How often a row counts.
+    """
+    decided = config.monitor.decided
+    scored_df = (
+        scorer.score(marked_df) if decided is None else deciding.price(marked_df, scorer, config)
+    )
     index = F.when(F.col(USABLE), _outcome(scored_df, config)).otherwise(-1)
-    measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
-    measures.append(F.count_if(F.col(SET_ASIDE)).alias("set_aside"))
-    for c, own in enumerate(ours):
-        measures.append(F.count_if(index == c).alias(f"rows_{c}"))
-        measures.append(F.avg(F.when(index >= 0, own)).alias(f"mean_{c}"))
-    if config.monitor.decided is not None:
-        costs = expected_costs(ours, cost_columns(config.matrix))
-        decision = cheapest_decision(costs, config.matrix.decisions)
-        differs = F.when(F.col(USABLE), column(config.monitor.decided) != decision)
-        measures.append(F.avg(differs.cast("double")).alias("overrides"))
+    weight = F.when(index >= 0, times).otherwise(0.0)
+    measures = [
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(weight > 0).alias("known"),
+        F.count_if(F.col(SET_ASIDE)).alias("set_aside"),
+        F.sum(weight).alias("weight"),
+    ]
+    for c, name in enumerate(scorer.probability_cols):
+        own = column(name)
+        measures += [
+            F.sum(F.when(index == c, times).otherwise(0.0)).alias(f"happened_{c}"),
+            F.sum(F.when(weight > 0, weight * own)).alias(f"expected_{c}"),
+            F.sum(F.when(weight > 0, weight * own * (1 - own))).alias(f"variance_{c}"),
+            F.sum(F.when(weight > 0, weight**2 * own * (1 - own))).alias(f"weighted_{c}"),
+        ]
+    if decided is not None:
+        differs = _differs(scored_df, decided, config)
+        counting = F.when(differs.isNotNull(), times)
+        measures.append(
+            (F.sum(times * differs.cast("double")) / F.sum(counting)).alias("overrides")
+        )
     found = scored_df.agg(*measures).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)
-    calibration = {
-        name: Calibration(found["known"], found[f"rows_{c}"] / found["known"], found[f"mean_{c}"])
-        for c, name in enumerate(scorer.classes)
-        if found["known"]
-    }
     return {
         "rows": found["rows"],
-        "calibration": calibration,
-        "overrides": None if config.monitor.decided is None else found["overrides"],
+        "calibration": {
+            name: _calibration(found, c) for c, name in enumerate(scorer.classes) if found["known"]
+        },
+        "overrides": None if decided is None else found["overrides"],
         "quarantined": found["set_aside"] / found["rows"],
     }
+
+
+def _calibration(found: Mapping[str, Any] | Row, c: int) -> Calibration:
+    plain, weighted = found[f"variance_{c}"], found[f"weighted_{c}"]
+    return Calibration(
+        rows=found["known"],
+        share=found[f"happened_{c}"] / found["weight"],
+        mean_probability=found[f"expected_{c}"] / found["weight"],
+        p_value=count_p_value(
+            found[f"happened_{c}"],
+            found[f"expected_{c}"],
+            weighted,
+            weight_ratio=weighted / plain if plain > 0 else 1.0,
+        ),
+    )
+
+
+def _differs(priced_df: DataFrame, decided: str, config: Config) -> Column:
+    """Return whether another decision was taken than the model's, null where it decides nothing.
+
+    A row that scoring sends to review is decided by a human, whatever the model would do. The rows
+    are chosen as scoring chooses them, among all that are not set aside.
+    """
+    costs = [column(deciding.expected_col(name)) for name in config.matrix.decisions]
+    decision = cheapest_decision(costs, config.matrix.decisions)
+    decides = F.col(USABLE) & F.col(deciding.FAULT).isNull()
+    if config.review is not None:
+        gain = deciding.gain_of_review(config)
+        cut = collect_review_cut(deciding.passing(priced_df), gain, config.review.capacity)
+        decides &= ~is_reviewed(gain, review_order(config), cut)
+    return F.when(decides, column(decided) != decision)
 
 
 def _outcome(df: DataFrame, config: Config) -> Column:
@@ -221,16 +341,63 @@ def _outcome(df: DataFrame, config: Config) -> Column:
     return class_index(config.roles)
 
 
+def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[str, str]:
+    """Tell drift of the rows from probabilities that are wrong, by class.
+
+    Rows drifted where the scores are not those of training. Probabilities are wrong where their
+    mean is not what happened. One may come without the other; a class without both is left out, and
+    so is the first of two.
+
+    Parameters
+    ----------
+    shift
+        What the scores say, without outcomes.
+    calibration
+        What the outcomes say.
+    """
+    names = [*calibration][1:] if len(calibration) == 2 else [*calibration]  # noqa: PLR2004 (two mirror each other)
+    found = {name: _diagnosis(shift, name, calibration[name]) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
+    c = shift.classes.index(name)
+    moved = f"{shift.prior[c]:.4f} in training, {shift.mean_probabilities[c]:.4f} now"
+    drifted = shift.p_value is not None and shift.p_value < SIGNIFICANCE
+    if own.p_value >= MISS_LEVEL:
+        if not drifted:
+            return None
+        return (
+            f"the mix of rows drifted and the probabilities hold: the mean probability of {name} "
+            f"moved ({moved}), and what happened ({own.share:.4f}) moved with it"
+        )
+    if not drifted:
+        return (
+            f"the probabilities of {name} are miscalibrated and the mix of rows has not visibly "
+            f"drifted: their mean is that of training ({moved}), and {own.share:.4f} happened"
+        )
+    low, high = shift.estimates[0].interval()[c]
+    if shift.shifted and low <= own.share <= high:
+        return (
+            f"the mix of rows drifted (mean probability of {name} {moved}), and the share that "
+            f"happened ({own.share:.4f}) is what label shift predicts from the scores"
+        )
+    return (
+        f"the mix of rows drifted (mean probability of {name} {moved}), and the probabilities are "
+        f"miscalibrated as well: {own.share:.4f} happened"
+    )
+
+
 def _exceeded(found: Monitored, config: Config) -> list[str]:
     """Return a sentence per limit that is passed, the worst column first."""
     limits = config.monitor
-    ranked = sorted(found.columns.items(), key=lambda item: -item[1])
-    indices = [(f"column {name}", value) for name, value in ranked]
-    indices += [(f"the probability of {name}", value) for name, value in found.scores.items()]
+    ranked = sorted(found.columns.items(), key=lambda item: -item[1].index)
+    indices = [(f"column {name}", own) for name, own in ranked]
+    indices += [(f"the probability of {name}", own) for name, own in found.scores.items()]
     told = [
-        f"{subject} has a stability index of {value:.3f}; the limit is {limits.psi:g}"
-        for subject, value in indices
-        if value > limits.psi
+        f"{subject} has a stability index of {own.index:.3f}; the limit is {limits.psi:g}"
+        for subject, own in indices
+        if has_drifted(own, limits.psi)
     ]
     told += [*_moved_shares(found, limits.shift), *_missed_shares(found, limits.calibration)]
     if found.overrides is not None and found.overrides > limits.overrides:
@@ -247,22 +414,39 @@ def _exceeded(found: Monitored, config: Config) -> list[str]:
 
 
 def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
-    shares = found.shift.target_prior() or {}
-    for name, natural in zip(found.shift.classes, found.shift.prior, strict=True):
-        share, before = shares.get(name, natural), found.assumed[name]
-        if abs(share / before - 1) > most:
+    """Say which shares are not those that decisions are taken for, by more than chance."""
+    shift = found.shift
+    if shift.verdict == TOO_FEW_ROWS:
+        return
+    if shift.verdict == NOT_LABEL_SHIFT:
+        # Other rows, each with the probability that it has: their mean is the share.
+        for name, mean, before in zip(
+            shift.classes, shift.mean_probabilities, shift.prior, strict=True
+        ):
+            if abs(mean / before - 1) > most:
+                yield (
+                    f"the mean probability of {name} is {mean:.2%}; in training it was "
+                    f"{before:.2%}, and it may differ by {most:.0%} of that. Label shift does not "
+                    "explain the scores: the rows are others"
+                )
+        return
+    shares = shift.estimated() or dict(zip(shift.classes, shift.prior, strict=True))
+    for name, (low, high) in zip(shift.classes, shift.estimates[0].interval(), strict=True):
+        share, before = shares[name], found.assumed[name]
+        if abs(share / before - 1) > most and not low <= before <= high:
             yield (
-                f"the share of {name} is estimated at {share:.2%}; decisions are taken for "
-                f"{before:.2%}, and it may differ by {most:.0%} of that"
+                f"the share of {name} is estimated at {share:.2%} ({low:.2%} to {high:.2%}); "
+                f"decisions are taken for {before:.2%}, and it may differ by {most:.0%} of that"
             )
 
 
 def _missed_shares(found: Monitored, most: float) -> Iterator[str]:
     for name, own in found.calibration.items():
-        error = sqrt(own.share * (1 - own.share) / own.rows)
         off = abs(own.mean_probability - own.share)
-        if off > max(most * own.share, CERTAIN * error):
+        if off > most * own.share and own.p_value < MISS_LEVEL:
+            why = found.diagnosis.get(name)
             yield (
                 f"the mean probability of {name} is {own.mean_probability:.4f} where "
-                f"{own.share:.4f} happened; it may miss by {most:.0%}"
+                f"{own.share:.4f} happened (p = {own.p_value:.2g}); it may miss by {most:.0%}"
+                + ("" if why is None else f": {why}")
             )

@@ -17,6 +17,7 @@ from sparkweights.decision import (
     collect_review_cut,
     estimate_shift,
 )
+from sparkweights.decision.shift import NO_SHIFT
 from sparkweights.errors import PublishError
 from sparkweights.models.learner import POSITIONS
 from sparkweights.pipeline import counting, deciding, records
@@ -262,14 +263,17 @@ class _Night:
         with self.clock.step("estimate_shares", "estimating class shares"):
             scored_df = self.scorer.score(usable_df)
             scores = collect_histogram(scored_df, self.scorer.probability_cols)
-            shift = estimate_shift(bundle.reference.scores, scores, self.scorer.ledger.prior)
+            shift = estimate_shift(
+                bundle.reference.scores,
+                scores,
+                self.scorer.ledger.prior,
+                max_shift=self.config.decision.max_shift,
+            )
+        if shift.verdict != NO_SHIFT:
+            self.clock.progress.warn(f"{shift.sentence[:1].upper()}{shift.sentence[1:]}.")
         target = shift.target_prior()
         if target is None:
             return deciding.Adapted(self.scorer, shift)
-        shares = ", ".join(f"{name} {share:.2%}" for name, share in target.items())
-        self.clock.progress.warn(
-            f"The incoming classes shifted (p = {shift.p_value:.1g}); scoring for shares {shares}."
-        )
         return deciding.Adapted(self.scorer.with_target_prior(target), shift)
 
     def _stage_scored(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
 from sparkweights.report.population_sections import drift_sections, shift_sections
 from sparkweights.report.shared_sections import version_section
-from sparkweights.report.tables import percent, table
+from sparkweights.report.tables import number, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def monitor_page(record: Mapping[str, Any]) -> Page:
             _verdict_section(record),
             *drift_sections(record["drift"]),
             *shift_sections(record["label_shift"]),
-            *_calibration_sections(record["calibration"]),
+            *_calibration_sections(record["calibration"], record["diagnosis"]),
             version_section(record, [], sentence="What the record was made with."),
         ),
         (
@@ -46,39 +46,56 @@ def _verdict_section(record: Mapping[str, Any]) -> Section:
         else "Nothing that is followed is over its limit."
     )
     rows = [
-        (f"stability index of the probability of {name}", f"{value:.3f}", f"{limits['psi']:g}")
+        (
+            f"stability index of the probability of {name}",
+            f"{value:.3f}",
+            f"{limits['psi']:g}",
+            number(record["score_p_values"][name]),
+        )
         for name, value in record["scores"].items()
     ]
     if record["overrides"] is not None:
         rows.append(
-            ("decisions overridden", percent(record["overrides"]), percent(limits["overrides"]))
+            ("decisions overridden", percent(record["overrides"]), percent(limits["overrides"]), "")
         )
     rows.append(
         (
             "rows that would be quarantined",
             percent(record["quarantined"]),
             percent(limits["quarantined"]),
+            "",
         )
     )
     return Section(
         "verdict",
         "The verdict",
         sentence,
-        table=table("Measures and their limits", ("measure", "today", "limit"), rows),
+        table=table("Measures and their limits", ("measure", "today", "limit", "p-value"), rows),
         body=(
             (
                 "A stability index sums, over tenths of the reference, how far the shares of "
-                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change."
+                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change. "
+                "Few rows move it by chance; so it is over its limit only where the p-value, "
+                "adjusted for the number of indices (Holm), is below 0.5 % as well. Rows that the "
+                "model sends to review are decided by a human and are no overrides."
             ),
         ),
     )
 
 
-def _calibration_sections(calibration: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+def _calibration_sections(
+    calibration: Mapping[str, Mapping[str, Any]], diagnosis: Mapping[str, str]
+) -> list[Section]:
     if not calibration:
         return []
     rows = [
-        (name, f"{own['rows']:,}", percent(own["share"]), percent(own["mean_probability"]))
+        (
+            name,
+            f"{own['rows']:,}",
+            percent(own["share"]),
+            percent(own["mean_probability"]),
+            number(own["p_value"]),
+        )
         for name, own in calibration.items()
     ]
     return [
@@ -86,7 +103,9 @@ def _calibration_sections(calibration: Mapping[str, Mapping[str, Any]]) -> list[
             "calibration",
             "What was predicted, and what happened",
             "On the rows whose outcome is known, the mean probability of a class should be its "
-            "share.",
-            table=table("Classes", ("class", "rows", "share", "mean probability"), rows),
+            "share; the p-value is the chance of a difference as large if every row's probability "
+            "is right.",
+            table=table("Classes", ("class", "rows", "share", "mean probability", "p-value"), rows),
+            body=tuple(f"{text[:1].upper()}{text[1:]}." for text in diagnosis.values()),
         )
     ]

@@ -50,16 +50,25 @@ def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
     """Return what the scores say of tonight's class shares, if it was asked."""
     if shift is None:
         return []
-    verdict = "have shifted" if shift["shifted"] else "cannot be told from those of training"
+    sentence = f"{shift['sentence'][:1].upper()}{shift['sentence'][1:]}."
     section = Section(
         "shift",
         "Have the class shares shifted?",
-        f"The shares of the incoming classes {verdict} (p = {number(shift['p_value'])}, "
-        f"{shift['rows']:,} rows). In training they were {shares(shift['prior'])}.",
+        f"{sentence} {shift['rows']:,} rows; in training the shares were {shares(shift['prior'])}.",
         table=table(
             "Estimated shares of the incoming rows, from their scores alone",
             ("class", "estimate", "share", "95 % interval"),
             _shift_rows(shift),
+        ),
+        body=(
+            (
+                "Scores alone cannot tell label shift (the classes look as they did, their shares "
+                "moved) from covariate shift (other rows, the same probability for each). A test "
+                "of the shape of the scores refuses label shift where there are rows enough to see "
+                "that it does not fit; what it lets pass is shrunk towards the natural prior, as "
+                f"by {shift['pseudo_rows']:g} rows of known class, and moves the odds of a class "
+                f"by a factor of {shift['max_shift']:g} at most."
+            ),
         ),
     )
     return [section]
@@ -93,11 +102,14 @@ def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
     if not drift or not drift["columns"]:
         return []
     ordered = sorted(drift["columns"].items(), key=lambda entry: -entry[1])
-    record = figures.Drift(drift["measure"], tuple(ordered), drift.get("limit"))
-    over = [name for name, value in ordered if record.limit is not None and value > record.limit]
+    known = drift.get("over")
+    over = None if known is None else frozenset(known)
+    record = figures.Drift(drift["measure"], tuple(ordered), drift.get("limit"), over)
     sentence = f"{ordered[0][0]} has moved most ({drift['measure']} {number(ordered[0][1])})."
     if record.limit is not None:
-        sentence += f" {len(over)} of {len(ordered)} columns are over the limit."
+        count = sum(record.is_over(name, value) for name, value in ordered)
+        sentence += f" {count} of {len(ordered)} columns are over the limit"
+        sentence += "." if over is None else " by more than chance."
     section = Section(
         "drift",
         "Have the columns drifted?",
@@ -114,8 +126,8 @@ def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
 
 
 def _shift_rows(shift: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return one row per estimate and class: method, class, share, 95 % interval."""
-    return [
+    """Return one row per estimate and class: class, method, share, 95 % interval."""
+    rows = [
         (
             name,
             _METHODS.get(method, method),
@@ -124,4 +136,8 @@ def _shift_rows(shift: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
         )
         for method, estimate in shift["estimates"].items()
         for name in estimate["shares"]
+    ]
+    used = shift["target_prior"] or {}
+    return rows + [
+        (name, "taken for the decisions", percent(share), "") for name, share in used.items()
     ]

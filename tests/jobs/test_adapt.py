@@ -58,14 +58,22 @@ def test_score_estimate_leaves_an_ordinary_night_alone(shop: Shop) -> None:
 
 
 def test_score_estimate_finds_a_night_of_defaults(shop: Shop) -> None:
-    """Six in ten default where history has one in five: found from the scores alone."""
+    """Six in ten default where history has one in five: found from the scores alone.
+
+    By itself the odds move by a factor of 2 at most; max_shift lets them go further.
+    """
     people = history(6_000, seed=5)
     bad, good = (people[people["outcome"] == word] for word in ("bad", "good"))
     stormy = pd.concat([bad.head(600), good.head(400)]).drop(columns="outcome")
     location = shop.table("stormy", stormy)
-    _, manifest = _night(
-        shop, "storm", decision={"target_prior": "estimate"}, tables__incoming__location=location
-    )
+    estimated = {"target_prior": "estimate"}
+    _, capped = _night(shop, "gale", decision=estimated, tables__incoming__location=location)
+    assert capped["label_shift"]["capped"]
+    odds = {name: share / (1 - share) for name, share in capped["prior"].items()}
+    share = capped["ledger"]["target_prior"]["defaulted"]
+    assert share / (1 - share) == pytest.approx(2 * odds["defaulted"])
+    decision = estimated | {"max_shift": 50}
+    _, manifest = _night(shop, "storm", decision=decision, tables__incoming__location=location)
     shift = manifest["label_shift"]
     assert shift["shifted"]
     for estimate in shift["estimates"].values():
@@ -93,6 +101,31 @@ def test_score_review_takes_the_dearest_rows_within_capacity(shop: Shop) -> None
         usual["expected_cost"].sum() - gain[reviewed].sum()
     )
     assert manifest["review"]["rows"] == len(scored)
+
+
+def test_monitor_rows_that_a_human_decides_are_no_overrides(shop: Shop) -> None:
+    """The model's decisions, and on the rows it sends to review another: nothing is overridden."""
+    review = {"cost": "10 + 0.01 * amount", "capacity": 0.1}
+    scored, _ = _night(shop, "asked", review=review)
+    costs = ["expected_cost_approve", "expected_cost_decline"]
+    worse = scored[costs].idxmax(axis=1).str.removeprefix("expected_cost_")
+    decision = scored["decision"].astype(str)
+    scored["taken"] = decision.where(decision != "review", worse)
+    incoming = pd.read_parquet(shop.folder / "data" / "incoming")
+    decided = incoming.merge(scored[["loan id", "taken"]], on="loan id")
+    config = shop.config(
+        "asked_monitor.yaml",
+        review=review,
+        runs="asked/monitored",
+        monitor={"decided": "taken", "overrides": 0.001},
+        tables__incoming__location=shop.table("decided", decided),
+    )
+    shop.run("monitor", config, "--quiet")
+    path = next((shop.folder / "asked" / "monitored").glob("*/monitor.json"))
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert (decision == "review").mean() > 0.05
+    assert record["overrides"] == 0
+    assert not any("overridden" in sentence for sentence in record["exceeded"])
 
 
 def test_train_resampled_rows_are_undone_to_the_population(shop: Shop) -> None:

@@ -31,7 +31,7 @@ HALF = {"kind": "logistic", "params": {"regParam": 0.001}}
 def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Path, pd.DataFrame]:  # noqa: ARG001
     """Train on a random half of the demo's clients; return the folder and the other half."""
     folder = tmp_path_factory.mktemp("halves")
-    rows = clients().to_pandas()
+    rows = clients().to_pandas().assign(times=1.0)
     mine = np.random.default_rng(6).random(len(rows)) < 0.5
     shipped = resources.files("sparkweights.demo") / "credit_card.yaml"
     config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
@@ -39,6 +39,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Pat
         name: {"format": "parquet", "location": f"data/{name}"} for name in ("labelled", "incoming")
     }}  # fmt: skip
     del config["reasons"]
+    config["columns"]["weight"] = "times"
     (folder / "half.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "data" / "labelled").mkdir(parents=True)
     rows[mine].to_parquet(folder / "data" / "labelled" / "part-0.parquet", index=False)
@@ -111,8 +112,34 @@ def test_monitor_known_outcomes_and_overrides_are_judged(
     assert found["share"] == pytest.approx(bad.mean())
     assert found["mean_probability"] > 1.2 * found["share"]
     assert 0.05 < record["overrides"] < 0.6
+    told_of = record["diagnosis"]["default"]
+    assert "the mix of rows drifted" in told_of
     for told in ("the share of default is estimated at", "mean probability", "overridden"):
         assert any(told in sentence for sentence in record["exceeded"]), told
+
+
+def test_monitor_counts_rows_by_their_weight_and_doubts_by_effective_rows(
+    halves: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weight 3 is the row three times in shares, means and indices, and no more evidence."""
+    folder, rows = halves
+    times = np.random.default_rng(7).choice([1, 3], len(rows))
+    records = []
+    for table in (rows.assign(times=times.astype(float)), rows.loc[rows.index.repeat(times)]):
+        _put(folder, table)
+        main(["monitor", "--config", str(folder / "half.yaml"), "--quiet", "--json"])
+        records.append(json.loads(capsys.readouterr().out))
+    weighted, repeated = records
+    for name, own in weighted["calibration"].items():
+        other = repeated["calibration"][name]
+        assert own["share"] == pytest.approx(other["share"])
+        assert own["mean_probability"] == pytest.approx(other["mean_probability"])
+        assert own["rows"] == len(rows)
+    assert weighted["scores"] == pytest.approx(repeated["scores"])
+    assert weighted["drift"]["columns"] == pytest.approx(repeated["drift"]["columns"])
+    kish = times.sum() ** 2 / (times**2).sum()
+    assert weighted["label_shift"]["effective_rows"] == pytest.approx(kish)
+    assert repeated["label_shift"]["effective_rows"] == pytest.approx(times.sum())
 
 
 def test_monitor_rows_without_a_decision_say_nothing_of_shares(
@@ -158,6 +185,10 @@ def test_the_reference_counts_a_row_as_often_as_its_weight_says(spark: SparkSess
     ours = collect_histogram(weighted_df, ["p0", "p1"], index=F.col("y"), weight=F.col("w"))
     twice = collect_histogram(repeated_df, ["p0", "p1"], index=F.col("y"))
     assert ours.rows.tolist() == twice.rows.tolist()
+    assert ours.weight_squares is not None
+    squares = [(frame["w"] ** 2)[frame["y"] == c].sum() for c in (0, 1)]
+    assert ours.weight_squares.sum(axis=0).tolist() == squares
+    assert counted[0].weight_square_sum == sum(squares)
     assert ours.probabilities == pytest.approx(twice.probabilities)
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from sparkweights.decision.priors import (
+    MAX_CELLS,
     PriorEstimate,
     ScoreHistogram,
     bbse,
-    no_shift_p_value,
+    level_of,
     saerens_em,
     soft_confusion,
 )
-from sparkweights.decision.shift import MOST_CELLS, levels
+from sparkweights.decision.shift_tests import no_shift_p_value
 from sparkweights.errors import ModelError
 
 GRID = np.linspace(0.0025, 0.9975, 200)
@@ -134,13 +135,13 @@ def test_many_classes_have_cells_enough_for_their_shares(classes: int) -> None:
         x = rng.normal(size=(len(y), classes)) + np.eye(classes)[y]
         p = prior * np.exp(x)
         p /= p.sum(axis=1, keepdims=True)
-        cells = np.minimum((p[:, 1:] * levels(classes)).astype(int), levels(classes) - 1)
+        cells = level_of(p[:, 1:], classes)
         _, place = np.unique(cells, axis=0, return_inverse=True)
         rows = np.zeros((place.max() + 1, classes))
         np.add.at(rows, (place.ravel(), y), 1)
         sums = np.zeros_like(rows)
         np.add.at(sums, place.ravel(), p)
-        assert len(rows) <= MOST_CELLS
+        assert len(rows) <= MAX_CELLS
         return ScoreHistogram(sums / rows.sum(axis=1, keepdims=True), rows)
 
     target = scored(wanted)

@@ -166,18 +166,28 @@ def importance_table(record: Sequence[ColumnWorth]) -> Table:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far columns have moved: a measure, per column its value, and a limit or None."""
+    """How far columns have moved: a measure, per column its value, and a limit or None.
+
+    ``over`` names the columns beyond the limit where more than the value decides that.
+    """
 
     measure: str
     columns: tuple[tuple[str, float], ...]
     limit: float | None = None
+    over: frozenset[str] | None = None
+
+    def is_over(self, name: str, value: float) -> bool:
+        """Return whether a column is beyond the limit, if there is one."""
+        if self.limit is None:
+            return False
+        return value > self.limit if self.over is None else name in self.over
 
 
 def draw_drift(record: Drift) -> str:
     """Draw one bar per column, those over the limit in another colour."""
     shown = record.columns[:MOST_BARS]
     limit = record.limit
-    colours = [SECOND if limit is not None and value > limit else ACCENT for _, value in shown]
+    colours = [SECOND if record.is_over(name, value) else ACCENT for name, value in shown]
     return _single(shown, number, colours, limit=limit)
 
 
@@ -187,7 +197,7 @@ def drift_table(record: Drift) -> Table:
         (
             name,
             number(value),
-            "" if record.limit is None else "over" if value > record.limit else "within",
+            "" if record.limit is None else "over" if record.is_over(name, value) else "within",
         )
         for name, value in record.columns
     ]
