@@ -22,7 +22,7 @@ from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.admitting import require_model, require_same_training
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
@@ -105,9 +105,11 @@ def explain(
     Raises
     ------
     ModelError
-        If the configuration speaks of another kind of model or of other classes.
+        If the configuration speaks of another kind of model or of other classes, or was edited
+        since the training in what the model follows from.
     """
     _require_same(config, bundle)
+    require_same_training(config, bundle)
     roles = config.roles
     even = WeightRule.fixed("none", dict.fromkeys(roles.class_names, 1.0))
     rule = _rule(bundle, even)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.columns import class_index, require_columns
 from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
-from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.admitting import require_model, require_same_labels
 from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
 from sparkweights.pipeline.preparing import part_of_bundle
 from sparkweights.pipeline.scoring import Scorer
@@ -47,13 +47,14 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     Raises
     ------
     ModelError
-        If the model tells other classes apart than the configuration names, or decided between
-        other decisions.
+        If the model tells other classes apart than the configuration names, was trained on other
+        outcomes, or decided between other decisions.
     InputError
         If there are no such rows, or a column is missing.
     """
     wanted, scorer = config.evaluate, Scorer.of(bundle)
     require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
+    require_same_labels(labelled_df.schema, config, bundle)
     require_columns(labelled_df.schema, wanted.by, table="labelled")
     index, part = class_index(config.roles), part_of_bundle(labelled_df, config, bundle)
     known_df = labelled_df.filter((index >= 0) & (part == TEST)).withColumns(

@@ -25,7 +25,7 @@ from sparkweights.decision import (
 )
 from sparkweights.decision.odds import bend
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
-from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.admitting import require_model, require_same_labels
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
@@ -115,7 +115,8 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     InputError
         If a column is missing, or no row can be scored.
     ModelError
-        If the model tells other classes apart than the configuration names.
+        If the model tells other classes apart than the configuration names, or was trained on
+        other outcomes.
     """
     scorer = Scorer.of(bundle)
     require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
@@ -124,6 +125,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     require_kind(df.schema, decided, ("text",), table=table, role="decided")
     if config.roles.label in df.columns:
         require_label(df.schema, config.roles, table=table)
+        require_same_labels(df.schema, config, bundle)
     today = count_bins(df, bundle.reference.bins)
     columns = {
         own.name: stability_index(before.counts, own.counts)
