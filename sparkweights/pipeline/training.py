@@ -27,7 +27,7 @@ from sparkweights.pipeline.preparing import (
     plan_resampling,
     prepared,
 )
-from sparkweights.pipeline.reasoning import reference_of
+from sparkweights.pipeline.reasoning import reference_of, typical_of
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_rows
@@ -51,8 +51,8 @@ class Trained:
     """The train stage's record: a scorer, how its rows were split, and what it is worth.
 
     ``scores`` are those of the test rows by class, for label shift to start from; ``reference``
-    is what a linear model's reasons compare a row with, where reasons are wanted; ``bins`` is what
-    `monitor` compares tables with.
+    is what a linear model's reasons compare a row with, where reasons are wanted; ``typical`` is
+    what they compare its price with; ``bins`` is what `monitor` compares tables with.
     """
 
     finished: Finished
@@ -63,6 +63,7 @@ class Trained:
     reference: tuple[float, ...]
     bins: tuple[ColumnBins, ...]
     resampling: Resampling | None
+    typical: Mapping[str, float]
 
     def _repr_html_(self) -> str:
         return self.evaluation._repr_html_()
@@ -118,10 +119,11 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             weight=weight,
         )
         reference = reference_of(test_df, scorer, config)
+        typical = typical_of(test_df, config, rule)
     gate_base_rate(evaluation, config.decision.base_rate_tolerance)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
-    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
+    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning, typical)
 
 
 def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
