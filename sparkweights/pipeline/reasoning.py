@@ -99,32 +99,50 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
         )
         for decision, name in wanted.against.items()
     }
-    never = set() if wanted.sensitive else {name.casefold() for name in config.columns.sensitive}
-    read = (*bundle.plan.sources, *bundle.ledger.columns, *config.matrix.columns)
-    silent = frozenset(name for name in read if name.casefold() in never)  # as Spark, in any case
     against = {decision: classes.index(name) for decision, name in wanted.against.items()}
-    scorer, typical = Scorer.of(bundle), bundle.manifest.get("typical", {})
-    natural = [column(name) for name in scorer.probability_cols]
+    natural = [column(name) for name in Scorer.of(bundle).probability_cols]
     contrasts = {decision: contrast_of(natural, k) for decision, k in against.items()}
-    undone = {
-        decision: _undone(scorer, k, contrasts[decision], typical)
-        for decision, k in against.items()
-        if bundle.ledger.columns
-    }
-    told = {name: typical[name] for name in config.matrix.columns if name in typical}
-    prices = {
-        decision: {
-            wanted.prices.get(name, f"{name} (its price)"): _hangs_on(decision, name, value, config)
-            for name, value in told.items()
-            if name not in silent
-        }
-        for decision in wanted.against
-        if told
-    }
+    typical = bundle.manifest.get("typical", {})
+    silent = _silent(config, bundle)
     many = len(classes) > 2  # noqa: PLR2004 (of two, the margin is the contrast)
     return ReasonRule(
-        explainers, wanted.top, wanted.texts, silent, contrasts if many else {}, undone, prices
+        explainers,
+        wanted.top,
+        wanted.texts,
+        silent,
+        contrasts=contrasts if many else {},
+        undone={
+            decision: _undone(Scorer.of(bundle), k, contrasts[decision], typical)
+            for decision, k in against.items()
+            if bundle.ledger.columns
+        },
+        prices=_prices(config, typical, silent),
     )
+
+
+def _silent(config: Config, bundle: ModelBundle) -> frozenset[str]:
+    """Return the columns that may not be told, of all that a decision is taken from."""
+    if config.reasons is not None and config.reasons.sensitive:
+        return frozenset()
+    never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
+    read = (*bundle.plan.sources, *bundle.ledger.columns, *config.matrix.columns)
+    return frozenset(name for name in read if name.casefold() in never)
+
+
+def _prices(
+    config: Config, typical: Mapping[str, float], silent: frozenset[str]
+) -> dict[str, dict[str, Column]]:
+    """Return, per decision and what to tell of a price, whether the decision hangs on it."""
+    assert config.reasons is not None  # noqa: S101 (narrows the type)
+    words = config.reasons.prices
+    told = [name for name in config.matrix.columns if name in typical and name not in silent]
+    return {
+        decision: {
+            words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], config)
+            for name in told
+        }
+        for decision in config.reasons.against
+    }
 
 
 def _undone(
