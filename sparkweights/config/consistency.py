@@ -163,6 +163,7 @@ def _check_reasons(config: Config) -> None:
         ("against", wanted.against.values(), matrix.classes, "class"),
         # A range or a pattern names its columns only once the table is known.
         ("texts", wanted.texts if named else (), features, "feature"),
+        ("prices", wanted.prices, matrix.columns, "column of a cost"),
     ]
     for key, given, allowed, what in checked:
         for name in given:

@@ -145,6 +145,9 @@ class Reasons(Section):
         At most so many per row.
     texts
         Feature column -> what to tell; the column's name where nothing is said.
+    prices
+        Column of the costs -> what to tell where the decision hangs on its price; else ``column
+        (its price)``.
     sensitive
         Whether a sensitive column may be a reason.
     """
@@ -152,6 +155,7 @@ class Reasons(Section):
     against: Annotated[dict[Text, Text], Field(min_length=1)]
     top: Annotated[StrictInt, Field(ge=1, le=10)] = 3
     texts: dict[Text, Text] = {}
+    prices: dict[Text, Text] = {}
     sensitive: StrictBool = False
 
 

@@ -306,6 +306,25 @@ def evaluate(tree: Expression, row: Mapping[str, float | None]) -> float | None:
             return _called(function, [evaluate(argument, row) for argument in arguments])
 
 
+def substitute(tree: Expression, values: Mapping[str, float]) -> Expression:
+    """Return the expression with numbers in the place of some columns, worked out where it can be.
+
+    Examples
+    --------
+    >>> render(substitute(parse("0.5 * amount + fee"), {"amount": 100}))
+    '50 + fee'
+    """
+    match tree:
+        case Name(name, _) if name in values:
+            return Number(float(values[name]))
+        case Operation(operator, left, right):
+            tree = Operation(operator, substitute(left, values), substitute(right, values))
+        case Call(function, arguments):
+            tree = Call(function, tuple(substitute(one, values) for one in arguments))
+    known = constant(tree)
+    return tree if known is None else Number(known)
+
+
 def _operate(operator: str, left: float | None, right: float | None) -> float | None:
     if left is None or right is None or (operator == "/" and right == 0):
         return None

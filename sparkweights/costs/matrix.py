@@ -7,7 +7,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkweights.costs.language import Expression, Number, constant, names, parse, render
+from sparkweights.costs.language import (
+    Call,
+    Expression,
+    Number,
+    constant,
+    names,
+    parse,
+    render,
+)
 from sparkweights.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -67,6 +75,25 @@ class CostMatrix:
         """The columns that the costs read."""
         found = [name.name for row in self.cells for cell in row for name in names(cell)]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def least(self) -> tuple[Expression, ...]:
+        """The cost of the decision that is right for each class: min_d C[d][c], in index order.
+
+        Examples
+        --------
+        >>> matrix = CostMatrix.parse({"approve": {"good": 0, "bad": 1000},
+        ...                            "decline": {"good": 200, "bad": 150}}, ["good", "bad"])
+        >>> matrix.least
+        (Number(value=0.0), Number(value=150.0))
+        """
+        found: list[Expression] = []
+        for cells in zip(*self.cells, strict=True):
+            values = [constant(cell) for cell in cells]
+            known = [value for value in values if value is not None]
+            fixed = len(known) == len(values)
+            found.append(Number(min(known)) if fixed else Call("min", cells))
+        return tuple(found)
 
     def numbers(self) -> tuple[tuple[float, ...], ...] | None:
         """Return the matrix as numbers where no cell reads a column, else None."""

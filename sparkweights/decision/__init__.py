@@ -17,6 +17,7 @@ from sparkweights.decision.review import (
     ReviewCut,
     collect_review_cut,
     is_reviewed,
+    review_cost,
     review_gain,
 )
 from sparkweights.decision.shift import LabelShift, collect_histogram, estimate_shift
@@ -50,5 +51,6 @@ __all__ = [
     "is_reviewed",
     "realised_cost",
     "require_prior",
+    "review_cost",
     "review_gain",
 ]

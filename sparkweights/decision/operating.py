@@ -171,13 +171,10 @@ class RocPoint:
         return missed + (1 - prior) * self.fall_out * false_positive
 
 
-def roc_hull(
+def roc_points(
     thresholds: Sequence[float], positives: Sequence[float], negatives: Sequence[float]
 ) -> list[RocPoint]:
-    """Return the upper convex hull of a ROC curve, from (0, 0) to (1, 1).
-
-    Points below the hull are never the cheapest, whatever costs and shares (Provost & Fawcett
-    2001).
+    """Return every point of a ROC curve, from (0, 0) to (1, 1): one per distinct threshold.
 
     Parameters
     ----------
@@ -191,18 +188,36 @@ def roc_hull(
     InputError
         If one of the classes has no rows.
     """
-    order = np.argsort(thresholds)[::-1]
-    found, missed = (np.cumsum(np.asarray(v, dtype=float)[order]) for v in (positives, negatives))
-    if not len(found) or found[-1] <= 0 or missed[-1] <= 0:
+    scores, bins = np.unique(np.asarray(thresholds, dtype=float), return_inverse=True)
+    # From the highest score down; bins of equal scores are one threshold.
+    recalled, falsely = (
+        np.cumsum(np.bincount(bins, np.asarray(counts, dtype=float), len(scores))[::-1])
+        for counts in (positives, negatives)
+    )
+    if not len(scores) or recalled[-1] <= 0 or falsely[-1] <= 0:
         raise InputError(
             "A ROC curve needs rows of both classes.",
             hint="check the labels of the evaluated rows.",
         )
-    hull = [RocPoint(math.inf, 0.0, 0.0)]
-    for place, i in enumerate(order):
-        point = RocPoint(
-            float(thresholds[i]), float(found[place] / found[-1]), float(missed[place] / missed[-1])
-        )
+    rates = zip(scores[::-1], recalled / recalled[-1], falsely / falsely[-1], strict=True)
+    return [
+        RocPoint(math.inf, 0.0, 0.0),
+        *(RocPoint(float(score), float(recall), float(rate)) for score, recall, rate in rates),
+    ]
+
+
+def roc_hull(
+    thresholds: Sequence[float], positives: Sequence[float], negatives: Sequence[float]
+) -> list[RocPoint]:
+    """Return the upper convex hull of a ROC curve, from (0, 0) to (1, 1).
+
+    Points below the hull are never the cheapest, whatever costs and shares (Provost & Fawcett
+    2001). Where a constraint bounds the choice they may be: see `constrained_point`. Parameters
+    and errors are those of `roc_points`.
+    """
+    points = roc_points(thresholds, positives, negatives)
+    hull = points[:1]
+    for point in points[1:]:
         while len(hull) > 1 and _is_below(hull[-2], hull[-1], point):
             hull.pop()
         hull.append(point)
@@ -226,7 +241,7 @@ def iso_cost_point(
 
 
 def constrained_point(
-    hull: Sequence[RocPoint],
+    points: Sequence[RocPoint],
     prior: float,
     *,
     recall: float | None = None,
@@ -234,10 +249,13 @@ def constrained_point(
     declined: float | None = None,
     costs: tuple[float, float] = (1.0, 1.0),
 ) -> RocPoint:
-    """Return the cheapest point of the hull that meets every constraint.
+    """Return the cheapest threshold that meets every constraint.
 
     Parameters
     ----------
+    points
+        All points of the curve (`roc_points`), not its hull alone: a threshold that meets the
+        constraints may lie below the hull.
     recall, precision
         At least this much.
     declined
@@ -252,13 +270,13 @@ def constrained_point(
     """
     able = [
         point
-        for point in hull
+        for point in points
         if (recall is None or point.recall >= recall)
         and (precision is None or point.precision(prior) >= precision)
         and (declined is None or point.declined(prior) <= declined)
     ]
     if not able:
-        best = max(point.precision(prior) for point in hull if point.recall > 0)
+        best = max(point.precision(prior) for point in points if point.recall > 0)
         wishes = {"recall >=": recall, "precision >=": precision, "declined <=": declined}
         asked = ", ".join(f"{w} {value:g}" for w, value in wishes.items() if value is not None)
         raise ConfigError(

@@ -123,10 +123,20 @@ class Learner(ABC):
         folder
             Where `save` wrote the model, on storage that the driver and the executors share.
         against
-            Index of the class.
+            Index of the class; of more than two, `Explainer.contributions` is told by its contrast.
         reference
             Only linear learners need it: what each position is compared with.
         """
+
+    def slope(self, weighted: Column) -> Column:  # noqa: ARG002 (some need it)
+        """Return what one unit of log odds of a class is in the margin that `explainer` explains.
+
+        Parameters
+        ----------
+        weighted
+            The class's weighted probability.
+        """
+        return F.lit(1.0)
 
     def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the user's parameters in the types that the library expects."""

@@ -14,7 +14,7 @@ from pyspark.ml.classification import LogisticRegression, LogisticRegressionMode
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.mlbase import Bound
-from sparkweights.models.explainers import LinearExplainer
+from sparkweights.models.explainers import LinearContrast, LinearExplainer
 from sparkweights.models.learner import (
     COUNT,
     POSITIVE,
@@ -93,7 +93,10 @@ class Logistic(MLlibLearner):
     ) -> Explainer:
         """Return coefficients times distances from the reference."""
         rows, starts = model.coefficientMatrix.toArray(), model.interceptVector.toArray()
+        if len(rows) > 1:
+            slopes = tuple(map(tuple, rows.tolist()))
+            return LinearContrast(tuple(starts.tolist()), slopes, tuple(reference))
         # MLlib keeps one row of coefficients for two classes: those of the second one.
-        row, sign = (against, 1.0) if len(rows) > 1 else (0, 1.0 if against else -1.0)
-        coefficients = tuple((sign * rows[row]).tolist())
-        return LinearExplainer(sign * float(starts[row]), coefficients, tuple(reference))
+        sign = 1.0 if against else -1.0
+        coefficients = tuple((sign * rows[0]).tolist())
+        return LinearExplainer(sign * float(starts[0]), coefficients, tuple(reference))

@@ -29,7 +29,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.errors import ConfigError, ModelError
 from sparkweights.mlbase import Bound
 from sparkweights.models.booster import require_xgboost
-from sparkweights.models.explainers import TreeExplainer
+from sparkweights.models.explainers import TreeContrast, TreeExplainer
 from sparkweights.models.learner import (
     COLUMNS,
     COUNT,
@@ -113,13 +113,19 @@ class _Unmerged(MLlibLearner):
         folder: Path,
         *,
         against: int,
-        classes: int,  # noqa: ARG002 (each leaf has the shares of all)
+        classes: int,
         reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
     ) -> Explainer:
         """Return Shapley values of the class's share in the leaf, or of its mean over the trees."""
         count = getattr(model, "getNumTrees", 1)
-        trees = read_trees(folder, [1 / count] * count, against)
-        return _of_trees(AdditiveTrees.of(trees, model.numFeatures))
+        told = (against,) if classes == 2 else range(classes)  # noqa: PLR2004 (two mirror each other)
+        shares = [read_trees(folder, [1 / count] * count, c) for c in told]
+        parts = [_of_trees(AdditiveTrees.of(trees, model.numFeatures)) for trees in shares]
+        return parts[0] if len(parts) == 1 else TreeContrast(tuple(parts))
+
+    def slope(self, weighted: Column) -> Column:
+        """Return the derivative of a share by its log odds: q (1 - q)."""
+        return weighted * (1 - weighted)
 
 
 class Tree(_Unmerged):
@@ -248,11 +254,14 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
     ) -> Explainer:
         """Return Shapley values of the margin, which is half the log odds."""
-        one, sign = model, 1.0 if against else -1.0
-        if classes > 2:  # noqa: PLR2004 (as above)
-            one, sign, folder = model.models[against], 1.0, folder / f"model_{against}"
-        trees = read_trees(folder, one.treeWeights, None)
-        return _of_trees(AdditiveTrees.of(trees, one.numFeatures), sign)
+        if classes == 2:  # noqa: PLR2004 (as above)
+            return _of_boosted(model, folder, 1.0 if against else -1.0)
+        parts = [_of_boosted(one, folder / f"model_{c}") for c, one in enumerate(model.models)]
+        return TreeContrast(tuple(parts))
+
+    def slope(self, weighted: Column) -> Column:  # noqa: ARG002 (the same for all rows)
+        """Return one half: the margin is half the log odds."""
+        return F.lit(0.5)
 
     def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (MLlib's model)
         """Return MLlib's importances, or their mean over the models of one against the rest."""
@@ -267,6 +276,11 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         return kind.load(str(folder))
 
 
-def _of_trees(trees: AdditiveTrees, sign: float = 1.0) -> Explainer:
+def _of_boosted(model: Any, folder: Path, sign: float = 1.0) -> TreeExplainer:  # noqa: ANN401 (MLlib's model)
+    trees = read_trees(folder, model.treeWeights, None)
+    return _of_trees(AdditiveTrees.of(trees, model.numFeatures), sign)
+
+
+def _of_trees(trees: AdditiveTrees, sign: float = 1.0) -> TreeExplainer:
     require_xgboost("reasons from trees need")
     return TreeExplainer(trees.json, sign=sign, trees=trees)

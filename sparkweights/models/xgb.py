@@ -20,7 +20,7 @@ from pyspark.sql.pandas.functions import arrow_udf
 from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
 from sparkweights.models.booster import open_booster, require_xgboost
-from sparkweights.models.explainers import TreeExplainer
+from sparkweights.models.explainers import TreeContrast, TreeExplainer
 from sparkweights.models.learner import (
     COUNT,
     FEATURES,
@@ -196,9 +196,9 @@ class XGBoost(StagedLearner):
         classes: int,
         reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
     ) -> Explainer:
-        """Return Shapley values of the margin: the log odds, or the class's term of the softmax."""
+        """Return Shapley values of the margin: the log odds, or a contrast of the softmax's."""
         if classes > 2:  # noqa: PLR2004 (one log odds)
-            return TreeExplainer(model.json, group=against)
+            return TreeContrast((TreeExplainer(model.json),))
         return TreeExplainer(model.json, sign=1.0 if against else -1.0)
 
     def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (XGBoostModel)

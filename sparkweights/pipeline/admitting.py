@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import types as T  # noqa: N812
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.pipeline.scoring import RowScorer
+    from sparkweights.storage import ModelBundle
 
+# What a model follows from, beside its table. A section that is not listed may change between
+# training and what is asked of the model later.
+_TRAINED_WITH = (
+    "seed",
+    *(f"columns.{name}" for name in ("keys", "label", "classes", "numeric", "categorical")),
+    *("columns.use_sensitive", "columns.weight"),
+    *("weights", "resample", "features", "model", "split", "train", "decision.calibration"),
+)
 _ADDED = (
     T.StructField("failed_checks", T.ArrayType(T.StringType())),
     T.StructField("run_id", T.StringType()),
@@ -45,6 +54,93 @@ def require_own_models(name: str | None, config: Config) -> None:
             hint="give each configuration artifacts and runs of its own, or the name of its "
             "models.",
         )
+
+
+def require_same_training(config: Config, bundle: ModelBundle) -> None:
+    """Refuse a configuration that was edited since the model was trained, where that counts.
+
+    Whoever repeats a part of the training (its features, its folds, a fit to compare with) must
+    repeat it as it was: with another seed or encoding, rows would be taken for ones that the
+    model has not seen, and its numbers would be compared with those of another model.
+
+    Parameters
+    ----------
+    config
+        With every feature by name.
+
+    Raises
+    ------
+    ModelError
+        Naming each key that differs, with both values.
+    """
+    compared = (*_TRAINED_WITH, *(("costs",) if config.model.prune != "none" else ()))
+    before, now = _leaves(bundle.manifest["config"]), _leaves(config.fingerprint())
+    default = {
+        name: value.get_default(call_default_factory=True)
+        for name, value in type(config).model_fields.items()
+        if not value.is_required()
+    }
+    sections = {
+        name: value.model_dump(mode="json", by_alias=True)
+        for name, value in default.items()
+        if hasattr(value, "model_dump")
+    }
+    # A key that the product did not have when the model was trained had its default.
+    before = {**_leaves({**default, **sections}), **before}
+    differing = [
+        f"{key} {_value(before.get(key))} (now {_value(now.get(key))})"
+        for key in dict.fromkeys([*now, *before])
+        if any(key == own or key.startswith(f"{own}.") for own in compared)
+        and before.get(key) != now.get(key)
+    ]
+    if differing:
+        raise ModelError(
+            f"Model '{bundle.version}' was trained with {listed(differing)}.",
+            hint="restore what it was trained with, or train with this configuration first.",
+        )
+
+
+def require_same_labels(schema: StructType, config: Config, bundle: ModelBundle) -> None:
+    """Refuse outcomes that mean something else than those that the model was trained on.
+
+    Values that the table codes anew are fine, and so is a label column with a new name.
+
+    Raises
+    ------
+    ModelError
+        If a value names another class than it did, or another column is the label although the
+        one of the training is there.
+    """
+    columns = bundle.manifest["config"]["columns"]
+    meant = {value: name for name, value in columns["classes"].items()}
+    for name, value in config.roles.classes.items():
+        if meant.get(value, name) != name:
+            raise ModelError(
+                f"columns.classes: {value!r} is '{name}'; when model '{bundle.version}' was "
+                f"trained it was '{meant[value]}'.",
+                hint="restore the values that the model was trained with, or train again.",
+            )
+    label, before = config.roles.label, columns["label"]
+    if label != before and before in schema.names:
+        raise ModelError(
+            f"columns.label: '{label}'; model '{bundle.version}' was trained on '{before}', which "
+            "the table still holds. Its test rows were drawn by that column's classes.",
+            hint=f"restore columns.label: {before}, or train again on '{label}'.",
+        )
+
+
+def _leaves(value: Any, place: str = "") -> dict[str, Any]:  # noqa: ANN401 (plain JSON)
+    """Return what a record states, by dotted key; what is null is not stated."""
+    if not isinstance(value, dict):
+        return {} if value is None else {place: value}
+    found: dict[str, Any] = {}
+    for name, own in value.items():
+        found |= _leaves(own, f"{place}.{name}" if place else str(name))
+    return found
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 (as above)
+    return "not set" if value is None else str(value)
 
 
 def require_own_record(name: str | None, config: Config) -> None:

@@ -20,6 +20,7 @@ from sparkweights.decision import (
     cheapest_decision,
     expected_costs,
     is_reviewed,
+    review_cost,
     review_gain,
 )
 from sparkweights.explain import append_reasons, reason_cols
@@ -167,7 +168,9 @@ def price(passing_df: DataFrame, scorer: Scorer, config: Config) -> DataFrame:
     expected_cols = [expected_col(name) for name in matrix.decisions]
     priced = dict(zip(expected_cols, expected, strict=True))
     if config.review_price is not None:
-        priced[expected_col(REVIEW)] = F.when(usable, to_column(config.review_price))
+        least = [to_column(cell) for cell in matrix.least]
+        looked_at = review_cost(probabilities, least, to_column(config.review_price))
+        priced[expected_col(REVIEW)] = F.when(usable, looked_at)
     return scored_df.withColumns(priced)
 
 
@@ -177,9 +180,23 @@ def expected_col(decision: str) -> str:
 
 
 def gain_of_review(config: Config) -> Column:
-    """Return what a look at a priced row saves."""
+    """Return what a look at a priced row is expected to save, net of its price."""
     least = F.least(*[column(expected_col(name)) for name in config.matrix.decisions])
     return review_gain(least, column(expected_col(REVIEW)))
+
+
+def review_weight(incoming_df: DataFrame, config: Config) -> Column | None:
+    """Return how many looks an incoming row takes; None where each takes one.
+
+    Where the incoming table holds the sample weight, a row stands for that many rows here as it
+    does in training. A weight that is no number >= 0 is no reason to leave a row out of the
+    count: such a row takes one look.
+    """
+    name = config.roles.weight
+    if name is None or name not in incoming_df.columns:
+        return None
+    own = column(name).cast("double")
+    return F.when((own >= 0) & (own < float("inf")), own).otherwise(1.0)
 
 
 def decide(priced_df: DataFrame, adapted: Adapted, config: Config) -> DataFrame:

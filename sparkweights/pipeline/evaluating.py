@@ -11,11 +11,13 @@ from sparkweights.columns import column
 from sparkweights.costs import CostMatrix, cost_columns
 from sparkweights.costs.expressions import to_column
 from sparkweights.decision import (
+    REVIEW,
     cheapest_decision,
     collect_review_cut,
     expected_costs,
     is_reviewed,
     realised_cost,
+    review_cost,
     review_gain,
 )
 from sparkweights.decision.operating import binary_rule
@@ -90,8 +92,8 @@ def evaluate_segments(
         for name, decision in policies.items()
     }
     if config.review is not None:
-        reviewed, price = _reviewed(scored_df, scorer, config)
-        policy_costs[WITH_REVIEW] = F.when(reviewed, price).otherwise(policy_costs[OURS])
+        reviewed, looked_at = _reviewed(scored_df, scorer, config)
+        policy_costs[WITH_REVIEW] = F.when(reviewed, looked_at).otherwise(policy_costs[OURS])
     constant = {
         name: realised_cost(F.lit(name), index, matrix.decisions, costs)
         for name in matrix.decisions
@@ -154,15 +156,21 @@ def _policies(scorer: RowScorer, matrix: CostMatrix, right: Mapping[str, str]) -
 
 
 def _reviewed(scored_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[Column, Column]:
-    """Return which test rows would be looked at, and what a look costs."""
+    """Return which test rows would be looked at, and what a look costs in the end.
+
+    That is its price and the cost of the decision that is right for the true class.
+    """
     assert config.review is not None  # noqa: S101 (narrows the type)
     assert config.review_price is not None  # noqa: S101 (as above)
-    price = to_column(config.review_price)
+    price, least = to_column(config.review_price), [*map(to_column, config.matrix.least)]
     natural = [column(name) for name in scorer.probability_cols]
-    least = F.least(*expected_costs(natural, cost_columns(config.matrix)))
-    gain = review_gain(least, price)
-    cut = collect_review_cut(scored_df, gain, config.review.capacity)
-    return is_reviewed(gain, F.col(ORDER), cut), price
+    best = F.least(*expected_costs(natural, cost_columns(config.matrix)))
+    gain = review_gain(best, review_cost(natural, least, price))
+    weight = None if config.roles.weight is None else column(config.roles.weight)
+    cut = collect_review_cut(scored_df, gain, config.review.capacity, weight)
+    index = F.col(LABEL).cast("int")
+    right = realised_cost(F.lit(REVIEW), index, [REVIEW], [least])
+    return is_reviewed(gain, F.col(ORDER), cut), price + right
 
 
 def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:

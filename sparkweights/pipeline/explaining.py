@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, sample_weight
-from sparkweights.decision import WEIGHTS, Ledger
+from sparkweights.costs import cost_columns
+from sparkweights.decision import (
+    WEIGHTS,
+    Ledger,
+    cheapest_decision,
+    expected_costs,
+    realised_cost,
+)
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.admitting import require_model
-from sparkweights.pipeline.evaluating import paid
+from sparkweights.pipeline.admitting import require_model, require_same_training
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
@@ -36,10 +42,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.costs import CostMatrix
     from sparkweights.pipeline.progress import Progress
     from sparkweights.storage import ModelBundle
 
-DEALING, CHOOSING = "__dealing", "__choosing"
+DEALING, CHOOSING, PRICES = "__dealing", "__choosing", "__prices"
 _KEPT = "__kept"
 _DEALING_SALT, _CHOOSING_SALT = 0xDEA1, 0xC005
 
@@ -98,9 +105,11 @@ def explain(
     Raises
     ------
     ModelError
-        If the configuration speaks of another kind of model or of other classes.
+        If the configuration speaks of another kind of model or of other classes, or was edited
+        since the training in what the model follows from.
     """
     _require_same(config, bundle)
+    require_same_training(config, bundle)
     roles = config.roles
     even = WeightRule.fixed("none", dict.fromkeys(roles.class_names, 1.0))
     rule = _rule(bundle, even)
@@ -207,19 +216,28 @@ def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -
     own, sources = learner(scorer.kind), scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
     spread = collect_spread(test_df, len(sources)) if own.linear else None
+    prices = F.array(*[F.array(*row) for row in cost_columns(config.matrix)])
     return collect_importance(
-        test_df,
-        partial(_append_cost, scorer, config),
+        test_df.withColumn(PRICES, prices),
+        partial(_append_cost, scorer, config.matrix),
         sources,
         own.importances(scorer.model, len(sources), spread),
         rows=rows,
         orders=(F.col(CHOOSING), F.col(DEALING)),
         weight=sample_weight(config.roles),
+        undone=scorer.ledger.columns,
     )
 
 
-def _append_cost(scorer: Scorer, config: Config, df: DataFrame, name: str) -> DataFrame:
-    cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))
+def _append_cost(scorer: Scorer, matrix: CostMatrix, df: DataFrame, name: str) -> DataFrame:
+    """Append what the decision cost by `PRICES`, which a column's turn leaves alone."""
+    costs = [
+        [F.get(F.get(F.col(PRICES), d), c) for c in range(len(matrix.classes))]
+        for d in range(len(matrix.decisions))
+    ]
+    natural = [column(probability) for probability in scorer.probability_cols]
+    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
+    cost = realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, costs)
     scored_df = scorer.score(df).withColumn(name, cost)
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
 

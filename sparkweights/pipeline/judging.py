@@ -10,7 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import class_index, require_columns
 from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
-from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.admitting import require_model, require_same_labels
 from sparkweights.pipeline.crossfit import held_out_scorer
 from sparkweights.pipeline.evaluating import (
     BLOCK,
@@ -55,13 +55,14 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     Raises
     ------
     ModelError
-        If the model tells other classes apart than the configuration names, or decided between
-        other decisions.
+        If the model tells other classes apart than the configuration names, was trained on other
+        outcomes, or decided between other decisions.
     InputError
         If there are no such rows, or a column is missing.
     """
     wanted, scorer = config.evaluate, held_out_scorer(bundle)
     require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
+    require_same_labels(labelled_df.schema, config, bundle)
     require_columns(labelled_df.schema, wanted.by, table="labelled")
     index = class_index(config.roles)
     parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), config, bundle)

@@ -33,7 +33,7 @@ from sparkweights.evaluate.stability import (
     score_stability,
 )
 from sparkweights.pipeline import deciding
-from sparkweights.pipeline.admitting import require_model
+from sparkweights.pipeline.admitting import require_model, require_same_labels
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
 from sparkweights.pipeline.evaluating import review_order
 from sparkweights.pipeline.scoring import Scorer
@@ -159,7 +159,8 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     InputError
         If a column is missing, or no row can be scored.
     ModelError
-        If the model tells other classes apart than the configuration names.
+        If the model tells other classes apart than the configuration names, or was trained on
+        other outcomes.
     """
     scorer = Scorer.of(bundle)
     require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
@@ -168,6 +169,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     require_kind(df.schema, decided, ("text",), table=table, role="decided")
     if config.roles.label in df.columns:
         require_label(df.schema, config.roles, table=table)
+        require_same_labels(df.schema, config, bundle)
     weight = _weight(df, config, table)
     today = count_bins(df, bundle.reference.bins, weight)
     marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))

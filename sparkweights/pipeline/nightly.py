@@ -247,7 +247,8 @@ class _Night:
             passing_df = deciding.passing(marked_df)
             priced_df = deciding.price(passing_df, adapted.scorer, self.config)
             gain = deciding.gain_of_review(self.config)
-            cut = collect_review_cut(priced_df, gain, self.config.review.capacity)
+            weight = deciding.review_weight(passing_df, self.config)
+            cut = collect_review_cut(priced_df, gain, self.config.review.capacity, weight)
         return replace(adapted, cut=cut)
 
     def _shifted(self, marked_df: DataFrame, bundle: ModelBundle) -> deciding.Adapted:

@@ -135,6 +135,7 @@ def model_manifest(
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
         "reference": list(trained.reference),
+        "typical": dict(trained.typical),
         "calibration": _calibration_record(scorer, finished.calibration),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),

@@ -38,7 +38,7 @@ from sparkweights.pipeline.preparing import (
     plan_resampling,
     prepared,
 )
-from sparkweights.pipeline.reasoning import reference_of
+from sparkweights.pipeline.reasoning import reference_of, typical_of
 from sparkweights.quality import gate_base_rate
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_crossed_rows, require_rows
 
@@ -76,6 +76,8 @@ class Trained:
         Their probabilities by class, for label shift to start from.
     reference
         What a linear model's reasons compare a row with, where reasons are wanted.
+    typical
+        What reasons compare a row's price with.
     bins
         What `monitor` compares tables with.
     refit
@@ -93,6 +95,7 @@ class Trained:
     reference: tuple[float, ...]
     bins: tuple[ColumnBins, ...]
     resampling: Resampling | None
+    typical: Mapping[str, float]
     refit: Refit
     held_out: tuple[Scorer, ...] = ()
 
@@ -185,19 +188,17 @@ def _train_parts(
     with fitted_parts(divided_df, config, weighed, progress) as fitted:
         progress.step("evaluating on the test rows")
         scorer = fitted.finished.scorer
-        evaluation, scores, reference = _measured(fitted.test_df, scorer, config, weighed)
+        measured = _measured(fitted.test_df, scorer, config, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
         fitted.finished,
         split,
         fitted.counts.rows,
-        evaluation,
-        scores,
-        reference,
-        bins,
-        fitted.resampling,
-        refit,
+        bins=bins,
+        resampling=fitted.resampling,
+        refit=refit,
+        **vars(measured),
     )
 
 
@@ -209,19 +210,17 @@ def _train_crossed(
     split, divided_df = cross(labelled_df, config, weighed, refit.folds)
     with _crossed(split, divided_df, config, weighed, progress) as (prepared_df, found, rows):
         progress.step("evaluating on the held-out folds")
-        evaluation, scores, reference = _measured(prepared_df, found.held_out, config, weighed)
+        measured = _measured(prepared_df, found.held_out, config, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
         Finished(found.published, None, None, found.choice),
         split,
         {"cross-fit": rows},
-        evaluation,
-        scores,
-        reference,
-        bins,
-        None,
-        refit,
-        found.held_out.scorers,
+        bins=bins,
+        resampling=None,
+        refit=refit,
+        held_out=found.held_out.scorers,
+        **vars(measured),
     )
 
 
@@ -275,19 +274,29 @@ def _crossed(
         yield prepared_df, found, counts.rows
 
 
-def _measured(
-    test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed
-) -> tuple[JudgedRows, ScoreHistogram, tuple[float, ...]]:
-    """Return the evaluation, the scores by class, and what reasons compare with."""
+@dataclass(frozen=True)
+class _Measured:
+    """What rows that a model has not learned from say of it; see `Trained`."""
+
+    evaluation: JudgedRows
+    scores: ScoreHistogram
+    reference: tuple[float, ...]
+    typical: Mapping[str, float]
+
+
+def _measured(test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed) -> _Measured:
     right = right_decisions(config.matrix, weighed.summary)
-    evaluation = evaluate(test_df, scorer, config, right)
-    scores = collect_histogram(
-        scorer.score(test_df),
-        scorer.probability_cols,
-        index=F.col(LABEL).cast("int"),
-        weight=sample_weight(config.roles),
+    return _Measured(
+        evaluate(test_df, scorer, config, right),
+        collect_histogram(
+            scorer.score(test_df),
+            scorer.probability_cols,
+            index=F.col(LABEL).cast("int"),
+            weight=sample_weight(config.roles),
+        ),
+        reference_of(test_df, scorer, config),
+        typical_of(test_df, config, weighed.weighting.rule),
     )
-    return evaluation, scores, reference_of(test_df, scorer, config)
 
 
 def training_ledger(

@@ -99,7 +99,10 @@ def _money_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
     )
     notes = [meaning]
     if WITH_REVIEW in costs:
-        notes.append("With review, a human looks at the rows where that is expected to save most.")
+        notes.append(
+            "With review, a human looks at the rows where that is expected to save most. A row "
+            "looked at costs the look and the decision that is right for its class."
+        )
     if TWICE in costs:
         notes.append(
             "The double count prices probabilities that still carry the weights. It is shown as "

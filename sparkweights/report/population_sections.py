@@ -86,6 +86,7 @@ def review_sections(
         ("rows where a look would save", f"{review['gaining']:,}"),
         ("rows considered", f"{review['rows']:,}"),
         ("least gain of a look", money(review["least_gain"]) if sent else ""),
+        ("expected saving of the looks, net of their price", money(review["saving"])),
     ]
     section = Section(
         "review",

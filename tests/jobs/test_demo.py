@@ -90,10 +90,15 @@ def test_demo_every_refusal_has_its_reasons_and_no_approval_has_any(demo: Path) 
     assert declined.sum() > 1_000
     assert reasons[~declined].isna().to_numpy().all()
     assert reasons.loc[declined, "reason_1"].notna().mean() > 0.99
-    texts = set(
-        yaml.safe_load((demo / "credit_card.yaml").read_text())["reasons"]["texts"].values()
-    )
-    assert set(reasons.stack()) <= texts
+    wanted = yaml.safe_load((demo / "credit_card.yaml").read_text())["reasons"]
+    price = wanted["prices"]["credit_limit"]
+    assert set(reasons.stack()) <= {*wanted["texts"].values(), price}
+    # A price is told first, and only where a typical limit would have been granted.
+    assert not reasons[["reason_2", "reason_3"]].eq(price).to_numpy().any()
+    typical = _manifest(demo, "models")["typical"]["credit_limit"]
+    p = scored["probability_default"]
+    granted = p * 0.75 * typical < (1 - p) * (0.18 * typical + 2_000)
+    assert (reasons["reason_1"].eq(price) == (declined & granted)).all()
     assert (reasons[declined].nunique(axis=1) == reasons[declined].count(axis=1)).all()
     manifest = json.loads(
         (demo / OUT / "runs" / "run_date=2005-10-01" / "manifest.json").read_text()
@@ -122,7 +127,7 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     assert set(manifest) == {
         "name", "trained_at", "versions", "model", "classes", "schema", "features",
         "feature_names", "sensitive", "ledger", "reference", "calibration", "resampling",
-        "pruning", "stopping", "split", "contest", "costs", "weights",
+        "pruning", "stopping", "split", "contest", "costs", "weights", "typical",
         "evaluation", "config", "version", "files",
     }  # fmt: skip
     assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]

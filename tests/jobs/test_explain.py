@@ -55,3 +55,24 @@ def test_explain_refuses_another_kind_of_model(
     config = shop.config("other.yaml", model={"kind": "boosted_trees"})
     assert shop.run("explain", config, "--quiet") == 5
     assert "The model in use is logistic" in capsys.readouterr().err
+
+
+def test_explain_refuses_a_configuration_edited_after_training(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another encoding than the model's: its unweighted baseline would see its own outcomes."""
+    config = shop.config("edited.yaml", features={"categorical": "target"}, seed=4)
+    assert shop.run("explain", config, "--quiet") == 5
+    told = capsys.readouterr().err
+    assert "seed 3 (now 4)" in told
+    assert "features.categorical onehot (now target)" in told
+
+
+def test_evaluate_refuses_labels_that_mean_something_else(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the values of the classes swapped, every measure would be that of the other class."""
+    classes = {"repaid": "bad", "defaulted": "good"}
+    config = shop.config("swapped.yaml", columns__classes=classes)
+    assert shop.run("evaluate", config, "--quiet") == 5
+    assert "'bad' is 'repaid'" in capsys.readouterr().err

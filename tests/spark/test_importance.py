@@ -8,16 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import roc_auc_score
 
 from sparkweights.columns import ColumnRoles
+from sparkweights.config import load_config
+from sparkweights.costs import Number
+from sparkweights.costs.language import Name
+from sparkweights.decision import Ledger
 from sparkweights.evaluate import compare_areas
 from sparkweights.explain import collect_importance, collect_spread, ranks
 from sparkweights.models import learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.explaining import CHOOSING, DEALING, _importance
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.weights import WeightRule
+from sparkweights.weights.expressions import training_weight
+from sparkweights.weights.rule import GroupFactors, Grouping
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkweights.models import FeaturePlan
@@ -113,6 +125,94 @@ def _equals_brute_force(df: DataFrame, plan: FeaturePlan, model: object, found: 
             changed[:, own] = donor[own]
             total += (costs(changed) - base).mean()
         assert one.cost == pytest.approx(total / len(values), abs=4 * one.standard_error)
+
+
+def test_importance_standard_error_holds_the_donors(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 5,000 rows and 100 donors: as large as the spread over drawn tables and donors (numpy)."""
+    monkeypatch.setattr("sparkweights.explain.importance.MOST_DONORS", 100)
+    rng = np.random.default_rng(4)
+
+    def draw() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        x = rng.normal(size=(5_000, 2))
+        y = (rng.random(5_000) < 1 / (1 + np.exp(1 - 2 * x[:, 0] - 0.4 * x[:, 1]))).astype(float)
+        return x, y, rng.random(5_000), rng.random(5_000)
+
+    def costs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.where(2 * x[:, 0] + 0.4 * x[:, 1] - 1 > np.log(ALARM / MISS), (1 - y), MISS * y)
+
+    drawn = []
+    for _ in range(400):
+        x, y, choosing, dealing = draw()
+        donors = x[choosing < 100 / 5_000]
+        moved = x.copy()
+        moved[:, 0] = donors[(dealing * len(donors)).astype(int), 0]
+        drawn.append((costs(moved, y) - costs(x, y)).mean())
+    x, y, choosing, dealing = draw()
+    frame = pd.DataFrame({
+        "a": x[:, 0], "b": x[:, 1], LABEL: y, "choosing": choosing, "dealing": dealing
+    })  # fmt: skip
+
+    def append(df: DataFrame, name: str) -> DataFrame:
+        value = F.element_at(vector_to_array(FEATURES), 1) * 2
+        alarm = value + F.element_at(vector_to_array(FEATURES), 2) * 0.4 - 1 > np.log(ALARM / MISS)
+        return df.withColumn(name, F.when(alarm, 1 - F.col(LABEL)).otherwise(MISS * F.col(LABEL)))
+
+    df = spark.createDataFrame(frame).withColumn(FEATURES, array_to_vector(F.array("a", "b")))
+    orders = F.col("choosing"), F.col("dealing")
+    given = {"rows": 5_000, "orders": orders, "weight": F.lit(1.0)}
+    found = collect_importance(df, append, ("a", "b"), np.ones(2), **given)[0]
+    assert found.standard_error == pytest.approx(np.std(drawn), rel=0.25)
+    assert found.cost == pytest.approx(np.mean(drawn), abs=4 * found.standard_error)
+    assert found.cost != pytest.approx(np.mean(drawn), abs=1e-12)  # the draws are others
+
+
+WEIGHTED = """
+name: loans
+columns:
+  {keys: [id], label: y, classes: {good: 0, bad: 1}, numeric: [x, amount], categorical: [branch]}
+costs: {approve: {good: 0, bad: amount}, decline: {good: 60, bad: 0}}
+"""
+CLASSES = ("good", "bad")
+BY_ROW = WeightRule("cost_by_row", CLASSES, (Number(60.0), Name("amount", 1)), scale=1 / 60)
+BY_GROUP = WeightRule(
+    "balanced",
+    CLASSES,
+    (Number(1.0), Number(1.0)),
+    groups=GroupFactors(Grouping(("branch",)), {'["a"]': (1.0, 1.0), '["b"]': (1.0, 30.0)}, (1, 5)),
+)
+
+
+@pytest.mark.parametrize(("rule", "name"), [(BY_ROW, "amount"), (BY_GROUP, "branch")])
+def test_importance_of_a_column_without_a_part_in_the_risk_is_nothing(
+    spark: SparkSession, tmp_path: Path, rule: WeightRule, name: str
+) -> None:
+    """Weights are told from the column, the model has learned them, and they are undone."""
+    (tmp_path / "loans.yaml").write_text(WEIGHTED, encoding="utf-8")
+    config = load_config(tmp_path / "loans.yaml")
+    rng = np.random.default_rng(8)
+    rows = 6_000
+    x = rng.normal(size=rows)
+    frame = pd.DataFrame({
+        "id": np.arange(rows), "x": x, "y": rng.random(rows) < 1 / (1 + np.exp(2 - x)),
+        "amount": rng.choice([60.0, 3_000.0], rows), "branch": rng.choice(["a", "b"], rows),
+        CHOOSING: rng.random(rows), DEALING: rng.random(rows),
+    }).astype({"y": int})  # fmt: skip
+    df = spark.createDataFrame(frame)
+    plan = learn_features(df, config.roles)
+    df = df.select(
+        *(CHOOSING, DEALING, "amount", "branch"),
+        plan.vector().alias(FEATURES),
+        F.col("y").cast("double").alias(LABEL),
+        training_weight(rule, config.roles).alias(WEIGHT),
+    ).cache()
+    model = learner("logistic").fit(df, {}, seed=1, classes=2)
+    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
+    scorer = Scorer("logistic", model, plan, CLASSES, ledger)
+    found = {one.name: one for one in _importance(df, config, scorer, rows)}
+    assert found["x"].cost > 10 * found["x"].standard_error
+    assert abs(found[name].cost) < 4 * found[name].standard_error + 0.02 * found["x"].cost
 
 
 def test_importance_takes_few_jobs(

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import ColumnRoles
+from sparkweights.config import load_config
+from sparkweights.costs import Number, cost_columns
+from sparkweights.costs.language import Name
+from sparkweights.decision import Ledger, cheapest_decision, expected_costs
 from sparkweights.explain import ReasonRule, append_reasons, collect_reference
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.encoders import NumericBlock
 from sparkweights.models.explainers import LinearExplainer
 from sparkweights.models.learner import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
+from sparkweights.pipeline import reasoning
+from sparkweights.pipeline.reasoning import reason_rule
+from sparkweights.pipeline.scoring import Scorer
+from sparkweights.weights import WeightRule
+from sparkweights.weights.expressions import training_weight
+from sparkweights.weights.rule import GroupFactors, Grouping
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.config import Config
 
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 0.01},
@@ -45,9 +58,15 @@ def table(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(frame).repartition(2).cache()
 
 
+CONTRAST = {0: (1.0, -0.7, -0.3), 2: (-0.4, -0.6, 1.0)}
+
+
 def _margin_of(kind: str, row: Any, against: int, classes: int) -> float:
     """Return what contributions must add up to, from the learner's own `MARGIN`."""
     margin = list(row[MARGIN])
+    if classes > 2:
+        total = sum(margin) if kind in {"tree", "forest"} else 1.0
+        return float(np.dot(CONTRAST[against], margin) / total)
     if kind in {"tree", "forest"}:
         return float(margin[against] / sum(margin))
     if kind == "xgboost" and classes == 2:
@@ -77,7 +96,9 @@ def test_contributions_add_up_to_the_margin(
         for side in sides
     ]
     found = [
-        explainer.contributions(plan.array(), asked).alias(f"found {side}")
+        explainer.contributions(
+            plan.array(), asked, F.array(*map(F.lit, CONTRAST[side])) if classes > 2 else None
+        ).alias(f"found {side}")
         for explainer, side in zip(explainers, sides, strict=True)
     ]
     for row in scored_df.select("id", MARGIN, *found).collect():
@@ -144,3 +165,150 @@ def test_collect_reference_is_the_weighted_mean_of_the_approved(spark: SparkSess
     assert found == pytest.approx((4.0, 5.0, 7.0, 0.0))
     nobody = collect_reference(df, *given, F.lit(col=False), F.col("w"))
     assert nobody == pytest.approx((6.5, 7.0, 8.0, 0.0))
+
+
+LOANS = """
+name: loans
+columns:
+  {keys: [id], label: y, classes: {good: 0, bad: 1}, numeric: [x, amount], categorical: [branch]}
+costs: {approve: {good: 0, bad: amount}, decline: {good: 60, bad: 0}}
+reasons: {against: {decline: bad}, top: 2}
+"""
+BY_ROW = WeightRule("by_row", ("good", "bad"), (Number(60.0), Name("amount", 1)), scale=1 / 60)
+BY_BRANCH = WeightRule(
+    "balanced",
+    ("good", "bad"),
+    (Number(1.0), Number(1.0)),
+    groups=GroupFactors(
+        Grouping(("branch",)), {'["a"]': (1.0, 1.0), '["b"]': (1.0, 30.0)}, (1.0, 5.0)
+    ),
+)
+
+
+def _bundle(
+    model: Any, plan: FeaturePlan, ledger: Ledger, reference: tuple[float, ...], **typical: float
+) -> Any:
+    manifest = {"classes": list(ledger.prior), "reference": reference, "typical": typical}
+    return SimpleNamespace(
+        version="v1", kind="logistic", model=model, plan=plan, ledger=ledger, calibrator=None,
+        folder=Path(), manifest=manifest,
+    )  # fmt: skip
+
+
+def _told(df: DataFrame, config: Config, bundle: Any) -> DataFrame:
+    """Score, decide and explain as a run does."""
+    scored_df = Scorer.of(bundle).score(df.withColumn(POSITIONS, bundle.plan.array()))
+    natural = [F.col(f"probability_{name}") for name in bundle.ledger.prior]
+    matrix = config.matrix
+    decision = cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
+    decided_df = scored_df.withColumn("decision", decision)
+    rule = reason_rule(config, bundle)
+    assert rule is not None
+    return append_reasons(decided_df, rule, bundle.plan.sources, F.col("decision"))
+
+
+@pytest.mark.parametrize(("rule", "name"), [(BY_ROW, "amount"), (BY_BRANCH, "branch")])
+def test_reasons_explain_the_natural_margin_not_the_weighted_one(
+    spark: SparkSession, tmp_path: Path, rule: WeightRule, name: str
+) -> None:
+    """A column that weights alone brought into the model is no reason once they are undone."""
+    (tmp_path / "loans.yaml").write_text(LOANS, encoding="utf-8")
+    config = load_config(tmp_path / "loans.yaml")
+    rng = np.random.default_rng(8)
+    rows = 6_000
+    x = rng.normal(size=rows)
+    frame = pd.DataFrame({
+        "id": np.arange(rows), "x": x, "y": rng.random(rows) < 1 / (1 + np.exp(2 - x)),
+        "amount": rng.choice([60.0, 3_000.0], rows), "branch": rng.choice(["a", "b"], rows),
+    }).astype({"y": int})  # fmt: skip
+    df = spark.createDataFrame(frame)
+    plan = learn_features(df, config.roles)
+    fit_df = df.select(
+        plan.vector().alias(FEATURES),
+        F.col("y").cast("double").alias(LABEL),
+        training_weight(rule, config.roles).alias(WEIGHT),
+    )
+    model = learner("logistic").fit(fit_df, {}, seed=1, classes=2)
+    means = df.select(F.posexplode(plan.array()).alias("at", "v")).groupBy("at").avg("v")
+    reference = tuple(row[1] for row in means.orderBy("at").collect())
+    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
+    bundle = _bundle(model, plan, ledger, reference, amount=60.0)
+    told_df = _told(df, config, bundle).filter("decision = 'decline' AND x > 0.5")
+    told = told_df.toPandas()["reason_1"].replace("amount (its price)", None)
+    assert len(told) > 1_000
+    assert (told.dropna() == "x").mean() > 0.98
+    assert not (told == name).any()
+
+
+def test_reasons_with_the_undone_weights_add_up_to_the_natural_log_odds(
+    spark: SparkSession,
+) -> None:
+    """Amount 240, typical 60: undoing takes log(240 / 60) off what the model gives the amount."""
+    plan = FeaturePlan((NumericBlock(("x", "amount"), (0.0, 0.0), ()),))
+    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", BY_ROW).after_undoing()
+    model = SimpleNamespace(
+        coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[0.5, 0.01]])),
+        interceptVector=SimpleNamespace(toArray=lambda: np.array([-1.0])),
+    )
+    bundle = _bundle(model, plan, ledger, (0.0, 60.0), amount=60.0)
+    df = spark.createDataFrame([(1.0, 240.0)], "x double, amount double")
+    scored_df = Scorer.of(bundle).score(df)
+    contrast = F.array(F.lit(-1.0), F.lit(1.0))
+    undone = reasoning._undone(Scorer.of(bundle), 1, contrast, {"amount": 60.0})
+    p, added = scored_df.select("probability_bad", undone["amount"]).first()
+    assert added == pytest.approx(-np.log(4))
+    # Undone at the typical amount nothing is left to take off: its weights are 1 and 1.
+    assert np.log(p / (1 - p)) == pytest.approx(-1 + 0.5 + 0.01 * 240 + added)
+
+
+def test_reasons_tell_a_price_as_a_price(spark: SparkSession, tmp_path: Path) -> None:
+    """P = .1, declined for an amount of 3,000 where 60 is typical; p = .6 is risk at any amount.
+
+    Approving costs .1 x 3,000 = 300 against .9 x 60 = 54; at 60 it would cost 6.
+    """
+    (tmp_path / "loans.yaml").write_text(LOANS, encoding="utf-8")
+    config = load_config(tmp_path / "loans.yaml")
+    plan = FeaturePlan((NumericBlock(("x", "amount"), (0.0, 0.0), ()),))
+    model = SimpleNamespace(
+        coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[1.0, 0.0]])),
+        interceptVector=SimpleNamespace(toArray=lambda: np.array([0.0])),
+    )
+    bundle = _bundle(model, plan, Ledger({"good": 0.8, "bad": 0.2}), (-4.0, 0.0), amount=60.0)
+    rows = [(1, np.log(1 / 9), 3_000.0), (2, np.log(1.5), 3_000.0), (3, np.log(1 / 9), 60.0)]
+    df = spark.createDataFrame(rows, "id int, x double, amount double")
+    found = _told(df, config, bundle).orderBy("id").collect()
+    assert [(row["decision"], row["reason_1"], row["reason_2"]) for row in found] == [
+        ("decline", "amount (its price)", "x"),
+        ("decline", "x", None),
+        ("approve", None, None),
+    ]
+    worded = yaml.safe_load(LOANS)
+    worded["reasons"]["prices"] = {"amount": "Size of the loan"}
+    (tmp_path / "worded.yaml").write_text(yaml.safe_dump(worded), encoding="utf-8")
+    config = load_config(tmp_path / "worded.yaml")
+    assert _told(df, config, bundle).filter("id = 1").first()["reason_1"] == "Size of the loan"
+
+
+THREE = """
+name: loans
+columns: {keys: [id], label: y, classes: {good: 0, late: 1, bad: 2}, numeric: [common, own]}
+costs: {approve: {good: 0, late: 5, bad: 9}, decline: {good: 1, late: 0, bad: 0}}
+reasons: {against: {decline: bad}, top: 2}
+"""
+
+
+def test_reasons_of_many_classes_contrast_the_margins(spark: SparkSession, tmp_path: Path) -> None:
+    """What raises every class's margin alike changes no probability, and is no reason."""
+    (tmp_path / "loans.yaml").write_text(THREE, encoding="utf-8")
+    config = load_config(tmp_path / "loans.yaml")
+    plan = FeaturePlan((NumericBlock(("common", "own"), (0.0, 0.0), ()),))
+    rows = np.array([[7.0, 0.0], [7.0, 0.5], [7.0, 1.0]])
+    model = SimpleNamespace(
+        coefficientMatrix=SimpleNamespace(toArray=lambda: rows),
+        interceptVector=SimpleNamespace(toArray=lambda: np.zeros(3)),
+    )
+    ledger = Ledger({"good": 0.8, "late": 0.1, "bad": 0.1})
+    bundle = _bundle(model, plan, ledger, (0.0, 0.0))
+    df = spark.createDataFrame([(1, 3.0, 1.0)], "id int, common double, own double")
+    row = _told(df, config, bundle).first()
+    assert (row["decision"], row["reason_1"], row["reason_2"]) == ("decline", "own", None)

@@ -112,6 +112,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("name: loans", 'name: loans\nreasons: {against: {declin: "yes"}}', ["reasons.against", "'declin' is no decision", "'decline'?"]),
         ("name: loans", "name: loans\nreasons: {against: {decline: maybe}}", ["reasons.against", "'maybe' is no class", "no, yes"]),
         ("name: loans", 'name: loans\nreasons: {against: {decline: "yes"}, texts: {incom: Income}}', ["reasons.texts", "'incom'", "'income'?"]),
+        ("name: loans", 'name: loans\nreasons: {against: {decline: "yes"}, prices: {loans: Size}}', ["reasons.prices", "'loans' is no column of a cost", "'loan'?"]),
         ("name: loans", 'name: loans\nreasons: {against: {decline: "yes"}, top: 0}', ["reasons.top", "0", "greater than or equal to 1"]),
         ("name: loans", "name: loans\nreasons: {against: {}}", ["reasons.against"]),
         ("  sensitive: [age]", '  sensitive: [income, loan]\n  use_sensitive: true\nreasons: {against: {decline: "yes"}}', ["reasons.sensitive", "no reason is left"]),

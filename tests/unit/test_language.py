@@ -19,6 +19,7 @@ from sparkweights.costs.language import (
     names,
     parse,
     render,
+    substitute,
 )
 from sparkweights.errors import ConfigError
 
@@ -110,6 +111,15 @@ def test_render_any_tree_parses_back_to_the_same_value(tree: Expression) -> None
     """The canonical text loses nothing: manifests can be read back exactly."""
     value = evaluate(tree, ROW)
     again = evaluate(parse(render(tree)), ROW)
+    assert again == value or (value != value and again != again)  # noqa: PLR0124 (NaN)
+
+
+@given(_trees())
+def test_substitute_any_tree_keeps_its_value(tree: Expression) -> None:
+    """With a column's own value in its place, an expression is worth what it was."""
+    changed = substitute(tree, {"a": ROW["a"]})
+    assert "a" not in {name.name for name in names(changed)}
+    value, again = evaluate(tree, ROW), evaluate(changed, ROW)
     assert again == value or (value != value and again != again)  # noqa: PLR0124 (NaN)
 
 

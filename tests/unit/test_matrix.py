@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweights.costs import CostMatrix
+from sparkweights.costs import CostMatrix, render
 from sparkweights.errors import ConfigError
 
 GOOD_BAD = ["good", "bad"]
@@ -65,3 +65,11 @@ def test_to_dict_round_trips_through_parse() -> None:
     matrix = _two("0.18 * credit_limit + 2000", "0.75 * credit_limit")
     assert CostMatrix.parse(matrix.to_dict(), GOOD_BAD).to_dict() == matrix.to_dict()
     assert matrix.columns == ("credit_limit",)
+
+
+def test_least_is_the_cost_of_the_right_decision_per_class() -> None:
+    """Numbers are compared once; what reads a column is the least of its row."""
+    costs = {"a": {"x": 3, "y": "amount"}, "b": {"x": 2, "y": 50}}
+    numbers, by_row = CostMatrix.parse(costs, ["x", "y"]).least
+    assert render(numbers) == "2"
+    assert render(by_row) == "min(amount, 50)"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
@@ -16,12 +16,14 @@ from sparkweights.decision.operating import (
     CUT,
     NEVER,
     REVERSED,
+    RocPoint,
     binary_rule,
     constrained_point,
     iso_cost_point,
     likelihood_ratio_cut,
     mllib_thresholds,
     roc_hull,
+    roc_points,
 )
 from sparkweights.errors import ConfigError, InputError
 
@@ -172,17 +174,54 @@ def test_roc_hull_equals_scipys_convex_hull(
 def test_constrained_point_meets_each_constraint_at_least_cost() -> None:
     """Recall, precision and share declined bound the choice; costs make it."""
     scores = [0.1, 0.3, 0.5, 0.7, 0.9]
-    hull = roc_hull(scores, [1, 2, 3, 6, 8], [40, 20, 10, 5, 2])
+    points = roc_points(scores, [1, 2, 3, 6, 8], [40, 20, 10, 5, 2])
     prior = 20 / 97
-    assert constrained_point(hull, prior, recall=0.9).recall >= 0.9
-    few = constrained_point(hull, prior, declined=0.15)
+    assert constrained_point(points, prior, recall=0.9).recall >= 0.9
+    few = constrained_point(points, prior, declined=0.15)
     assert few.declined(prior) <= 0.15
     assert few.recall == pytest.approx(0.4)
-    sure = constrained_point(hull, prior, precision=0.6, costs=(0.001, 1))
+    sure = constrained_point(points, prior, precision=0.6, costs=(0.001, 1))
     assert sure.precision(prior) >= 0.6
     assert sure.recall == pytest.approx(14 / 20)
     with pytest.raises(ConfigError, match=r"recall >= 0.95.*precision reaches 0\.8"):
-        constrained_point(hull, prior, recall=0.95, precision=0.7)
+        constrained_point(points, prior, recall=0.95, precision=0.7)
+
+
+def test_constrained_point_below_the_hull_is_found() -> None:
+    """Recall .5 with at most 70 % declined: of the diagonal only a point below the hull does it."""
+    bins = [0.2, 0.5, 0.8], [4, 5, 1], [4, 5, 1]  # the curve is the diagonal
+    found = constrained_point(roc_points(*bins), 0.5, recall=0.5, declined=0.7)
+    assert found == RocPoint(0.5, 0.6, 0.6)
+    assert found not in roc_hull(*bins)
+
+
+@given(_bins(), PROBABILITY, PROBABILITY, PROBABILITY, st.floats(0.1, 20))
+def test_constrained_point_equals_the_search_over_all_cuts(
+    bins: tuple[list[float], list[float], list[float]],
+    prior: float,
+    recall: float,
+    declined: float,
+    fn: float,
+) -> None:
+    """The cheapest of every cut that meets both; refused only where no cut meets them."""
+    scores, positives, negatives = map(np.asarray, bins)
+    meeting = []
+    for cut in [*scores, math.inf]:
+        found = positives[scores >= cut].sum() / positives.sum()
+        wrong = negatives[scores >= cut].sum() / negatives.sum()
+        share = prior * found + (1 - prior) * wrong
+        # Rates that are equal but for the last digit may fall on either side of a limit.
+        assume(abs(found - recall) > 1e-9 and abs(share - declined) > 1e-9)
+        if found >= recall and share <= declined:
+            meeting.append(prior * fn * (1 - found) + (1 - prior) * wrong)
+    points = roc_points(*bins)
+    wanted = {"recall": recall, "declined": declined, "costs": (1.0, fn)}
+    if not meeting:
+        with pytest.raises(ConfigError, match="No cut of this score"):
+            constrained_point(points, prior, **wanted)
+        return
+    best = constrained_point(points, prior, **wanted)
+    assert best.cost(prior, 1.0, fn) == pytest.approx(min(meeting))
 
 
 def test_roc_hull_of_one_class_is_refused() -> None:
