@@ -133,6 +133,11 @@ class CrossFittedScorer:
         return self.scorers[0].kind
 
     @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted, by fold."""
+        return tuple(scorer.model for scorer in self.scorers)
+
+    @property
     def plan(self) -> FeaturePlan:
         """How rows become vectors; of the first fold where encodings differ by fold."""
         return self.scorers[0].plan
@@ -149,12 +154,19 @@ class CrossFittedScorer:
 
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`, fold by fold."""
-        if HELD_OUT_FEATURES in df.columns:
-            df = df.withColumn(FEATURES, F.col(HELD_OUT_FEATURES)).drop(HELD_OUT_FEATURES)
+        df = held_out_rows(df)
         parts = [
             scorer.score(df.filter(F.col(FOLD) == fold)) for fold, scorer in enumerate(self.scorers)
         ]
         return reduce(lambda first, second: first.unionByName(second), parts)
+
+
+def held_out_rows(prepared_df: DataFrame) -> DataFrame:
+    """Return kept rows with the features that they have for the model of their fold."""
+    if HELD_OUT_FEATURES not in prepared_df.columns:
+        return prepared_df
+    own = F.col(HELD_OUT_FEATURES)
+    return prepared_df.withColumn(FEATURES, own).drop(HELD_OUT_FEATURES)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, sample_weight
@@ -23,27 +25,43 @@ from sparkweights.explain import Importance, collect_importance, collect_spread,
 from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.admitting import require_model, require_same_training
+from sparkweights.pipeline.crossfit import (
+    CrossFitting,
+    cross_fit,
+    fit_scorer,
+    held_out_rows,
+    held_out_scorer,
+)
 from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
-    Size,
+    count_folds,
     count_parts,
     learn_plan,
     prepared,
     with_parts_of_bundle,
 )
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
+from sparkweights.split import (
+    CALIBRATE,
+    FIT,
+    TEST,
+    Split,
+    hash_order,
+    require_crossed_rows,
+    require_rows,
+)
 from sparkweights.weights import WeightRule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
     from sparkweights.costs import CostMatrix
     from sparkweights.pipeline.progress import Progress
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.storage import ModelBundle
 
 DEALING, CHOOSING, PRICES = "__dealing", "__choosing", "__prices"
@@ -111,10 +129,8 @@ def explain(
     _require_same(config, bundle)
     require_same_training(config, bundle)
     roles = config.roles
-    even = WeightRule.fixed("none", dict.fromkeys(roles.class_names, 1.0))
-    rule = _rule(bundle, even)
     seed = bundle.manifest["model"]["seed"]
-    also = {
+    orders = {
         CHOOSING: hash_order(roles, seed ^ _CHOOSING_SALT),
         DEALING: hash_order(roles, seed ^ _DEALING_SALT),
     }
@@ -123,25 +139,77 @@ def explain(
     )
     known_df = labelled_df.filter(class_index(roles) >= 0)
     divided_df = with_parts_of_bundle(known_df, config, bundle)
+    crossed = bundle.manifest["split"]["crossed"]
+    compared = _compared_across_folds if crossed else _compared_on_test_rows
+    with compared(divided_df, config, bundle, orders, progress) as (test_df, rows, twin):
+        own = held_out_scorer(bundle)
+        found = []
+        for text, scorer in (("the model in use", own), ("its twin", twin)):
+            progress.step(f"permuting columns for {text}")
+            found.append(_importance(test_df, config, scorer, rows))
+        progress.step("comparing the rankings")
+        areas = _areas(test_df, own, twin, sample_weight(roles))
+    return Explanation(rows, _side_by_side(*found), areas, _coefficients(own, twin))
+
+
+@contextmanager
+def _compared_on_test_rows(
+    divided_df: DataFrame,
+    config: Config,
+    bundle: ModelBundle,
+    orders: Mapping[str, Column],
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, int, RowScorer]]:
+    """Yield the model's test rows, how many there are, and its twin."""
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
         plan = replace(plan, folds=learn_plan(divided_df, config).folds)
-    with prepared(divided_df, config, rule, plan, also=also) as prepared_df:
+    with prepared(divided_df, config, _rule(bundle), plan, also=orders) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, roles)
-        rows = counts.rows
+        require_rows(counts.by_class, config.roles)
         progress.step(f"fitting {bundle.kind} without weights")
-        twin = _twin(prepared_df, config, bundle, even, counts.size(CALIBRATE))
-        test_df = prepared_df.filter(F.col(PART) == TEST)
-        found = []
-        for text, scorer in (("the model in use", Scorer.of(bundle)), ("its twin", twin)):
-            progress.step(f"permuting columns for {text}")
-            found.append(_importance(test_df, config, scorer, rows[TEST]))
-        progress.step("comparing the rankings")
-        areas = _areas(test_df, Scorer.of(bundle), twin, sample_weight(roles))
-    coefficients = _coefficients(bundle, twin)
-    return Explanation(rows[TEST], _side_by_side(*found), areas, coefficients)
+        fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), config)
+        bare = fit_scorer(fit_df, config, bundle.plan, _unweighted_ledger(bundle))
+        twin = finish(bare, prepared_df, config, counts.size(CALIBRATE)).scorer
+        yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], twin
+
+
+@contextmanager
+def _compared_across_folds(
+    divided_df: DataFrame,
+    config: Config,
+    bundle: ModelBundle,
+    orders: Mapping[str, Column],
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, int, RowScorer]]:
+    """Yield all rows, each with its fold, how many there are, and the twin of each fold's model."""
+    split = Split.from_dict(bundle.manifest["split"])
+    fitted_df = divided_df.withColumn(PART, F.lit(FIT))
+    fitting = CrossFitting.of(split, fitted_df, config)
+    also = {**orders, **fitting.columns(config)}
+    with prepared(fitted_df, config, _rule(bundle), fitting.plan, also=also) as prepared_df:
+        progress.step("counting rows")
+        counts = count_folds(prepared_df, config, F.lit(col=True))
+        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
+        progress.step(f"fitting {bundle.kind} without weights, one model a fold")
+        twin = cross_fit(
+            _unweighted(prepared_df, config),
+            fitting,
+            config,
+            _unweighted_ledger(bundle),
+            calibrates=F.lit(col=True),
+        ).held_out
+        yield held_out_rows(prepared_df), counts.rows, twin
+
+
+def _unweighted(prepared_df: DataFrame, config: Config) -> DataFrame:
+    return prepared_df.withColumn(WEIGHT, sample_weight(config.roles))
+
+
+def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
+    even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest["classes"], 1.0))
+    return Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
 
 
 def _require_same(config: Config, bundle: ModelBundle) -> None:
@@ -155,29 +223,14 @@ def _require_same(config: Config, bundle: ModelBundle) -> None:
         )
 
 
-def _rule(bundle: ModelBundle, even: WeightRule) -> WeightRule:
+def _rule(bundle: ModelBundle) -> WeightRule:
     """Return the weights that the model in use was trained with."""
-    own = [bend.rule for bend in bundle.ledger.bends if bend.kind == WEIGHTS]
-    return own[0] if own else even
-
-
-def _twin(
-    prepared_df: DataFrame, config: Config, bundle: ModelBundle, even: WeightRule, size: Size
-) -> Scorer:
-    """Fit the same learner without weights, and calibrate it."""
-    roles, stated = config.roles, bundle.manifest["model"]
-    weight = sample_weight(roles)
-    fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, weight.alias(WEIGHT))
-    model = learner(bundle.kind).fit(
-        fit_df, stated["params"], seed=stated["seed"], classes=len(roles.class_names)
-    )
-    ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
-    bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)
-    return finish(bare, prepared_df, config, size).scorer
+    (own,) = [bend.rule for bend in bundle.ledger.bends if bend.kind == WEIGHTS]
+    return own
 
 
 def _areas(
-    test_df: DataFrame, weighted: Scorer, twin: Scorer, weight: Column
+    test_df: DataFrame, weighted: RowScorer, twin: RowScorer, weight: Column
 ) -> dict[str, AreaShift]:
     """Compare how both rank the same rows, one Spark job per class."""
     added = [*weighted.weighted_cols, *weighted.probability_cols]
@@ -201,27 +254,34 @@ def _areas(
     }
 
 
-def _coefficients(bundle: ModelBundle, twin: Scorer) -> dict[str, tuple[float, float]] | None:
-    if not learner(bundle.kind).linear or len(twin.classes) > 2:  # noqa: PLR2004 (one row of them)
+def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, float]] | None:
+    """Return coefficients without and with weights; of several folds, their means."""
+    if not learner(own.kind).linear or len(own.classes) > 2:  # noqa: PLR2004 (one row of them)
         return None
     pairs = [
-        (float(model.intercept), *model.coefficients.toArray().tolist())
-        for model in (twin.model, bundle.model)
+        np.mean(
+            [(float(m.intercept), *m.coefficients.toArray().tolist()) for m in scorer.models],
+            axis=0,
+        ).tolist()
+        for scorer in (twin, own)
     ]
-    names = ("intercept", *bundle.plan.names)
+    names = ("intercept", *own.plan.names)
     return {name: (pairs[0][i], pairs[1][i]) for i, name in enumerate(names)}
 
 
-def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -> list[Importance]:
+def _importance(
+    test_df: DataFrame, config: Config, scorer: RowScorer, rows: int
+) -> list[Importance]:
     own, sources = learner(scorer.kind), scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
     spread = collect_spread(test_df, len(sources)) if own.linear else None
     prices = F.array(*[F.array(*row) for row in cost_columns(config.matrix)])
+    shares = [own.importances(model, len(sources), spread) for model in scorer.models]
     return collect_importance(
         test_df.withColumn(PRICES, prices),
         partial(_append_cost, scorer, config.matrix),
         sources,
-        own.importances(scorer.model, len(sources), spread),
+        np.mean(shares, axis=0),
         rows=rows,
         orders=(F.col(CHOOSING), F.col(DEALING)),
         weight=sample_weight(config.roles),
@@ -229,7 +289,7 @@ def _importance(test_df: DataFrame, config: Config, scorer: Scorer, rows: int) -
     )
 
 
-def _append_cost(scorer: Scorer, matrix: CostMatrix, df: DataFrame, name: str) -> DataFrame:
+def _append_cost(scorer: RowScorer, matrix: CostMatrix, df: DataFrame, name: str) -> DataFrame:
     """Append what the decision cost by `PRICES`, which a column's turn leaves alone."""
     costs = [
         [F.get(F.get(F.col(PRICES), d), c) for c in range(len(matrix.classes))]

@@ -46,6 +46,10 @@ class RowScorer(Protocol):
         """The learner."""
 
     @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted: one model, or one a fold."""
+
+    @property
     def plan(self) -> FeaturePlan:
         """How rows become vectors."""
 
@@ -97,6 +101,11 @@ class Scorer:
             bundle.calibrator,
             bundle.folder / "model" if many_rows else None,
         )
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted, alone."""
+        return (self.model,)
 
     @property
     def probability_cols(self) -> tuple[str, ...]:
