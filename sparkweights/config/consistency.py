@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sparkweights.config.constraints import check_constraints
 from sparkweights.config.sections import ColumnsMatching, scheme_of
 from sparkweights.config.selection import check_pattern
 from sparkweights.costs.language import names
@@ -40,6 +41,7 @@ def check_consistency(config: Config) -> None:
     check_params(config.model.kind, config.model.params)
     _check_reasons(config)
     _check_sizing(config)
+    check_constraints(config)
     _check_tune(config)
 
 

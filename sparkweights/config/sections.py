@@ -175,10 +175,18 @@ class Resample(Section):
 
 
 class Features(Section):
-    """How columns become features; see `sparkweights.models.learn_features`."""
+    """How columns become features; see `sparkweights.models.learn_features`.
+
+    Attributes
+    ----------
+    impute
+        Missing numbers: ``median`` and a flag beside it; ``none``, as they are, for xgboost, which
+        learns at each split where they go; ``auto``, none for xgboost and median for the others.
+    """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
     categorical: Literal["onehot", "ordered", "target"] = "onehot"
+    impute: Literal["auto", "median", "none"] = "auto"
 
 
 class Model(Section):
@@ -192,12 +200,20 @@ class Model(Section):
     patience
         For boosting: stop before so many stages in a row that do not lower the log loss of the
         undone probabilities on the calibration rows.
+    monotone
+        For xgboost of two classes: numeric column -> 1 where the probability of the second class
+        must not fall as the value grows, -1 where it must not rise. Missing values have no order.
+    interactions
+        For xgboost: groups of columns whose effects may depend on each other; a column that no
+        group names acts alone. Without groups, all may.
     """
 
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
     patience: Annotated[StrictInt, Field(ge=1)] | None = None
+    monotone: dict[Text, Literal[-1, 1]] = {}
+    interactions: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
 
 
 class Tune(Section):

@@ -13,7 +13,7 @@ from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
-from sparkweights.models import learner
+from sparkweights.models import Constraints, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.evaluating import paid
@@ -116,7 +116,7 @@ def explain(
     divided_df = known_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
-        plan = replace(plan, folds=learn_plan(divided_df, config).folds)
+        plan = replace(plan, folds=learn_plan(divided_df, config, like=plan).folds)
     with prepared(divided_df, config, rule, plan, also=also) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, config)
@@ -160,7 +160,13 @@ def _twin(
     weight = sample_weight(roles)
     fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, weight.alias(WEIGHT))
     model = learner(bundle.kind).fit(
-        fit_df, stated["params"], seed=stated["seed"], classes=len(roles.class_names)
+        fit_df,
+        stated["params"],
+        seed=stated["seed"],
+        classes=len(roles.class_names),
+        constraints=Constraints.of(
+            bundle.plan, stated.get("monotone", {}), stated.get("interactions", ())
+        ),
     )
     ledger = Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
     bare = Scorer(bundle.kind, model, bundle.plan, roles.class_names, ledger)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import class_index, column, sample_weight
 from sparkweights.costs.language import names
 from sparkweights.errors import InputError, ModelError, listed
-from sparkweights.models import FeaturePlan, learn_features, learner
+from sparkweights.models import Constraints, FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import ORDER, review_order
 from sparkweights.resample import Resampling, copies, repeat_rows, resampling
@@ -172,8 +172,16 @@ def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) 
     return part(split, config.roles, order)
 
 
-def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
-    """Learn from the fit rows how columns become features, in one Spark job."""
+def learn_plan(
+    divided_df: DataFrame, config: Config, *, like: FeaturePlan | None = None
+) -> FeaturePlan:
+    """Learn from the fit rows how columns become features, in one Spark job.
+
+    Parameters
+    ----------
+    like
+        A plan of the same columns whose way with missing numbers is taken over.
+    """
     wanted = config.features
     # By itself only a linear learner minds heavy tails.
     plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
@@ -183,7 +191,20 @@ def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
         "plain" if plain else wanted.numeric,
         wanted.categorical,
         order=_folding(config),
+        impute=imputes(config) if like is None else like.imputes,
     )
+
+
+def imputes(config: Config) -> bool:
+    """Return whether missing numbers become medians with flags; else they stay NaN."""
+    if config.features.impute == "auto":
+        return not learner(config.model.kind).native_missing
+    return config.features.impute == "median"
+
+
+def constraints_of(plan: FeaturePlan, config: Config) -> Constraints | None:
+    """Return what the configuration knows of effects, by position of the plan, if anything."""
+    return Constraints.of(plan, config.model.monotone, config.model.interactions)
 
 
 def _folding(config: Config) -> Column:

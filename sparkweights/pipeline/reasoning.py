@@ -76,4 +76,14 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
     never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
     silent = frozenset(name for name in bundle.plan.sources if name.casefold() in never)
     silent = frozenset() if wanted.sensitive else silent
-    return ReasonRule(explainers, wanted.top, wanted.texts, silent)
+    texts = {**_directions(bundle), **wanted.texts}
+    return ReasonRule(explainers, wanted.top, texts, silent)
+
+
+def _directions(bundle: ModelBundle) -> dict[str, str]:
+    """Return what to tell of each column whose effect has one direction, by construction."""
+    rarer = bundle.manifest["classes"][-1]
+    return {
+        name: f"{name} ({'higher' if sign > 0 else 'lower'} raises the probability of {rarer})"
+        for name, sign in bundle.manifest["model"].get("monotone", {}).items()
+    }

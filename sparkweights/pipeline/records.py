@@ -125,7 +125,13 @@ def model_manifest(
         "name": config.name,
         "trained_at": now.isoformat(),
         "versions": versions(),
-        "model": {"kind": scorer.kind, "params": dict(config.model.params), "seed": config.seed},
+        "model": {
+            "kind": scorer.kind,
+            "params": dict(config.model.params),
+            "seed": config.seed,
+            "monotone": dict(config.model.monotone),
+            "interactions": [list(group) for group in config.model.interactions],
+        },
         "classes": list(scorer.classes),
         "schema": feature_kinds(schema, config),
         "features": scorer.plan.to_dict(),
@@ -194,7 +200,9 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
     params = {**config.model.params, **tuning.chosen.settings.params}
-    return {"weights": weights, "model": {"kind": config.model.kind, "params": params}}
+    model = config.model.model_dump(mode="json", exclude_defaults=True)
+    model |= {"kind": config.model.kind, "params": params}
+    return {"weights": weights, "model": model}
 
 
 def importance_record(config: Config, version: str, explanation: Explanation) -> dict[str, Any]:

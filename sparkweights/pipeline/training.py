@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -21,6 +21,7 @@ from sparkweights.pipeline.evaluating import evaluate, right_decisions
 from sparkweights.pipeline.finishing import Finished, finish
 from sparkweights.pipeline.preparing import (
     PART,
+    constraints_of,
     count_parts,
     divide,
     learn_plan,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sparkweights.config import Config
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.evaluate.stability import ColumnBins
+    from sparkweights.models import FeaturePlan
     from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.pipeline.preparing import PartCounts, Weighed
     from sparkweights.pipeline.progress import Progress
@@ -94,18 +96,16 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         require_rows(counts.by_class, roles)
         rows = counts.rows
         progress.step(f"fitting {config.model.kind}")
-        fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
         prior, undoing = _natural_prior(counts, config, weighed), weighed.weighting.undoing
         ledger = Ledger(prior).after_bending(WEIGHTS, undoing)
         if thinning is not None:
             ledger = ledger.after_bending(RESAMPLING, thinning.rule())
-        model = learner(config.model.kind).fit(
-            fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
-        )
+        model = _fit(prepared_df, config, plan)
         bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
         progress.step("calibrating on held-out rows")
         finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
         scorer = finished.scorer
+        learner(scorer.kind).require_kept(scorer.model, constraints_of(plan, config))
         progress.step("evaluating on the test rows")
         test_df = prepared_df.filter(F.col(PART) == TEST)
         evaluation = evaluate(
@@ -122,6 +122,17 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
     return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
+
+
+def _fit(prepared_df: DataFrame, config: Config, plan: FeaturePlan) -> Any:  # noqa: ANN401 (the library's model)
+    fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
+    return learner(config.model.kind).fit(
+        fit_df,
+        config.model.params,
+        seed=config.seed,
+        classes=len(config.roles.class_names),
+        constraints=constraints_of(plan, config),
+    )
 
 
 def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
