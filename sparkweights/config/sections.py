@@ -305,6 +305,40 @@ class Monitor(Section):
     overrides: Share = 0.1
 
 
+class Fairness(Section):
+    """Between which groups decisions are compared, and how far they may differ.
+
+    `evaluate` measures it; `monitor` does so where this section is stated, and exits with 7 past a
+    limit that chance alone would rarely pass.
+
+    Attributes
+    ----------
+    columns
+        Columns whose values are groups; ``columns.sensitive`` where none is named.
+    ranges
+        Numeric column -> edges of its ranges, ascending; an edge belongs to the range above it.
+        Without them few numbers are groups as they are, and many are grouped by quartiles.
+    favourable
+        The decision that is a favour; by itself the one that is right for the commonest class.
+    reference
+        Column -> the group that its others are compared with; by itself the most often accepted.
+    min_rows
+        A group of fewer rows is counted and not measured.
+    ratio
+        Least ratio of acceptance between groups; .8 is the four-fifths rule.
+    difference
+        Largest difference of the true and of the false positive rates between groups.
+    """
+
+    columns: tuple[Text, ...] = ()
+    ranges: dict[Text, Annotated[tuple[Number, ...], Field(min_length=1)]] = {}
+    favourable: Text | None = None
+    reference: dict[Text, Text] = {}
+    min_rows: Annotated[StrictInt, Field(ge=1)] = 100
+    ratio: Share = 0.8
+    difference: Share = 0.1
+
+
 class Checks(Section):
     """Expectation suites at both ends, and how many rows may leave without a decision."""
 

@@ -27,6 +27,7 @@ from sparkweights.decision.odds import bend
 from sparkweights.evaluate.stability import count_bins, score_stability, stability_index
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
+from sparkweights.pipeline.fairness import FairnessResult, collect_fairness
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.quality.gate import CERTAIN
@@ -82,6 +83,8 @@ class Monitored:
         Share of the rows that scoring would set aside.
     exceeded
         A sentence per limit that is passed.
+    fairness
+        How decisions differ between groups; None where the configuration does not ask for it.
     """
 
     rows: int
@@ -93,6 +96,7 @@ class Monitored:
     overrides: float | None
     quarantined: float
     exceeded: tuple[str, ...] = ()
+    fairness: FairnessResult | None = None
 
     def _repr_html_(self) -> str:
         drift = {"measure": "CSI", "columns": dict(self.columns)}
@@ -141,7 +145,38 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         assumed=scorer.ledger.prior if assumed is None or _is_estimated(config) else assumed,
         **_known(scored_df, config, scorer, assumed),
     )
-    return Monitored(**{**vars(found), "exceeded": tuple(_exceeded(found, config))})
+    fairness = _fairness(scored_df.filter(USABLE), config, bundle, assumed)
+    exceeded = (*_exceeded(found, config), *(fairness.exceeded if fairness else ()))
+    return Monitored(**{**vars(found), "exceeded": exceeded, "fairness": fairness})
+
+
+def _fairness(
+    scored_df: DataFrame,
+    config: Config,
+    bundle: ModelBundle,
+    assumed: Mapping[str, float] | None,
+) -> FairnessResult | None:
+    """Compare how the decisions that scoring would take differ between groups, if wanted."""
+    if config.fairness is None:
+        return None
+    scorer = Scorer.of(bundle)
+    return collect_fairness(
+        scored_df,
+        config,
+        natural=_natural(scorer, assumed),
+        index=_outcome(scored_df, config),
+        right=bundle.manifest["evaluation"]["right_decisions"],
+        prior=scorer.ledger.prior,
+    )
+
+
+def _natural(scorer: Scorer, assumed: Mapping[str, float] | None) -> list[Column]:
+    """Return the probabilities that scoring prices: moved to the assumed shares, if any."""
+    ours = [column(name) for name in scorer.probability_cols]
+    if assumed is None:
+        return ours
+    prior = scorer.ledger.prior
+    return bend(ours, [F.lit(assumed[name] / prior[name]) for name in scorer.classes])
 
 
 def _score_indices(
@@ -185,10 +220,7 @@ def _known(
     scored_df: DataFrame, config: Config, scorer: Scorer, assumed: Mapping[str, float] | None
 ) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them."""
-    ours = [column(name) for name in scorer.probability_cols]
-    if assumed is not None:
-        prior = scorer.ledger.prior
-        ours = bend(ours, [F.lit(assumed[name] / prior[name]) for name in scorer.classes])
+    ours = _natural(scorer, assumed)
     index = F.when(F.col(USABLE), _outcome(scored_df, config)).otherwise(-1)
     measures = [F.count(F.lit(1)).alias("rows"), F.count_if(index >= 0).alias("known")]
     measures.append(F.count_if(F.col(SET_ASIDE)).alias("set_aside"))

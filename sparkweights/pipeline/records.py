@@ -16,6 +16,7 @@ import sparkweights
 from sparkweights.config.sections import Weights
 from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
+from sparkweights.pipeline.fairness import fairness_settings
 from sparkweights.pipeline.judging import segment_records
 from sparkweights.pipeline.preparing import split_record
 from sparkweights.pipeline.recording import MANIFEST
@@ -248,6 +249,7 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "evaluation": evaluation_record(judged.overall, config.matrix),
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
+        "fairness": judged.fairness and judged.fairness.to_dict(fairness_settings(config)),
         "costs": config.matrix.to_dict(),
         "versions": versions(),
     }
@@ -269,6 +271,7 @@ def monitor_record(
         "calibration": {name: asdict(own) for name, own in found.calibration.items()},
         "overrides": found.overrides,
         "quarantined": found.quarantined,
+        "fairness": found.fairness and found.fairness.to_dict(fairness_settings(config)),
         "limits": {
             **config.monitor.model_dump(),
             "quarantined": config.checks.max_quarantined,
