@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sparkweights.config import Config
 
 _TOO_MANY = f"hold more than {MAX_CELLS:,} values by decision and outcome"
+_ABSENT = "is not in the table"
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,10 @@ def collect_fairness(
     if not named:
         return None
     favourable = favourable_decision(wanted, right, prior)
-    positive = tuple(name for name in prior if right[name] == favourable)
-    groupings = [
-        Grouping(name, wanted.ranges.get(name, ())) for name in named if name in scored_df.columns
-    ]
-    _require_numbers(scored_df.schema, groupings)
-    places = [place for place, name in enumerate(prior) if name in positive]
+    classes = config.roles.class_names
+    positive = tuple(name for name in classes if right[name] == favourable)
+    groupings = _groupings(scored_df.schema, named, wanted)
+    places = [classes.index(name) for name in positive]
     matrix, weight = config.matrix, config.roles.weight
     costs = expected_costs(list(natural), cost_columns(matrix))
     weighted = weight is not None and weight in scored_df.columns
@@ -147,15 +146,14 @@ def collect_fairness(
             f"fairness.columns: {listed(own.column for own in groupings)} {_TOO_MANY}.",
             hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
         )
+    columns = _measured(cells or {}, wanted, config.seed)
+    exceeded = _exceeded(columns, favourable, wanted)
     unmeasured = {
-        name: _TOO_MANY if name in scored_df.columns else "is not in the table"
+        name: _TOO_MANY if name in scored_df.columns else _ABSENT
         for name in named
         if cells is None or name not in cells
     }
-    columns = _measured(cells or {}, wanted, config.seed)
-    return FairnessResult(
-        favourable, positive, columns, unmeasured, _exceeded(columns, favourable, wanted)
-    )
+    return FairnessResult(favourable, positive, columns, unmeasured, exceeded)
 
 
 def _exceeded(
@@ -181,12 +179,15 @@ def _measured(
     )
 
 
-def _require_numbers(schema: StructType, groupings: Sequence[Grouping]) -> None:
-    for own in groupings:
-        found = schema[own.column].dataType
-        if own.edges and not is_number(found):
+def _groupings(schema: StructType, named: Sequence[str], wanted: Fairness) -> list[Grouping]:
+    """Return how the columns that are there become groups."""
+    found = [Grouping(name, wanted.ranges.get(name, ())) for name in named if name in schema.names]
+    for own in found:
+        kind = schema[own.column].dataType
+        if own.edges and not is_number(kind):
             raise InputError(
-                f"fairness.ranges: column '{own.column}' is {found.simpleString()}; ranges are of "
+                f"fairness.ranges: column '{own.column}' is {kind.simpleString()}; ranges are of "
                 "numbers.",
                 hint=f"remove fairness.ranges.{own.column}: its values are the groups.",
             )
+    return found
