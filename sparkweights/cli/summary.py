@@ -98,17 +98,54 @@ def evaluate_summary(record: Mapping[str, Any]) -> str:
         f"Model {record['model_version']} ({record['model']['kind']})\n"
         f"{_evaluation_tables(record['evaluation'])}"
     )
-    if not record["segments"]:
-        return text
+    return text + _segments_table(record["segments"]) + _fairness_table(record.get("fairness"))
+
+
+def _segments_table(segments: Sequence[Mapping[str, Any]]) -> str:
+    if not segments:
+        return ""
     rows = [("segment", "rows", "savings", "cost per row")]
-    for one in record["segments"]:
+    for one in segments:
         name = ", ".join(f"{key} {value}" for key, value in one["segment"].items())
         if one["measured"]:
             told = (_share(one["savings"]), f"{one['cost'] / one['weight']:,.2f}")
         else:
             told = ("", "too few rows")
         rows.append((name[:40], f"{one['rows']:,}", *told))
-    return f"{text}\n\n{table(rows)}"
+    return f"\n\n{table(rows)}"
+
+
+def _fairness_table(found: Mapping[str, Any] | None) -> str:
+    """Return who gets the favourable decision, group by group, and which limits that passes."""
+    if found is None:
+        return ""
+    rows: list[tuple[str, ...]] = [
+        (f"who gets {found['favourable']}", "rows", "share", "ratio", "TPR", "FPR")
+    ]
+    for own in found["columns"]:
+        for group in own["groups"]:
+            rates = group["rates"]
+            rows.append((
+                f"{own['column']} {group['group']}"[:34],
+                f"{group['rows']:,}",
+                *(_plain(value, ".3f") for value in (
+                    rates["acceptance"]["value"], group["ratio"]["value"],
+                    rates["true_positive_rate"]["value"], rates["false_positive_rate"]["value"],
+                )),
+            ))  # fmt: skip
+    told = [f"  {sentence}" for sentence in found["exceeded"]]
+    told += [
+        f"  {own['column']}: {len(own['small'])} groups of fewer than {found['min_rows']:,} rows "
+        "are counted, not measured"
+        for own in found["columns"]
+        if own["small"]
+    ]
+    told += [f"  column {name} {why}" for name, why in found["unmeasured"].items()]
+    return "\n\n" + "\n".join([table(rows), *told])
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
 def backtest_summary(record: Mapping[str, Any]) -> str:
@@ -291,7 +328,10 @@ def monitor_summary(record: Mapping[str, Any]) -> str:
     return (
         f"Table '{record['table']}' ({record['rows']:,} rows) beside model "
         f"{record['model_version']}\n{table(rows)}\n\n{table(shares)}\n"
-        + "\n".join([*notes, *(lines or ["  nothing is over its limit"])])
+        + "\n".join(notes)
+        + _fairness_table(record.get("fairness"))
+        + "\n"
+        + "\n".join(lines or ["  nothing is over its limit"])
     )
 
 

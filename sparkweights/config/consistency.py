@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from sparkweights.config.constraints import check_constraints
+from sparkweights.config.fairness import check_fairness
 from sparkweights.config.sections import ColumnsMatching, scheme_of
 from sparkweights.config.selection import check_pattern
 from sparkweights.costs.language import names
@@ -41,6 +43,8 @@ def check_consistency(config: Config) -> None:
     check_params(config.model.kind, config.model.params)
     _check_reasons(config)
     _check_sizing(config)
+    check_constraints(config)
+    check_fairness(config)
     _check_tune(config)
 
 

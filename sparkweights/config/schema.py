@@ -18,6 +18,7 @@ from sparkweights.config.sections import (
     Columns,
     Decision,
     Evaluate,
+    Fairness,
     Features,
     Model,
     Monitor,
@@ -73,6 +74,7 @@ class Config(Section):
     split: SplitShares = SplitShares()
     evaluate: Evaluate = Evaluate()
     monitor: Monitor = Monitor()
+    fairness: Fairness | None = None
     checks: Checks = Checks()
     folder: Annotated[Path, Field(exclude=True)] = Path()
 

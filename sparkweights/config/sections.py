@@ -180,10 +180,18 @@ class Resample(Section):
 
 
 class Features(Section):
-    """How columns become features; see `sparkweights.models.learn_features`."""
+    """How columns become features; see `sparkweights.models.learn_features`.
+
+    Attributes
+    ----------
+    impute
+        Missing numbers: ``median`` and a flag beside it; ``none``, as they are, for xgboost, which
+        learns at each split where they go; ``auto``, none for xgboost and median for the others.
+    """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
     categorical: Literal["onehot", "ordered", "target"] = "onehot"
+    impute: Literal["auto", "median", "none"] = "auto"
 
 
 class Model(Section):
@@ -197,12 +205,20 @@ class Model(Section):
     patience
         For boosting: stop before so many stages in a row that do not lower the log loss of the
         undone probabilities on the calibration rows.
+    monotone
+        For xgboost of two classes: numeric column -> 1 where the probability of the second class
+        must not fall as the value grows, -1 where it must not rise. Missing values have no order.
+    interactions
+        For xgboost: groups of columns whose effects may depend on each other; a column that no
+        group names acts alone. Without groups, all may.
     """
 
     kind: Text = "boosted_trees"
     params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
     patience: Annotated[StrictInt, Field(ge=1)] | None = None
+    monotone: dict[Text, Literal[-1, 1]] = {}
+    interactions: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
 
 
 class Tune(Section):
@@ -364,6 +380,40 @@ class Monitor(Section):
     calibration: Positive = 0.1
     decided: Text | None = None
     overrides: Share = 0.1
+
+
+class Fairness(Section):
+    """Between which groups decisions are compared, and how far they may differ.
+
+    `evaluate` measures it; `monitor` does so where this section is stated, and exits with 7 past a
+    limit that chance alone would rarely pass.
+
+    Attributes
+    ----------
+    columns
+        Columns whose values are groups; ``columns.sensitive`` where none is named.
+    ranges
+        Numeric column -> edges of its ranges, ascending; an edge belongs to the range above it.
+        Without them few numbers are groups as they are, and many are grouped by quartiles.
+    favourable
+        The decision that is a favour; by itself the one that is right for the commonest class.
+    reference
+        Column -> the group that its others are compared with; by itself the most often accepted.
+    min_rows
+        A group of fewer rows is counted and not measured.
+    ratio
+        Least ratio of acceptance between groups; .8 is the four-fifths rule.
+    difference
+        Largest difference of the true and of the false positive rates between groups.
+    """
+
+    columns: tuple[Text, ...] = ()
+    ranges: dict[Text, Annotated[tuple[Number, ...], Field(min_length=1)]] = {}
+    favourable: Text | None = None
+    reference: dict[Text, Text] = {}
+    min_rows: Annotated[StrictInt, Field(ge=1)] = 100
+    ratio: Share = 0.8
+    difference: Share = 0.1
 
 
 class Checks(Section):

@@ -44,6 +44,16 @@ class Encoder(ABC):
         """Return the positions of a row as an array of doubles."""
 
     @property
+    def increasing(self) -> tuple[bool, ...]:
+        """Whether each position keeps the order of its column's values."""
+        return (False,) * len(self.labels)
+
+    @property
+    def native_missing(self) -> bool:
+        """Whether a missing number stays NaN."""
+        return False
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """The columns that may be infinite."""
         return ()
@@ -75,12 +85,14 @@ class NumericFeature(ColumnEncoder):
 
     Attributes
     ----------
+    median
+        None where a missing value stays NaN, for learners that split on it themselves.
     knots
         (value, normal score) pairs between which a value's score is interpolated; empty where the
         value itself is the feature.
     """
 
-    median: float
+    median: float | None
     flag_missing: bool
     knots: Table = ()
     kind: ClassVar[str] = "number"
@@ -90,15 +102,26 @@ class NumericFeature(ColumnEncoder):
         """The column, and its flag."""
         return (self.name, f"{self.name} is missing") if self.flag_missing else (self.name,)
 
+    @property
+    def native_missing(self) -> bool:
+        """Without a median."""
+        return self.median is None
+
+    @property
+    def increasing(self) -> tuple[bool, ...]:
+        """The number, or its score; not its flag."""
+        return (True, False)[: len(self.labels)]
+
     def values(self) -> list[Column]:
         """Return the number or its score, and the flag."""
         flag = [number(self.name).isNull()] if self.flag_missing else []
         return [self._score(), *flag]
 
     def _score(self) -> Column:
-        value = F.coalesce(number(self.name), F.lit(self.median))
+        value = F.coalesce(number(self.name), F.lit(_stand_in(self.median)))
         if not self.knots:
             return value
+        # NaN is above every number in Spark, so it lies behind the last knot, and stays NaN there.
         # A chain of cases over the knots, one arithmetic each, soon is more than Java compiles.
         pieces = [
             (start, low, (end - start) / (high - low))
@@ -123,7 +146,7 @@ class NumericBlock(Encoder):
     Attributes
     ----------
     names, medians
-        The columns, and what stands for a missing value of each.
+        The columns, and what stands for a missing value of each; no medians where it stays NaN.
     flagged
         The columns that were missing on some fit row.
     """
@@ -143,8 +166,22 @@ class NumericBlock(Encoder):
         """The columns, then those of the flags."""
         return (*self.names, *self.flagged)
 
+    @property
+    def native_missing(self) -> bool:
+        """Without medians."""
+        return not self.medians
+
+    @property
+    def increasing(self) -> tuple[bool, ...]:
+        """The numbers; not their flags."""
+        return (True,) * len(self.names) + (False,) * len(self.flagged)
+
     def array(self) -> Column:
-        """Return the numbers with medians for missing ones, then the flags."""
+        """Return the numbers with medians or NaN for missing ones, then the flags."""
+        if not self.medians:
+            return F.transform(
+                _doubles(self.names), lambda value: F.coalesce(value, F.lit(_stand_in(None)))
+            )
         medians = F.lit(list(self.medians))
         filled = F.transform(
             _doubles(self.names),
@@ -161,6 +198,10 @@ class NumericBlock(Encoder):
     def numbers(self) -> tuple[str, ...]:
         """The columns."""
         return self.names
+
+
+def _stand_in(median: float | None) -> float:
+    return float("nan") if median is None else median
 
 
 def _doubles(names: tuple[str, ...]) -> Column:

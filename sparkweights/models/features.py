@@ -48,6 +48,16 @@ class FeaturePlan:
         return tuple(source for encoder in self.encoders for source in encoder.sources)
 
     @property
+    def increasing(self) -> tuple[bool, ...]:
+        """Whether each position of the vector keeps the order of its column's values."""
+        return tuple(kept for encoder in self.encoders for kept in encoder.increasing)
+
+    @property
+    def imputes(self) -> bool:
+        """Whether a missing number becomes its column's median; else it stays NaN."""
+        return not any(encoder.native_missing for encoder in self.encoders)
+
+    @property
     def looks_at_outcomes(self) -> bool:
         """Whether some encoder was learned from what happened."""
         return any(isinstance(encoder, ByTarget) for encoder in self.encoders)

@@ -11,6 +11,7 @@ import numpy as np
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from sparkweights.models.constraints import Constraints
     from sparkweights.models.explainers import Explainer
     from sparkweights.models.features import FeaturePlan
 
@@ -44,14 +46,28 @@ class Learner(ABC):
         What a user may set, by the library's own names, with their bounds.
     linear
         Whether its margin is a sum over features, so that heavy tails mislead it.
+    native_missing
+        Whether it learns what a missing number (NaN) means; others need it to be imputed.
+    constrainable
+        Whether it can be fitted under `Constraints`.
     """
 
     kind: ClassVar[str]
     linear: ClassVar[bool] = False
+    native_missing: ClassVar[bool] = False
+    constrainable: ClassVar[bool] = False
     params: ClassVar[Mapping[str, Bound]]
 
     @abstractmethod
-    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401 (the library's model)
+    def fit(
+        self,
+        fit_df: DataFrame,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        classes: int,
+        constraints: Constraints | None = None,
+    ) -> Any:  # noqa: ANN401 (the library's model)
         """Fit a model.
 
         Parameters
@@ -62,7 +78,41 @@ class Learner(ABC):
             The user's, checked already.
         classes
             How many there are; each has rows in ``fit_df``.
+        constraints
+            On the effects of positions, for learners that are `constrainable`.
+
+        Raises
+        ------
+        ConfigError
+            If there are constraints and the learner knows none.
         """
+
+    def require_unconstrained(self, constraints: Constraints | None) -> None:
+        """Refuse constraints that this learner would not keep.
+
+        Raises
+        ------
+        ConfigError
+            Naming the learner.
+        """
+        if constraints is not None:
+            raise ConfigError(
+                f"model.kind: {self.kind} knows no monotone or interaction constraints; available "
+                "for: xgboost.",
+                hint="choose kind: xgboost, or leave model.monotone and model.interactions out.",
+            )
+
+    def require_kept(self, model: Any, constraints: Constraints | None) -> None:  # noqa: ANN401, ARG002 (one kind of learner keeps constraints)
+        """Refuse a fitted model that breaks its constraints.
+
+        Raises
+        ------
+        QualityGateError
+            Naming the constraint and where it is broken.
+        ConfigError
+            If the learner knows no constraints.
+        """
+        self.require_unconstrained(constraints)
 
     def concern(self, params: Mapping[str, Any], spark: SparkSession) -> str | None:  # noqa: ARG002 (few have one)
         """Return what whoever fits with these parameters on this engine ought to know."""
@@ -181,8 +231,17 @@ class MLlibLearner(Learner):
         seeds = {"seed": seed} if self.seeded else {}
         return self.estimator(**COLUMNS, **seeds, **self.typed(params))
 
-    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401, ARG002 (MLlib counts the classes itself)
+    def fit(
+        self,
+        fit_df: DataFrame,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        classes: int,  # noqa: ARG002 (MLlib counts the classes itself)
+        constraints: Constraints | None = None,
+    ) -> Any:  # noqa: ANN401 (as above)
         """Fit MLlib's Estimator."""
+        self.require_unconstrained(constraints)
         return self.make(params, seed).fit(fit_df)
 
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)

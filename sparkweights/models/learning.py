@@ -62,6 +62,7 @@ def learn_features(
     categorical: str = "onehot",
     *,
     order: Column | None = None,
+    impute: bool = True,
 ) -> FeaturePlan:
     """Learn medians, quantiles, levels and, where asked, what happened on them.
 
@@ -77,6 +78,9 @@ def learn_features(
         ``onehot``; ``ordered``, one code per level; ``target``, log odds of the class by level.
     order
         A number in [0, 1) per row that deals rows into folds; needed by ``binned`` and ``target``.
+    impute
+        Whether a missing number becomes the median, with a flag beside it; else it stays NaN, for
+        learners that split on missing values themselves. ``binned`` has a range for it either way.
 
     Raises
     ------
@@ -100,6 +104,8 @@ def learn_features(
         encoders += [
             _numeric(name, row, numbers[i], numeric, roles) for i, name in enumerate(roles.numeric)
         ]
+    if not impute:
+        encoders = [_without_median(encoder) for encoder in encoders]
     encoders += [
         _categorical(name, row, i, categorical, roles) for i, name in enumerate(roles.categorical)
     ]
@@ -197,6 +203,15 @@ def _numeric(name: str, row: Row, found: _Number, encoding: str, roles: ColumnRo
     scored = encoding == "quantile" or (encoding == "auto" and _heavy_tailed(found.quantiles))
     knots = normal_scores(found.quantiles) if scored else ()
     return NumericFeature(name, found.median, found.present < row["rows"], knots)
+
+
+def _without_median(encoder: Encoder) -> Encoder:
+    """Return an encoder of numbers that leaves missing ones NaN."""
+    if isinstance(encoder, NumericFeature):
+        return replace(encoder, median=None, flag_missing=False)
+    if isinstance(encoder, NumericBlock):
+        return replace(encoder, medians=(), flagged=())
+    return encoder
 
 
 def _heavy_tailed(quantiles: Sequence[float]) -> bool:

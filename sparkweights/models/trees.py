@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.constraints import Constraints
     from sparkweights.models.explainers import Explainer
     from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
@@ -169,8 +170,17 @@ class BoostedTrees(MLlibLearner, StagedLearner):
     estimator = GBTClassifier
     model = GBTClassificationModel
 
-    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
+    def fit(
+        self,
+        fit_df: DataFrame,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        classes: int,
+        constraints: Constraints | None = None,
+    ) -> Any:  # noqa: ANN401 (MLlib's model)
         """Fit one model, or one per class, two at a time over the same kept rows."""
+        self.require_unconstrained(constraints)
         boosted = self.make(params, seed)
         if classes == 2:  # noqa: PLR2004 (MLlib's boosted trees are binary)
             return boosted.fit(fit_df)

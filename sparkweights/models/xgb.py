@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.models.constraints import Constraints
     from sparkweights.models.explainers import Explainer
     from sparkweights.models.features import FeaturePlan
     from sparkweights.models.learner import Array
@@ -101,6 +102,8 @@ class XGBoost(StagedLearner):
     """XGBoost's trees; parameters have XGBoost's own names."""
 
     kind = "xgboost"
+    native_missing = True
+    constrainable = True
     params: ClassVar[Mapping[str, Bound]] = {
         "n_estimators": COUNT,
         "num_parallel_tree": COUNT,
@@ -123,8 +126,16 @@ class XGBoost(StagedLearner):
         "num_workers": Bound(int, 1),
     }
 
-    def fit(self, fit_df: DataFrame, params: Mapping[str, Any], *, seed: int, classes: int) -> Any:  # noqa: ANN401, ARG002 (XGBoost counts the classes itself)
-        """Fit XGBoost's Spark estimator.
+    def fit(
+        self,
+        fit_df: DataFrame,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        classes: int,  # noqa: ARG002 (XGBoost counts the classes itself)
+        constraints: Constraints | None = None,
+    ) -> Any:  # noqa: ANN401 (XGBoostModel)
+        """Fit XGBoost's Spark estimator; NaN positions are missing values, which it splits on.
 
         Raises
         ------
@@ -143,6 +154,7 @@ class XGBoost(StagedLearner):
             verbose=False,  # else the workers print the loss of every round
             force_repartition=True,  # its barrier stage refuses rows that were coalesced
             **self.typed(params),
+            **({} if constraints is None else constraints.params()),
         )
         try:
             booster = estimator.fit(fit_df).get_booster()
@@ -152,6 +164,11 @@ class XGBoost(StagedLearner):
                 hint="train in a job under spark-submit; its models score over Spark Connect too.",
             ) from None
         return XGBoostModel(bytes(booster.save_raw("json")))
+
+    def require_kept(self, model: Any, constraints: Constraints | None) -> None:  # noqa: ANN401 (XGBoostModel)
+        """Walk the trees that were fitted."""
+        if constraints is not None:
+            constraints.require_kept(model.json)
 
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (XGBoostModel)
         """Ask the booster once per Arrow batch."""

@@ -21,6 +21,7 @@ from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.preparing import (
     FOLD,
+    constraints_of,
     folding,
     learn_plan,
 )
@@ -212,12 +213,15 @@ def fit_scorer(fit_df: DataFrame, config: Config, plan: FeaturePlan, ledger: Led
     ledger
         What training does to the probabilities; it is inverted when rows are scored.
     """
-    model = learner(config.model.kind).fit(
+    own, constraints = learner(config.model.kind), constraints_of(plan, config)
+    model = own.fit(
         fit_df.select(FEATURES, LABEL, WEIGHT),
         config.model.params,
         seed=config.seed,
         classes=len(config.roles.class_names),
+        constraints=constraints,
     )
+    own.require_kept(model, constraints)
     return Scorer(config.model.kind, model, plan, config.roles.class_names, ledger)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import class_index, require_columns
+from sparkweights.columns import class_index, column, require_columns
 from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline.admitting import require_model, require_same_labels
@@ -19,6 +19,7 @@ from sparkweights.pipeline.evaluating import (
     evaluate_segments,
     review_order,
 )
+from sparkweights.pipeline.fairness import FairnessResult, collect_fairness, fairness_columns
 from sparkweights.pipeline.preparing import PART, with_parts_of_bundle
 from sparkweights.split import TEST
 
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """The evaluate stage's record: all rows, and each segment that has enough of them."""
+    """The evaluate stage's record: all rows, and each segment that has enough of them.
+
+    ``fairness`` compares groups; None where no column is sensitive or named for it.
+    """
 
     overall: JudgedRows
     segments: Mapping[tuple[str | None, ...], JudgedRows]
+    fairness: FairnessResult | None = None
 
     def _repr_html_(self) -> str:
         return self.overall._repr_html_()
@@ -64,6 +69,8 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
     require_same_labels(labelled_df.schema, config, bundle)
     require_columns(labelled_df.schema, wanted.by, table="labelled")
+    if config.fairness is not None:
+        require_columns(labelled_df.schema, fairness_columns(config), table="labelled")
     index = class_index(config.roles)
     parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), config, bundle)
     known_df = parted_df.filter(F.col(PART) == TEST).withColumns({
@@ -75,7 +82,15 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     _require_decisions(right, config)
     found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
     overall = found.pop(())
-    return Judged(overall, found)
+    fairness = collect_fairness(
+        scorer.score(known_df),
+        config,
+        natural=[column(name) for name in scorer.probability_cols],
+        index=column(LABEL).cast("int"),
+        right=right,
+        prior=scorer.ledger.prior,
+    )
+    return Judged(overall, found, fairness)
 
 
 def _require_decisions(right: Mapping[str, str], config: Config) -> None:

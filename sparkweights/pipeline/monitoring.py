@@ -36,6 +36,7 @@ from sparkweights.pipeline import deciding
 from sparkweights.pipeline.admitting import require_model, require_same_labels
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
 from sparkweights.pipeline.evaluating import review_order
+from sparkweights.pipeline.fairness import FairnessResult, collect_fairness
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import compile_suite, load_suite
 from sparkweights.report import drift_sections, fragment
@@ -109,6 +110,8 @@ class Monitored:
         and one of both shows.
     exceeded
         A sentence per limit that is passed.
+    fairness
+        How decisions differ between groups; None where the configuration does not ask for it.
     """
 
     rows: int
@@ -121,6 +124,7 @@ class Monitored:
     quarantined: float
     diagnosis: Mapping[str, str] = field(default_factory=dict)
     exceeded: tuple[str, ...] = ()
+    fairness: FairnessResult | None = None
 
     def drift(self, limit: float) -> dict[str, Any]:
         """Return the record of the columns' stability beside a limit, ready for JSON."""
@@ -180,6 +184,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         bundle.reference.scores, scores, scorer.ledger.prior, max_shift=config.decision.max_shift
     )
     assumed = _assumed(config, shift)
+    deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
     indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
     found = Monitored(
         columns=indices[0],
@@ -189,12 +194,31 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         **_known(
             marked_df,
             config,
-            scorer if assumed is None else scorer.with_target_prior(assumed),
+            deciding_scorer,
             F.lit(1.0) if weight is None else weight,
         ),
     )
     found = replace(found, diagnosis=diagnose(shift, found.calibration))
-    return replace(found, exceeded=tuple(_exceeded(found, config)))
+    fairness = _fairness(marked_df, config, bundle, deciding_scorer)
+    exceeded = (*_exceeded(found, config), *(fairness.exceeded if fairness else ()))
+    return replace(found, exceeded=exceeded, fairness=fairness)
+
+
+def _fairness(
+    marked_df: DataFrame, config: Config, bundle: ModelBundle, scorer: Scorer
+) -> FairnessResult | None:
+    """Compare how the decisions that scoring would take differ between groups, if wanted."""
+    if config.fairness is None:
+        return None
+    scored_df = scorer.score(marked_df).filter(USABLE)
+    return collect_fairness(
+        scored_df,
+        config,
+        natural=[column(name) for name in scorer.probability_cols],
+        index=_outcome(scored_df, config),
+        right=bundle.manifest["evaluation"]["right_decisions"],
+        prior=bundle.ledger.prior,
+    )
 
 
 def _weight(df: DataFrame, config: Config, table: str) -> Column | None:

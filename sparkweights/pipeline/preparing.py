@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import class_index, column, sample_weight
 from sparkweights.costs.language import names
 from sparkweights.errors import InputError, ModelError, listed
-from sparkweights.models import FeaturePlan, learn_features, learner
+from sparkweights.models import Constraints, FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.evaluating import BLOCK, ORDER, block_order, review_order
 from sparkweights.resample import Resampling, copies, repeat_rows, resampling
@@ -265,7 +265,20 @@ def learn_plan(
         "plain" if plain else wanted.numeric,
         wanted.categorical,
         order=folding(config),
+        impute=imputes(config),
     )
+
+
+def imputes(config: Config) -> bool:
+    """Return whether missing numbers become medians with flags; else they stay NaN."""
+    if config.features.impute == "auto":
+        return not learner(config.model.kind).native_missing
+    return config.features.impute == "median"
+
+
+def constraints_of(plan: FeaturePlan, config: Config) -> Constraints | None:
+    """Return what the configuration knows of effects, by position of the plan, if anything."""
+    return Constraints.of(plan, config.model.monotone, config.model.interactions)
 
 
 def folding(config: Config) -> Column:

@@ -109,7 +109,7 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
     return ReasonRule(
         explainers,
         wanted.top,
-        wanted.texts,
+        {**_directions(bundle), **wanted.texts},
         silent,
         contrasts=contrasts if many else {},
         undone={
@@ -128,6 +128,15 @@ def _silent(config: Config, bundle: ModelBundle) -> frozenset[str]:
     never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
     read = (*bundle.plan.sources, *bundle.ledger.columns, *config.matrix.columns)
     return frozenset(name for name in read if name.casefold() in never)
+
+
+def _directions(bundle: ModelBundle) -> dict[str, str]:
+    """Return what to tell of each column whose effect has one direction, by construction."""
+    rarer = bundle.manifest["classes"][-1]
+    return {
+        name: f"{name} ({'higher' if sign > 0 else 'lower'} raises the probability of {rarer})"
+        for name, sign in bundle.manifest["model"].get("monotone", {}).items()
+    }
 
 
 def _prices(

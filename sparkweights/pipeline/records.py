@@ -16,6 +16,7 @@ import sparkweights
 from sparkweights.config.sections import Weights
 from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
+from sparkweights.pipeline.fairness import fairness_settings
 from sparkweights.pipeline.judging import segment_records
 from sparkweights.pipeline.preparing import split_record
 from sparkweights.pipeline.recording import MANIFEST
@@ -127,7 +128,13 @@ def model_manifest(
         "name": config.name,
         "trained_at": now.isoformat(),
         "versions": versions(),
-        "model": {"kind": scorer.kind, "params": dict(config.model.params), "seed": config.seed},
+        "model": {
+            "kind": scorer.kind,
+            "params": dict(config.model.params),
+            "seed": config.seed,
+            "monotone": dict(config.model.monotone),
+            "interactions": [list(group) for group in config.model.interactions],
+        },
         "classes": list(scorer.classes),
         "schema": feature_kinds(schema, config),
         "features": scorer.plan.to_dict(),
@@ -214,7 +221,9 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
     params = {**config.model.params, **tuning.chosen.settings.params}
-    return {"weights": weights, "model": {"kind": config.model.kind, "params": params}}
+    model = config.model.model_dump(mode="json", exclude_defaults=True)
+    model |= {"kind": config.model.kind, "params": params}
+    return {"weights": weights, "model": model}
 
 
 def importance_record(config: Config, version: str, explanation: Explanation) -> dict[str, Any]:
@@ -260,6 +269,7 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "evaluation": evaluation_record(judged.overall, config.matrix),
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
+        "fairness": judged.fairness and judged.fairness.to_dict(fairness_settings(config)),
         "costs": config.matrix.to_dict(),
         "versions": versions(),
     }
@@ -294,6 +304,7 @@ def monitor_record(
         "diagnosis": dict(found.diagnosis),
         "overrides": found.overrides,
         "quarantined": found.quarantined,
+        "fairness": found.fairness and found.fairness.to_dict(fairness_settings(config)),
         "limits": {
             **config.monitor.model_dump(),
             "quarantined": config.checks.max_quarantined,

@@ -22,6 +22,7 @@ from sparkweights.pipeline.finishing import finish
 from sparkweights.pipeline.preparing import (
     PART,
     Size,
+    constraints_of,
     divide,
     infinite_measures,
     learn_plan,
@@ -263,7 +264,11 @@ def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
     )
     params = {**config.model.params, **settings.params}
     model = learner(config.model.kind).fit(
-        fit_df, params, seed=config.seed, classes=len(config.roles.class_names)
+        fit_df,
+        params,
+        seed=config.seed,
+        classes=len(config.roles.class_names),
+        constraints=constraints_of(table.plan, config),
     )
     weighting = table.weighed.weighting
     undoing = weighting.undoing if settings.ratio is None else rule

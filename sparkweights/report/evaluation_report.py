@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.report.evaluation_sections import OURS, evaluation_sections
+from sparkweights.report.fairness_sections import fairness_sections
 from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
 from sparkweights.report.shared_sections import cost_section
 from sparkweights.report.tables import NOTHING, money, percent, table
@@ -40,6 +41,7 @@ def evaluation_page(record: Mapping[str, Any]) -> Page:
             cost_section(record["costs"]),
             *evaluation_sections(evaluation),
             *_segment_sections(record["segments"], record["min_rows"]),
+            *fairness_sections(record.get("fairness")),
         ),
         tuple(facts),
     )

@@ -127,12 +127,25 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _directions(monotone: Mapping[str, int], name: str) -> str:
+    """Return the directions that effects were constrained to."""
+    return "; ".join(
+        f"{'higher' if sign > 0 else 'lower'} {column} never lowers the probability of {name}"
+        for column, sign in monotone.items()
+    )
+
+
 def _made_section(manifest: Mapping[str, Any]) -> Section:
     model, split, weights = manifest["model"], manifest["split"], manifest["weights"]
     rows = split["rows"]
     facts = [
         ("learner", _words(model["kind"])),
         ("parameters", settings(model["params"])),
+        ("monotone", _directions(model.get("monotone", {}), manifest["classes"][-1])),
+        (
+            "interactions",
+            "; ".join(" with ".join(group) for group in model.get("interactions", ())),
+        ),
         ("seed", str(model["seed"])),
         ("labelled rows", f"{weights['rows']:,}"),
         *((f"rows to {_PARTS.get(part, part)}", f"{count:,}") for part, count in rows.items()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.report.fairness_sections import fairness_sections
 from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
 from sparkweights.report.population_sections import drift_sections, shift_sections
 from sparkweights.report.shared_sections import version_section
@@ -29,6 +30,7 @@ def monitor_page(record: Mapping[str, Any]) -> Page:
             *drift_sections(record["drift"]),
             *shift_sections(record["label_shift"]),
             *_calibration_sections(record["calibration"], record["diagnosis"]),
+            *fairness_sections(record.get("fairness")),
             version_section(record, [], sentence="What the record was made with."),
         ),
         (

@@ -13,6 +13,7 @@ from sparkweights.trees.prune import (
     pruned,
     pruning_path,
 )
+from sparkweights.trees.shape import Violation, direction_violations, interaction_violations
 
 __all__ = [
     "DEEPEST",
@@ -22,7 +23,10 @@ __all__ = [
     "Node",
     "PlainTree",
     "Pruning",
+    "Violation",
+    "direction_violations",
     "first_trees",
+    "interaction_violations",
     "leaf_counts",
     "pruned",
     "pruning_path",

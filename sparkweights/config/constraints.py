@@ -1,0 +1,85 @@
+"""What must hold between a configuration's constraints on a model, its columns and its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.models import learner
+
+if TYPE_CHECKING:
+    from sparkweights.config.schema import Config
+
+
+def check_constraints(config: Config) -> None:
+    """Refuse constraints, and a way with missing numbers, that the learner or the columns lack.
+
+    Raises
+    ------
+    ConfigError
+        With the key path, the value, what is allowed, and the next step.
+    """
+    _check_learner(config)
+    _check_columns(config)
+    _check_weights(config)
+
+
+def _check_learner(config: Config) -> None:
+    model, roles = config.model, config.roles
+    own = learner(model.kind)
+    if config.features.impute == "none" and not own.native_missing:
+        raise ConfigError(
+            f"features.impute: 'none' goes with xgboost, which learns from missing values; the "
+            f"kind is {model.kind!r}.",
+            hint="leave features.impute out: numbers are imputed by their median, with a flag.",
+        )
+    for key in ("monotone", "interactions"):
+        if getattr(model, key) and not own.constrainable:
+            raise ConfigError(
+                f"model.{key}: goes with kind xgboost; the kind is {model.kind!r}.",
+                hint=f"choose kind: xgboost, or leave model.{key} out.",
+            )
+    if model.monotone and len(roles.class_names) > 2:  # noqa: PLR2004 (binary or not)
+        raise ConfigError(
+            f"model.monotone: goes with two classes; there are {len(roles.class_names)}.",
+            hint="leave model.monotone out.",
+        )
+
+
+def _check_columns(config: Config) -> None:
+    model, roles = config.model, config.roles
+    if model.monotone and config.features.numeric == "binned":
+        raise ConfigError(
+            "model.monotone: features.numeric 'binned' keeps no order of values; allowed: auto, "
+            "plain, quantile.",
+            hint="leave features.numeric out.",
+        )
+    if disordered := [name for name in model.monotone if name in roles.categorical]:
+        raise ConfigError(
+            f"model.monotone: {listed(disordered)} is a category; only a numeric column has a "
+            "direction.",
+            hint="leave it out of model.monotone.",
+        )
+    if not all(isinstance(one, str) for one in config.columns.numeric):
+        return  # a range or a pattern names its columns only once the table is known
+    for key, named, allowed in (
+        ("monotone", model.monotone, roles.numeric),
+        ("interactions", [name for group in model.interactions for name in group], roles.features),
+    ):
+        for name in named:
+            if name not in allowed:
+                raise ConfigError(
+                    f"model.{key}: {name!r} is no feature; allowed: {listed(allowed)}.",
+                    hint=did_you_mean(name, allowed),
+                )
+
+
+def _check_weights(config: Config) -> None:
+    by_row = [name for name in config.model.monotone if name in config.matrix.columns]
+    if by_row and config.weight_spec.per_row:
+        raise ConfigError(
+            f"model.monotone: {listed(by_row)} is part of the costs, and weights.scheme "
+            f"{config.weights.scheme!r} differs by it: undoing such weights may reverse its "
+            "effect.",
+            hint="choose weights that are constant by class, for instance scheme: balanced.",
+        )
