@@ -14,6 +14,7 @@ import pyspark
 
 import sparkweights
 from sparkweights.config.sections import Weights
+from sparkweights.models import learner
 from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
 from sparkweights.pipeline.judging import segment_records
@@ -125,7 +126,11 @@ def model_manifest(
         "name": config.name,
         "trained_at": now.isoformat(),
         "versions": versions(),
-        "model": {"kind": scorer.kind, "params": dict(config.model.params), "seed": config.seed},
+        "model": {
+            "kind": scorer.kind,
+            "params": learner(scorer.kind).resolve(config.model.params),
+            "seed": config.seed,
+        },
         "classes": list(scorer.classes),
         "schema": feature_kinds(schema, config),
         "features": scorer.plan.to_dict(),
@@ -151,7 +156,10 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
     effect = tuning.effect
     return {
         "name": config.name,
-        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        "model": {
+            "kind": config.model.kind,
+            "params": learner(config.model.kind).resolve(config.model.params),
+        },
         "rows": tuning.rows,
         "folds": {
             "number": config.tune.folds,
