@@ -144,6 +144,15 @@ def _tune(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
+    if options.backtest:
+        if options.model is not None:
+            raise ConfigError(
+                "--backtest trains models of its own, so there is nothing for --model to name.",
+                hint="leave one of the two out.",
+            )
+        _, record = _runner(options, progress).backtest()
+        _show(options, progress, record, summary.backtest_summary)
+        return
     _, record = _runner(options, progress).evaluate(options.model)
     _show(options, progress, record, summary.evaluate_summary)
 

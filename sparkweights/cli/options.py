@@ -119,6 +119,12 @@ def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help="run no suite; propose one from the table, and write it into this file",
         )
+    if name == "evaluate":
+        verb.add_argument(
+            "--backtest",
+            action="store_true",
+            help="train and evaluate as of several past moments instead (needs split.by)",
+        )
     if name in {"score", "explain", "evaluate", "monitor"}:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 

@@ -111,6 +111,35 @@ def evaluate_summary(record: Mapping[str, Any]) -> str:
     return f"{text}\n\n{table(rows)}"
 
 
+def backtest_summary(record: Mapping[str, Any]) -> str:
+    """Return cost, AUC and calibration by origin, and whether they change with time."""
+    names = list(record["origins"][0]["classes"])[1:]
+    header = ["known until", "fit rows", "test rows", "cost per row", "savings"]
+    header += [f"{word} {name}" for name in names for word in ("share", "mean p", "AUC")]
+    rows = [tuple(header)]
+    for one in record["origins"]:
+        cells = [one["after"], f"{one['rows']['fit']:,}", f"{one['rows']['test']:,}"]
+        cells += [f"{one['cost']:,.2f}", _share(one["savings"])]
+        for name in names:
+            own = one["classes"][name]
+            cells += [f"{own['share']:.4f}", f"{own['mean_probability']:.4f}", f"{own['auc']:.4f}"]
+        rows.append(tuple(cells))
+    lines = []
+    for name, trend in record["trends"].items():
+        if trend is None:
+            lines.append(f"  {name}: too few origins to tell a trend")
+            continue
+        low, high = trend["interval"]
+        verdict = "changes" if trend["shown"] else "no change shown"
+        lines.append(
+            f"  {name}: {trend['slope']:+.4g} from origin to origin "
+            f"(95 % interval {low:+.4g} to {high:+.4g}): {verdict}"
+        )
+    return f"Backtest by {record['by']} ({record['model']['kind']})\n{table(rows)}\n\n" + "\n".join(
+        lines
+    )
+
+
 def train_summary(record: Mapping[str, Any]) -> str:
     """Return what the model is worth on its test rows."""
     costs = record["evaluation"]["costs"]
@@ -124,7 +153,18 @@ def train_summary(record: Mapping[str, Any]) -> str:
             "\n  warning: the double count prices probabilities that still carry the cost "
             "weights;\n  it is shown as the mistake it is, and scoring refuses it."
         )
-    return text + _contest_summary(record["contest"])
+    return text + _refit_summary(record["refit"]) + _contest_summary(record["contest"])
+
+
+def _refit_summary(refit: Mapping[str, Any]) -> str:
+    """Return which rows the published model learned from, where they are not the fit rows."""
+    if refit["rows"] == "fit":
+        return ""
+    return (
+        f"\n  Evaluated on rows that the evaluated models were not fitted on; the published model\n"
+        f"  is fitted on all rows, its calibration on {refit['folds']} held-out folds "
+        f"({refit['reason']})."
+    )
 
 
 def _contest_summary(contest: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from sparkweights.decision import CALIBRATIONS, REVIEW, require_prior
 from sparkweights.errors import ConfigError, did_you_mean, listed
 from sparkweights.explain import reason_cols
 from sparkweights.models import check_params, require_explainable
+from sparkweights.split import Span
 from sparkweights.storage import TableName
 
 if TYPE_CHECKING:
@@ -225,11 +226,33 @@ def _check_choices(config: Config) -> None:
             hint="add costs: {decision: {class: cost}}, or choose scheme: balanced.",
         )
     _ = config.review_price  # parsing it checks it
+    _check_split(config)
     if config.split.calibrate + config.split.test >= 1:
         raise ConfigError(
             f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
             "rows to fit on; together they must stay below 1.",
             hint="for instance {calibrate: 0.2, test: 0.2}.",
+        )
+
+
+def _check_split(config: Config) -> None:
+    wanted = config.split
+    for key in ("gap", "mature"):
+        value = getattr(wanted, key)
+        if value is None:
+            continue
+        Span.parse(value, where=f"split.{key}")
+        if wanted.by is None:
+            raise ConfigError(
+                f"split.{key}: {value!r} goes with split.by, which names the column that tells "
+                "the time.",
+                hint=f"name a date or timestamp under split.by, or leave split.{key} out.",
+            )
+    if wanted.as_of is not None and wanted.mature is None:
+        raise ConfigError(
+            f"split.as_of: {wanted.as_of} says of which day outcomes are; without split.mature "
+            "nothing depends on it.",
+            hint="add split.mature, the time until an outcome is known, or leave it out.",
         )
 
 

@@ -29,6 +29,7 @@ from sparkweights.config.sections import (
     Table,
     Tables,
     Text,
+    Train,
     Tune,
     Weights,
 )
@@ -65,6 +66,7 @@ class Config(Section):
     resample: Resample | None = None
     features: Features = Features()
     model: Model = Model()
+    train: Train = Train()
     tune: Tune = Tune()
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()

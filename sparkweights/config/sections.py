@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -232,19 +233,82 @@ class Tune(Section):
 
 
 class Decision(Section):
-    """From probabilities to decisions."""
+    """From probabilities to decisions.
 
-    calibration: Text = "isotonic"
+    Attributes
+    ----------
+    calibration
+        ``auto`` fits a sigmoid where the rarest class has few rows to calibrate on, and isotonic
+        maps from there on.
+    """
+
+    calibration: Text = "auto"
     target_prior: Text | dict[Text, Number] = "natural"
     base_rate_tolerance: Positive = 0.1
 
 
 class SplitShares(Section):
-    """Shares of the labelled rows that are held out, by hash or by a column that orders time."""
+    """Shares of the labelled rows that are held out, by hash or by a column that orders time.
+
+    Attributes
+    ----------
+    by
+        A date, timestamp or number; the latest rows test.
+    group
+        Columns, such as a customer's id, whose rows of equal values share a part and a fold, and
+        are drawn together for every interval. With ``by`` the parts are those of time.
+    gap
+        With ``by``: rows that lie this long before calibration or test rows are not used.
+    mature
+        With ``by``: the time until an outcome is known. Younger rows are neither good nor bad, and
+        are left out.
+    as_of
+        The day that the labelled table is of, for ``mature``; the run's date by default.
+    """
 
     by: Text | None = None
+    group: tuple[Text, ...] = ()
+    gap: StrictInt | StrictFloat | Text | None = None
+    mature: StrictInt | StrictFloat | Text | None = None
+    as_of: date | None = None
     calibrate: Share = 0.2
     test: Share = 0.2
+
+
+class Train(Section):
+    """Which rows the published model learns from.
+
+    Attributes
+    ----------
+    refit
+        ``none``: the fit rows; calibration and test rows are set aside. ``all``: every labelled
+        row; calibration is cross-fitted, and the evaluation is that of held-out folds (with
+        ``split.by``, of a model of earlier rows). ``auto``: all where the table has at most
+        `sparkweights.pipeline.refit.AUTO_ROWS` rows.
+    folds
+        Of the cross-fitting.
+    parallelism
+        Models that are fitted at a time.
+    """
+
+    refit: Literal["auto", "all", "none"] = "auto"
+    folds: Annotated[StrictInt, Field(ge=2, le=20)] = 5
+    parallelism: Annotated[StrictInt, Field(ge=1, le=64)] = 2
+
+
+class Backtest(Section):
+    """Training as it would have been done at several moments of the past.
+
+    Attributes
+    ----------
+    origins
+        How many.
+    share
+        Of the rows, the latest, that the origins are spread over.
+    """
+
+    origins: Annotated[StrictInt, Field(ge=2, le=50)] = 4
+    share: Share = 0.5
 
 
 class Evaluate(Section):
@@ -258,11 +322,14 @@ class Evaluate(Section):
         A segment of fewer rows is counted and not measured.
     exact
         Keep every distinct score, not 8,192 bins of them.
+    backtest
+        What `evaluate --backtest` does.
     """
 
     by: tuple[Text, ...] = ()
     min_rows: Annotated[StrictInt, Field(ge=1)] = 100
     exact: StrictBool = False
+    backtest: Backtest = Backtest()
 
 
 class Monitor(Section):

@@ -2,10 +2,14 @@
 
 from sparkweights.decision.calibrate import (
     CALIBRATIONS,
+    CalibrationFit,
     Calibrator,
+    calibrate_scores,
     calibrator_from_dict,
+    collect_calibration_table,
     fit_calibrator,
 )
+from sparkweights.decision.calibration_fit import CalibrationTable, Choice, choose_method
 from sparkweights.decision.decide import cheapest_decision, expected_costs, realised_cost
 from sparkweights.decision.ledger import RESAMPLING, WEIGHTS, Ledger, require_prior
 from sparkweights.decision.review import (
@@ -23,15 +27,21 @@ __all__ = [
     "RESAMPLING",
     "REVIEW",
     "WEIGHTS",
+    "CalibrationFit",
+    "CalibrationTable",
     "Calibrator",
+    "Choice",
     "CostDecider",
     "ExpectedCostEvaluator",
     "LabelShift",
     "Ledger",
     "ProbabilityCorrector",
     "ReviewCut",
+    "calibrate_scores",
     "calibrator_from_dict",
     "cheapest_decision",
+    "choose_method",
+    "collect_calibration_table",
     "collect_histogram",
     "collect_review_cut",
     "estimate_shift",

@@ -3,6 +3,10 @@
 Each method maps the natural probabilities of a row to better ones. Two classes share one map (of
 the second class); more are calibrated one against the rest and normalised, except by
 temperature, which keeps the ranking of classes within a row.
+
+One Spark job sums the rows by score (`collect_calibration_table`); `calibration_fit` fits maps to
+the sums, for all rows and without each fold. A fitted map is a few numbers, applied as Column
+arithmetic.
 """
 
 from __future__ import annotations
@@ -13,12 +17,25 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pyspark.ml.classification import LogisticRegression
-from pyspark.ml.functions import array_to_vector
-from pyspark.ml.regression import IsotonicRegression, IsotonicRegressionModel
+import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
+from sparkweights.decision.calibration_fit import (
+    AUTO,
+    CELL,
+    LEAST,
+    CalibrationTable,
+    Choice,
+    IsotonicMap,
+    SigmoidMap,
+    choose_method,
+    fit_isotonic,
+    fit_sigmoid,
+    fit_temperature,
+    require_classes,
+    targets,
+)
 from sparkweights.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,17 +43,13 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-CALIBRATIONS = ("none", "isotonic", "sigmoid", "temperature")
-LEAST = 1e-12  # probabilities are kept this far from 0 and 1 before a logarithm
+CALIBRATIONS = (AUTO, "none", "isotonic", "sigmoid", "temperature")
+_PREFIX = "probability_"  # of the columns that a scorer names after classes
 _NEWTON_STEPS = 50
 
 
 class Calibrator(Protocol):
     """A fitted calibration."""
-
-    @property
-    def models(self) -> tuple[IsotonicRegressionModel, ...]:
-        """The native models to save beside `to_dict`."""
 
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
@@ -47,66 +60,37 @@ class Calibrator(Protocol):
 
 @dataclass(frozen=True)
 class IsotonicCalibrator:
-    """Isotonic models: one for two classes (the second), else one per class.
+    """Monotone maps of logit p: one for two classes (the second), else one per class."""
 
-    Attributes
-    ----------
-    margin
-        Calibrated probabilities are kept this far from 0 and 1: a block of n rows without an
-        event does not prove that events cannot happen (Laplace's rule, 1 / (n + 2)).
-    """
-
-    models: tuple[IsotonicRegressionModel, ...]
-    margin: float
+    maps: tuple[IsotonicMap, ...]
 
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
-        targets = _targets(probability_cols)
-        for model, name in zip(self.models, targets, strict=True):
-            out = f"{name}__calibrated"
-            df = model.setFeaturesCol(name).setPredictionCol(out).transform(df)
-        mapped = [
-            F.greatest(
-                F.least(column(f"{name}__calibrated"), F.lit(1 - self.margin)), F.lit(self.margin)
-            )
-            for name in targets
-        ]
-        own = [f"{name}__calibrated" for name in targets]
-        return _normalised(df, probability_cols, mapped).drop(*own)
+        names = _targets(probability_cols)
+        scores = [logit(column(name)) for name in names]
+        mapped = [_interpolate(one, z) for one, z in zip(self.maps, scores, strict=True)]
+        return _normalised(df, probability_cols, mapped)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""
-        return {"method": "isotonic", "models": len(self.models), "margin": self.margin}
+        return {"method": "isotonic", "maps": [one.to_dict() for one in self.maps]}
 
 
 @dataclass(frozen=True)
 class SigmoidCalibrator:
     """logit p' = slope * logit p + intercept, per class as for `IsotonicCalibrator`."""
 
-    slopes: tuple[float, ...]
-    intercepts: tuple[float, ...]
-
-    @property
-    def models(self) -> tuple[IsotonicRegressionModel, ...]:
-        """None: the numbers say all."""
-        return ()
+    maps: tuple[SigmoidMap, ...]
 
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
-        targets = _targets(probability_cols)
-        mapped = [
-            1 / (1 + F.exp(-(F.lit(slope) * logit(column(name)) + F.lit(intercept))))
-            for name, slope, intercept in zip(targets, self.slopes, self.intercepts, strict=True)
-        ]
+        scores = [logit(column(name)) for name in _targets(probability_cols)]
+        mapped = [_sigmoid(one, z) for one, z in zip(self.maps, scores, strict=True)]
         return _normalised(df, probability_cols, mapped)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""
-        return {
-            "method": "sigmoid",
-            "slopes": list(self.slopes),
-            "intercepts": list(self.intercepts),
-        }
+        return {"method": "sigmoid", "maps": [one.to_dict() for one in self.maps]}
 
 
 @dataclass(frozen=True)
@@ -114,11 +98,6 @@ class TemperatureCalibrator:
     """p'_c proportional to p_c ^ (1 / temperature) (Guo et al. 2017)."""
 
     temperature: float
-
-    @property
-    def models(self) -> tuple[IsotonicRegressionModel, ...]:
-        """None: the number says all."""
-        return ()
 
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
@@ -133,61 +112,183 @@ class TemperatureCalibrator:
         return {"method": "temperature", "temperature": self.temperature}
 
 
-def calibrator_from_dict(
-    record: Mapping[str, Any], models: Sequence[IsotonicRegressionModel]
-) -> Calibrator:
-    """Rebuild a calibrator from its numbers and its native models."""
-    match record["method"]:
-        case "isotonic":
-            return IsotonicCalibrator(tuple(models), record["margin"])
-        case "sigmoid":
-            return SigmoidCalibrator(tuple(record["slopes"]), tuple(record["intercepts"]))
-        case _:
-            return TemperatureCalibrator(record["temperature"])
+@dataclass(frozen=True)
+class CalibrationFit:
+    """A calibration, and what it rests on.
+
+    Attributes
+    ----------
+    choice
+        The method, why it is that one, and how many rows of each class there were.
+    calibrator
+        Fitted on all rows.
+    by_fold
+        Fitted without the rows of fold 0, 1, ... in turn; empty where rows have no folds.
+    """
+
+    choice: Choice
+    calibrator: Calibrator
+    by_fold: tuple[Calibrator, ...] = ()
 
 
-def fit_calibrator(
+def calibrator_from_dict(record: Mapping[str, Any]) -> Calibrator:
+    """Rebuild a calibrator from its numbers.
+
+    Raises
+    ------
+    ModelError
+        If the record lacks them, as those of older versions do.
+    """
+    try:
+        match record["method"]:
+            case "isotonic":
+                return IsotonicCalibrator(
+                    tuple(
+                        IsotonicMap(one["low"], one["step"], tuple(one["probabilities"]))
+                        for one in record["maps"]
+                    )
+                )
+            case "sigmoid":
+                return SigmoidCalibrator(tuple(SigmoidMap(**one) for one in record["maps"]))
+            case _:
+                return TemperatureCalibrator(record["temperature"])
+    except KeyError as error:
+        raise ModelError(
+            f"The calibration '{record.get('method')}' of the model has no {error.args[0]!r}: an "
+            "older version of sparkweights wrote it, in another form.",
+            hint="train again.",
+        ) from None
+
+
+def calibrate_scores(
+    df: DataFrame,
+    probability_cols: Sequence[str],
     method: str,
-    calibration_df: DataFrame,
+    *,
+    class_col: str,
+    weight_col: str | None,
+    fold_col: str | None = None,
+) -> CalibrationFit:
+    """Choose and fit a calibration of natural probabilities, in one Spark job.
+
+    Temperature with more than two classes takes a job per step of Newton's method besides.
+
+    Parameters
+    ----------
+    df
+        Rows that the model was not fitted on, with a natural probability per class, the class
+        index in ``class_col`` and, optionally, an incoming *sample* weight. Class weights have no
+        place here: they would move the probabilities away from the population again.
+    method
+        ``auto``, ``isotonic``, ``sigmoid`` or ``temperature``.
+    fold_col
+        The fold of each row, 0, 1, ...: its rows were scored by a model that had not seen them.
+
+    Raises
+    ------
+    ModelError
+        If a class has no row, among all or without one of the folds.
+    """
+    table = collect_calibration_table(
+        df, probability_cols, class_col=class_col, weight_col=weight_col, fold_col=fold_col
+    )
+    choice = choose_method(method, table)
+    without = [None] if fold_col is None else [None, *range(max(table.folds, default=-1) + 1)]
+    if choice.method == "temperature" and len(probability_cols) > 2:  # noqa: PLR2004 (binary)
+        fitted: list[Calibrator] = []
+        for fold in without:
+            require_classes(choice.method, table.without(fold))
+            others_df = (
+                df if fold is None or fold_col is None else df.filter(F.col(fold_col) != fold)
+            )
+            fitted.append(
+                fit_multiclass_temperature(
+                    others_df, probability_cols, class_col=class_col, weight_col=weight_col
+                )
+            )
+    else:
+        fitted = [fit_calibrator(choice.method, table.without(fold)) for fold in without]
+    return CalibrationFit(choice, fitted[0], tuple(fitted[1:]))
+
+
+def collect_calibration_table(
+    df: DataFrame,
     probability_cols: Sequence[str],
     *,
     class_col: str,
     weight_col: str | None,
-    rows: float,
-) -> Calibrator:
-    """Fit a calibration of natural probabilities.
+    fold_col: str | None = None,
+) -> CalibrationTable:
+    """Sum rows by fold, class and cell of logit p, in one Spark job.
+
+    At most 5,500 cells can be occupied per class and fold; some hundreds are. Rows without
+    a probability are left out.
+    """
+    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
+    fold = F.lit(0) if fold_col is None else column(fold_col)
+    entries = F.array(*[
+        F.struct(
+            F.lit(c).alias("target"),
+            F.when(_is_known(column(probability_cols[c])), logit(column(probability_cols[c])))
+            .alias("logit"),
+            (column(class_col) == c).alias("event"),
+        )
+        for c in targets(len(probability_cols))
+    ])  # fmt: skip
+    event, score, w = F.col("event"), F.col("logit"), F.col("w")
+    sums = {
+        "weight": F.sum(w),
+        "moment": F.sum(w * score),
+        "positives": F.sum(F.when(event, w).otherwise(0.0)),
+        "positive_squares": F.sum(F.when(event, w * w).otherwise(0.0)),
+        "squares": F.sum(w * w),
+        "positive_rows": F.count_if(event),
+        "rows": F.count(F.lit(1)),
+    }
+    found = (
+        df.select(fold.cast("long").alias("fold"), weight.alias("w"), F.inline(entries))
+        .filter(score.isNotNull() & (w > 0))
+        .groupBy("fold", "target", F.floor(score / CELL).alias("cell"))
+        .agg(*[value.alias(name) for name, value in sums.items()])
+        .toArrow()
+    )
+    at = {name: found[name].to_numpy() for name in found.column_names}
+    return CalibrationTable(
+        classes=tuple(name.removeprefix(_PREFIX) for name in probability_cols),
+        fold=at["fold"].astype(np.int64),
+        target=at["target"].astype(np.int64),
+        cell=at["cell"].astype(np.int64),
+        logit=at["moment"] / at["weight"],
+        positives=at["positives"],
+        negatives=at["weight"] - at["positives"],
+        positive_squares=at["positive_squares"],
+        negative_squares=at["squares"] - at["positive_squares"],
+        positive_rows=at["positive_rows"].astype(float),
+        negative_rows=(at["rows"] - at["positive_rows"]).astype(float),
+    )
+
+
+def fit_calibrator(method: str, table: CalibrationTable) -> Calibrator:
+    """Fit a calibration to a table of sums: arithmetic on the driver, no Spark job.
 
     Parameters
     ----------
     method
-        ``isotonic``, ``sigmoid`` or ``temperature``.
-    calibration_df
-        Rows the model was not fitted on, with a natural probability per class, the class index
-        in ``class_col`` and, optionally, an incoming *sample* weight. Class weights have no
-        place here: they would move the probabilities away from the population again.
-    rows
-        Rows of ``calibration_df``, or the sum of their weights where that is more: a probability
-        stays as far from 0 and 1 as one event among so many and two more.
+        ``isotonic``, ``sigmoid``, or ``temperature`` of two classes.
+
+    Raises
+    ------
+    ModelError
+        If a class has no row, or temperature has no answer.
     """
-    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
-    if method == "temperature":
-        return TemperatureCalibrator(
-            _fit_temperature(calibration_df, probability_cols, column(class_col), weight)
-        )
-    samples = [
-        calibration_df.select(
-            column(name).alias("x"),
-            (column(class_col) == probability_cols.index(name)).cast("double").alias("y"),
-            weight.alias("w"),
-        )
-        for name in _targets(probability_cols)
-    ]
-    if method == "sigmoid":
-        fitted = [_fit_sigmoid(sample_df) for sample_df in samples]
-        return SigmoidCalibrator(tuple(a for a, _ in fitted), tuple(b for _, b in fitted))
-    estimator = IsotonicRegression(featuresCol="x", labelCol="y", weightCol="w")
-    models = tuple(estimator.fit(sample_df) for sample_df in samples)
-    return IsotonicCalibrator(models, 1.0 / (rows + 2))
+    require_classes(method, table)
+    match method:
+        case "isotonic":
+            return IsotonicCalibrator(tuple(fit_isotonic(table, c) for c in table.targets))
+        case "sigmoid":
+            return SigmoidCalibrator(tuple(fit_sigmoid(table, c) for c in table.targets))
+        case _:
+            return TemperatureCalibrator(fit_temperature(table))
 
 
 def logit(probability: Column) -> Column:
@@ -196,43 +297,16 @@ def logit(probability: Column) -> Column:
     return F.log(held / (1 - held))
 
 
-def _fit_sigmoid(sample_df: DataFrame) -> tuple[float, float]:
-    """Fit slope and intercept by maximum likelihood towards Platt's targets.
-
-    Targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) instead of 1 and 0 (Platt 1999, eq. 10-11):
-    a sample of N events is no proof of certainty. A soft target t is the row twice, as an event of
-    weight t and as none of weight 1 - t.
-    """
-    totals = sample_df.agg(
-        F.sum(F.col("w") * F.col("y")).alias("events"), F.sum("w").alias("all")
-    ).first()
-    events = 0.0 if totals is None else float(totals["events"] or 0.0)
-    others = 0.0 if totals is None else float(totals["all"] or 0.0) - events
-    if events <= 0 or others <= 0:
-        raise ModelError(
-            f"Sigmoid calibration saw {events:g} events and {others:g} others; it needs both.",
-            hint="hold out more rows under split.calibrate, or use calibration isotonic.",
-        )
-    target = F.when(F.col("y") == 1, (events + 1) / (events + 2)).otherwise(1 / (others + 2))
-    both = F.array(
-        F.struct(F.lit(1.0).alias("label"), (F.col("w") * target).alias("weight")),
-        F.struct(F.lit(0.0).alias("label"), (F.col("w") * (1 - target)).alias("weight")),
-    )
-    twice_df = sample_df.select(
-        array_to_vector(F.array(logit(F.col("x")))).alias("features"), F.inline(both)
-    )
-    model = LogisticRegression(weightCol="weight", standardization=False, tol=1e-10).fit(twice_df)
-    return float(model.coefficients[0]), float(model.intercept)
-
-
-def _fit_temperature(
-    df: DataFrame, probability_cols: Sequence[str], index: Column, weight: Column
-) -> float:
+def fit_multiclass_temperature(
+    df: DataFrame, probability_cols: Sequence[str], *, class_col: str, weight_col: str | None
+) -> TemperatureCalibrator:
     """Minimise the log loss over b = 1 / T by Newton's method; one small pass a step.
 
     With z_c = log p_c, the gradient is the mean of E_b[z] - z_y and the curvature that of
     Var_b[z], so the loss is convex and a step that overshoots is halved.
     """
+    index = column(class_col)
+    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
     inverse = 1.0
     for _ in range(_NEWTON_STEPS):
         powers = _powers(probability_cols, F.lit(inverse))
@@ -258,7 +332,24 @@ def _fit_temperature(
             f"Temperature calibration did not converge (1 / T reached {inverse}).",
             hint="use calibration sigmoid or isotonic.",
         )
-    return 1 / inverse
+    return TemperatureCalibrator(1 / inverse)
+
+
+def _sigmoid(fitted: SigmoidMap, score: Column) -> Column:
+    limited = F.greatest(F.least(score, F.lit(fitted.bound)), F.lit(-fitted.bound))
+    return 1 / (1 + F.exp(-(F.lit(fitted.slope) * limited + F.lit(fitted.intercept))))
+
+
+def _interpolate(fitted: IsotonicMap, score: Column) -> Column:
+    """Look the score up among even knots; one literal array, whatever their number."""
+    last = len(fitted.probabilities) - 1
+    text = ",".join(map(repr, fitted.probabilities))
+    values = F.split(F.lit(text), ",").cast("array<double>")  # folded into a constant
+    place = (score - fitted.low) / fitted.step
+    place = F.greatest(F.least(place, F.lit(float(last))), F.lit(0.0))
+    knot = F.least(F.floor(place), F.lit(last - 1)).cast("int")
+    below, above = F.get(values, knot), F.get(values, knot + 1)
+    return below + (place - knot) * (above - below)
 
 
 def _is_known(probability: Column) -> Column:
@@ -276,21 +367,20 @@ def _powers(probability_cols: Sequence[str], inverse: Column) -> list[Column]:
     return [F.exp((z - largest) * inverse) for z in logs]
 
 
-def _targets(probability_cols: Sequence[str]) -> Sequence[str]:
-    two = len(probability_cols) == 2  # noqa: PLR2004 (the first class is the complement)
-    return probability_cols[1:] if two else probability_cols
+def _targets(probability_cols: Sequence[str]) -> list[str]:
+    return [probability_cols[c] for c in targets(len(probability_cols))]
 
 
 def _normalised(
     df: DataFrame, probability_cols: Sequence[str], mapped: Sequence[Column]
 ) -> DataFrame:
-    targets = _targets(probability_cols)
+    names = _targets(probability_cols)
     # greatest and least skip nulls, and a row without a probability must stay without one.
     held = [
-        F.when(_is_known(column(name)), value) for name, value in zip(targets, mapped, strict=True)
+        F.when(_is_known(column(name)), value) for name, value in zip(names, mapped, strict=True)
     ]
-    df = df.withColumns(dict(zip(targets, held, strict=True)))
-    if len(targets) == 1:
+    df = df.withColumns(dict(zip(names, held, strict=True)))
+    if len(names) == 1:
         return df.withColumn(probability_cols[0], 1 - column(probability_cols[1]))
-    total = reduce(add, [column(name) for name in targets])
-    return df.withColumns({name: column(name) / total for name in targets})
+    total = reduce(add, [column(name) for name in names])
+    return df.withColumns({name: column(name) / total for name in names})

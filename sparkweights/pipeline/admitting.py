@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
 
 _ADDED = (
     T.StructField("failed_checks", T.ArrayType(T.StringType())),
@@ -85,7 +85,7 @@ def require_labelled(schema: StructType, config: Config) -> None:
     """
     roles = config.roles
     needed = [*roles.keys, *roles.features, *filter(None, [roles.weight, config.split.by])]
-    needed += config.weight_spec.grouping.columns
+    needed += [*config.weight_spec.grouping.columns, *config.split.group]
     require_columns(schema, needed, table="labelled")
     require_label(schema, roles, table="labelled")
     require_kind(schema, roles.numeric, ("number",), table="labelled", role="numeric")
@@ -102,7 +102,7 @@ def require_labelled(schema: StructType, config: Config) -> None:
 def require_model(
     schema: StructType,
     config: Config,
-    scorer: Scorer,
+    scorer: RowScorer,
     trained_kinds: Mapping[str, str],
     *,
     table: str = "incoming",

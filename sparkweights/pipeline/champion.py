@@ -10,21 +10,27 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import class_index, column, kind_of
 from sparkweights.errors import ModelError
 from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
-from sparkweights.pipeline.evaluating import paid
-from sparkweights.pipeline.preparing import part_of_bundle, split_obstacle, split_order
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.split import FEWEST_ROWS, TEST, hash_order, part
+from sparkweights.pipeline.crossfit import held_out_scorer
+from sparkweights.pipeline.evaluating import block_order, paid
+from sparkweights.pipeline.preparing import (
+    FOLD,
+    PART,
+    split_obstacle,
+    with_parts,
+    with_parts_of_bundle,
+)
+from sparkweights.split import FEWEST_ROWS, TEST
 from sparkweights.storage import load_bundle
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.pipeline.training import Trained
     from sparkweights.storage import ModelBundle
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
-_BLOCK_SALT = 0xB10C
 
 
 @dataclass(frozen=True)
@@ -97,17 +103,16 @@ def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> 
 def _collect_costs(
     labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
-    ours = part(trained.split, config.roles, split_order(labelled_df, config))
-    theirs = part_of_bundle(labelled_df, config, champion)
-    unseen = (ours == TEST) & (theirs == TEST)
-    paid_df = _paid(labelled_df.filter(unseen), Scorer.of(champion), config, CHAMPION)
-    paid_df = _paid(paid_df, trained.scorer, config, CHALLENGER)
+    theirs_df = with_parts_of_bundle(labelled_df, config, champion).filter(F.col(PART) == TEST)
+    paid_df = _paid(theirs_df, held_out_scorer(champion), config, CHAMPION).drop(PART, FOLD)
+    ours_df = with_parts(paid_df, config, trained.split, config.seed).filter(F.col(PART) == TEST)
+    paid_df = _paid(ours_df, trained.held_out_scorer, config, CHALLENGER)
     weight = config.roles.weight
     costs = collect_paired_costs(
         paid_df,
         F.col(CHAMPION),
         F.col(CHALLENGER),
-        order=hash_order(config.roles, config.seed ^ _BLOCK_SALT),
+        order=block_order(config),
         weight=None if weight is None else column(weight).cast("double"),
     )
     needed = FEWEST_ROWS * len(config.roles.class_names)
@@ -116,7 +121,7 @@ def _collect_costs(
     return costs, None
 
 
-def _paid(df: DataFrame, scorer: Scorer, config: Config, name: str) -> DataFrame:
+def _paid(df: DataFrame, scorer: RowScorer, config: Config, name: str) -> DataFrame:
     """Append what a scorer's decision cost on the row, and nothing else."""
     cost = paid(scorer, config.matrix, class_index(config.roles))
     scored_df = scorer.score(df).withColumn(name, cost)

@@ -22,7 +22,7 @@ from sparkweights.decision.operating import binary_rule
 from sparkweights.evaluate import Evaluation, Scored, class_curves, collect_segments
 from sparkweights.models.learner import LABEL
 from sparkweights.report import fragment, money_section
-from sparkweights.split import hash_order
+from sparkweights.split import hash_columns, hash_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.weights import ClassSummary
 
-DECISION, ORDER = "__decision", "__order"
+DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
 OURS, WITH_REVIEW = "ours", "with_review"
 CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
-_REVIEW_SALT = 0x100C
+_REVIEW_SALT, _BLOCK_SALT = 0x100C, 0xB10C
 
 
 class JudgedRows(Evaluation):
@@ -52,14 +52,14 @@ class JudgedRows(Evaluation):
 
 
 def evaluate(
-    test_df: DataFrame, scorer: Scorer, config: Config, right: Mapping[str, str]
+    test_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
 ) -> JudgedRows:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
 
     Parameters
     ----------
     test_df
-        Rows with `LABEL` and `ORDER`, and what the scorer, costs and weights read.
+        Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
     right
         Class name -> the decision that counts as right for it; see `right_decisions`.
     """
@@ -68,7 +68,7 @@ def evaluate(
 
 def evaluate_segments(
     test_df: DataFrame,
-    scorer: Scorer,
+    scorer: RowScorer,
     config: Config,
     right: Mapping[str, str],
     *,
@@ -104,7 +104,7 @@ def evaluate_segments(
         right_decisions=right,
         constant_costs=constant,
         policy_costs=policy_costs,
-        order=F.col(ORDER),
+        order=F.col(BLOCK),
         weight=F.lit(1.0) if weight is None else column(weight),
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
     )
@@ -138,7 +138,7 @@ def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, fl
     return {"cut": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
 
 
-def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
+def _policies(scorer: RowScorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
     costs = cost_columns(matrix)
     natural = [column(name) for name in scorer.probability_cols]
     policies = {
@@ -153,7 +153,7 @@ def _policies(scorer: Scorer, matrix: CostMatrix, right: Mapping[str, str]) -> d
     return policies
 
 
-def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Column, Column]:
+def _reviewed(scored_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[Column, Column]:
     """Return which test rows would be looked at, and what a look costs."""
     assert config.review is not None  # noqa: S101 (narrows the type)
     assert config.review_price is not None  # noqa: S101 (as above)
@@ -165,7 +165,7 @@ def _reviewed(scored_df: DataFrame, scorer: Scorer, config: Config) -> tuple[Col
     return is_reviewed(gain, F.col(ORDER), cut), price
 
 
-def paid(scorer: Scorer, matrix: CostMatrix, index: Column) -> Column:
+def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:
     """Return what the cheapest decision by a scorer's probabilities costs on a scored row.
 
     Parameters
@@ -182,6 +182,12 @@ def paid(scorer: Scorer, matrix: CostMatrix, index: Column) -> Column:
 def review_order(config: Config) -> Column:
     """Return what tells rows of equal gain apart; not the split's order, which test rows share."""
     return hash_order(config.roles, config.seed ^ _REVIEW_SALT)
+
+
+def block_order(config: Config) -> Column:
+    """Return what deals rows into the blocks that intervals draw; rows of a group share it."""
+    names = config.split.group or config.roles.keys
+    return hash_columns(names, config.seed ^ _BLOCK_SALT)
 
 
 def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:

@@ -23,8 +23,8 @@ from sparkweights.pipeline.preparing import (
     Size,
     count_parts,
     learn_plan,
-    part_of_bundle,
     prepared,
+    with_parts_of_bundle,
 )
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import CALIBRATE, FIT, TEST, hash_order, require_rows
@@ -113,7 +113,7 @@ def explain(
         labelled_df.schema, config, Scorer.of(bundle), bundle.manifest["schema"], table="labelled"
     )
     known_df = labelled_df.filter(class_index(roles) >= 0)
-    divided_df = known_df.withColumn(PART, part_of_bundle(labelled_df, config, bundle))
+    divided_df = with_parts_of_bundle(known_df, config, bundle)
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
         plan = replace(plan, folds=learn_plan(divided_df, config).folds)

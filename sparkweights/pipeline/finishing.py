@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.decision import fit_calibrator
+from sparkweights.decision import calibrate_scores
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline.preparing import PART
 from sparkweights.pipeline.pruning import PruningRecord, prune_tree
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
     from sparkweights.pipeline.preparing import Size
     from sparkweights.pipeline.scoring import Scorer
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A scorer whose probabilities are natural, and how its size was chosen."""
+    """A scorer whose probabilities are natural, and how its size and calibration were chosen."""
 
     scorer: Scorer
     pruning: PruningRecord | None
     stopping: StoppingRecord | None
+    calibration: Choice | None
 
 
 def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> Finished:
@@ -49,19 +51,21 @@ def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> 
                 bare, pruning = prune_tree(bare, held_out_df, config, place)
             else:
                 bare, stopping = stop_early(bare, held_out_df, config, place, rows=size.rows)
-    return Finished(_calibrated(bare.with_undone(), held_out_df, config, size), pruning, stopping)
+    scorer, calibration = _calibrated(bare.with_undone(), held_out_df, config)
+    return Finished(scorer, pruning, stopping, calibration)
 
 
-def _calibrated(scorer: Scorer, held_out_df: DataFrame, config: Config, size: Size) -> Scorer:
+def _calibrated(
+    scorer: Scorer, held_out_df: DataFrame, config: Config
+) -> tuple[Scorer, Choice | None]:
     method = config.decision.calibration
     if method == "none":
-        return scorer
-    calibrator = fit_calibrator(
-        method,
+        return scorer, None
+    fit = calibrate_scores(
         scorer.score(held_out_df),
         scorer.probability_cols,
+        method,
         class_col=LABEL,
         weight_col=config.roles.weight,
-        rows=max(size),
     )
-    return scorer.with_calibrator(calibrator, method)
+    return scorer.with_calibrator(fit.calibrator, fit.choice.method), fit.choice

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F  # noqa: N812
+
 from sparkweights.columns import class_index, require_columns
 from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline.admitting import require_model
-from sparkweights.pipeline.evaluating import ORDER, evaluate_segments, review_order
-from sparkweights.pipeline.preparing import part_of_bundle
-from sparkweights.pipeline.scoring import Scorer
+from sparkweights.pipeline.crossfit import held_out_scorer
+from sparkweights.pipeline.evaluating import (
+    BLOCK,
+    ORDER,
+    block_order,
+    evaluate_segments,
+    review_order,
+)
+from sparkweights.pipeline.preparing import PART, with_parts_of_bundle
 from sparkweights.split import TEST
 
 if TYPE_CHECKING:
@@ -52,13 +60,16 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     InputError
         If there are no such rows, or a column is missing.
     """
-    wanted, scorer = config.evaluate, Scorer.of(bundle)
+    wanted, scorer = config.evaluate, held_out_scorer(bundle)
     require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
     require_columns(labelled_df.schema, wanted.by, table="labelled")
-    index, part = class_index(config.roles), part_of_bundle(labelled_df, config, bundle)
-    known_df = labelled_df.filter((index >= 0) & (part == TEST)).withColumns(
-        {LABEL: index.cast("double"), ORDER: review_order(config)}
-    )
+    index = class_index(config.roles)
+    parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), config, bundle)
+    known_df = parted_df.filter(F.col(PART) == TEST).withColumns({
+        LABEL: index.cast("double"),
+        ORDER: review_order(config),
+        BLOCK: block_order(config),
+    })  # fmt: skip
     right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
     _require_decisions(right, config)
     found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)

@@ -13,17 +13,23 @@ from sparkweights.costs.language import names
 from sparkweights.errors import InputError, ModelError, listed
 from sparkweights.models import FeaturePlan, learn_features, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.evaluating import ORDER, review_order
+from sparkweights.pipeline.evaluating import BLOCK, ORDER, block_order, review_order
 from sparkweights.resample import Resampling, copies, repeat_rows, resampling
 from sparkweights.split import (
     CALIBRATE,
     FIT,
     TEST,
+    Span,
     Split,
+    collect_order_quantiles,
+    cross_quantiles,
+    fold,
     fold_quantiles,
-    hash_order,
+    hash_columns,
+    moment_of,
     part,
     summarise_time_split,
+    time_kind,
     time_order,
 )
 from sparkweights.storage import keep_rows
@@ -37,6 +43,7 @@ from sparkweights.weights import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from pyspark.sql import Column, DataFrame, Row
     from pyspark.sql.types import StructType
@@ -45,8 +52,9 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
     from sparkweights.weights import WeightRule
 
-PART, COPIES, INFINITE = "__part", "__copies", "__infinite"
+PART, FOLD, COPIES, INFINITE = "__part", "__fold", "__copies", "__infinite"
 _FOLDING_SALT = 0xF01D
+MANY_EVENTS = 10_000  # of the rarest class; fewer are dealt into folds by exact quantiles
 
 
 @dataclass(frozen=True)
@@ -57,15 +65,8 @@ class Weighed:
     weighting: Weighting
 
 
-def weigh(labelled_df: DataFrame, config: Config, *, folds: int = 1) -> Weighed:
-    """Summarise the labelled table in one pass and choose the weights.
-
-    Parameters
-    ----------
-    folds
-        Into how many parts of equal size the fit rows are to be cut.
-    """
-    order = None if config.split.by is not None else hash_order(config.roles, config.seed)
+def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
+    """Summarise the labelled table in one pass and choose the weights."""
     spec = config.weight_spec
     summary = summarise_classes(
         labelled_df,
@@ -73,8 +74,7 @@ def weigh(labelled_df: DataFrame, config: Config, *, folds: int = 1) -> Weighed:
         config.matrix,
         grouping=spec.grouping,
         regret_bins=spec.per_row,
-        order=order,
-        cuts=_quantiles(config, folds),
+        order=None if config.split.by is not None else split_order(labelled_df, config),
     )
     weighting = weigh_classes(config.matrix, summary, spec)
     return Weighed(summary, weighting)
@@ -88,25 +88,84 @@ def _quantiles(config: Config, folds: int) -> tuple[float, ...]:
 def divide(
     labelled_df: DataFrame, config: Config, weighed: Weighed, *, folds: int = 1
 ) -> tuple[Split, DataFrame]:
-    """Find the split, and append the part of each row as `PART`.
+    """Find the split into three parts, and append the part of each row as `PART`.
 
     A split by time takes an aggregation of its own; a split by hash was found while weighing.
+
+    Parameters
+    ----------
+    folds
+        Into how many parts of equal size the fit rows are to be divided.
     """
-    if config.split.by is None:
-        split = Split.at(None, weighed.summary.cuts)
+    wanted, quantiles = config.split, _quantiles(config, folds)
+    if wanted.by is None:
+        found = weighed.summary.order_quantiles(quantiles, pooled=bool(wanted.group))
+        split = Split.at(None, found, wanted.group)
     else:
-        split = summarise_time_split(
-            labelled_df, config.roles, config.split.by, _quantiles(config, folds)
-        )
+        split = summarise_time_split(labelled_df, config.roles, wanted.by, quantiles)
+        split = with_gap(split, labelled_df, config)
     own = part(split, config.roles, split_order(labelled_df, config))
     return split, labelled_df.withColumn(PART, own)
+
+
+def with_gap(split: Split, labelled_df: DataFrame, config: Config) -> Split:
+    """Return a split in time with the configured gap before each of its later parts."""
+    if config.split.gap is None:
+        return split
+    by = config.split.by or ""
+    kind = time_kind(labelled_df.schema[by].dataType, by)
+    return split.with_gap(Span.parse(config.split.gap, where="split.gap"), kind)
+
+
+def cross(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, folds: int
+) -> tuple[Split, DataFrame]:
+    """Deal every row into folds, stratified by class or whole groups, as `FOLD`.
+
+    Every row is a fit row of `PART`, and held out by the model of its fold.
+    """
+    group = config.split.group
+    order = hash_columns(group or config.roles.keys, config.seed)
+    quantiles = cross_quantiles(folds)
+    rarest = min(weighed.weighting.frequencies, key=lambda frequency: frequency.rows)
+    if config.split.by is None and rarest.rows > MANY_EVENTS:
+        found = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
+    else:
+        # Few events must be dealt out one by one: between the steps of the one pass, a fold may
+        # get none of them.
+        found = collect_order_quantiles(
+            labelled_df, config.roles, order, quantiles, pooled=bool(group)
+        )
+    split = Split.cross(folds, found, group)
+    own = fold(split, config.roles, order)
+    return split, labelled_df.withColumns({PART: F.lit(FIT), FOLD: own})
 
 
 def split_order(df: DataFrame, config: Config) -> Column:
     """Return the number that orders rows for the split."""
     if config.split.by is None:
-        return hash_order(config.roles, config.seed)
+        return hash_columns(config.split.group or config.roles.keys, config.seed)
     return time_order(df, config.split.by)
+
+
+def is_mature(df: DataFrame, config: Config, run_date: date) -> Column | None:
+    """Return whether the outcome of a labelled row can be known; None where all can be.
+
+    Parameters
+    ----------
+    run_date
+        The day that the table is of, unless ``split.as_of`` says another.
+    """
+    if config.split.mature is None:
+        return None
+    by = config.split.by or ""
+    kind = time_kind(df.schema[by].dataType, by)
+    window = Span.parse(config.split.mature, where="split.mature")
+    latest = window.before(
+        moment_of(config.split.as_of or run_date, kind), kind, where="split.mature"
+    )
+    # A row without a moment is refused by the split, which says so.
+    return F.coalesce(time_order(df, by) <= latest, F.lit(col=True))
 
 
 def split_record(
@@ -114,10 +173,9 @@ def split_record(
 ) -> dict[str, Any]:
     """Return a split, ready for JSON: all it takes to tell later which part a row played."""
     return {
-        "by": split.by,
+        **split.to_dict(),
         "by_type": None if split.by is None else schema[split.by].dataType.simpleString(),
-        "cuts": {name: list(cuts) for name, cuts in split.cuts.items()},
-        "keys": _key_types(schema, config),
+        "keys": _types(schema, split.group or config.roles.keys),
         "rows": dict(rows),
     }
 
@@ -127,10 +185,15 @@ def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> s
     record = bundle.manifest["split"]
     if record["by"] is not None:
         return _clock_obstacle(schema, record["by"], record.get("by_type"))
-    now, then = _key_types(schema, config), record["keys"]
+    group, then = record.get("group", ()), record["keys"]
+    missing = [name for name in group if name not in schema.names]
+    if missing:
+        return f"its split was by {_told(then)}, and column '{missing[0]}' is not there"
+    now = _types(schema, group or config.roles.keys)
     if now == then:
         return None
-    return f"its split was by the keys {_told(then)}; they are {_told(now)} now"
+    what = "the group" if group else "the keys"
+    return f"its split was by {what} {_told(then)}; they are {_told(now)} now"
 
 
 def _clock_obstacle(schema: StructType, by: str, then: str | None) -> str | None:
@@ -142,16 +205,16 @@ def _clock_obstacle(schema: StructType, by: str, then: str | None) -> str | None
     return f"its split was by '{by}' as {then}; it is {now} now, whose numbers are others"
 
 
-def _key_types(schema: StructType, config: Config) -> dict[str, str]:
-    return {name: schema[name].dataType.simpleString() for name in config.roles.keys}
+def _types(schema: StructType, names: Sequence[str]) -> dict[str, str]:
+    return {name: schema[name].dataType.simpleString() for name in names}
 
 
 def _told(keys: Mapping[str, str]) -> str:
     return listed(f"{name} ({kind})" for name, kind in keys.items())
 
 
-def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Column:
-    """Return the part that a row played when a model was trained.
+def with_parts_of_bundle(df: DataFrame, config: Config, bundle: ModelBundle) -> DataFrame:
+    """Append the part that a row played when a model was trained, and the fold that held it out.
 
     Raises
     ------
@@ -159,36 +222,55 @@ def part_of_bundle(labelled_df: DataFrame, config: Config, bundle: ModelBundle) 
         If the table's keys are not those that it was split by: a hash of others would call rows
         that the model has learned from test rows.
     """
-    obstacle = split_obstacle(labelled_df.schema, config, bundle)
+    obstacle = split_obstacle(df.schema, config, bundle)
     if obstacle is not None:
         raise ModelError(
             f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
-            hint="restore the columns under columns.keys and their types, or train again.",
+            hint="restore the columns that it was split by and their types, or train again.",
         )
     split = Split.from_dict(bundle.manifest["split"])
-    seed = bundle.manifest["model"]["seed"]
-    by_hash = split.by is None
-    order = hash_order(config.roles, seed) if by_hash else time_order(labelled_df, split.by or "")
-    return part(split, config.roles, order)
+    return with_parts(df, config, split, bundle.manifest["model"]["seed"])
 
 
-def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
-    """Learn from the fit rows how columns become features, in one Spark job."""
+def with_parts(df: DataFrame, config: Config, split: Split, seed: int) -> DataFrame:
+    """Append the part of a row as `PART`, and the fold that held it out as `FOLD`."""
+    roles = config.roles
+    if split.by is None:
+        order = hash_columns(split.group or roles.keys, seed)
+    else:
+        order = time_order(df, split.by)
+    held_out = fold(split, roles, order) if split.crossed else F.lit(0)
+    return df.withColumns({PART: part(split, roles, order), FOLD: held_out})
+
+
+def learn_plan(
+    divided_df: DataFrame, config: Config, *, without_fold: int | None = None
+) -> FeaturePlan:
+    """Learn from the fit rows how columns become features, in one Spark job.
+
+    Parameters
+    ----------
+    without_fold
+        A `FOLD` whose rows are left out.
+    """
     wanted = config.features
     # By itself only a linear learner minds heavy tails.
     plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
+    learns = F.col(PART) == FIT
+    if without_fold is not None:
+        learns &= F.col(FOLD) != without_fold
     return learn_features(
-        divided_df.filter(F.col(PART) == FIT),
+        divided_df.filter(learns),
         config.roles,
         "plain" if plain else wanted.numeric,
         wanted.categorical,
-        order=_folding(config),
+        order=folding(config),
     )
 
 
-def _folding(config: Config) -> Column:
+def folding(config: Config) -> Column:
     """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
-    return hash_order(config.roles, config.seed ^ _FOLDING_SALT)
+    return hash_columns(config.split.group or config.roles.keys, config.seed ^ _FOLDING_SALT)
 
 
 def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
@@ -232,8 +314,9 @@ def prepared(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
-        plan.training_vector(F.col(PART) == FIT, _folding(config)).alias(FEATURES),
+        plan.training_vector(F.col(PART) == FIT, folding(config)).alias(FEATURES),
         review_order(config).alias(ORDER),
+        block_order(config).alias(BLOCK),
         plan.unusable().alias(INFINITE),
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),
@@ -322,4 +405,52 @@ def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
     return PartCounts(
         {place: row["rows"] for place, row in zip(places, found, strict=True)},
         {place: row["weight"] for place, row in zip(places, found, strict=True)},
+    )
+
+
+@dataclass(frozen=True)
+class FoldCounts:
+    """What the folds of a cross-fitting hold.
+
+    Attributes
+    ----------
+    by_class
+        (fold, class) -> rows.
+    prior
+        Class -> its weighted share of the rows that calibrate.
+    """
+
+    by_class: Mapping[tuple[int, str], int]
+    prior: Mapping[str, float]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all folds."""
+        return sum(self.by_class.values())
+
+
+def count_folds(prepared_df: DataFrame, config: Config, calibrates: Column) -> FoldCounts:
+    """Count rows per fold and class; the first job over the kept rows, so it also caches them.
+
+    Parameters
+    ----------
+    calibrates
+        Whether a row has a say in the calibration.
+    """
+    roles, weight = config.roles, sample_weight(config.roles)
+    sums = [
+        F.count(F.lit(1)).alias("rows"),
+        F.sum(F.when(calibrates, weight).otherwise(0.0)).alias("weight"),
+    ]
+    found = prepared_df.groupBy(FOLD, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(found)
+    found.sort(key=lambda row: (row[LABEL], row[FOLD]))
+    names = roles.class_names
+    weights = dict.fromkeys(names, 0.0)
+    for row in found:
+        weights[names[int(row[LABEL])]] += row["weight"]
+    total = sum(weights.values())
+    return FoldCounts(
+        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in found},
+        {name: weight / total for name, weight in weights.items()},
     )

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.storage import ModelBundle
 
 _KEPT = "__kept"
 
 
-def reference_of(test_df: DataFrame, scorer: Scorer, config: Config) -> tuple[float, ...]:
+def reference_of(test_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[float, ...]:
     """Return what a linear model's reasons compare with; empty where nobody asks for it.
 
     It is the mean of the test rows whose decision owes no explanation: the approved ones.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
+    from sparkweights.pipeline.backtest import Backtest
     from sparkweights.pipeline.champion import Contest
     from sparkweights.pipeline.counting import Counted
     from sparkweights.pipeline.deciding import Adapted, Stamp
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.judging import Judged
     from sparkweights.pipeline.monitoring import Monitored
     from sparkweights.pipeline.preparing import Weighed
+    from sparkweights.pipeline.scoring import Scorer
     from sparkweights.pipeline.training import Trained
     from sparkweights.pipeline.tuning import Tuning
     from sparkweights.quality import CheckReport
@@ -121,7 +124,6 @@ def model_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer, finished = trained.scorer, trained.finished
-    calibrator = scorer.calibrator
     return {
         "name": config.name,
         "trained_at": now.isoformat(),
@@ -138,17 +140,34 @@ def model_manifest(
         "sensitive": list(config.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
         "reference": list(trained.reference),
-        "calibration": None if calibrator is None else calibrator.to_dict(),
+        "calibration": _calibration_record(scorer, finished.calibration),
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
         "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
         "split": split_record(trained.split, trained.rows, schema, config),
+        "refit": trained.refit.to_dict(),
+        "held_out": [held_out_record(one, scorer) for one in trained.held_out],
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
         "evaluation": evaluation_record(trained.evaluation, config.matrix),
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
+
+
+def held_out_record(held_out: Scorer, published: Scorer) -> dict[str, Any]:
+    """Return what tells a model that was evaluated from the published one."""
+    return {
+        "calibration": None if held_out.calibrator is None else held_out.calibrator.to_dict(),
+        "features": None if held_out.plan == published.plan else held_out.plan.to_dict(),
+    }
+
+
+def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any] | None:
+    """Return the calibration's numbers, why it is that one, and what it rests on."""
+    if scorer.calibrator is None:
+        return None
+    return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
 
 
 def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
@@ -248,6 +267,17 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "evaluation": evaluation_record(judged.overall, config.matrix),
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
+        "costs": config.matrix.to_dict(),
+        "versions": versions(),
+    }
+
+
+def backtest_record(config: Config, found: Backtest) -> dict[str, Any]:
+    """Return the backtest's record."""
+    return {
+        "name": config.name,
+        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        **found.to_dict(),
         "costs": config.matrix.to_dict(),
         "versions": versions(),
     }

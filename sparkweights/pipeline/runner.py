@@ -21,12 +21,13 @@ from sparkweights.pipeline.admitting import (
     require_own_record,
     require_scorable,
 )
+from sparkweights.pipeline.backtest import Backtest, backtest
 from sparkweights.pipeline.champion import hold_contest
 from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
 from sparkweights.pipeline.monitoring import Monitored, monitor
 from sparkweights.pipeline.nightly import OUTPUTS, ScoredRun, publication, score_table
-from sparkweights.pipeline.preparing import Weighed, weigh
+from sparkweights.pipeline.preparing import Weighed, is_mature, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
@@ -40,6 +41,7 @@ from sparkweights.quality import (
     run_suite,
 )
 from sparkweights.report import (
+    backtest_report,
     evaluation_report,
     explain_report,
     model_report,
@@ -164,8 +166,7 @@ class Runner:
         publish_bundle(
             self.config.path(self.config.artifacts),
             version,
-            model=trained.scorer.model,
-            calibrator=trained.scorer.calibrator,
+            models=[trained.scorer.model, *(one.model for one in trained.held_out)],
             reference=Reference(trained.scores, trained.bins),
             manifest=manifest,
             report=model_report({**manifest, "version": version}),
@@ -220,6 +221,16 @@ class Runner:
         write_json(folder / "evaluation.json", record)
         write_text(folder / "report.html", evaluation_report(record))
         return judged, record
+
+    def backtest(self) -> tuple[Backtest, dict[str, Any]]:
+        """Train and evaluate as it would have been done at several moments of the past."""
+        labelled_df, config = self._labelled()
+        found = backtest(labelled_df, config, self._weigh(labelled_df, config), self.progress)
+        record = records.backtest_record(config, found)
+        folder = self.config.path(self.config.artifacts) / "backtest"
+        write_json(folder / "backtest.json", record)
+        write_text(folder / "report.html", backtest_report(record))
+        return found, record
 
     def monitor(self, role: str, version: str | None = None) -> tuple[Monitored, dict[str, Any]]:
         """Compare a table with what a model was made for; nothing that other verbs read changes."""
@@ -292,7 +303,14 @@ class Runner:
         df = read_table(self.spark, self._source("labelled"))
         config = self.config.resolve(df.columns)
         require_labelled(df.schema, config)
-        return df, config
+        mature = is_mature(df, config, self.run_date)
+        if mature is None:
+            return df, config
+        young = df.filter(~mature).count()  # reads one column
+        self.progress.step(
+            f"leaving out {young:,} labelled rows younger than {config.split.mature} (split.mature)"
+        )
+        return df.filter(mature), config
 
     def _weigh(self, labelled_df: DataFrame, config: Config) -> Weighed:
         self.progress.step("counting classes and choosing weights")

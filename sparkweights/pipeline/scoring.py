@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -20,6 +20,37 @@ if TYPE_CHECKING:
     from sparkweights.decision import Calibrator, Ledger
     from sparkweights.models import FeaturePlan
     from sparkweights.storage import ModelBundle
+
+
+class RowScorer(Protocol):
+    """What evaluations ask of a model: probabilities of rows, and what they have been through."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+
+    @property
+    def probability_cols(self) -> tuple[str, ...]:
+        """The names of the natural probabilities, in index order."""
+
+    @property
+    def weighted_cols(self) -> tuple[str, ...]:
+        """The names of the probabilities of the weighted training, in index order."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state of the probabilities."""
+
+    @property
+    def kind(self) -> str:
+        """The learner."""
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """How rows become vectors."""
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -15,44 +16,73 @@ from sparkweights.decision import (
     collect_histogram,
 )
 from sparkweights.evaluate.stability import collect_bins
-from sparkweights.models import learner
-from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.models.learner import LABEL
+from sparkweights.pipeline.crossfit import (
+    CrossFit,
+    CrossFittedScorer,
+    CrossFitting,
+    Refit,
+    choose_refit,
+    cross_fit,
+    fit_scorer,
+)
 from sparkweights.pipeline.evaluating import evaluate, right_decisions
 from sparkweights.pipeline.finishing import Finished, finish
 from sparkweights.pipeline.preparing import (
     PART,
+    count_folds,
     count_parts,
+    cross,
     divide,
     learn_plan,
     plan_resampling,
     prepared,
 )
 from sparkweights.pipeline.reasoning import reference_of
-from sparkweights.pipeline.scoring import Scorer
 from sparkweights.quality import gate_base_rate
-from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_rows
+from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_crossed_rows, require_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import DataFrame
 
     from sparkweights.config import Config
+    from sparkweights.decision import Choice
     from sparkweights.decision.priors import ScoreHistogram
     from sparkweights.evaluate.stability import ColumnBins
     from sparkweights.pipeline.evaluating import JudgedRows
     from sparkweights.pipeline.preparing import PartCounts, Weighed
     from sparkweights.pipeline.progress import Progress
+    from sparkweights.pipeline.scoring import RowScorer, Scorer
     from sparkweights.resample import Resampling
+
+CALIBRATES = "__calibrates"
 
 
 @dataclass(frozen=True)
 class Trained:
     """The train stage's record: a scorer, how its rows were split, and what it is worth.
 
-    ``scores`` are those of the test rows by class, for label shift to start from; ``reference``
-    is what a linear model's reasons compare a row with, where reasons are wanted; ``bins`` is what
-    `monitor` compares tables with.
+    Attributes
+    ----------
+    finished
+        The model that is published.
+    split, rows
+        How the labelled rows were split for the evaluation, and how many each part has.
+    evaluation
+        On rows that the evaluated models have not learned from.
+    scores
+        Their probabilities by class, for label shift to start from.
+    reference
+        What a linear model's reasons compare a row with, where reasons are wanted.
+    bins
+        What `monitor` compares tables with.
+    refit
+        Which rows the published model learned from.
+    held_out
+        The evaluated models, where they are not the published one: one a fold, or, with a split in
+        time, the one of earlier rows. Empty otherwise.
     """
 
     finished: Finished
@@ -63,18 +93,29 @@ class Trained:
     reference: tuple[float, ...]
     bins: tuple[ColumnBins, ...]
     resampling: Resampling | None
+    refit: Refit
+    held_out: tuple[Scorer, ...] = ()
 
     def _repr_html_(self) -> str:
         return self.evaluation._repr_html_()
 
     @property
     def scorer(self) -> Scorer:
-        """The scorer alone."""
+        """The scorer that is published."""
         return self.finished.scorer
+
+    @property
+    def held_out_scorer(self) -> RowScorer:
+        """What scores rows of the labelled table without having learned from them."""
+        if self.split.crossed:
+            return CrossFittedScorer(self.held_out)
+        return self.held_out[0] if self.held_out else self.scorer
 
 
 def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress) -> Trained:
     """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
+
+    Where `choose_refit` says so, the published model is fitted on all rows afterwards.
 
     Raises
     ------
@@ -83,45 +124,178 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     QualityGateError
         If the calibrated probabilities miss the base rate.
     """
-    roles, rule = config.roles, weighed.weighting.rule
-    weight = sample_weight(roles)
-    split, divided_df = divide(labelled_df, config, weighed)
+    refit = choose_refit(config, weighed.summary.rows)
+    if refit.rows == "all" and config.split.by is None:
+        trained = _train_crossed(labelled_df, config, weighed, refit, progress)
+        _gate(trained, config)
+        return trained
+    trained = _train_parts(labelled_df, config, weighed, refit, progress)
+    _gate(trained, config)
+    if refit.rows == "fit":
+        return trained
+    return _refit_later(labelled_df, config, weighed, trained, progress)
+
+
+def _warn(calibration: Choice | None, progress: Progress) -> None:
+    if calibration is not None and calibration.warning is not None:
+        progress.warn(calibration.warning)
+
+
+def _gate(trained: Trained, config: Config) -> None:
+    gate_base_rate(trained.evaluation, config.decision.base_rate_tolerance)
+
+
+@dataclass(frozen=True)
+class FittedParts:
+    """A model of the fit rows, calibrated, and the rows that it has not seen."""
+
+    finished: Finished
+    counts: PartCounts
+    test_df: DataFrame
+    resampling: Resampling | None
+
+
+@contextmanager
+def fitted_parts(
+    divided_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+) -> Iterator[FittedParts]:
+    """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
+    rule = weighed.weighting.rule
     progress.step("learning the features")
     plan = learn_plan(divided_df, config)
-    thinning = plan_resampling(config, weighed)
-    with prepared(divided_df, config, rule, plan, thinning=thinning) as prepared_df:
+    resampling = plan_resampling(config, weighed)
+    with prepared(divided_df, config, rule, plan, thinning=resampling) as prepared_df:
         counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, roles)
-        rows = counts.rows
+        require_rows(counts.by_class, config.roles)
         progress.step(f"fitting {config.model.kind}")
-        fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
-        prior, undoing = _natural_prior(counts, config, weighed), weighed.weighting.undoing
-        ledger = Ledger(prior).after_bending(WEIGHTS, undoing)
-        if thinning is not None:
-            ledger = ledger.after_bending(RESAMPLING, thinning.rule())
-        model = learner(config.model.kind).fit(
-            fit_df, config.model.params, seed=config.seed, classes=len(roles.class_names)
-        )
-        bare = Scorer(config.model.kind, model, plan, roles.class_names, ledger)
+        ledger = training_ledger(_natural_prior(counts, config, weighed), weighed, resampling)
+        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), config, plan, ledger)
         progress.step("calibrating on held-out rows")
         finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
-        scorer = finished.scorer
-        progress.step("evaluating on the test rows")
+        _warn(finished.calibration, progress)
         test_df = prepared_df.filter(F.col(PART) == TEST)
-        evaluation = evaluate(
-            test_df, scorer, config, right_decisions(config.matrix, weighed.summary)
-        )
-        scores = collect_histogram(
-            scorer.score(test_df),
-            scorer.probability_cols,
-            index=F.col(LABEL).cast("int"),
-            weight=weight,
-        )
-        reference = reference_of(test_df, scorer, config)
-    gate_base_rate(evaluation, config.decision.base_rate_tolerance)
+        yield FittedParts(finished, counts, test_df, resampling)
+
+
+def _train_parts(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+) -> Trained:
+    roles = config.roles
+    split, divided_df = divide(labelled_df, config, weighed)
+    with fitted_parts(divided_df, config, weighed, progress) as fitted:
+        progress.step("evaluating on the test rows")
+        scorer = fitted.finished.scorer
+        evaluation, scores, reference = _measured(fitted.test_df, scorer, config, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
-    bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
-    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
+    bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
+    return Trained(
+        fitted.finished,
+        split,
+        fitted.counts.rows,
+        evaluation,
+        scores,
+        reference,
+        bins,
+        fitted.resampling,
+        refit,
+    )
+
+
+def _train_crossed(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+) -> Trained:
+    """Cross-fit; evaluate every row by the model that was fitted without it."""
+    roles = config.roles
+    split, divided_df = cross(labelled_df, config, weighed, refit.folds)
+    with _crossed(split, divided_df, config, weighed, progress) as (prepared_df, found, rows):
+        progress.step("evaluating on the held-out folds")
+        evaluation, scores, reference = _measured(prepared_df, found.held_out, config, weighed)
+    bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
+    return Trained(
+        Finished(found.published, None, None, found.choice),
+        split,
+        {"cross-fit": rows},
+        evaluation,
+        scores,
+        reference,
+        bins,
+        None,
+        refit,
+        found.held_out.scorers,
+    )
+
+
+def _refit_later(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, earlier: Trained, progress: Progress
+) -> Trained:
+    """Publish a model of all rows, after one of earlier rows was evaluated on later ones.
+
+    Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
+    class shares change with time, and the latest rows are nearest to those that will be scored.
+    """
+    _, timed_df = divide(labelled_df, config, weighed)
+    split, divided_df = cross(
+        timed_df.withColumn(CALIBRATES, F.col(PART).isin(CALIBRATE, TEST)),
+        config,
+        weighed,
+        earlier.refit.folds,
+    )
+    with _crossed(split, divided_df, config, weighed, progress) as (_, found, _rows):
+        pass
+    finished = Finished(found.published, None, None, found.choice)
+    return replace(earlier, finished=finished, held_out=(earlier.scorer,))
+
+
+@contextmanager
+def _crossed(
+    split: Split,
+    divided_df: DataFrame,
+    config: Config,
+    weighed: Weighed,
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, CrossFit, int]]:
+    progress.step("learning the features")
+    fitting = CrossFitting.of(split, divided_df, config)
+    timed = CALIBRATES in divided_df.columns
+    calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
+    also = {**fitting.columns(config), CALIBRATES: calibrates}
+    rule = weighed.weighting.rule
+    with prepared(divided_df, config, rule, fitting.plan, also=also) as prepared_df:
+        counts = count_folds(prepared_df, config, F.col(CALIBRATES))
+        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
+        progress.step(f"fitting {split.crossed + 1} {config.model.kind} models, one a fold")
+        found = cross_fit(
+            prepared_df,
+            fitting,
+            config,
+            training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
+            calibrates=F.col(CALIBRATES),
+        )
+        _warn(found.choice, progress)
+        yield prepared_df, found, counts.rows
+
+
+def _measured(
+    test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed
+) -> tuple[JudgedRows, ScoreHistogram, tuple[float, ...]]:
+    """Return the evaluation, the scores by class, and what reasons compare with."""
+    right = right_decisions(config.matrix, weighed.summary)
+    evaluation = evaluate(test_df, scorer, config, right)
+    scores = collect_histogram(
+        scorer.score(test_df),
+        scorer.probability_cols,
+        index=F.col(LABEL).cast("int"),
+        weight=sample_weight(config.roles),
+    )
+    return evaluation, scores, reference_of(test_df, scorer, config)
+
+
+def training_ledger(
+    prior: Mapping[str, float], weighed: Weighed, resampling: Resampling | None
+) -> Ledger:
+    """Return what training does to the probabilities, to be inverted later."""
+    ledger = Ledger(prior).after_bending(WEIGHTS, weighed.weighting.undoing)
+    return ledger if resampling is None else ledger.after_bending(RESAMPLING, resampling.rule())
 
 
 def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:

@@ -124,7 +124,7 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
             hint="leave resample out to tune; weights and resampling do the same work.",
         )
     progress.step("counting classes and cutting folds")
-    weighed = weigh(labelled_df, config, folds=_parts(config))
+    weighed = weigh(labelled_df, config)
     settings, references = _candidates(config, weighed)
     split, divided_df = divide(labelled_df, config, weighed, folds=_parts(config))
     plan = learn_plan(divided_df, config)

@@ -112,6 +112,6 @@ def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
         raise QualityGateError(
             f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
             f"{evaluation.rows} test rows ({listed(off)}).",
-            hint="the model was not published; calibrate it (decision.calibration: isotonic), or "
+            hint="the model was not published; calibrate it (decision.calibration: auto), or "
             "set decision.base_rate_tolerance.",
         )

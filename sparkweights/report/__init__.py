@@ -1,5 +1,6 @@
 """Reports: from records to pictures; nothing here reads rows."""
 
+from sparkweights.report.backtest_report import backtest_report
 from sparkweights.report.evaluation_report import evaluation_report
 from sparkweights.report.evaluation_sections import money_section
 from sparkweights.report.model_report import model_report
@@ -10,6 +11,7 @@ from sparkweights.report.run_report import decisions_section, run_report
 from sparkweights.report.study_reports import explain_report, tuning_figure, tuning_report
 
 __all__ = [
+    "backtest_report",
     "decisions_section",
     "drift_sections",
     "evaluation_report",

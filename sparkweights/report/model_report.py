@@ -27,7 +27,12 @@ from sparkweights.report.tables import facts_table, money, number, percent, tabl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PARTS = {"fit": "fit the model", "calibrate": "calibrate it", "test": "judge it"}
+_PARTS = {
+    "fit": "fit the model",
+    "calibrate": "calibrate it",
+    "test": "judge it",
+    "cross-fit": "fit, calibrate and evaluate, fold by fold",
+}
 
 
 def model_report(
@@ -131,10 +136,7 @@ def _made_section(manifest: Mapping[str, Any]) -> Section:
         ("seed", str(model["seed"])),
         ("labelled rows", f"{weights['rows']:,}"),
         *((f"rows to {_PARTS.get(part, part)}", f"{count:,}") for part, count in rows.items()),
-        (
-            "split",
-            "by class and a hash of the keys" if split["by"] is None else f"by {split['by']}",
-        ),
+        ("split", _split_words(split)),
         ("columns it reads", str(len(manifest["schema"]))),
         ("numbers it makes of them", str(len(manifest["feature_names"]))),
     ]
@@ -147,12 +149,34 @@ def _made_section(manifest: Mapping[str, Any]) -> Section:
         f"A {_words(model['kind'])} model that tells apart {listed(manifest['classes'])}, from "
         f"{weights['rows']:,} rows whose outcome is known.",
         table=facts_table("The training", facts),
-        body=(
-            (
-                "Rows that calibrate and judge the model were set aside before training, and are "
-                "in their natural shares."
-            ),
-        ),
+        body=(_rows_sentence(manifest),),
+    )
+
+
+def _split_words(split: Mapping[str, Any]) -> str:
+    if split["by"] is not None:
+        return f"by {split['by']}"
+    group = f"whole groups of {listed(split['group'])}" if split["group"] else "class and keys"
+    folds = f"{split['crossed']} folds, " if split["crossed"] else ""
+    return f"{folds}by a hash of {group}"
+
+
+def _rows_sentence(manifest: Mapping[str, Any]) -> str:
+    refit, split = manifest["refit"], manifest["split"]
+    if refit["rows"] == "fit":
+        return (
+            "Rows that calibrate and judge the model were set aside before training, and are "
+            "in their natural shares."
+        )
+    how = (
+        f"each of {split['crossed']} models was fitted without one fold and evaluated on it"
+        if split["crossed"]
+        else f"a model of the earlier rows by {split['by']} was evaluated on the later ones"
+    )
+    return (
+        f"The published model is fitted on all labelled rows, because {refit['reason']}; its "
+        f"calibration is cross-fitted on {refit['folds']} folds. The figures below are not its "
+        f"own: {how}."
     )
 
 

@@ -4,6 +4,7 @@ from sparkweights.storage.artifacts import (
     ModelBundle,
     Reference,
     load_bundle,
+    load_held_out,
     name_in_use,
     publish_bundle,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "keep_rows",
     "lease",
     "load_bundle",
+    "load_held_out",
     "make_folder",
     "name_in_use",
     "publish_bundle",

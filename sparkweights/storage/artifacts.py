@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark import __version__ as running_spark
-from pyspark.ml.regression import IsotonicRegressionModel
 
 from sparkweights.decision import Calibrator, Ledger, calibrator_from_dict
 from sparkweights.decision.shift import histogram_from_dict, histogram_to_dict
@@ -29,7 +28,7 @@ from sparkweights.storage.files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sparkweights.decision.priors import ScoreHistogram
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
 CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
 REFERENCE, REPORT = "reference.json", "report.html"
+MODEL, HELD_OUT = "model", "held_out"
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ class Reference:
 
     scores: ScoreHistogram
     bins: tuple[ColumnBins, ...]
+
+
+@dataclass(frozen=True)
+class HeldOutModel:
+    """A model beside the published one, which has not learned from the rows it is evaluated on."""
+
+    model: Any
+    calibrator: Calibrator | None
+    plan: FeaturePlan
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ class ModelBundle:
     manifest
         The record beside the models, as written.
     folder
-        Where it lies; ``model`` in it is what the learner wrote.
+        Where it lies; ``model`` in it is what the learner wrote, and ``held_out`` holds the models
+        that were evaluated where the published one has learned from all rows.
     """
 
     version: str
@@ -96,8 +106,7 @@ def publish_bundle(
     artifacts: Path,
     version: str,
     *,
-    model: object,
-    calibrator: Calibrator | None,
+    models: Sequence[object],
     reference: Reference,
     manifest: Mapping[str, Any],
     report: str,
@@ -107,6 +116,8 @@ def publish_bundle(
 
     Parameters
     ----------
+    models
+        What the learner fitted: the published model, then those of the manifest's ``held_out``.
     report
         The model's page for people, as HTML.
 
@@ -118,10 +129,9 @@ def publish_bundle(
     staged = artifacts / f"_staging-{version}"
     remove(staged)
     make_folder(staged)
-    LEARNERS[manifest["model"]["kind"]].save(model, staged / "model")
-    if calibrator is not None:
-        for i, isotonic in enumerate(calibrator.models):
-            isotonic.write().save(str(staged / f"calibrator_{i}"))
+    places = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
+    for model, place in zip(models, places, strict=True):
+        LEARNERS[manifest["model"]["kind"]].save(model, place)
     stated = {
         "scores": histogram_to_dict(reference.scores),
         "bins": [own.to_dict() for own in reference.bins],
@@ -170,7 +180,8 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
     ------
     ModelError
         If there is none, a file is missing, altered or added, the Spark that wrote it is newer
-        than the one running, or its kind is not in this version of the product.
+        than the one running, its kind is not in this version of the product, or its calibration
+        was written in the form of an older one.
     """
     try:
         if version is None:
@@ -192,23 +203,34 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         )
     # Only classes named here are ever loaded; the files cannot choose one.
     calibration = manifest["calibration"]
-    calibrator = None
-    if calibration is not None:
-        models = tuple(
-            IsotonicRegressionModel.load(str(folder / f"calibrator_{i}"))
-            for i in range(calibration.get("models", 0))
-        )
-        calibrator = calibrator_from_dict(calibration, models)
     return ModelBundle(
         version=version,
         kind=kind,
         model=LEARNERS[kind].load(folder / "model", len(manifest["classes"])),
-        calibrator=calibrator,
+        calibrator=None if calibration is None else calibrator_from_dict(calibration),
         plan=FeaturePlan.from_dict(manifest["features"]),
         ledger=Ledger.from_dict(manifest["ledger"]),
         reference=_reference(folder),
         manifest=manifest,
         folder=folder,
+    )
+
+
+def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
+    """Load the models that were evaluated, where they are not the published one.
+
+    Only evaluations, comparisons and explanations need them; scoring does not.
+    """
+    own, classes = LEARNERS[bundle.kind], len(bundle.manifest["classes"])
+    return tuple(
+        HeldOutModel(
+            own.load(bundle.folder / HELD_OUT / str(place), classes),
+            None if stated["calibration"] is None else calibrator_from_dict(stated["calibration"]),
+            bundle.plan
+            if stated["features"] is None
+            else FeaturePlan.from_dict(stated["features"]),
+        )
+        for place, stated in enumerate(bundle.manifest["held_out"])
     )
 
 

@@ -60,8 +60,8 @@ class ClassSummary:
         One entry per class, in index order, also for classes without rows.
     cells
         The rows by class, and by group and range of regret where the pass was asked for them.
-    cuts
-        Class name -> quantiles of the split order within the class.
+    steps
+        Class name -> rows below each of `ORDER_STEPS` even steps of the split order, ends included.
     cheapest
         Class name -> decision -> rows on which it is strictly the cheapest for that class.
     taken
@@ -74,7 +74,7 @@ class ClassSummary:
 
     frequencies: tuple[ClassFrequency, ...]
     cells: tuple[Cell, ...]
-    cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    steps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     cheapest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     taken: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     always_best: str | None = None
@@ -84,6 +84,27 @@ class ClassSummary:
     def rows(self) -> int:
         """Rows in the table."""
         return sum(frequency.rows for frequency in self.frequencies)
+
+    def order_quantiles(
+        self, shares: Sequence[float], *, pooled: bool = False
+    ) -> dict[str, tuple[float, ...]]:
+        """Return quantiles of the split order per class, straight lines between its steps.
+
+        Parameters
+        ----------
+        shares
+            Each in (0, 1).
+        pooled
+            Whether the quantiles are those of all rows, the same for each class.
+        """
+        steps = {name: np.array(below, dtype=float) for name, below in self.steps.items()}
+        if pooled and steps:
+            steps = dict.fromkeys(steps, np.sum(list(steps.values()), axis=0))
+        ends = np.arange(ORDER_STEPS + 1) / ORDER_STEPS
+        return {
+            name: tuple(np.interp(np.array(shares) * below[-1], below, ends).tolist())
+            for name, below in steps.items()
+        }
 
 
 def summarise_classes(
@@ -95,7 +116,6 @@ def summarise_classes(
     regret_bins: bool = False,
     keep_nulls: bool = False,
     order: Column | None = None,
-    cuts: Sequence[float] = (),
 ) -> ClassSummary:
     """Run the one aggregation that weights and splits are made from.
 
@@ -112,8 +132,6 @@ def summarise_classes(
         Whether rows without a label are counted and left out, instead of refused.
     order
         A number that orders rows for the split, uniform in [0, 1).
-    cuts
-        Quantiles of ``order`` wanted per class, each in (0, 1).
 
     Raises
     ------
@@ -148,7 +166,7 @@ def summarise_classes(
     cells = [_cell(row) for row in by_cell]
     _refuse_groups(cells, grouping)
     return replace(
-        _summary(by_class, cells, roles, matrix), nulls=nulls, cuts=_cuts(by_class, roles, cuts)
+        _summary(by_class, cells, roles, matrix), nulls=nulls, steps=_steps(by_class, roles)
     )
 
 
@@ -351,17 +369,11 @@ def _summary(
     )
 
 
-def _cuts(
-    by_class: Mapping[int, Row], roles: ColumnRoles, quantiles: Sequence[float]
-) -> dict[str, tuple[float, ...]]:
-    """Return quantiles of the split order per class, straight lines between its steps."""
+def _steps(by_class: Mapping[int, Row], roles: ColumnRoles) -> dict[str, tuple[int, ...]]:
     found = {}
     for index, name in enumerate(roles.class_names):
         row = by_class.get(index)
-        if row is None or not quantiles or "below_1" not in row:
-            continue
-        below = [0, *(row[f"below_{step}"] for step in range(1, ORDER_STEPS)), row["rows"]]
-        ends = [step / ORDER_STEPS for step in range(ORDER_STEPS + 1)]
-        wanted = [quantile * row["rows"] for quantile in quantiles]
-        found[name] = tuple(float(cut) for cut in np.interp(wanted, below, ends))
+        if row is not None and "below_1" in row:
+            below = (row[f"below_{step}"] for step in range(1, ORDER_STEPS))
+            found[name] = (0, *below, row["rows"])
     return found

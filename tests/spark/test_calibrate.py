@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.calibration import _SigmoidCalibration
+from scipy.special import logit
 
-from sparkweights.decision import calibrator_from_dict, fit_calibrator
+from sparkweights.decision import (
+    calibrate_scores,
+    calibrator_from_dict,
+    collect_calibration_table,
+    fit_calibrator,
+)
 from sparkweights.errors import ModelError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS = 20_000
+METHODS = ["isotonic", "sigmoid", "temperature"]
 
 
 def _powered(classes: int, power: float) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -30,17 +36,16 @@ def _powered(classes: int, power: float) -> tuple[np.ndarray, np.ndarray, pd.Dat
     return true, y, pd.DataFrame(bent, columns=names).assign(y=y.astype(float))
 
 
-def _fit_and_apply(df: DataFrame, method: str, names: list[str], rows: int) -> np.ndarray:
-    calibrator = fit_calibrator(method, df, names, class_col="y", weight_col=None, rows=rows)
-    record = json.loads(json.dumps(calibrator.to_dict()))
-    again = calibrator_from_dict(record, calibrator.models)
+def _fit_and_apply(df: DataFrame, method: str, names: list[str]) -> np.ndarray:
+    fit = calibrate_scores(df, names, method, class_col="y", weight_col=None)
+    again = calibrator_from_dict(json.loads(json.dumps(fit.calibrator.to_dict())))
     found = again.apply(df, names).select(*names).toPandas().to_numpy()
     assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
     assert (found > 0).all()
     return np.asarray(found)
 
 
-@pytest.mark.parametrize("method", ["isotonic", "sigmoid", "temperature"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_calibrator_bent_probabilities_return_to_the_truth(
     spark: SparkSession, method: str, classes: int
@@ -48,7 +53,7 @@ def test_calibrator_bent_probabilities_return_to_the_truth(
     """Squared probabilities are sharpened ones; each method sees through that."""
     true, y, frame = _powered(classes, 2.0)
     names = [f"p{c}" for c in range(classes)]
-    found = _fit_and_apply(spark.createDataFrame(frame), method, names, ROWS)
+    found = _fit_and_apply(spark.createDataFrame(frame), method, names)
     for c in range(classes):
         assert found[:, c].mean() == pytest.approx((y == c).mean(), abs=0.01)
     bent = frame[names].to_numpy()
@@ -60,64 +65,99 @@ def test_calibrator_bent_probabilities_return_to_the_truth(
 
 def test_calibrator_power_is_recovered(spark: SparkSession) -> None:
     """The inverse of p^2 is temperature 2, and slope 1/2 on the log odds with no intercept."""
-    _, _, frame = _powered(3, 2.0)
-    names = ["p0", "p1", "p2"]
-    df = spark.createDataFrame(frame)
-    fitted = fit_calibrator("temperature", df, names, class_col="y", weight_col=None, rows=ROWS)
-    assert fitted.to_dict()["temperature"] == pytest.approx(2.0, rel=0.04)
+    for classes in (2, 3):
+        _, _, frame = _powered(classes, 2.0)
+        df, names = spark.createDataFrame(frame), [f"p{c}" for c in range(classes)]
+        fit = calibrate_scores(df, names, "temperature", class_col="y", weight_col=None)
+        assert fit.calibrator.to_dict()["temperature"] == pytest.approx(2.0, rel=0.04)
+        if classes == 2:
+            table = collect_calibration_table(df, names, class_col="y", weight_col=None)
+            (line,) = fit_calibrator("sigmoid", table).to_dict()["maps"]
+            assert line["slope"] == pytest.approx(0.5, rel=0.04)
+            assert line["intercept"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_calibrator_columns_equal_the_maps_of_numpy(spark: SparkSession) -> None:
+    """A fitted map says the same as a Column and as a function, inside its range and outside."""
     _, _, frame = _powered(2, 2.0)
-    df = spark.createDataFrame(frame)
-    fitted = fit_calibrator("sigmoid", df, ["p0", "p1"], class_col="y", weight_col=None, rows=ROWS)
-    assert fitted.to_dict()["slopes"] == pytest.approx([0.5], rel=0.04)
-    assert fitted.to_dict()["intercepts"] == pytest.approx([0.0], abs=0.05)
+    df, names = spark.createDataFrame(frame.head(2_000)), ["p0", "p1"]
+    table = collect_calibration_table(df, names, class_col="y", weight_col=None)
+    p = np.r_[0.0, 1.0, 1e-9, np.linspace(0.001, 0.999, 500)]
+    shown_df = spark.createDataFrame(pd.DataFrame({"p0": 1 - p, "p1": p}))
+    for method in ("isotonic", "sigmoid"):
+        calibrator = fit_calibrator(method, table)
+        found = calibrator.apply(shown_df, names).select("p1").toPandas()["p1"].to_numpy()
+        (one,) = calibrator.maps  # type: ignore[attr-defined]
+        assert found == pytest.approx(one(logit(np.clip(p, 1e-12, 1 - 1e-12))), rel=1e-9)
+        assert (np.diff(found[3:]) >= 0).all()
 
 
-def test_sigmoid_calibrator_equals_scikit_learn(spark: SparkSession) -> None:
-    """Platt's prior-corrected targets matter on few rows; scikit-learn uses the same ones."""
-    rng = np.random.default_rng(5)
-    p = rng.uniform(0.05, 0.95, 60)
-    y = (rng.random(60) < p**2).astype(float)
-    frame = pd.DataFrame({"p0": 1 - p, "p1": p, "y": y})
-    df = spark.createDataFrame(frame)
-    fitted = fit_calibrator("sigmoid", df, ["p0", "p1"], class_col="y", weight_col=None, rows=60)
-    oracle = _SigmoidCalibration().fit(np.log(p / (1 - p)), y)
-    assert fitted.to_dict()["slopes"] == pytest.approx([-oracle.a_], rel=1e-3)
-    assert fitted.to_dict()["intercepts"] == pytest.approx([-oracle.b_], rel=1e-3, abs=1e-3)
+def test_calibration_table_folds_leave_out_their_rows(spark: SparkSession) -> None:
+    """The calibrator of a fold is the one fitted on the rows of the other folds alone."""
+    _, _, frame = _powered(2, 2.0)
+    frame = frame.head(3_000).assign(fold=np.arange(3_000) % 3)
+    df, names = spark.createDataFrame(frame), ["p0", "p1"]
+    fit = calibrate_scores(df, names, "sigmoid", class_col="y", weight_col=None, fold_col="fold")
+    assert len(fit.by_fold) == 3
+    others_df = df.filter("fold <> 1")
+    alone = calibrate_scores(others_df, names, "sigmoid", class_col="y", weight_col=None)
+    (found,), (wanted,) = fit.by_fold[1].to_dict()["maps"], alone.calibrator.to_dict()["maps"]
+    assert found == pytest.approx(wanted, abs=1e-9)
+    assert fit.by_fold[0].to_dict() != fit.by_fold[1].to_dict()
+
+
+def test_calibrate_scores_takes_one_job_whatever_the_folds(spark: SparkSession) -> None:
+    """Fits for all rows and without each fold share the one table of sums."""
+    from benchmarks.harness import count_jobs
+
+    _, _, frame = _powered(3, 2.0)
+    df = spark.createDataFrame(frame.head(600).assign(fold=np.arange(600) % 5))
+    adaptive = spark.conf.get("spark.sql.adaptive.enabled")
+    spark.conf.set("spark.sql.adaptive.enabled", "false")  # it counts a shuffle as a job
+    try:
+        jobs = count_jobs(
+            spark,
+            lambda: calibrate_scores(
+                df, ["p0", "p1", "p2"], "isotonic", class_col="y", weight_col=None, fold_col="fold"
+            ),
+        )
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", adaptive)
+    assert jobs == 1
 
 
 def test_calibrator_weight_two_is_the_row_twice(spark: SparkSession) -> None:
-    """Incoming sample weights count in each method as repeated rows do."""
-    _, _, frame = _powered(2, 2.0)
+    """A joint temperature counts incoming sample weights as repeated rows."""
+    _, _, frame = _powered(3, 2.0)
     frame = frame.head(400).assign(w=np.where(np.arange(400) % 3 == 0, 2.0, 1.0))
-    names = ["p0", "p1"]
+    names = ["p0", "p1", "p2"]
     weighted_df = spark.createDataFrame(frame)
     twice_df = spark.createDataFrame(pd.concat([frame, frame[frame["w"] == 2]]))
-    for method, within in (("isotonic", 1e-9), ("sigmoid", 1e-5), ("temperature", 1e-9)):
-        by_weight = fit_calibrator(
-            method, weighted_df, names, class_col="y", weight_col="w", rows=frame["w"].sum()
-        )
-        rows = twice_df.count()
-        by_row = fit_calibrator(method, twice_df, names, class_col="y", weight_col=None, rows=rows)
-        a = by_weight.apply(weighted_df, names).select("p1").toPandas()["p1"]
-        b = by_row.apply(weighted_df, names).select("p1").toPandas()["p1"]
-        assert a.to_numpy() == pytest.approx(b.to_numpy(), abs=within), method
+    by_weight = calibrate_scores(
+        weighted_df, names, "temperature", class_col="y", weight_col="w"
+    ).calibrator.to_dict()
+    by_row = calibrate_scores(
+        twice_df, names, "temperature", class_col="y", weight_col=None
+    ).calibrator.to_dict()
+    assert by_weight["temperature"] == pytest.approx(by_row["temperature"], abs=1e-9)
 
 
-def test_sigmoid_calibrator_one_class_is_refused(spark: SparkSession) -> None:
-    """Without an event there is nothing to fit."""
-    df = spark.createDataFrame([(0.4, 0.6, 0.0)] * 5, "p0 double, p1 double, y double")
-    with pytest.raises(ModelError, match="saw 0 events and 5 others"):
-        fit_calibrator("sigmoid", df, ["p0", "p1"], class_col="y", weight_col=None, rows=5)
+@pytest.mark.parametrize("method", [*METHODS, "auto"])
+def test_calibrator_one_class_is_refused(spark: SparkSession, method: str) -> None:
+    """Without a row of a class there is nothing to fit, whatever the method."""
+    df = spark.createDataFrame([(0.4, 0.6, 0.0)] * 5, "probability_a double, p1 double, y double")
+    with pytest.raises(ModelError, match=r"saw 0 rows of class 'p1' .* 5 others"):
+        calibrate_scores(df, ["probability_a", "p1"], method, class_col="y", weight_col=None)
 
 
-@pytest.mark.parametrize("method", ["isotonic", "sigmoid", "temperature"])
+@pytest.mark.parametrize("method", METHODS)
 def test_calibrator_row_without_a_probability_stays_without_one(
     spark: SparkSession, method: str
 ) -> None:
     """Null and NaN are no certain events, which Spark's greatest and least would make of them."""
     _, _, frame = _powered(2, 2.0)
     df, names = spark.createDataFrame(frame.head(400)), ["p0", "p1"]
-    calibrator = fit_calibrator(method, df, names, class_col="y", weight_col=None, rows=400)
+    calibrator = calibrate_scores(df, names, method, class_col="y", weight_col=None).calibrator
     rows = [(0.25, 0.75), (None, None), (float("nan"), float("nan"))]
     shown = spark.createDataFrame(rows, "p0 double, p1 double")
     known, *unknown = calibrator.apply(shown, names).collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,17 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import ColumnRoles
 from sparkweights.costs import CostMatrix
-from sparkweights.errors import InputError
+from sparkweights.errors import ConfigError, InputError
 from sparkweights.split import (
+    Span,
     Split,
+    collect_order_quantiles,
+    cross_quantiles,
+    fold,
+    hash_columns,
     hash_order,
     part,
+    require_crossed_rows,
     require_rows,
     summarise_time_split,
     time_order,
@@ -34,8 +41,8 @@ def _rows(spark: SparkSession) -> DataFrame:
 
 def _parts(df: DataFrame, seed: int) -> dict[int, str]:
     order = hash_order(ROLES, seed)
-    summary = summarise_classes(df, ROLES, MATRIX, order=order, cuts=(0.6, 0.8))
-    split = Split(None, {name: (cuts[0], cuts[1]) for name, cuts in summary.cuts.items()})
+    summary = summarise_classes(df, ROLES, MATRIX, order=order)
+    split = Split.at(None, summary.order_quantiles((0.6, 0.8)))
     return {
         row["id"]: row["p"]
         for row in df.select("id", part(split, ROLES, order).alias("p")).collect()
@@ -86,3 +93,82 @@ def test_require_rows_rare_class_is_told_with_its_rows() -> None:
               ("fit", "rare"): 3, ("calibrate", "rare"): 1, ("test", "rare"): 1}  # fmt: skip
     with pytest.raises(InputError, match="Class 'rare' has 3 rows to fit; at least 10"):
         require_rows(counts, ROLES)
+
+
+def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> None:
+    """Rows of one customer, of both classes, share a part; by keys half of them would be torn."""
+    df = _rows(spark).withColumn("customer", F.col("id") % 2_000)
+    order = hash_columns(["customer"], 7)
+    summary = summarise_classes(df, ROLES, MATRIX, order=order)
+    split = Split.at(None, summary.order_quantiles((0.6, 0.8), pooled=True), ["customer"])
+    parted_df = df.withColumn("p", part(split, ROLES, order))
+    torn = parted_df.groupBy("customer").agg(F.countDistinct("p").alias("parts"))
+    assert torn.filter("parts > 1").count() == 0
+    shares = {row["p"]: row["count"] / 20_000 for row in parted_df.groupBy("p").count().collect()}
+    assert shares == pytest.approx({"fit": 0.6, "calibrate": 0.2, "test": 0.2}, abs=0.01)
+
+
+def test_cross_deals_few_events_evenly(spark: SparkSession) -> None:
+    """Ten events in five folds are two each; an even hash would leave some fold without any."""
+    df = _rows(spark).filter("y = 0 or id < 500")
+    order = hash_order(ROLES, 7)
+    found = collect_order_quantiles(df, ROLES, order, cross_quantiles(5))
+    folds = fold(Split.cross(5, found), ROLES, order)
+    events = df.filter("y = 1").groupBy(folds.alias("fold")).count().collect()
+    assert {row["fold"]: row["count"] for row in events} == dict.fromkeys(range(5), 2)
+
+
+def test_part_gap_rows_are_in_no_part(spark: SparkSession) -> None:
+    """Fit rows end three months before the first calibration row, and these before test rows."""
+    df = spark.sql(
+        "select explode(sequence(date'2020-01-01', date'2021-12-01', interval 1 month)) as month"
+    ).withColumn("y", F.lit(0))
+    split = Split("month", {"common": _days(2021, 1, 1), "rare": _days(2021, 1, 1)})
+    split = split.with_gap(Span.parse("3 months", where="split.gap"), "date")
+    order = time_order(df, "month")
+    found = df.withColumn("p", part(split, ROLES, order)).groupBy("p")
+    spans = {row["p"]: row for row in found.agg(F.min("month"), F.max("month")).collect()}
+    assert str(spans["fit"]["max(month)"]) == "2020-10-01"  # three months before 1 January
+    assert str(spans["calibrate"]["min(month)"]) == "2021-02-01"
+    assert str(spans["calibrate"]["max(month)"]) == "2021-04-01"
+    assert str(spans["test"]["min(month)"]) == "2021-08-01"
+
+
+def _days(year: int, month: int, day: int) -> tuple[float, float]:
+    """Return a first boundary and one half a year later, in days since 1970."""
+    first = (date(year, month, day) - date(1970, 1, 1)).days
+    return float(first), float((date(year, month + 6, day) - date(1970, 1, 1)).days)
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "expected"),
+    [
+        ("3 months", date(2021, 5, 31), date(2021, 2, 28)),
+        ("1 year", date(2024, 2, 29), date(2023, 2, 28)),
+        ("2 quarters", date(2021, 3, 15), date(2020, 9, 15)),
+        ("6 weeks", date(2021, 3, 15), date(2021, 2, 1)),
+        ("30 days", date(2021, 3, 15), date(2021, 2, 13)),
+    ],
+)
+def test_span_before_is_the_calendars(text: str, before: date, expected: date) -> None:
+    """A month back from the 31st is the last day of a shorter month."""
+    days = (before - date(1970, 1, 1)).days
+    found = Span.parse(text, where="split.gap").before(float(days), "date", where="split.gap")
+    assert date.fromordinal(date(1970, 1, 1).toordinal() + int(found)) == expected
+
+
+@pytest.mark.parametrize(("value", "kind"), [("3 months", "number"), (90, "date")])
+def test_span_of_another_kind_than_time_is_refused(value: str | int, kind: str) -> None:
+    """Months cannot be taken from a number, nor a bare number from a date."""
+    span = Span.parse(value, where="split.gap")
+    with pytest.raises(ConfigError, match=f"split.gap: .* names a {kind}"):
+        span.before(1_000.0, kind, where="split.gap")
+
+
+def test_require_crossed_rows_names_the_class_that_is_scarce() -> None:
+    """Nine events are too few for any split; ten of which none is in a fold need fewer folds."""
+    counts = {(k, "common"): 50 for k in range(5)} | {(0, "rare"): 9}
+    with pytest.raises(InputError, match="Class 'rare' has 9 rows in the labelled table; at least"):
+        require_crossed_rows(counts, ["common", "rare"], 5)
+    with pytest.raises(InputError, match="none of them in fold 2 of 5"):
+        require_crossed_rows(counts | {(0, "rare"): 12}, ["common", "rare"], 5)
