@@ -1,11 +1,18 @@
 """Models: the feature plan, and every learner behind one face."""
 
-from sparkweights.models.catalogue import LEARNERS, check_params, learner, require_explainable
+from sparkweights.models.catalogue import (
+    AUTO,
+    LEARNERS,
+    check_params,
+    learner,
+    require_explainable,
+)
 from sparkweights.models.features import FeaturePlan
 from sparkweights.models.learner import Learner, StagedLearner
 from sparkweights.models.learning import learn_features
 
 __all__ = [
+    "AUTO",
     "LEARNERS",
     "FeaturePlan",
     "Learner",

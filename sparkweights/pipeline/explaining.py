@@ -13,7 +13,7 @@ from sparkweights.decision import WEIGHTS, Ledger
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
-from sparkweights.models import learner
+from sparkweights.models import AUTO, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.admitting import require_model
 from sparkweights.pipeline.evaluating import paid
@@ -137,7 +137,7 @@ def explain(
 
 def _require_same(config: Config, bundle: ModelBundle) -> None:
     theirs = tuple(bundle.manifest["classes"])
-    if bundle.kind != config.model.kind or theirs != config.roles.class_names:
+    if config.model.kind not in {AUTO, bundle.kind} or theirs != config.roles.class_names:
         raise ModelError(
             f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
             f"configuration asks for {config.model.kind} and "

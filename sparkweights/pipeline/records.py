@@ -124,14 +124,17 @@ def model_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer, finished = trained.scorer, trained.finished
+    choice = trained.learner_choice
+    params = config.model.params if choice is None else choice.params
     return {
         "name": config.name,
         "trained_at": now.isoformat(),
         "versions": versions(),
         "model": {
             "kind": scorer.kind,
-            "params": learner(scorer.kind).resolve(config.model.params),
+            "params": learner(scorer.kind).resolve(params),
             "seed": config.seed,
+            "choice": None if choice is None else choice.to_dict(),
         },
         "classes": list(scorer.classes),
         "schema": feature_kinds(schema, config),

@@ -127,12 +127,21 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _choice_facts(choice: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if choice is None:
+        return []
+    losses = sorted(choice["losses"].items(), key=lambda item: item[1])
+    told = ", ".join(f"{_words(kind)} {loss:.4f}" for kind, loss in losses)
+    return [("chosen for the least log loss on held-out rows", told)]
+
+
 def _made_section(manifest: Mapping[str, Any]) -> Section:
     model, split, weights = manifest["model"], manifest["split"], manifest["weights"]
     rows = split["rows"]
     facts = [
         ("learner", _words(model["kind"])),
         ("parameters", settings(model["params"])),
+        *_choice_facts(model.get("choice")),
         ("seed", str(model["seed"])),
         ("labelled rows", f"{weights['rows']:,}"),
         *((f"rows to {_PARTS.get(part, part)}", f"{count:,}") for part, count in rows.items()),
