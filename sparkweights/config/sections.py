@@ -199,6 +199,9 @@ class Model(Section):
 
     Attributes
     ----------
+    kind
+        A learner; or ``auto``, which trains logistic regression and boosted trees (XGBoost's where
+        it is installed), and keeps the one with the less log loss on held-out rows.
     prune
         For kind tree: prune it along its path by this measure of risk, as far as the calibration
         rows say that it costs nothing.

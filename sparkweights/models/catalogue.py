@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sparkweights.models.learner import Learner
 
+AUTO = "auto"  # for a learner that training chooses; see `sparkweights.pipeline.choosing`
 LEARNERS: Mapping[str, Learner] = {
     one.kind: one for one in (Logistic(), BoostedTrees(), Tree(), Forest(), XGBoost())
 }
@@ -30,8 +31,8 @@ def learner(kind: str) -> Learner:
     """
     if kind not in LEARNERS:
         raise ConfigError(
-            f"model.kind: unknown kind {kind!r}; available: {listed(LEARNERS)}.",
-            hint=did_you_mean(kind, LEARNERS),
+            f"model.kind: unknown kind {kind!r}; available: {listed([*LEARNERS, AUTO])}.",
+            hint=did_you_mean(kind, [*LEARNERS, AUTO]),
         )
     return LEARNERS[kind]
 
@@ -49,6 +50,14 @@ def check_params(kind: str, params: Mapping[str, object], *, where: str = "model
     ConfigError
         Naming the parameter, its value and what is allowed.
     """
+    if kind == AUTO:
+        if params:
+            raise ConfigError(
+                f"{where}: {listed(params)} given, but kind '{AUTO}' chooses the learner that "
+                "parameters would belong to.",
+                hint=f"name the kind, one of {listed(LEARNERS)}; or leave {where} out.",
+            )
+        return
     chosen = learner(kind)
     if kind == XGBoost.kind:
         require_xgboost()
@@ -72,5 +81,5 @@ def require_explainable(kind: str) -> None:
     ConfigError
         Naming what to install.
     """
-    if not learner(kind).linear:
+    if kind == AUTO or not learner(kind).linear:
         require_xgboost(f"reasons: for model.kind {kind} they need")

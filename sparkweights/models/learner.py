@@ -44,6 +44,9 @@ class Learner(ABC):
         Its name in the configuration.
     params
         What a user may set, by the library's own names, with their bounds.
+    defaults
+        Values of ``params`` that apply unless the user sets others, where the library's own are
+        unfit for small or noisy tables.
     linear
         Whether its margin is a sum over features, so that heavy tails mislead it.
     native_missing
@@ -57,6 +60,7 @@ class Learner(ABC):
     native_missing: ClassVar[bool] = False
     constrainable: ClassVar[bool] = False
     params: ClassVar[Mapping[str, Bound]]
+    defaults: ClassVar[Mapping[str, bool | float | str]] = {}
 
     @abstractmethod
     def fit(
@@ -188,9 +192,14 @@ class Learner(ABC):
         """
         return F.lit(1.0)
 
+    def resolve(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the user's parameters, with `defaults` for those that are not set."""
+        return {**self.defaults, **params}
+
     def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the user's parameters in the types that the library expects."""
-        return {name: self.params[name].type(value) for name, value in params.items()}
+        """Return the resolved parameters in the types that the library expects."""
+        resolved = self.resolve(params)
+        return {name: self.params[name].type(value) for name, value in resolved.items()}
 
 
 class StagedLearner(Learner):

@@ -22,9 +22,10 @@ from sparkweights.decision import (
 from sparkweights.errors import ModelError
 from sparkweights.evaluate import AreaShift, compare_areas
 from sparkweights.explain import Importance, collect_importance, collect_spread, ranks
-from sparkweights.models import learner
+from sparkweights.models import AUTO, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
 from sparkweights.pipeline.admitting import require_model, require_same_training
+from sparkweights.pipeline.choosing import with_learner
 from sparkweights.pipeline.crossfit import (
     CrossFitting,
     cross_fit,
@@ -128,6 +129,8 @@ def explain(
     """
     _require_same(config, bundle)
     require_same_training(config, bundle)
+    if config.model.kind == AUTO:
+        config = with_learner(config, bundle.kind, bundle.manifest["model"]["params"])
     roles = config.roles
     seed = bundle.manifest["model"]["seed"]
     orders = {
@@ -214,7 +217,7 @@ def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
 
 def _require_same(config: Config, bundle: ModelBundle) -> None:
     theirs = tuple(bundle.manifest["classes"])
-    if bundle.kind != config.model.kind or theirs != config.roles.class_names:
+    if config.model.kind not in {AUTO, bundle.kind} or theirs != config.roles.class_names:
         raise ModelError(
             f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
             f"configuration asks for {config.model.kind} and "

@@ -14,6 +14,7 @@ import pyspark
 
 import sparkweights
 from sparkweights.config.sections import Weights
+from sparkweights.models import learner
 from sparkweights.pipeline.admitting import feature_kinds
 from sparkweights.pipeline.evaluating import evaluation_record
 from sparkweights.pipeline.fairness import fairness_settings
@@ -124,16 +125,19 @@ def model_manifest(
 ) -> dict[str, Any]:
     """Return the manifest of a model bundle, without its files."""
     scorer, finished = trained.scorer, trained.finished
+    choice = trained.learner_choice
+    params = config.model.params if choice is None else choice.params
     return {
         "name": config.name,
         "trained_at": now.isoformat(),
         "versions": versions(),
         "model": {
             "kind": scorer.kind,
-            "params": dict(config.model.params),
+            "params": learner(scorer.kind).resolve(params),
             "seed": config.seed,
             "monotone": dict(config.model.monotone),
             "interactions": [list(group) for group in config.model.interactions],
+            "choice": None if choice is None else choice.to_dict(),
         },
         "classes": list(scorer.classes),
         "schema": feature_kinds(schema, config),
@@ -178,7 +182,10 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
     effect = tuning.effect
     return {
         "name": config.name,
-        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        "model": {
+            "kind": config.model.kind,
+            "params": learner(config.model.kind).resolve(config.model.params),
+        },
         "rows": tuning.rows,
         "folds": {
             "number": config.tune.folds,

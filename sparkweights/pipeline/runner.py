@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.columns import require_columns
 from sparkweights.config import Config, resolve_secrets
 from sparkweights.errors import ConfigError, listed
-from sparkweights.models import learner
+from sparkweights.models import AUTO, learner
 from sparkweights.pipeline import records
 from sparkweights.pipeline.admitting import (
     feature_kinds,
@@ -23,6 +23,7 @@ from sparkweights.pipeline.admitting import (
 )
 from sparkweights.pipeline.backtest import Backtest, backtest
 from sparkweights.pipeline.champion import hold_contest
+from sparkweights.pipeline.choosing import require_named_kind
 from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
 from sparkweights.pipeline.monitoring import Monitored, monitor
@@ -149,7 +150,8 @@ class Runner:
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
-        self._tell_concern(config.model.kind, config.model.params)
+        if config.model.kind != AUTO:
+            self._tell_concern(config.model.kind, config.model.params)
         trained = train(labelled_df, config, weighed, self.progress)
         self.progress.step("comparing with the model in use")
         contest = hold_contest(labelled_df, config, trained)
@@ -183,6 +185,7 @@ class Runner:
         labelled_df, config = self._labelled()
         require_columns(labelled_df.schema, config.tune.group, table="labelled")
         tried = [{name: one} for name, values in config.tune.params.items() for one in values]
+        require_named_kind(config, "tune")
         self._tell_concern(config.model.kind, config.model.params, *tried)
         tuning = tune(labelled_df, config, self.progress)
         record = records.tuning_record(config, tuning)
@@ -225,6 +228,7 @@ class Runner:
     def backtest(self) -> tuple[Backtest, dict[str, Any]]:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, config = self._labelled()
+        require_named_kind(config, "evaluate --backtest")
         found = backtest(labelled_df, config, self._weigh(labelled_df, config), self.progress)
         record = records.backtest_record(config, found)
         folder = self.config.path(self.config.artifacts) / "backtest"

@@ -16,7 +16,9 @@ from sparkweights.decision import (
     collect_histogram,
 )
 from sparkweights.evaluate.stability import collect_bins
+from sparkweights.models import AUTO
 from sparkweights.models.learner import LABEL
+from sparkweights.pipeline.choosing import LearnerChoice, candidates, held_out_loss
 from sparkweights.pipeline.crossfit import (
     CrossFit,
     CrossFittedScorer,
@@ -85,6 +87,8 @@ class Trained:
     held_out
         The evaluated models, where they are not the published one: one a fold, or, with a split in
         time, the one of earlier rows. Empty otherwise.
+    learner_choice
+        Of ``model.kind: auto``; None where the configuration names the learner.
     """
 
     finished: Finished
@@ -98,6 +102,7 @@ class Trained:
     typical: Mapping[str, float]
     refit: Refit
     held_out: tuple[Scorer, ...] = ()
+    learner_choice: LearnerChoice | None = None
 
     def _repr_html_(self) -> str:
         return self.evaluation._repr_html_()
@@ -118,7 +123,9 @@ class Trained:
 def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress) -> Trained:
     """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
 
-    Where `choose_refit` says so, the published model is fitted on all rows afterwards.
+    Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
+    ``model.kind: auto`` every candidate is trained; the one with the least log loss on the rows
+    that the evaluation is made on is returned.
 
     Raises
     ------
@@ -127,14 +134,35 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     QualityGateError
         If the calibrated probabilities miss the base rate.
     """
+    if config.model.kind != AUTO:
+        trained = _evaluated(labelled_df, config, weighed, progress)
+        return _gated_and_refitted(labelled_df, config, weighed, trained, progress)
+    tried = [
+        (_evaluated(labelled_df, one, weighed, progress), one)
+        for one in candidates(config, labelled_df.sparkSession)
+    ]
+    losses = {one.model.kind: held_out_loss(found.evaluation) for found, one in tried}
+    trained, chosen = min(tried, key=lambda pair: losses[pair[1].model.kind])
+    progress.step(f"chose {chosen.model.kind}")
+    choice = LearnerChoice(chosen.model.kind, chosen.model.params, losses)
+    trained = replace(trained, learner_choice=choice)
+    return _gated_and_refitted(labelled_df, chosen, weighed, trained, progress)
+
+
+def _evaluated(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+) -> Trained:
     refit = choose_refit(config, weighed.summary.rows)
     if refit.rows == "all" and config.split.by is None:
-        trained = _train_crossed(labelled_df, config, weighed, refit, progress)
-        _gate(trained, config)
-        return trained
-    trained = _train_parts(labelled_df, config, weighed, refit, progress)
+        return _train_crossed(labelled_df, config, weighed, refit, progress)
+    return _train_parts(labelled_df, config, weighed, refit, progress)
+
+
+def _gated_and_refitted(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, trained: Trained, progress: Progress
+) -> Trained:
     _gate(trained, config)
-    if refit.rows == "fit":
+    if trained.refit.rows == "fit" or config.split.by is None:
         return trained
     return _refit_later(labelled_df, config, weighed, trained, progress)
 

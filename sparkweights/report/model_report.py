@@ -135,6 +135,14 @@ def _directions(monotone: Mapping[str, int], name: str) -> str:
     )
 
 
+def _choice_facts(choice: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if choice is None:
+        return []
+    losses = sorted(choice["losses"].items(), key=lambda item: item[1])
+    told = ", ".join(f"{_words(kind)} {loss:.4f}" for kind, loss in losses)
+    return [("chosen for the least log loss on held-out rows", told)]
+
+
 def _made_section(manifest: Mapping[str, Any]) -> Section:
     model, split, weights = manifest["model"], manifest["split"], manifest["weights"]
     rows = split["rows"]
@@ -146,6 +154,7 @@ def _made_section(manifest: Mapping[str, Any]) -> Section:
             "interactions",
             "; ".join(" with ".join(group) for group in model.get("interactions", ())),
         ),
+        *_choice_facts(model.get("choice")),
         ("seed", str(model["seed"])),
         ("labelled rows", f"{weights['rows']:,}"),
         *((f"rows to {_PARTS.get(part, part)}", f"{count:,}") for part, count in rows.items()),

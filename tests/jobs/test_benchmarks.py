@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SHARED = {"__init__", "harness", "credit", "wheels"}
+SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
-LONG = {"checks", "intercept", "scaling", "scoring"}  # half a minute and more
+LONG = {"checks", "intercept", "reference", "scaling", "scoring"}  # half a minute and more
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
 

@@ -31,6 +31,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "num_parallel_tree": 2,
         "max_depth": 3,
         "min_child_weight": 0.0,
+        "learning_rate": 0.3,
+        "subsample": 1.0,  # a row that is repeated is drawn anew each time
         "tree_method": "hist",
     },
 }
@@ -146,6 +148,20 @@ def test_logistic_optimum_has_no_weighted_gradient(spark: SparkSession, classes:
     assert np.linalg.norm(softmax_loss(coefficients, x, y, w).gradient) < 1e-4
     worse = softmax_loss(coefficients * 1.1, x, y, w)
     assert np.linalg.norm(worse.gradient) > 1e-2
+
+
+@each_learner
+def test_learner_defaults_are_within_their_bounds_and_give_way(kind: str) -> None:
+    """A default is one that a user might have set; what a user sets replaces it alone."""
+    own = LEARNERS[kind]
+    check_params(kind, own.defaults)
+    assert own.typed({}) == own.resolve({}) == dict(own.defaults)
+
+
+def test_xgboost_defaults_are_for_noisy_tables() -> None:
+    """Shallow trees and a slow rate; a depth that is set leaves the rate as it is."""
+    typed = LEARNERS["xgboost"].typed({"max_depth": 6})
+    assert (typed["max_depth"], typed["learning_rate"], typed["n_estimators"]) == (6, 0.05, 200)
 
 
 @pytest.mark.parametrize(
