@@ -91,7 +91,7 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     thinning = plan_resampling(config, weighed)
     with prepared(divided_df, config, rule, plan, thinning=thinning) as prepared_df:
         counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, roles)
+        require_rows(counts.by_class, roles, table=weighed.summary.rows_by_class)
         rows = counts.rows
         progress.step(f"fitting {config.model.kind}")
         fit_df = prepared_df.filter(F.col(PART) == FIT).select(FEATURES, LABEL, WEIGHT)
