@@ -91,10 +91,14 @@ def run(
         tasks = [partial(_outcome, df, new_df, kind, scheme, seed) for kind, scheme in tried]
         carry: Any = inheritable_thread_target(spark)
         with ThreadPoolExecutor(PARALLEL) as pool:
-            for key, outcome in zip(tried, pool.map(lambda task: task(), map(carry, tasks))):
+            for key, outcome in zip(tried, pool.map(_call, map(carry, tasks)), strict=True):
                 outcomes[key].append(outcome)
         df.unpersist()
     return _figures(outcomes), [] if quick else _bars(outcomes)
+
+
+def _call(task: Callable[[], Outcome]) -> Outcome:
+    return task()
 
 
 def _table(spark: SparkSession, frame: pd.DataFrame) -> DataFrame:

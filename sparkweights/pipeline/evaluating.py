@@ -186,8 +186,10 @@ def review_order(config: Config) -> Column:
 
 def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
     """Return, per class, the decision that is cheapest for it on most rows by their weight."""
-    right = summary.right_decisions
-    return {name: right[name] for name in matrix.classes}
+    return {
+        name: max(matrix.decisions, key=lambda decision: summary.taken[name][decision])
+        for name in matrix.classes
+    }
 
 
 def _of_likeliest(probabilities: list[Column], decisions: list[str]) -> Column:

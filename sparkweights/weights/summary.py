@@ -46,6 +46,7 @@ class Cell(NamedTuple):
     weight: float  # sum of u
     weight_square: float  # sum of u^2
     costs: tuple[float, ...] = ()  # per decision: sum of u times its cost for the row's class
+    cheapest: tuple[float, ...] = ()  # per decision: sum of u where none is cheaper for the class
     regret: float = 0.0  # sum of u r
     regret_square: float = 0.0  # sum of (u r)^2
     regret_moment: float = 0.0  # sum of u r^2
@@ -92,11 +93,6 @@ class ClassSummary:
     def rows_by_class(self) -> dict[str, int]:
         """Class name -> rows in the table."""
         return {frequency.name: frequency.rows for frequency in self.frequencies}
-
-    @property
-    def right_decisions(self) -> dict[str, str]:
-        """Class name -> the decision that is cheapest for it on most rows by their weight."""
-        return {name: max(taken, key=taken.__getitem__) for name, taken in self.taken.items()}
 
 
 def summarise_classes(
@@ -208,9 +204,11 @@ def _order_measures(order: Column) -> list[Column]:
 
 
 def _cost_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
-    return [
-        F.sum(weight * _of_own_class(row)).alias(f"cost_{d}") for d, row in enumerate(matrix.cells)
-    ]
+    costs = [_of_own_class(row) for row in matrix.cells]
+    least = F.least(*costs)
+    sums = [F.sum(weight * cost).alias(f"cost_{d}") for d, cost in enumerate(costs)]
+    ties = [F.when(cost == least, weight).otherwise(0.0) for cost in costs]
+    return [*sums, *(F.sum(own).alias(f"cheapest_{d}") for d, own in enumerate(ties))]
 
 
 def _regret_measures(weight: Column) -> list[Column]:
@@ -234,6 +232,7 @@ def _cell(row: Row, decisions: int) -> Cell:
         row["weight"],
         row["weight_square"],
         tuple(row[f"cost_{d}"] for d in range(decisions)),
+        tuple(row[f"cheapest_{d}"] for d in range(decisions)),
         *(values[name] for name in regrets if name in values),
     )
 

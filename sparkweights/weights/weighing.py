@@ -94,8 +94,8 @@ def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
         return _weigh_by_row(matrix, summary, spec)
     regrets: tuple[float, ...] = ()
     if spec.by_cost:
+        _require_regrets(matrix, summary, spec)
         regrets = mean_regrets(summary)
-        _require_regrets(summary, regrets, spec.scheme)
     if spec.grouping:
         return _weigh_by_group(summary, spec, regrets)
     return weigh_frequencies(summary.frequencies, spec, regrets)
@@ -207,9 +207,10 @@ def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> 
     """Return what being wrong about a row of each class costs on average, in money per row.
 
     With M[d][c] the mean of C[d][c](x) over the rows of class c, by their sample weight, and r_c
-    the decision that is cheapest for the class on most rows, the regret of class c is the mean
-    over the other decisions d of ``M[d][c] - M[r_c][c]``. Rows whose amounts make another decision
-    the cheapest enter with a negative difference, because there the other decision saves money.
+    the decision that no other undercuts on most rows of the class, the regret of class c is the
+    mean over the other decisions d of ``M[d][c] - M[r_c][c]``. Rows whose amounts make another
+    decision the cheapest enter with a negative difference, because there the other decision saves
+    money.
 
     Parameters
     ----------
@@ -227,41 +228,52 @@ def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> 
     Examples
     --------
     Two rows of class bad, of amounts 100 and 300, that cost their amount if approved; declining
-    one of the good rows costs 10.
+    one of the five good rows costs 10.
 
     >>> from sparkweights.weights.summary import Cell, ClassSummary
     >>> frequencies = (ClassFrequency("good", 5, 5, 5), ClassFrequency("bad", 2, 2, 2))
-    >>> cells = (Cell(None, 0, 5, 5, 5, (0, 50)), Cell(None, 1, 2, 2, 2, (400, 0)))
-    >>> taken = {"good": {"approve": 7, "decline": 0}, "bad": {"approve": 0, "decline": 7}}
-    >>> mean_regrets(ClassSummary(frequencies, cells, taken=taken))
+    >>> good = Cell(None, 0, 5, 5, 5, costs=(0, 50), cheapest=(5, 0))
+    >>> bad = Cell(None, 1, 2, 2, 2, costs=(400, 0), cheapest=(0, 2))
+    >>> mean_regrets(ClassSummary(frequencies, (good, bad)))
     (10.0, 200.0)
     """
-    costs = np.zeros((len(summary.frequencies), len(next(iter(summary.taken.values())))))
-    weights = np.zeros(len(summary.frequencies))
-    for cell in summary.cells if cells is None else cells:
-        costs[cell.class_index] += cell.costs
-        weights[cell.class_index] += cell.weight
-    means = costs / np.where(weights > 0, weights, 1.0)[:, np.newaxis]
     regrets = []
-    for frequency, mean in zip(summary.frequencies, means, strict=True):
-        decisions = list(summary.taken[frequency.name])
-        right = mean[decisions.index(summary.right_decisions[frequency.name])]
-        regret = float((mean - right).sum() / (len(mean) - 1))
+    for c, right in enumerate(_right_decisions(summary)):
+        own = [cell for cell in (cells or summary.cells) if cell.class_index == c and cell.weight]
+        if not own:
+            regrets.append(0.0)
+            continue
+        means = np.sum([cell.costs for cell in own], axis=0) / sum(cell.weight for cell in own)
+        regret = float((means - means[right]).sum() / (len(means) - 1))
         # What is left of equal sums after rounding is no regret.
-        regrets.append(0.0 if abs(regret) <= 1e-9 * mean.max() else regret)
+        regrets.append(0.0 if abs(regret) <= 1e-9 * means.max() else regret)
     return tuple(regrets)
 
 
-def _require_regrets(summary: ClassSummary, regrets: Sequence[float], scheme: str) -> None:
-    for frequency, regret in zip(summary.frequencies, regrets, strict=True):
+def _right_decisions(summary: ClassSummary) -> list[int]:
+    """Return, per class, the decision that no other undercuts on most of its rows by weight.
+
+    Of decisions that are the cheapest equally often, the one of least cost on average.
+    """
+    right = []
+    for c in range(len(summary.frequencies)):
+        own = [cell for cell in summary.cells if cell.class_index == c]
+        often = np.sum([cell.cheapest for cell in own], axis=0)
+        costs = np.sum([cell.costs for cell in own], axis=0)
+        right.append(min(range(len(costs)), key=lambda d: (-often[d], costs[d])))
+    return right
+
+
+def _require_regrets(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> None:
+    regrets = mean_regrets(summary)
+    for name, regret, right in zip(matrix.classes, regrets, _right_decisions(summary), strict=True):
         if regret < 0:
-            name = frequency.name
-            right = summary.right_decisions[name]
             raise InputError(
-                f"The mean regret of class '{name}' is {regret:,.6g}: decision '{right}' is the "
-                "cheapest for this class on most rows, but on average over the rows of the class "
-                "it costs more than the others, because of a few rows of large amounts. A weight "
-                f"cannot be negative, so weights.scheme {scheme} is not defined here.",
+                f"The mean regret of class '{name}' is {regret:,.6g}: decision "
+                f"'{matrix.decisions[right]}' is the cheapest on most rows of this class, but on "
+                "average over them it costs more than the others, because a few rows are of large "
+                f"amounts. A weight cannot be negative, so weights.scheme {spec.scheme} is not "
+                "defined here.",
                 hint="use weights.scheme balanced or none (decisions use your costs in any case), "
                 "or bound the cost with min(...) or max(...).",
             )
