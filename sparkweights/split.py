@@ -181,7 +181,7 @@ def require_rows(
         own = {which: counts.get((which, scarce), 0) for which in parts}
         total = sum(own.values()) if table is None else table[scarce]
         raise InputError(
-            f"Class '{scarce}' is too scarce: {total:,} rows in the whole table, of which "
+            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
             f"{listed(f'{rows} to {which}' for which, rows in own.items())}; at least "
             f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to test"
             f"{_missing(counts, parts, scarce, total)}.",
@@ -218,7 +218,7 @@ def require_fold_rows(
         own = [counts.get((place, scarce), 0) for place in range(folds)]
         total = sum(own) if table is None else table[scarce]
         raise InputError(
-            f"Class '{scarce}' is too scarce: {total:,} rows in the whole table, of which "
+            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
             f"{sum(own)} in the {folds} folds and {min(own)} in fold {own.index(min(own)) + 1}; at "
             f"least {FEWEST_ROWS} of each class are needed in each fold to fit and to compare"
             f"{_missing(counts, range(folds), scarce, total)}.",

@@ -88,7 +88,7 @@ def test_require_rows_rare_class_is_told_with_its_rows() -> None:
     with pytest.raises(InputError) as caught:
         require_rows(counts, ROLES)
     for words in (
-        "Class 'rare' is too scarce: 5 rows in the whole table, of which 3 to fit, 1 to calibrate",
+        "Class 'rare' has 5 rows in the whole table, of which 3 to fit, 1 to calibrate",
         "at least 10 of each class",
         "45 more rows of it, 50 in all",
     ):
@@ -99,7 +99,7 @@ def test_require_rows_of_two_scarce_classes_the_scarcer_is_named() -> None:
     """The table's rows, which resampling does not change, and the class with the fewest."""
     counts = {("fit", "common"): 60, ("calibrate", "common"): 9, ("test", "common"): 9,
               ("fit", "rare"): 60}  # fmt: skip
-    with pytest.raises(InputError, match="Class 'rare' is too scarce: 4 rows in the whole table"):
+    with pytest.raises(InputError, match="Class 'rare' has 4 rows in the whole table"):
         require_rows(counts, ROLES, table={"common": 78, "rare": 4})
 
 
@@ -109,7 +109,7 @@ def test_require_fold_rows_names_the_scarce_class_and_what_is_missing() -> None:
     with pytest.raises(InputError) as caught:
         require_fold_rows(counts, ["common", "rare"], 2)
     for words in (
-        "Class 'rare' is too scarce: 20 rows in the whole table",
+        "Class 'rare' has 20 rows in the whole table",
         "4 in fold 2",
         "30 more rows of it, 50 in all",
         "lower tune.folds",
