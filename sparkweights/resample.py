@@ -7,13 +7,13 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, require_columns, require_label
-from sparkweights.errors import ConfigError, InputError
+from sparkweights.errors import ConfigError, InputError, listed
 from sparkweights.split import hash_order
 from sparkweights.weights.rule import WeightRule
 
@@ -40,16 +40,54 @@ class Resampling:
         Class name -> expected copies of a row: below 1 rows are dropped, above 1 repeated.
     prior
         Natural share of each class.
+    weighted
+        Share of the training weight that each class carries before resampling, where class
+        weights are used as well; else None.
     """
 
     rates: Mapping[str, float]
     prior: Mapping[str, float]
+    weighted: Mapping[str, float] | None = None
+
+    def with_weights(self, shares: Mapping[str, float]) -> Resampling:
+        """Return the same rates for rows whose class weights give the classes these shares."""
+        return replace(self, weighted=dict(shares))
 
     @property
     def sampled_prior(self) -> dict[str, float]:
         """The share of each class in the sample."""
-        kept = {name: share * self.rates[name] for name, share in self.prior.items()}
+        return self._resampled(self.prior)
+
+    @property
+    def trained_prior(self) -> dict[str, float]:
+        """The share of the training weight that each class carries, resampled and weighted.
+
+        Class weights are chosen from the natural frequencies, so both act: of 900 and 100 rows,
+        resampled to equal numbers and with balanced weights, the rare class carries nine tenths.
+
+        Examples
+        --------
+        >>> plan = Resampling({"repay": 1 / 9, "default": 1.0}, {"repay": 0.9, "default": 0.1})
+        >>> both = plan.with_weights({"repay": 0.5, "default": 0.5}).trained_prior
+        >>> {name: round(share, 6) for name, share in both.items()}
+        {'repay': 0.1, 'default': 0.9}
+        """
+        return self._resampled(self.prior if self.weighted is None else self.weighted)
+
+    def _resampled(self, shares: Mapping[str, float]) -> dict[str, float]:
+        kept = {name: share * self.rates[name] for name, share in shares.items()}
         return {name: share / sum(kept.values()) for name, share in kept.items()}
+
+    def sentence(self, scheme: str) -> str:
+        """Return what resampling and the weights of a scheme together train at, in words."""
+        trained = self.trained_prior
+        most, least = (pick(trained, key=trained.__getitem__) for pick in (max, min))
+        return (
+            f"resample and weights.scheme {scheme} both act: resampling brings the rows to "
+            f"{_in_words(self.sampled_prior)}, and with weights training sees "
+            f"{_in_words(trained)}, a ratio of {trained[most] / trained[least]:.3g} of '{most}' to "
+            f"1 of '{least}'. Both are undone; use one of them alone to train at its ratio."
+        )
 
     def rule(self) -> WeightRule:
         """Return the rates as the weights that they amount to, for the ledger."""
@@ -61,7 +99,12 @@ class Resampling:
             "rates": dict(self.rates),
             "prior": dict(self.prior),
             "sampled_prior": self.sampled_prior,
+            "trained_prior": self.trained_prior,
         }
+
+
+def _in_words(shares: Mapping[str, float]) -> str:
+    return listed(f"{name} {100 * share:.3g} %" for name, share in shares.items())
 
 
 def resampling(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
 from sparkweights.columns import class_index, column, is_number, kind_of, number
-from sparkweights.errors import ConfigError, InputError
+from sparkweights.errors import ConfigError, InputError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -426,32 +427,47 @@ def fold(split: Split, roles: ColumnRoles, order: Column) -> Column:
     return chosen
 
 
-def require_rows(counts: Mapping[tuple[str, str], int], roles: ColumnRoles) -> None:
+def require_rows(
+    counts: Mapping[tuple[str, str], int],
+    roles: ColumnRoles,
+    *,
+    table: Mapping[str, int] | None = None,
+) -> None:
     """Refuse a split that leaves a class with too few rows in a part.
 
     Parameters
     ----------
     counts
         (part, class name) -> rows.
+    table
+        Class name -> rows in the whole table; the sum of its parts by default.
 
     Raises
     ------
     InputError
-        Naming the class, the part and its rows.
+        Naming the scarcest class, its rows in the table and in each part, and about how many more
+        rows of it would be enough.
     """
-    for name in roles.class_names:
-        for which in (FIT, CALIBRATE, TEST):
-            rows = counts.get((which, name), 0)
-            if rows < FEWEST_ROWS:
-                raise InputError(
-                    f"Class '{name}' has {rows} rows to {which}; at least {FEWEST_ROWS} of each "
-                    "class are needed to fit, to calibrate and to test.",
-                    hint="gather more history with this class, or change the shares under split.",
-                )
+    parts = (FIT, CALIBRATE, TEST)
+    scarce = _scarcest(counts, parts, roles.class_names)
+    if scarce is not None:
+        own = {which: counts.get((which, scarce), 0) for which in parts}
+        total = sum(own.values()) if table is None else table[scarce]
+        raise InputError(
+            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
+            f"{listed(f'{rows} to {which}' for which, rows in own.items())}; at least "
+            f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to test"
+            f"{_missing(counts, parts, scarce, total)}.",
+            hint="gather more history with this class, or change the shares under split.",
+        )
 
 
 def require_fold_rows(
-    counts: Mapping[tuple[int, str], int], names: Sequence[str], folds: int
+    counts: Mapping[tuple[int, str], int],
+    names: Sequence[str],
+    folds: int,
+    *,
+    table: Mapping[str, int] | None = None,
 ) -> None:
     """Refuse folds that lack rows of a class.
 
@@ -461,21 +477,26 @@ def require_fold_rows(
         (fold, class name) -> rows.
     folds
         How many there should be.
+    table
+        Class name -> rows in the whole table; the sum of its folds by default.
 
     Raises
     ------
     InputError
-        Naming the class, the fold and its rows.
+        Naming the scarcest class, its rows in the table and in its smallest fold, and about how
+        many more rows of it would be enough.
     """
-    for place in range(folds):
-        for name in names:
-            rows = counts.get((place, name), 0)
-            if rows < FEWEST_ROWS:
-                raise InputError(
-                    f"Class '{name}' has {rows} rows in fold {place + 1}; at least {FEWEST_ROWS} "
-                    "of each class are needed to fit and to compare.",
-                    hint="lower tune.folds, group by a finer column, or gather more history.",
-                )
+    scarce = _scarcest(counts, range(folds), names)
+    if scarce is not None:
+        own = [counts.get((place, scarce), 0) for place in range(folds)]
+        total = sum(own) if table is None else table[scarce]
+        raise InputError(
+            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
+            f"{sum(own)} in the {folds} folds and {min(own)} in fold {own.index(min(own)) + 1}; at "
+            f"least {FEWEST_ROWS} of each class are needed in each fold to fit and to compare"
+            f"{_missing(counts, range(folds), scarce, total)}.",
+            hint="lower tune.folds, group by a finer column, or gather more history.",
+        )
 
 
 def require_crossed_rows(
@@ -510,3 +531,34 @@ def require_crossed_rows(
                 hint="lower train.folds, group by a finer column under split.group, or gather "
                 "more history with this class.",
             )
+
+
+def _scarcest(
+    counts: Mapping[tuple[Any, str], int], parts: Sequence[Any], names: Sequence[str]
+) -> str | None:
+    """Return, of the classes with too few rows in some part, the one with the fewest, or None."""
+    lacking = [
+        name for name in names if any(counts.get((own, name), 0) < FEWEST_ROWS for own in parts)
+    ]
+    totals = {name: sum(counts.get((own, name), 0) for own in parts) for name in lacking}
+    return min(totals, key=totals.__getitem__) if totals else None
+
+
+def _missing(
+    counts: Mapping[tuple[Any, str], int], parts: Sequence[Any], scarce: str, total: int
+) -> str:
+    """Return about how many more rows of a class would fill each part, in words.
+
+    By the share of the class that a part has; where it has none, by the part's share of all rows.
+    """
+    if total == 0:
+        return ""
+    every = sum(counts.values())
+    needed = total
+    for own in parts:
+        rows = counts.get((own, scarce), 0)
+        if rows < FEWEST_ROWS:
+            part_rows = sum(n for (which, _), n in counts.items() if which == own)
+            share = max(rows / total, part_rows / every if rows == 0 else 0.0)
+            needed = max(needed, math.ceil(FEWEST_ROWS / share) if share > 0 else 0)
+    return f"; {needed - total:,} more rows of it, {needed:,} in all, would be about enough"

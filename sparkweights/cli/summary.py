@@ -33,7 +33,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def weights_summary(record: Mapping[str, Any]) -> str:
     """Return the class balance before and after weighting."""
-    rows = [("class", "rows", "share of risk", "weighted share", "mean weight")]
+    classes = record["classes"]
+    bound = any(not math.isclose(e["share_of_risk"], e["share_aimed"]) for e in classes)
+    rows: list[tuple[str, ...]] = [
+        ("class", "rows", "share of risk", "weighted share", "mean weight")
+    ]
     rows += [
         (
             entry["class"],
@@ -42,8 +46,11 @@ def weights_summary(record: Mapping[str, Any]) -> str:
             f"{entry['share_of_risk']:.2%}",
             f"{entry['mean_weight']:.3f}",
         )
-        for entry in record["classes"]
+        for entry in classes
     ]
+    if bound:  # floor or cap keep a class from what the scheme gives it
+        aims = ["without bounds", *(f"{entry['share_aimed']:.2%}" for entry in classes)]
+        rows = [(*row[:4], aim, *row[4:]) for row, aim in zip(rows, aims, strict=True)]
     effect = record["diagnostics"]
     return (
         f"Weights: scheme {record['rule']['scheme']}, {record['rows']:,} rows\n{table(rows)}\n"

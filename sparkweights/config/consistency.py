@@ -225,7 +225,7 @@ def _check_choices(config: Config) -> None:
             hint="name a date or timestamp under columns.time.",
         )
     _check_weights(config)
-    if config.costs is None and config.weight_spec.per_row:
+    if config.costs is None and config.weight_spec.by_cost:
         raise ConfigError(
             f"weights.scheme: {config.weights.scheme!r} weighs by costs, and the file states none.",
             hint="add costs: {decision: {class: cost}}, or choose scheme: balanced.",

@@ -291,8 +291,9 @@ def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
     wanted = config.resample
     if wanted is None:
         return None
-    frequencies = weighed.weighting.frequencies
-    return resampling(frequencies, method=wanted.method, ratio=wanted.ratio)
+    weighting = weighed.weighting
+    plan = resampling(weighting.frequencies, method=wanted.method, ratio=wanted.ratio)
+    return plan.with_weights(weighting.trained_shares)
 
 
 @contextmanager

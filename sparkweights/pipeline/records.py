@@ -92,6 +92,7 @@ def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
             "weight_square_sum": frequency.weight_square_sum,
             "prior": effect.share_before[c],
             "share_of_risk": effect.share_after[c],
+            "share_aimed": effect.share_aimed[c],
             "mean_weight": effect.share_after[c] / effect.share_before[c],
         }
         for c, frequency in enumerate(weighting.frequencies)

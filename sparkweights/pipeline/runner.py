@@ -28,7 +28,7 @@ from sparkweights.pipeline.explaining import Explanation, explain
 from sparkweights.pipeline.judging import Judged, judge
 from sparkweights.pipeline.monitoring import Monitored, monitor
 from sparkweights.pipeline.nightly import OUTPUTS, ScoredRun, publication, score_table
-from sparkweights.pipeline.preparing import Weighed, is_mature, weigh
+from sparkweights.pipeline.preparing import Weighed, is_mature, plan_resampling, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
@@ -64,6 +64,7 @@ from sparkweights.storage import (
     write_rows,
     write_text,
 )
+from sparkweights.weights import BY_ROW_WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -330,10 +331,15 @@ class Runner:
             self.progress.warn(
                 f"Weights differ by {listed(unseen)}, which the model does not see: what it cannot "
                 "learn is undone all the same, and probabilities may be off where it is large or "
-                "small. Make it a feature, or choose weights.scheme balanced."
+                "small. Make it a feature, or choose weights.scheme cost."
             )
-        if weighed.weighting.diagnostics.warning is not None:
-            self.progress.warn(weighed.weighting.diagnostics.warning)
+        if config.weight_spec.per_row:
+            self.progress.warn(BY_ROW_WARNING)
+        for warning in weighed.weighting.warnings:
+            self.progress.warn(warning)
+        plan = plan_resampling(config, weighed)
+        if plan is not None and not weighed.weighting.rule.even:
+            self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
         return weighed
 
     def _tell_concern(self, kind: str, *params: Mapping[str, Any]) -> None:

@@ -197,7 +197,7 @@ def fitted_parts(
     resampling = plan_resampling(config, weighed)
     with prepared(divided_df, config, rule, plan, thinning=resampling) as prepared_df:
         counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, config.roles)
+        require_rows(counts.by_class, config.roles, table=weighed.summary.rows_by_class)
         progress.step(f"fitting {config.model.kind}")
         ledger = training_ledger(_natural_prior(counts, config, weighed), weighed, resampling)
         bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), config, plan, ledger)

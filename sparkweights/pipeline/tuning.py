@@ -44,7 +44,7 @@ from sparkweights.tune import (
     log_grid,
     ratio_weights,
 )
-from sparkweights.weights import WeightRule, WeightSpec, weigh_frequencies
+from sparkweights.weights import WeightRule, WeightSpec, mean_regrets, weigh_frequencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.preparing import Weighed
     from sparkweights.pipeline.progress import Progress
     from sparkweights.split import Split
+    from sparkweights.weights import Weighting
 
 FOLD = "__fold"
 REACH = 4  # the grid ends at this multiple of the balanced or the cost ratio
@@ -131,7 +132,7 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     plan = learn_plan(divided_df, config)
     rule, folds = weighed.weighting.rule, {FOLD: _fold(labelled_df, config, split)}
     with prepared(divided_df, config, rule, plan, also=folds) as prepared_df:
-        rows, calibrating, constant = _count(prepared_df, config)
+        rows, calibrating, constant = _count(prepared_df, config, weighed)
         table = _Table(prepared_df, config, weighed, plan, calibrating)
         trials = _run_trials(table, settings, progress)
     chosen = choose(trials)
@@ -152,8 +153,7 @@ def _candidates(config: Config, weighed: Weighed) -> tuple[list[Settings], dict[
     wanted, references = config.tune, _references(weighed)
     low, high = wanted.ratio or (1.0, REACH * max(references.values()))
     ratios = log_grid(low, high, wanted.points)
-    # A scheme with one weight per class is a point of the curve; one with a weight per row is not.
-    configured = weighed.weighting.rule.constants is None
+    configured = not _on_curve(weighed.weighting, low, high)
     found = candidates(ratios, wanted.params, configured=configured)
     if len(found) * wanted.folds > MOST_FITS:
         raise ConfigError(
@@ -164,17 +164,37 @@ def _candidates(config: Config, weighed: Weighed) -> tuple[list[Settings], dict[
     return found, references
 
 
+def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
+    """Whether the configured weights are those of a ratio within the grid, which covers them.
+
+    One weight per class is a point of the curve where there are two classes; of more, only where
+    the others lie between as `ratio_weights` has them. Weights by group or by row are none.
+    """
+    constants, prior = weighting.rule.constants, weighting.prior
+    if constants is None:
+        return False
+    weights = dict(zip(prior, constants, strict=True))
+    rare, common = (pick(prior, key=prior.__getitem__) for pick in (min, max))
+    if rare == common:  # of classes equally common, the last is the one that a ratio is about
+        rare = list(prior)[-1]
+    ratio = weights[rare] / weights[common]
+    if not low * (1 - 1e-6) <= ratio <= high * (1 + 1e-6):
+        return False
+    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # noqa: PLR2004 (two have one ratio)
+    return all(
+        math.isclose(weights[name] / weights[common], line[name] / line[common], rel_tol=1e-3)
+        for name in prior
+    )
+
+
 def _references(weighed: Weighed) -> dict[str, float]:
     """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
     prior = weighed.weighting.prior
     rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
     found = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
-    regrets = []
-    for c in (rare, common):
-        own = [cell for cell in weighed.summary.cells if cell.class_index == c]
-        regrets.append(sum(cell.regret for cell in own) / sum(cell.weight for cell in own))
-    if min(regrets) > 0 and rare != common:
-        found["cost"] = regrets[0] / regrets[1]
+    regrets = mean_regrets(weighed.summary)
+    if min(regrets[rare], regrets[common]) > 0 and rare != common:
+        found["cost"] = regrets[rare] / regrets[common]
     return found
 
 
@@ -190,7 +210,7 @@ def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
     return fold(split, config.roles, split_order(labelled_df, config))
 
 
-def _count(prepared_df: DataFrame, config: Config) -> tuple[int, Size, float]:
+def _count(prepared_df: DataFrame, config: Config, weighed: Weighed) -> tuple[int, Size, float]:
     """Count fit and calibration rows, and price the best constant decision; fills the cache."""
     matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
     weight = sample_weight(config.roles)
@@ -213,7 +233,10 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, Size, float]:
     fit = [row for row in found if row[PART] == FIT]
     names = config.roles.class_names
     require_fold_rows(
-        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in fit}, names, _parts(config)
+        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in fit},
+        names,
+        _parts(config),
+        table=weighed.summary.rows_by_class,
     )
     # Forward in time the first fold is never held out, and nothing is saved on it.
     judged = [row for row in fit if row[FOLD] >= _parts(config) - config.tune.folds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.errors import listed
@@ -165,6 +166,9 @@ def _made_section(manifest: Mapping[str, Any]) -> Section:
     resampling = manifest["resampling"]
     if resampling is not None:
         facts.append(("class shares after resampling", shares(resampling["sampled_prior"])))
+        facts.append(
+            ("shares of the training weight, resampled", shares(resampling["trained_prior"]))
+        )
     return Section(
         "made",
         "What was trained",
@@ -218,7 +222,7 @@ def _balance_section(weights: Mapping[str, Any]) -> Section:
         "Class balance, before and after weights",
         f"The class {rarest['class']} is {percent(rarest['prior'])} of the rows and, with "
         f"{_words(weights['rule']['scheme'])} weights, {percent(rarest['share_of_risk'])} of what "
-        "training pays attention to.",
+        f"training pays attention to{_aim(rarest)}.",
         figure=Figure(
             figures.draw_balance(record),
             "Class balance before and after weights",
@@ -236,6 +240,13 @@ def _balance_section(weights: Mapping[str, Any]) -> Section:
             ),
         ),
     )
+
+
+def _aim(entry: Mapping[str, Any]) -> str:
+    """Return what the scheme aims at, where floor or cap keep a class from its share."""
+    if math.isclose(entry["share_of_risk"], entry["share_aimed"], rel_tol=1e-6):
+        return ""
+    return f", where the scheme without floor and cap gives {percent(entry['share_aimed'])}"
 
 
 def _card_section(manifest: Mapping[str, Any]) -> Section:

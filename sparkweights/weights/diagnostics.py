@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 WORRYING_FACTOR = 5.0  # fewer than one row in five still counts
+NEGLIGIBLE_LOSS = 0.98  # a bound that takes less than 2 % of a share is not worth a warning
 
 
 class WeightSums(NamedTuple):
@@ -44,6 +47,8 @@ class WeightDiagnostics:
         Bounds of the class weights, in units of their mean.
     share_before, share_after
         Each class's share of the risk, in index order, without and with class weights.
+    share_aimed
+        The share with the weights that the scheme gives without floor and cap.
     """
 
     kish_ess: float
@@ -55,6 +60,7 @@ class WeightDiagnostics:
     largest_weight: float
     share_before: tuple[float, ...]
     share_after: tuple[float, ...]
+    share_aimed: tuple[float, ...]
 
     @property
     def warning(self) -> str | None:
@@ -68,8 +74,38 @@ class WeightDiagnostics:
             "as much. A lower weights.cap or a tempered scheme would help."
         )
 
+    def shortfall(self, names: Sequence[str], scheme: str) -> str | None:
+        """Return a sentence where floor or cap keep the rarest class from its share, else None.
 
-def diagnose(rows: int, before: Array, sums: WeightSums) -> WeightDiagnostics:
+        Parameters
+        ----------
+        names
+            The classes, in index order.
+        scheme
+            The name of the scheme, for the sentence.
+
+        Examples
+        --------
+        Balanced weights of 990 and 10 rows would be .505 and 50; a cap of 10 lets the ten rows
+        carry 10 x .01 = 10 % of the risk.
+
+        >>> found = WeightDiagnostics(1, 1, 99, 1, 1, 0.9, 10, (0.99, 0.01), (0.9, 0.1), (0.5, 0.5))
+        >>> found.shortfall(["repay", "default"], "balanced").split(";")[0]
+        "Class 'default' carries 10 % of the training weight, not the 50 % of scheme balanced"
+        """
+        rarest = min(range(len(names)), key=self.share_before.__getitem__)
+        carried, aimed = self.share_after[rarest], self.share_aimed[rarest]
+        if carried >= aimed * NEGLIGIBLE_LOSS:
+            return None
+        return (
+            f"Class '{names[rarest]}' carries {100 * carried:.3g} % of the training weight, not "
+            f"the {100 * aimed:.3g} % of scheme {scheme}; weights.cap or weights.floor keep it "
+            f"from a mean weight of {aimed / self.share_before[rarest]:,.4g}. Raise the cap above "
+            "that, or lower the floor, if the whole share is wanted."
+        )
+
+
+def diagnose(rows: int, before: Array, sums: WeightSums, aims: Array) -> WeightDiagnostics:
     """Return the diagnostics of a weighting.
 
     Parameters
@@ -80,6 +116,8 @@ def diagnose(rows: int, before: Array, sums: WeightSums) -> WeightDiagnostics:
         Sum of sample weights per class, in index order.
     sums
         The same rows, weighted.
+    aims
+        Sum of weights per class as it would be without floor and cap, in any unit.
 
     Examples
     --------
@@ -87,7 +125,7 @@ def diagnose(rows: int, before: Array, sums: WeightSums) -> WeightDiagnostics:
 
     >>> import numpy as np
     >>> sums = WeightSums(*np.array([[3.0, 3, 3, 1, 1], [3, 9, 9, 3, 3]]).T)
-    >>> found = diagnose(4, np.array([3.0, 1.0]), sums)
+    >>> found = diagnose(4, np.array([3.0, 1.0]), sums, sums.weight)
     >>> found.kish_ess, round(found.gradient_variance, 3)
     (3.0, 1.333)
     """
@@ -103,4 +141,5 @@ def diagnose(rows: int, before: Array, sums: WeightSums) -> WeightDiagnostics:
         largest_weight=float(sums.largest.max()),
         share_before=tuple((before / total_before).tolist()),
         share_after=tuple((sums.weight / total_after).tolist()),
+        share_aimed=tuple((aims / aims.sum()).tolist()),
     )

@@ -92,7 +92,7 @@ def count_labels(
     if grouping:
         groups = labelled["group"].to_pylist()
         cells = tuple(
-            Cell(group, c, int(n), u, u2, 0, 0, 0, 0, 0)
+            Cell(group, c, int(n), u, u2)
             for group, c, n, u, u2 in zip(
                 groups, codes.tolist(), rows.tolist(), sums.tolist(), squares.tolist(), strict=True
             )

@@ -1,4 +1,4 @@
-"""One pass over the labelled table: class frequencies, cost weights, cost faults, split cuts."""
+"""One pass over the labelled table: class frequencies, mean costs, cost faults, split cuts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, Row
 
+    from sparkweights.costs.language import Expression
     from sparkweights.costs.matrix import CostMatrix
 
 CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # while a pass is under way
@@ -33,9 +34,10 @@ ORDER_STEPS = 32  # where the split order is counted; exact counts repeat, sketc
 
 
 class Cell(NamedTuple):
-    """Rows of one class in one group that share a narrow range of regrets.
+    """Rows of one class in one group, and in one narrow range of regrets where asked for.
 
-    u is the sample weight of a row and r its regret, the cost scheme's unscaled weight.
+    u is the sample weight of a row and r its regret, the unscaled weight of scheme cost_by_row;
+    what is summed of r is 0 where the pass was not asked for ranges of it.
     """
 
     group: str | None
@@ -43,11 +45,13 @@ class Cell(NamedTuple):
     rows: int
     weight: float  # sum of u
     weight_square: float  # sum of u^2
-    regret: float  # sum of u r
-    regret_square: float  # sum of (u r)^2
-    regret_moment: float  # sum of u r^2
-    smallest: float  # least r
-    largest: float  # greatest r
+    costs: tuple[float, ...] = ()  # per decision: sum of u times its cost for the row's class
+    cheapest: tuple[float, ...] = ()  # per decision: sum of u where none is cheaper for the class
+    regret: float = 0.0  # sum of u r
+    regret_square: float = 0.0  # sum of (u r)^2
+    regret_moment: float = 0.0  # sum of u r^2
+    smallest: float = 0.0  # least r
+    largest: float = 0.0  # greatest r
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class ClassSummary:
     def rows(self) -> int:
         """Rows in the table."""
         return sum(frequency.rows for frequency in self.frequencies)
+
+    @property
+    def rows_by_class(self) -> dict[str, int]:
+        """Class name -> rows in the table."""
+        return {frequency.name: frequency.rows for frequency in self.frequencies}
 
     def order_quantiles(
         self, shares: Sequence[float], *, pooled: bool = False
@@ -126,8 +135,8 @@ def summarise_classes(
     grouping
         What tells groups of rows apart, if they are to be weighed group by group.
     regret_bins
-        Whether to tell rows apart by their regret, on a log scale; bounds on per-row weights
-        need that to know the mean of what they leave.
+        Whether to tell rows apart by their regret, on a log scale, for scheme cost_by_row: bounds
+        on its weights need that to know the mean of what they leave.
     keep_nulls
         Whether rows without a label are counted and left out, instead of refused.
     order
@@ -143,16 +152,17 @@ def summarise_classes(
     weight = sample_weight(roles)
     measures = [
         *_frequency_measures(roles, weight),
-        *_regret_measures(weight),
+        *_cost_measures(matrix, weight),
+        *(_regret_measures(weight) if regret_bins else []),
         *_fault_measures(matrix),
         *_dominance_measures(matrix, weight),
         *([] if order is None else _order_measures(order)),
     ]
     key = group_key(grouping) if grouping else F.lit(None).cast("string")
-    regret = _own_regret(matrix, class_index(roles))
-    classed_df = labelled_df.withColumns(
-        {CLASS: class_index(roles), REGRET: regret, GROUP: key}
-    ).withColumn(BIN, _log_bin(F.col(REGRET)) if regret_bins else F.lit(0))
+    classed_df = labelled_df.withColumns({CLASS: class_index(roles), GROUP: key, BIN: F.lit(0)})
+    if regret_bins:
+        regret = _of_own_class(regret_cells(matrix))
+        classed_df = classed_df.withColumn(REGRET, regret).withColumn(BIN, _log_bin(F.col(REGRET)))
     found = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
     nulls = sum(row["rows"] for row in found if row[CLASS] == -1 and row["whole"])
     if keep_nulls:
@@ -163,7 +173,7 @@ def summarise_classes(
     _refuse_weights(whole, roles)
     _refuse_costs(whole, matrix)
     by_cell = [row for row in found if not row["whole"]] or whole
-    cells = [_cell(row) for row in by_cell]
+    cells = [_cell(row, len(matrix.decisions)) for row in by_cell]
     _refuse_groups(cells, grouping)
     return replace(
         _summary(by_class, cells, roles, matrix), nulls=nulls, steps=_steps(by_class, roles)
@@ -185,11 +195,12 @@ def _log_bin(regret: Column) -> Column:
     return F.coalesce(F.floor(octaves * BINS_PER_OCTAVE), F.lit(NO_REGRET)).cast("int")
 
 
-def _own_regret(matrix: CostMatrix, index: Column) -> Column:
-    regret = F.lit(None).cast("double")
-    for c, cell in reversed(list(enumerate(regret_cells(matrix)))):
-        regret = F.when(index == c, to_column(cell)).otherwise(regret)
-    return regret
+def _of_own_class(cells: Sequence[Expression]) -> Column:
+    """Return the cell of the row's own class."""
+    chosen = F.lit(None).cast("double")
+    for c, cell in reversed(list(enumerate(cells))):
+        chosen = F.when(F.col(CLASS) == c, to_column(cell)).otherwise(chosen)
+    return chosen
 
 
 def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
@@ -210,6 +221,14 @@ def _order_measures(order: Column) -> list[Column]:
     ]
 
 
+def _cost_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
+    costs = [_of_own_class(row) for row in matrix.cells]
+    least = F.least(*costs)
+    sums = [F.sum(weight * cost).alias(f"cost_{d}") for d, cost in enumerate(costs)]
+    ties = [F.when(cost == least, weight).otherwise(0.0) for cost in costs]
+    return [*sums, *(F.sum(own).alias(f"cheapest_{d}") for d, own in enumerate(ties))]
+
+
 def _regret_measures(weight: Column) -> list[Column]:
     regret = F.col(REGRET)
     return [
@@ -221,18 +240,18 @@ def _regret_measures(weight: Column) -> list[Column]:
     ]
 
 
-def _cell(row: Row) -> Cell:
+def _cell(row: Row, decisions: int) -> Cell:
+    values = row.asDict()
+    regrets = ("regret", "regret_square", "regret_moment", "regret_min", "regret_max")
     return Cell(
-        row.asDict().get(GROUP),
+        values.get(GROUP),
         row[CLASS],
         row["rows"],
         row["weight"],
         row["weight_square"],
-        row["regret"],
-        row["regret_square"],
-        row["regret_moment"],
-        row["regret_min"],
-        row["regret_max"],
+        tuple(row[f"cost_{d}"] for d in range(decisions)),
+        tuple(row[f"cheapest_{d}"] for d in range(decisions)),
+        *(values[name] for name in regrets if name in values),
     )
 
 

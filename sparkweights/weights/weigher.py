@@ -23,7 +23,13 @@ from sparkweights.weights.diagnostics import WeightDiagnostics
 from sparkweights.weights.expressions import class_weight_columns, training_weight
 from sparkweights.weights.labels import count_labels
 from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
-from sparkweights.weights.schemes import PER_ROW, SCHEMES, WeightSpec, require_every_class
+from sparkweights.weights.schemes import (
+    BY_COST,
+    BY_ROW_WARNING,
+    SCHEMES,
+    WeightSpec,
+    require_every_class,
+)
 from sparkweights.weights.summary import ClassSummary, summarise_classes
 from sparkweights.weights.weighing import weigh_classes, weigh_sums
 
@@ -115,13 +121,15 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
 
     def _model(
         self,
+        scheme: str,
         names: list[str],
         labels: list[Any],
         diagnostics: WeightDiagnostics,
         **rule: dict[str, Any],
     ) -> WeigherModel:
-        if diagnostics.warning is not None:
-            _LOG.warning(diagnostics.warning)
+        for warning in (diagnostics.warning, diagnostics.shortfall(names, scheme)):
+            if warning is not None:
+                _LOG.warning(warning)
         return WeigherModel(
             **self._settings(),
             **rule,
@@ -158,7 +166,7 @@ class ClassWeigher(_Weigher):
     scheme = bounded(
         "scheme",
         "how weights follow from frequencies",
-        Bound(str, choices=tuple(name for name in SCHEMES if name not in PER_ROW)),
+        Bound(str, choices=tuple(name for name in SCHEMES if name not in BY_COST)),
     )
     power = bounded("power", "of scheme tempered", Bound(float, 0, 1))
     beta = bounded("beta", "of scheme effective_number", Bound(float, 0, 1))
@@ -185,16 +193,21 @@ class ClassWeigher(_Weigher):
             summary = ClassSummary(counts.frequencies, counts.cells)
             weighting = weigh_classes(matrix, summary, spec)
             rule = weighting.rule.to_dict()
-            return self._model(counts.names, counts.values, weighting.diagnostics, rule=rule)
+            return self._model(
+                spec.scheme, counts.names, counts.values, weighting.diagnostics, rule=rule
+            )
         if (counts.sums.weight <= 0).any():
             require_every_class(counts.frequencies)
         weights, diagnostics = weigh_sums(counts.names, counts.sums, spec)
         fixed = {"scheme": spec.scheme, "weights": weights.tolist()}
-        return self._model(counts.names, counts.values, diagnostics, fixed=fixed)
+        return self._model(spec.scheme, counts.names, counts.values, diagnostics, fixed=fixed)
 
 
 class CostWeigher(_Weigher):
-    """Weigh rows by what being wrong about them costs.
+    """Weigh the rows of a class by its mean regret: what being wrong about it costs on average.
+
+    The row's own costs act in the decision (`sparkweights.decision.CostDecider`), not in its
+    weight; see `sparkweights.weights.weighing.mean_regrets`.
 
     Params
     ------
@@ -204,6 +217,9 @@ class CostWeigher(_Weigher):
         ``{class: value in labelCol}``; text, whole numbers or booleans.
     balanced
         Whether to multiply with balanced class weights.
+    byRow
+        Whether to weigh each row by its own regret instead of its class's mean, which learners
+        undo badly; not with ``balanced``.
     labelCol, weightCol, outputCol, classWeightsCol, floor, cap, groupCols, timeCol, window
         As of `ClassWeigher`; groups need ``balanced``.
     """
@@ -211,7 +227,12 @@ class CostWeigher(_Weigher):
     costs = checked("costs", "{decision: {class: cost}}", dict)
     classes = checked("classes", "{class: value in labelCol}", dict)
     balanced = bounded("balanced", "multiply with balanced class weights", Bound(bool))
-    defaults: ClassVar[Mapping[str, Any]] = {**_Weigher.defaults, "balanced": False}
+    byRow = bounded("byRow", "weigh each row by its own regret, not its class's mean", Bound(bool))
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **_Weigher.defaults,
+        "balanced": False,
+        "byRow": False,
+    }
 
     def _fit(self, dataset: DataFrame) -> WeigherModel:
         for name in ("costs", "classes"):
@@ -223,7 +244,7 @@ class CostWeigher(_Weigher):
         )
         matrix = CostMatrix.parse(self.value("costs"), tuple(classes))
         spec = WeightSpec(
-            "cost_balanced" if self.value("balanced") else "cost",
+            self._scheme(),
             floor=self.value("floor"),
             cap=self._cap(),
             grouping=self._grouping(),
@@ -233,12 +254,35 @@ class CostWeigher(_Weigher):
         check_costs(matrix, dataset.schema)
         keep = self.value("nullLabels") == "keep"
         summary = summarise_classes(
-            dataset, roles, matrix, grouping=spec.grouping, regret_bins=True, keep_nulls=keep
+            dataset,
+            roles,
+            matrix,
+            grouping=spec.grouping,
+            regret_bins=spec.per_row,
+            keep_nulls=keep,
         )
         self._heed_nulls(summary.nulls)
         weighting = weigh_classes(matrix, summary, spec)
-        rule = weighting.rule.to_dict()
-        return self._model(list(classes), list(classes.values()), weighting.diagnostics, rule=rule)
+        if spec.per_row:
+            _LOG.warning(BY_ROW_WARNING)
+        return self._model(
+            spec.scheme,
+            list(classes),
+            list(classes.values()),
+            weighting.diagnostics,
+            rule=weighting.rule.to_dict(),
+        )
+
+    def _scheme(self) -> str:
+        if not self.value("byRow"):
+            return "cost_balanced" if self.value("balanced") else "cost"
+        if self.value("balanced"):
+            raise ConfigError(
+                "Params byRow and balanced do not go together: balanced weights multiply the mean "
+                "regret of a class.",
+                hint="leave byRow out.",
+            )
+        return "cost_by_row"
 
 
 class WeigherModel(_HasColumns, Model):
@@ -265,6 +309,8 @@ class WeigherModel(_HasColumns, Model):
             name: tuple(value) if isinstance(value, list) else value
             for name, value in found.items()
         }
+        # Models that were saved before this share was recorded.
+        plain.setdefault("share_aimed", plain["share_after"])
         return WeightDiagnostics(**plain)
 
     def prior(self) -> dict[str, float]:

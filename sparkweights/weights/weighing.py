@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sparkweights.costs.language import Number, Operation
+from sparkweights.costs.language import Number
 from sparkweights.errors import InputError, listed
 from sparkweights.weights.diagnostics import WeightDiagnostics, WeightSums, diagnose
 from sparkweights.weights.rule import GroupFactors, WeightRule
@@ -57,27 +57,48 @@ class Weighting:
         shares = self.diagnostics.share_before
         return {f.name: share for f, share in zip(self.frequencies, shares, strict=True)}
 
+    @property
+    def trained_shares(self) -> dict[str, float]:
+        """The share of the training weight that each class carries."""
+        shares = self.diagnostics.share_after
+        return {f.name: share for f, share in zip(self.frequencies, shares, strict=True)}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about few effective rows, and about a share that bounds keep from a class."""
+        names = [frequency.name for frequency in self.frequencies]
+        found = (self.diagnostics.warning, self.diagnostics.shortfall(names, self.rule.scheme))
+        return tuple(sentence for sentence in found if sentence is not None)
+
 
 def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
     """Choose the weights of a scheme; arithmetic on the summary, no pass over the rows.
 
-    Where a bound binds on per-row weights, their mean is 1 up to the part of one bin of regrets
-    (2 % wide) that the bound cuts; the bounds themselves are exact.
+    Weights depend on the class, and on the group of the row where ``spec.grouping`` says so; those
+    of scheme ``cost_by_row`` on the row's own costs. Where a bound binds on the latter, their mean
+    is 1 up to the part of one bin of regrets (2 % wide) that the bound cuts; the bounds themselves
+    are exact.
 
     Raises
     ------
     InputError
-        If a class has no rows, weights underflow, or the cost scheme would need a negative one.
+        If a class has no rows, weights underflow, or a cost scheme would need a negative one.
     ConfigError
         If a manual weight is missing, unknown, or not a finite number > 0.
     """
     require_every_class(summary.frequencies)
+    if spec.by_cost:
+        spec = replace(spec, floor=max(spec.floor, COST_FLOOR))
     if spec.per_row:
         _refuse_changing_regret(summary)
-        return _weigh_by_cost(matrix, summary, spec)
+        return _weigh_by_row(matrix, summary, spec)
+    regrets: tuple[float, ...] = ()
+    if spec.by_cost:
+        _require_regrets(matrix, summary, spec)
+        regrets = mean_regrets(summary)
     if spec.grouping:
-        return _weigh_by_group(summary, spec)
-    return weigh_frequencies(summary.frequencies, spec)
+        return _weigh_by_group(summary, spec, regrets)
+    return weigh_frequencies(summary.frequencies, spec, regrets)
 
 
 class ClassSums(NamedTuple):
@@ -88,24 +109,29 @@ class ClassSums(NamedTuple):
     weight_square: Array
 
 
-def weigh_frequencies(frequencies: Sequence[ClassFrequency], spec: WeightSpec) -> Weighting:
+def weigh_frequencies(
+    frequencies: Sequence[ClassFrequency], spec: WeightSpec, regrets: Sequence[float] = ()
+) -> Weighting:
     """Choose weights that depend on the class alone.
 
     Parameters
     ----------
     frequencies
         One entry per class, in index order.
+    regrets
+        The mean regret of each class, for schemes ``cost`` and ``cost_balanced``.
     """
     require_every_class(frequencies)
     names = [frequency.name for frequency in frequencies]
     numbers = [(f.rows, f.weight_sum, f.weight_square_sum) for f in frequencies]
-    values, diagnostics = weigh_sums(names, ClassSums(*np.array(numbers, dtype=float).T), spec)
+    sums = ClassSums(*np.array(numbers, dtype=float).T)
+    values, diagnostics = weigh_sums(names, sums, spec, regrets)
     rule = WeightRule.fixed(spec.scheme, dict(zip(names, values.tolist(), strict=True)))
     return Weighting(rule, rule, tuple(frequencies), diagnostics)
 
 
 def weigh_sums(
-    names: Sequence[str], sums: ClassSums, spec: WeightSpec
+    names: Sequence[str], sums: ClassSums, spec: WeightSpec, regrets: Sequence[float] = ()
 ) -> tuple[Array, WeightDiagnostics]:
     """Choose weights for any number of classes at once; see `weigh_frequencies`.
 
@@ -114,9 +140,10 @@ def weigh_sums(
     tuple
         The weight of each class, and what the weights do.
     """
-    raw = raw_weights(spec, names, sums.weight)
+    raw = raw_weights(spec, names, sums.weight, regrets)
     values = bounded_weights(raw, sums.weight, spec.floor, spec.cap)
-    diagnostics = diagnose(int(sums.rows.sum()), sums.weight, _fixed_sums(values, sums))
+    aims = _mean_one(raw, sums.weight) * sums.weight
+    diagnostics = diagnose(int(sums.rows.sum()), sums.weight, _fixed_sums(values, sums), aims)
     return values, diagnostics
 
 
@@ -127,31 +154,138 @@ def _fixed_sums(values: Array, of: ClassSums) -> WeightSums:
     )
 
 
-def _weigh_by_group(summary: ClassSummary, spec: WeightSpec) -> Weighting:
-    pooled = weigh_frequencies(summary.frequencies, spec).rule.constants or ()
+def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[float]) -> Weighting:
+    names = [frequency.name for frequency in summary.frequencies]
+    shares = [frequency.weight_sum for frequency in summary.frequencies]
+    pooled = weigh_frequencies(summary.frequencies, spec, regrets).rule.constants or ()
+    unbounded = _mean_one(raw_weights(spec, names, shares, regrets), shares)
     factors = {}
+    aims = np.zeros(len(names))
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for group, cells in _by_group(summary.cells).items():
         present = [cell.class_index for cell in cells]
-        own = np.array([pooled[c] for c in present])
-        if len(present) == len(pooled):  # a group that lacks a class says nothing about ratios
-            shares = [cell.weight for cell in cells]
-            names = [summary.frequencies[c].name for c in present]
-            own = bounded_weights(raw_weights(spec, names, shares), shares, spec.floor, spec.cap)
+        weights = np.array([cell.weight for cell in cells])
+        own, aimed = np.array([pooled[c] for c in present]), unbounded[present]
+        if _tells_ratios(summary, cells, regrets):
+            raw = raw_weights(spec, names, weights, mean_regrets(summary, cells) if regrets else ())
+            own = bounded_weights(raw, weights, spec.floor, spec.cap)
+            aimed = _mean_one(raw, weights)
             factors[group] = tuple(own.tolist())
+        aims[present] += aimed * weights
         numbers = np.array([(cell.rows, cell.weight, cell.weight_square) for cell in cells]).T
         fixed = _fixed_sums(own, ClassSums(*numbers))
         for c, *row in zip(present, *fixed, strict=True):
             sums[c].append(row)
-    names = [frequency.name for frequency in summary.frequencies]
     rule = WeightRule(
         spec.scheme,
         tuple(names),
         tuple(Number(1.0) for _ in names),
         groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
     )
-    diagnosed = _diagnosed(summary.frequencies, sums)
+    diagnosed = _diagnosed(summary.frequencies, sums, aims)
     return Weighting(rule, _undoing(rule, summary.cells), summary.frequencies, diagnosed)
+
+
+def _mean_one(raw: Array, shares: Sequence[float] | Array) -> Array:
+    """Scale weights to mean 1, without bounds."""
+    mass = np.asarray(shares, dtype=np.float64)
+    return np.asarray(raw * (mass.sum() / (raw * mass).sum()))
+
+
+def _tells_ratios(summary: ClassSummary, cells: Sequence[Cell], regrets: Sequence[float]) -> bool:
+    """Whether a group holds every class, and a regret of each that has one in the whole table.
+
+    A group that lacks one says nothing about ratios; it has the factors of all rows.
+    """
+    if len(cells) < len(summary.frequencies):
+        return False
+    own = mean_regrets(summary, cells) if regrets else ()
+    return all(mine > 0 or pooled == 0 for mine, pooled in zip(own, regrets, strict=True))
+
+
+def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> tuple[float, ...]:
+    """Return what being wrong about a row of each class costs on average, in money per row.
+
+    With M[d][c] the mean of C[d][c](x) over the rows of class c, by their sample weight, and r_c
+    the decision that no other undercuts on most rows of the class, the regret of class c is the
+    mean over the other decisions d of ``M[d][c] - M[r_c][c]``. Rows whose amounts make another
+    decision the cheapest enter with a negative difference, because there the other decision saves
+    money.
+
+    Parameters
+    ----------
+    summary
+        Of a table with rows of every class.
+    cells
+        The rows to average over; all of them by default.
+
+    Returns
+    -------
+    tuple of float
+        One number per class; below 0 where the decision that is right on most rows is not on
+        average, 0 for a class that ``cells`` lack.
+
+    Examples
+    --------
+    Two rows of class bad, of amounts 100 and 300, that cost their amount if approved; declining
+    one of the five good rows costs 10.
+
+    >>> from sparkweights.weights.summary import Cell, ClassSummary
+    >>> frequencies = (ClassFrequency("good", 5, 5, 5), ClassFrequency("bad", 2, 2, 2))
+    >>> good = Cell(None, 0, 5, 5, 5, costs=(0, 50), cheapest=(5, 0))
+    >>> bad = Cell(None, 1, 2, 2, 2, costs=(400, 0), cheapest=(0, 2))
+    >>> mean_regrets(ClassSummary(frequencies, (good, bad)))
+    (10.0, 200.0)
+    """
+    regrets = []
+    for c, right in enumerate(_right_decisions(summary)):
+        own = [cell for cell in (cells or summary.cells) if cell.class_index == c and cell.weight]
+        if not own:
+            regrets.append(0.0)
+            continue
+        means = np.sum([cell.costs for cell in own], axis=0) / sum(cell.weight for cell in own)
+        regret = float((means - means[right]).sum() / (len(means) - 1))
+        # What is left of equal sums after rounding is no regret.
+        regrets.append(0.0 if abs(regret) <= 1e-9 * means.max() else regret)
+    return tuple(regrets)
+
+
+def _right_decisions(summary: ClassSummary) -> list[int]:
+    """Return, per class, the decision that no other undercuts on most of its rows by weight.
+
+    Of decisions that are the cheapest equally often, the one of least cost on average.
+    """
+    right = []
+    for c in range(len(summary.frequencies)):
+        own = [cell for cell in summary.cells if cell.class_index == c]
+        often = np.sum([cell.cheapest for cell in own], axis=0)
+        costs = np.sum([cell.costs for cell in own], axis=0)
+        right.append(min(range(len(costs)), key=lambda d: (-often[d], costs[d])))
+    return right
+
+
+def _require_regrets(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> None:
+    regrets = mean_regrets(summary)
+    for name, regret, right in zip(matrix.classes, regrets, _right_decisions(summary), strict=True):
+        if regret < 0:
+            raise InputError(
+                f"The mean regret of class '{name}' is {regret:,.6g}: decision "
+                f"'{matrix.decisions[right]}' is the cheapest on most rows of this class, but on "
+                "average over them it costs more than the others, because a few rows are of large "
+                f"amounts. A weight cannot be negative, so weights.scheme {spec.scheme} is not "
+                "defined here.",
+                hint="use weights.scheme balanced or none (decisions use your costs in any case), "
+                "or bound the cost with min(...) or max(...).",
+            )
+    if max(regrets) == 0:
+        raise _without_regret()
+
+
+def _without_regret() -> InputError:
+    return InputError(
+        "Every decision costs the same on every row, so all cost weights are 0.",
+        hint="give the wrong decisions a cost, or use weights.scheme balanced.",
+    )
 
 
 def _undoing(rule: WeightRule, cells: Sequence[Cell]) -> WeightRule:
@@ -187,88 +321,50 @@ def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return dict(sorted(groups.items()))
 
 
-def _weigh_by_cost(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
+def _weigh_by_row(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
     if sum(cell.regret for cell in summary.cells) <= 0:
-        raise InputError(
-            "Every decision costs the same on every row, so all cost weights are 0.",
-            hint="give the wrong decisions a cost, or use weights.scheme balanced.",
-        )
-    spec = replace(spec, floor=max(spec.floor, COST_FLOOR))
-    names = matrix.classes
-    shares = [frequency.weight_sum for frequency in summary.frequencies]
-    pooled = tuple(raw_weights(spec, names, shares).tolist())
-    scale = _scale(summary.cells, pooled, spec)
-    otherwise = tuple(scale * value for value in pooled)
-    regrets = regret_cells(matrix)
-    if spec.grouping:
-        factors = {
-            group: _group_factors(cells, names, spec)
-            for group, cells in _by_group(summary.cells).items()
-            if _tells_ratios(cells, names)
-        }
-        groups = GroupFactors(spec.grouping, factors, otherwise)
-        rule = WeightRule(spec.scheme, names, regrets, 1.0, spec.floor, spec.cap, groups)
-    else:
-        if spec.scheme == "cost_balanced":
-            pairs = zip(pooled, regrets, strict=True)
-            regrets = tuple(Operation("*", Number(factor), regret) for factor, regret in pairs)
-        rule = WeightRule(spec.scheme, names, regrets, scale, spec.floor, spec.cap)
-        factors = {}
+        raise _without_regret()
+    scale = _row_scale(summary.cells, spec)
+    rule = WeightRule(
+        spec.scheme, matrix.classes, regret_cells(matrix), scale, spec.floor, spec.cap
+    )
+    aims = np.zeros(len(matrix.classes))
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for cell in summary.cells:
-        factor = factors.get(cell.group or "", otherwise)[cell.class_index]
-        sums[cell.class_index].append(_cell_sums(cell, factor, spec))
-    diagnosed = _diagnosed(summary.frequencies, sums)
-    return Weighting(rule, _undoing(rule, summary.cells), summary.frequencies, diagnosed)
+        sums[cell.class_index].append(_cell_sums(cell, scale, spec))
+        aims[cell.class_index] += cell.regret
+    diagnosed = _diagnosed(summary.frequencies, sums, aims)
+    return Weighting(rule, rule, summary.frequencies, diagnosed)
 
 
-def _tells_ratios(cells: Sequence[Cell], names: Sequence[str]) -> bool:
-    """Whether a group holds every class, and a regret; others have the factors of all rows."""
-    present = {cell.class_index for cell in cells}
-    return len(present) == len(names) and sum(cell.regret for cell in cells) > 0
-
-
-def _group_factors(
-    cells: Sequence[Cell], names: Sequence[str], spec: WeightSpec
-) -> tuple[float, ...]:
-    """Return the group's factor per class."""
-    shares: dict[int, float] = defaultdict(float)
-    for cell in cells:
-        shares[cell.class_index] += cell.weight
-    own = raw_weights(spec, [names[c] for c in shares], list(shares.values()))
-    factors = [0.0] * len(names)
-    for c, value in zip(shares, own.tolist(), strict=True):
-        factors[c] = value
-    scale = _scale(cells, factors, spec)
-    return tuple(scale * factor for factor in factors)
-
-
-def _scale(cells: Sequence[Cell], factors: Sequence[float], spec: WeightSpec) -> float:
+def _row_scale(cells: Sequence[Cell], spec: WeightSpec) -> float:
     """Return the scale that brings the bounded weights of these rows to a mean of 1."""
     # A class that is never regretted weighs the floor, whatever the scale: a tiny regret stands
     # for none.
-    means = [factors[cell.class_index] * cell.regret / cell.weight for cell in cells if cell.weight]
+    means = [cell.regret / cell.weight for cell in cells if cell.weight]
     tiny = max(means) * 1e-12
     shares = [cell.weight for cell in cells if cell.weight]
     return bounded_scale([max(mean, tiny) for mean in means], shares, spec.floor, spec.cap)
 
 
-def _cell_sums(cell: Cell, factor: float, spec: WeightSpec) -> Sequence[float]:
+def _cell_sums(cell: Cell, scale: float, spec: WeightSpec) -> Sequence[float]:
     """Return one cell's row of `WeightSums`."""
     bounds = [
-        min(max(factor * regret, spec.floor), spec.cap) for regret in (cell.smallest, cell.largest)
+        min(max(scale * regret, spec.floor), spec.cap) for regret in (cell.smallest, cell.largest)
     ]
-    mean = factor * cell.regret / cell.weight if cell.weight else 0.0
+    mean = scale * cell.regret / cell.weight if cell.weight else 0.0
     if spec.floor <= mean <= spec.cap:
-        square = factor * factor
-        weight, weight_square = factor * cell.regret, square * cell.regret_square
+        square = scale * scale
+        weight, weight_square = scale * cell.regret, square * cell.regret_square
         return (weight, weight_square, square * cell.regret_moment, *bounds)
     held = min(max(mean, spec.floor), spec.cap)
     return (held * cell.weight, held**2 * cell.weight_square, held**2 * cell.weight, *bounds)
 
 
 def _diagnosed(
-    frequencies: Sequence[ClassFrequency], by_class: Mapping[int, Sequence[Sequence[float]]]
+    frequencies: Sequence[ClassFrequency],
+    by_class: Mapping[int, Sequence[Sequence[float]]],
+    aims: Array,
 ) -> WeightDiagnostics:
     """Diagnose weights from rows of `WeightSums`, several per class."""
     merged = []
@@ -278,7 +374,7 @@ def _diagnosed(
         merged.append([*parts[:, :3].sum(axis=0), *ends])
     before = np.array([frequency.weight_sum for frequency in frequencies], dtype=float)
     rows = sum(frequency.rows for frequency in frequencies)
-    return diagnose(rows, before, WeightSums(*np.array(merged).T))
+    return diagnose(rows, before, WeightSums(*np.array(merged).T), aims)
 
 
 def _refuse_changing_regret(summary: ClassSummary) -> None:
@@ -288,7 +384,7 @@ def _refuse_changing_regret(summary: ClassSummary) -> None:
             raise InputError(
                 f"The regret of class '{name}' is negative on some rows: the cheapest decision is "
                 f"{listed(f'{d} on {n} rows' for d, n in rows.items())}. A weight cannot be "
-                "negative, so weights.scheme cost is not defined here.",
-                hint="use weights.scheme balanced or none (the decision still uses your costs), "
-                "or bound the cost with max(...).",
+                "negative, so weights.scheme cost_by_row is not defined here.",
+                hint="use weights.scheme cost, which weighs by the mean regret of the class, or "
+                "bound the cost with max(...).",
             )

@@ -327,6 +327,25 @@ def test_weights_extreme_imbalance_warns_and_succeeds(
     assert "effective rows" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": {"scheme": "cost_by_row"}}, "use weights.scheme cost, which weighs by the"),
+        ({"weights": {"scheme": "balanced", "cap": 1.5}}, "not the 50 % of scheme balanced"),
+        (
+            {"weights": {"scheme": "balanced"}, "resample": {"method": "under"}},
+            "rows to repaid 50 %, defaulted 50 %, and with weights training sees",
+        ),
+    ],
+)
+def test_weights_say_what_they_really_train_at(
+    shop: Shop, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
+) -> None:
+    """Weights by row, a cap that keeps a share from the rare class, and weights twice over."""
+    assert shop.run("weights", shop.config("told.yaml", artifacts="told", **changes)) == 0
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_weights_dominated_costs_warn(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """Costs that make one decision always best are noticed, and the run goes on."""
     config = shop.config(

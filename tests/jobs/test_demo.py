@@ -112,7 +112,8 @@ def test_demo_weights_and_prior_are_those_of_the_history(demo: Path) -> None:
     history = pd.read_parquet(demo / "data" / "history")
     bad = history["defaulted"] == 1
     limit = history["credit_limit"]
-    raw = np.where(bad, 0.75 * limit, 0.18 * limit + 2_000)
+    regrets = (0.18 * limit[~bad] + 2_000).mean(), (0.75 * limit[bad]).mean()
+    raw = np.where(bad, regrets[1], regrets[0])
     repay, default = record["classes"]
     assert (repay["rows"], default["rows"]) == (int((~bad).sum()), int(bad.sum()))
     assert default["prior"] == pytest.approx(bad.mean())

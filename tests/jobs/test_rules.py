@@ -100,14 +100,21 @@ def _savings(frame: pd.DataFrame, decision: pd.Series) -> float:
     return 1 - _cost(frame, decision) / min(constant)
 
 
-def test_rules_cost_weights_at_half_are_the_bayes_decision_row_for_row(lender: Lender) -> None:
-    """Weights of the regret, cut at 1/2, and weights undone, then priced: one rule."""
+def test_rules_cost_weights_cut_by_the_rows_costs_are_the_bayes_decision(lender: Lender) -> None:
+    """Weights undone, then priced, and weighted odds cut by the row's costs over the mean ones.
+
+    A row of mean costs is cut at odds of 1, a probability of 1/2.
+    """
     bare = replace(lender.weighted, calibrator=None)
     ours = _scored(lender, bare)
-    at_half = np.where(ours["__weighted_default"] > 0.5, "decline", "approve")
+    (weights,) = lender.weighted.ledger.bends
+    of_repay, of_default = weights.rule.constants or ()
+    limit, q = ours["credit_limit"], ours["__weighted_default"]
+    odds = (0.18 * limit + 2_000) / of_repay / (0.75 * limit / of_default)
+    cut = np.where(q / (1 - q) > odds, "decline", "approve")
     assert len(ours) > 4_500
-    assert (ours["d"] == at_half).all()
-    assert {"approve", "decline"} == set(at_half)
+    assert (ours["d"] == cut).all()
+    assert {"approve", "decline"} == set(cut)
 
 
 def test_rules_without_weights_the_bayes_decision_is_nearly_the_same(lender: Lender) -> None:

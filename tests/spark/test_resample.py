@@ -16,7 +16,7 @@ from sparkweights.columns import ColumnRoles
 from sparkweights.decision import RESAMPLING, Ledger
 from sparkweights.errors import ConfigError, InputError, ModelError
 from sparkweights.resample import Resampling, resample, resampling
-from sparkweights.weights import ClassFrequency
+from sparkweights.weights import ClassFrequency, WeightSpec, weigh_frequencies
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -66,6 +66,18 @@ def test_resample_meets_the_ratio_it_states(people: DataFrame, method: str, rati
     rows = kept_df.count()
     found = kept_df.filter("y = 1").count() / rows
     assert found == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / rows))
+
+
+def test_resampling_with_weights_says_the_ratio_that_training_has() -> None:
+    """Of 900 and 100 rows, thinned to 1 : 1 and weighted 9 : 1, the rare class carries .9."""
+    rows = [ClassFrequency("repay", 900, 900, 900), ClassFrequency("default", 100, 100, 100)]
+    plan = resampling(rows, method="under").with_weights(
+        weigh_frequencies(rows, WeightSpec("balanced")).trained_shares
+    )
+    assert plan.sampled_prior == pytest.approx({"repay": 0.5, "default": 0.5})
+    assert plan.trained_prior == pytest.approx({"repay": 0.1, "default": 0.9})
+    assert plan.to_dict()["trained_prior"] == plan.trained_prior
+    assert "repay 10 %, default 90 %, a ratio of 9 of 'default' to 1" in plan.sentence("balanced")
 
 
 def test_resample_same_seed_keeps_the_same_rows_under_any_partitioning(

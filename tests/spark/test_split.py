@@ -21,6 +21,7 @@ from sparkweights.split import (
     hash_order,
     part,
     require_crossed_rows,
+    require_fold_rows,
     require_rows,
     summarise_time_split,
     time_order,
@@ -88,11 +89,39 @@ def test_time_order_text_column_is_refused(spark: SparkSession) -> None:
 
 
 def test_require_rows_rare_class_is_told_with_its_rows() -> None:
-    """Five positives cannot be fitted, calibrated and tested on."""
+    """Five of 95 rows: at a part's share of 1 in 5, fifty are needed, so 45 more."""
     counts = {("fit", "common"): 50, ("calibrate", "common"): 20, ("test", "common"): 20,
               ("fit", "rare"): 3, ("calibrate", "rare"): 1, ("test", "rare"): 1}  # fmt: skip
-    with pytest.raises(InputError, match="Class 'rare' has 3 rows to fit; at least 10"):
+    with pytest.raises(InputError) as caught:
         require_rows(counts, ROLES)
+    for words in (
+        "Class 'rare' has 5 rows in the whole table, of which 3 to fit, 1 to calibrate",
+        "at least 10 of each class",
+        "45 more rows of it, 50 in all",
+    ):
+        assert words in str(caught.value)
+
+
+def test_require_rows_of_two_scarce_classes_the_scarcer_is_named() -> None:
+    """The table's rows, which resampling does not change, and the class with the fewest."""
+    counts = {("fit", "common"): 60, ("calibrate", "common"): 9, ("test", "common"): 9,
+              ("fit", "rare"): 60}  # fmt: skip
+    with pytest.raises(InputError, match="Class 'rare' has 4 rows in the whole table"):
+        require_rows(counts, ROLES, table={"common": 78, "rare": 4})
+
+
+def test_require_fold_rows_names_the_scarce_class_and_what_is_missing() -> None:
+    """Of 20 rows in two folds one holds 4, a fifth of them: 50 would fill it, 30 more."""
+    counts = {(0, "common"): 90, (1, "common"): 90, (0, "rare"): 16, (1, "rare"): 4}
+    with pytest.raises(InputError) as caught:
+        require_fold_rows(counts, ["common", "rare"], 2)
+    for words in (
+        "Class 'rare' has 20 rows in the whole table",
+        "4 in fold 2",
+        "30 more rows of it, 50 in all",
+        "lower tune.folds",
+    ):
+        assert words in str(caught.value)
 
 
 def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> None:

@@ -15,14 +15,16 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 
 from sparkweights.columns import ColumnRoles
 from sparkweights.costs import CostMatrix
-from sparkweights.errors import InputError
+from sparkweights.errors import ConfigError, InputError
 from sparkweights.pipeline.evaluating import right_decisions
 from sparkweights.weights import (
     ClassSummary,
+    CostWeigher,
     Grouping,
     Weighting,
     WeightSpec,
     class_weight_columns,
+    mean_regrets,
     summarise_classes,
     training_weight,
     weigh_classes,
@@ -78,27 +80,47 @@ def test_summarise_classes_sample_weights_equal_repeated_rows(spark: SparkSessio
     """A row of weight 3 counts as the row three times, in priors and in every weight."""
     people = _people()
     repeated = people.loc[people.index.repeat(people["w"].astype(int))]
-    for scheme in ("balanced", "cost"):
+    for scheme in ("balanced", "cost", "cost_balanced", "cost_by_row"):
         _, weighted = _weigh(spark.createDataFrame(people), scheme, "w")
         _, copied = _weigh(spark.createDataFrame(repeated), scheme)
         assert weighted.prior == pytest.approx(copied.prior)
         assert weighted.rule.scale == pytest.approx(copied.rule.scale)
+        if scheme != "cost_by_row":
+            assert weighted.rule.constants == pytest.approx(copied.rule.constants)
         assert weighted.diagnostics.share_after == pytest.approx(copied.diagnostics.share_after)
 
 
-@pytest.mark.parametrize("cap", [math.inf, 1.5])
 @pytest.mark.parametrize("scheme", ["cost", "cost_balanced"])
-def test_weigh_classes_cost_equals_brute_force(
-    spark: SparkSession, cap: float, scheme: str
+def test_weigh_classes_cost_is_the_mean_regret_of_the_class(
+    spark: SparkSession, scheme: str
 ) -> None:
+    """One number per class: the mean price of its mistakes, by sample weight, with mean 1.
+
+    So the ledger keeps numbers, and undoing reads no column.
+    """
+    people = _people()
+    _, weighting = _weigh(spark.createDataFrame(people), scheme, "w")
+    amount, w, bad = people["loan.amount"], people["w"], people["y"] == "bad"
+    regrets = [
+        np.average(0.1 * amount[~bad] + 5, weights=w[~bad]),
+        np.average(0.75 * amount[bad], weights=w[bad]),
+    ]
+    shares = np.array([w[~bad].sum(), w[bad].sum()]) / w.sum()
+    raw = np.array(regrets) / (shares if scheme == "cost_balanced" else 1)
+    assert weighting.rule.constants == pytest.approx(tuple(raw / (raw * shares).sum()))
+    assert weighting.undoing.columns == ()
+    aimed = tuple(raw * shares / (raw * shares).sum())
+    assert weighting.diagnostics.share_after == pytest.approx(aimed)
+
+
+@pytest.mark.parametrize("cap", [math.inf, 1.5])
+def test_weigh_classes_cost_by_row_equals_brute_force(spark: SparkSession, cap: float) -> None:
     """Per-row weights are the price of the mistake, bounded, with mean 1; so are the sums."""
     people = _people()
     df = spark.createDataFrame(people)
-    _, weighting = _weigh(df, scheme, cap=cap)
+    _, weighting = _weigh(df, "cost_by_row", cap=cap)
     amount = people["loan.amount"].to_numpy()
     raw = np.where(people["y"] == "bad", 0.75 * amount, 0.1 * amount + 5)
-    if scheme == "cost_balanced":
-        raw *= compute_sample_weight("balanced", people["y"])
     bound = brentq(lambda s: np.clip(raw * s, 1e-3, cap).mean() - 1, 1e-9, 1e3, xtol=1e-15)
     expected = np.clip(raw * bound, 1e-3, cap)
     found = df.select("id", training_weight(weighting.rule, _roles()).alias("w")).toPandas()
@@ -113,6 +135,7 @@ def test_weigh_classes_cost_equals_brute_force(
     )
     bad = (people["y"] == "bad").to_numpy()
     assert effect.share_after[1] == pytest.approx(expected[bad].sum() / expected.sum(), rel=exact)
+    assert effect.share_aimed[1] == pytest.approx(raw[bad].sum() / raw.sum())
 
 
 @pytest.mark.parametrize("scheme", ["balanced", "inverse_sqrt", "cost_balanced"])
@@ -228,7 +251,7 @@ def test_weigh_classes_twenty_random_tables_equal_scikit_learn(spark: SparkSessi
 def test_class_weight_columns_give_every_class_its_weight(spark: SparkSession) -> None:
     """Undoing needs w_c(x) of each class: the training weight is that of the row's own."""
     df = spark.createDataFrame(_people())
-    _, weighting = _weigh(df, "cost")
+    _, weighting = _weigh(df, "cost_by_row")
     repay, default = class_weight_columns(weighting.rule)
     own = training_weight(weighting.rule, _roles())
     found = df.select("y", repay.alias("r"), default.alias("d"), own.alias("own")).toPandas()
@@ -242,7 +265,7 @@ def test_summarise_classes_is_one_job_and_one_scan(spark: SparkSession) -> None:
     spark.conf.set("spark.sql.adaptive.enabled", "false")  # it counts a shuffle as a job
     spark.sparkContext.setJobGroup("one-pass", "weights")
     try:
-        _weigh(df, "cost")
+        _weigh(df, "cost_by_row")
     finally:
         spark.conf.set("spark.sql.adaptive.enabled", "true")
         spark.sparkContext.setJobGroup("others", "after")
@@ -287,7 +310,10 @@ def test_summarise_classes_bad_sample_weight_is_refused(spark: SparkSession, wei
 
 
 def test_weigh_classes_regret_that_changes_sign_is_refused(spark: SparkSession) -> None:
-    """Where the right decision for a class changes from row to row, a weight would be negative."""
+    """Where the right decision changes from row to row, a row's own weight would be negative.
+
+    The mean regret of the class is well defined, and what scheme cost weighs by.
+    """
     matrix = CostMatrix.parse(
         {"approve": {"repay": 300, "default": 900}, "decline": {"repay": "w * 200", "default": 0}},
         ["repay", "default"],
@@ -295,7 +321,13 @@ def test_weigh_classes_regret_that_changes_sign_is_refused(spark: SparkSession) 
     df = spark.createDataFrame(_people())
     summary = summarise_classes(df, _roles(), matrix)
     with pytest.raises(InputError, match="regret of class 'repay' is negative"):
-        weigh_classes(matrix, summary, WeightSpec("cost"))
+        weigh_classes(matrix, summary, WeightSpec("cost_by_row"))
+    people = _people()
+    decline = people.loc[people["y"] == "ok", "w"] * 200
+    assert (decline < 300).any()
+    assert mean_regrets(summary) == pytest.approx(((decline - 300).mean(), 900.0))
+    weights = weigh_classes(matrix, summary, WeightSpec("cost")).rule.constants or ()
+    assert weights[1] / weights[0] == pytest.approx(900 / (decline - 300).mean())
 
 
 def test_summarise_classes_dominated_costs_are_noticed(spark: SparkSession) -> None:
@@ -329,5 +361,21 @@ def test_weigh_classes_costs_of_zero_are_refused(spark: SparkSession) -> None:
         ["repay", "default"],
     )
     summary = summarise_classes(spark.createDataFrame(_people()), _roles(), free, regret_bins=True)
-    with pytest.raises(InputError, match="costs the same on every row, so all cost weights are 0"):
-        weigh_classes(free, summary, WeightSpec("cost"))
+    for scheme in ("cost", "cost_by_row"):
+        with pytest.raises(InputError, match="costs the same on every row, so all cost weights"):
+            weigh_classes(free, summary, WeightSpec(scheme))
+
+
+def test_cost_weigher_by_row_warns_and_reads_the_amount(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By default a class has one weight; byRow weighs by the row's own regret, with a warning."""
+    df = spark.createDataFrame(_people())
+    stage = CostWeigher(labelCol="y", costs=COSTS, classes={"repay": "ok", "default": "bad"})
+    assert stage.fit(df).weight_rule().constants is not None
+    assert caplog.messages == []
+    by_row = stage.copy({stage.byRow: True})
+    assert by_row.fit(df).weight_rule().columns == ("loan.amount",)
+    assert "use weights.scheme cost" in caplog.text
+    with pytest.raises(ConfigError, match="byRow and balanced do not go together"):
+        by_row.copy({by_row.balanced: True}).fit(df)

@@ -102,6 +102,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("name: loans", "name: 3", ["loan.yaml:1", "name", "3"]),
         ("name: loans", "name: loans\nname: again", ["loan.yaml:2", "'name'", "twice"]),
         ("scheme: cost", "scheme: cost, by: [loan]", ["weights.by", "'cost'", "cost_balanced"]),
+        ("scheme: cost", "scheme: cost_by_row, by: [loan]", ["weights.by", "'cost_by_row'", "cost_balanced"]),
         ("scheme: cost", "scheme: balanced, window: month", ["weights.window", "columns.time"]),
         ("scheme: cost", "scheme: tempered", ["weights.power", "needs power"]),
         ("scheme: cost", "scheme: cost, floor: 2", ["weights.floor", "2"]),

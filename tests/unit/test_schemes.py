@@ -15,6 +15,7 @@ from sparkweights.errors import ConfigError, InputError
 from sparkweights.weights.diagnostics import WeightSums, diagnose
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
 from sparkweights.weights.schemes import (
+    BY_COST,
     SCHEMES,
     ClassFrequency,
     WeightSpec,
@@ -126,6 +127,8 @@ def test_manual_impossible_weight_is_refused(weight: float) -> None:
         ({"floor": 1.5}, ["weights.floor: 1.5"]),
         ({"floor": -0.1}, ["weights.floor: -0.1"]),
         ({"scheme": "cost", "grouping": Grouping(("country",))}, ["weights.by", "balanced"]),
+        ({"scheme": "cost_by_row", "grouping": Grouping(("x",))}, ["weights.by", "cost_balanced"]),
+        ({"scheme": "cost"}, ["mean regret of each class", "0 were given for 2 classes"]),
     ],
 )
 def test_weight_spec_impossible_wish_is_refused(
@@ -144,7 +147,7 @@ def test_weigh_frequencies_class_without_rows_is_refused() -> None:
         _weights([5, 0], WeightSpec("balanced"))
 
 
-@pytest.mark.parametrize("scheme", [s for s in SCHEMES if s not in {"cost", "cost_balanced"}])
+@pytest.mark.parametrize("scheme", [s for s in SCHEMES if s not in BY_COST])
 def test_weigh_frequencies_sample_weights_equal_repeated_rows(scheme: str) -> None:
     """A class of 4 rows of weight 3 weighs as one of 12 rows of weight 1, in every scheme."""
     extra = {"tempered": {"power": 0.3}, "effective_number": {"beta": 0.9}}
@@ -157,6 +160,26 @@ def test_weigh_frequencies_sample_weights_equal_repeated_rows(scheme: str) -> No
     assert found[0].diagnostics.gradient_variance == pytest.approx(
         found[1].diagnostics.gradient_variance
     )
+
+
+def test_balanced_with_a_cap_says_which_share_the_rare_class_carries() -> None:
+    """Of 9,995 and 5 rows balanced weights would be 1,000; a cap of 50 leaves 2.5 %, not half."""
+    found = weigh_frequencies(_frequencies([9_995, 5]), WeightSpec("balanced", cap=50))
+    effect = found.diagnostics
+    assert effect.share_after[1] == pytest.approx(50 * 5 / 10_000)
+    assert effect.share_aimed == pytest.approx((0.5, 0.5))
+    (short,) = found.warnings
+    for words in ("'c1' carries 2.5 %", "the 50 % of scheme balanced", "mean weight of 1,000"):
+        assert words in short
+
+
+def test_a_bound_that_takes_next_to_nothing_is_no_warning() -> None:
+    """A cap just below the weight of the rare class costs it less than 2 % of its share."""
+    free = weigh_frequencies(_frequencies([90, 10]), WeightSpec("balanced"))
+    near = weigh_frequencies(_frequencies([90, 10]), WeightSpec("balanced", cap=4.96))
+    assert free.diagnostics.share_after == free.diagnostics.share_aimed
+    assert near.diagnostics.share_after[1] < near.diagnostics.share_aimed[1]
+    assert free.warnings == near.warnings == ()
 
 
 def test_weigh_frequencies_hundred_thousand_classes() -> None:
@@ -196,7 +219,9 @@ def test_regret_cells_of_three_decisions_average_the_wrong_ones() -> None:
 def test_kish_ess_integer_weights_equal_repeated_rows(classes: list[tuple[int, int]]) -> None:
     """ESS <= n, with equality for equal weights only; a weight is what repeating a row does."""
     sums = np.array([(n * w, n * w * w, n * w * w, w, w) for n, w in classes], dtype=float)
-    found = diagnose(sum(n for n, _ in classes), sums[:, 0] / sums[:, 4], WeightSums(*sums.T))
+    weighted = WeightSums(*sums.T)
+    before = sums[:, 0] / sums[:, 4]
+    found = diagnose(sum(n for n, _ in classes), before, weighted, weighted.weight)
     rows = sum(n for n, _ in classes)
     assert found.kish_ess <= rows * (1 + 1e-12)
     assert (found.kish_ess == pytest.approx(rows)) == (len({w for _, w in classes}) == 1)
