@@ -232,11 +232,21 @@ class Tune(Section):
 
 
 class Decision(Section):
-    """From probabilities to decisions."""
+    """From probabilities to decisions.
+
+    Attributes
+    ----------
+    base_rate_tolerance
+        By how much of its share a class's mean probability may miss it on the test rows.
+    cost_tolerance
+        By how much the expected cost of the decisions may miss the realised cost, as a whole and
+        by tenth of the rows' stakes: a warning beyond, no model beyond twice as much.
+    """
 
     calibration: Text = "isotonic"
     target_prior: Text | dict[Text, Number] = "natural"
     base_rate_tolerance: Positive = 0.1
+    cost_tolerance: Positive = 0.15
 
 
 class SplitShares(Section):

@@ -140,7 +140,9 @@ def model_manifest(
         "split": split_record(trained.split, trained.rows, schema, config),
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
-        "evaluation": evaluation_record(trained.evaluation, config.matrix),
+        "evaluation": evaluation_record(
+            trained.evaluation, config.matrix, config.decision.cost_tolerance
+        ),
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
@@ -237,7 +239,9 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "name": config.name,
         "model_version": bundle.version,
         "model": dict(bundle.manifest["model"]),
-        "evaluation": evaluation_record(judged.overall, config.matrix),
+        "evaluation": evaluation_record(
+            judged.overall, config.matrix, config.decision.cost_tolerance
+        ),
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
         "costs": config.matrix.to_dict(),

@@ -29,7 +29,7 @@ from sparkweights.pipeline.preparing import (
 )
 from sparkweights.pipeline.reasoning import reference_of
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.quality import gate_base_rate
+from sparkweights.quality import gate_base_rate, gate_costs
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_rows
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     InputError
         If a part holds too few rows of a class, or a feature cannot be used.
     QualityGateError
-        If the calibrated probabilities miss the base rate.
+        If the calibrated probabilities miss the base rate, or decisions cost far more or less
+        than they are expected to.
     """
     roles, rule = config.roles, weighed.weighting.rule
     weight = sample_weight(roles)
@@ -118,7 +119,15 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             weight=weight,
         )
         reference = reference_of(test_df, scorer, config)
-    gate_base_rate(evaluation, config.decision.base_rate_tolerance)
+    calibrated = config.decision.calibration != "none"
+    gate_base_rate(
+        evaluation,
+        config.decision.base_rate_tolerance,
+        stratified=config.split.by is None,
+        calibration_share=rows[TEST] / rows[CALIBRATE] if calibrated else 0.0,
+        prior=prior,
+    )
+    gate_costs(evaluation, config.decision.cost_tolerance)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
     return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
