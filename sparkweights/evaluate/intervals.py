@@ -106,7 +106,7 @@ def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
     return max(found - high * error, 0.0), found - low * error
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _draws(blocks: int) -> Array:
     """Return how often each block is drawn, ``[replicate, block]``; alike for equal numbers."""
     generator = np.random.default_rng(blocks)

@@ -40,7 +40,9 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
 
     That is Pearson's type III, with the normal distribution as its limit; of a Poisson variable it
     is the chi-square relation up to the correction for continuity. Few heavy losses make a sum so
-    skewed that the normal tail is off by orders of magnitude.
+    skewed that the normal tail is off by orders of magnitude. The gamma distribution has a least
+    value, and the sum goes below it: on the side of the short tail the larger of gamma and normal
+    counts, as sums of quantities >= 0 have a lower tail below the normal one (Maurer 2003).
 
     Parameters
     ----------
@@ -70,7 +72,8 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
         return Tails(mirrored.above, mirrored.below)
     shape = 4 / skewness**2
     at_low, at_high = (max(shape + 2 / skewness * end, 0.0) for end in (low, high))
-    return Tails(float(gammainc(shape, at_low)), float(gammaincc(shape, at_high)))
+    below = max(float(gammainc(shape, at_low)), float(ndtr(low)))
+    return Tails(below, float(gammaincc(shape, at_high)))
 
 
 def base_rate_tails(

@@ -367,7 +367,7 @@ def least_scores(score: ArrayLike) -> Array:
     """Return the lower edges of the bins of `bin_numbers` that hold a row: their least scores."""
     p = np.sort(np.asarray(score, dtype=np.float64))
     first = np.r_[True, np.diff(bin_numbers(p)) > 0][: len(p)]
-    return p[first]
+    return np.asarray(p[first])
 
 
 def ratio(part: float, whole: float) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sparkweights.errors import QualityGateError, listed
 
 if TYPE_CHECKING:
@@ -118,21 +120,18 @@ def gate_base_rate(
     QualityGateError
         Naming the classes.
     """
-    names = list(evaluation.classes)
-    level = BY_CHANCE / max(len(names) - 1, 1)  # of two classes, one says it all
+    level = BY_CHANCE / max(len(evaluation.tables) - 1, 1)  # of two classes, one says it all
     off, drifted = [], []
-    for name, found in evaluation.classes.items():
-        gap = abs(found.mean_probability - found.share)
+    for name, table in evaluation.tables.items():
+        share, mean = table.prior, float(np.average(table.mean_score, weights=table.weight))
         tails = evaluation.base_rate_tails(
             name, stratified=stratified, calibration_share=calibration_share
         )
-        if gap > tolerance * found.share and tails.p_value < level:
-            off.append(
-                f"{name}: mean probability {found.mean_probability:.4g}, share {found.share:.4g}"
-            )
+        if abs(mean - share) > tolerance * share and tails.p_value < level:
+            off.append(f"{name}: mean probability {mean:.4g}, share {share:.4g}")
             before = None if stratified or prior is None else prior.get(name)
-            if before and abs(found.mean_probability - before) <= tolerance * before:
-                drifted.append(f"{name} from {before:.4g} to {found.share:.4g}")
+            if before and abs(mean - before) <= tolerance * before:
+                drifted.append(f"{name} from {before:.4g} to {share:.4g}")
     if not off:
         return
     hint = (
