@@ -62,9 +62,8 @@ def run(
 
 def scores(rng: np.random.Generator, rows: int) -> Array:
     """Return calibrated probabilities whose mean is about `BASE`."""
-    return np.asarray(
-        expit(np.log(BASE / (1 - BASE)) - SPREAD**2 / 2 + rng.normal(0, SPREAD, rows))
-    )
+    centre = np.log(BASE / (1 - BASE)) - SPREAD**2 / 2
+    return np.asarray(expit(centre + rng.normal(0, SPREAD, rows)))
 
 
 def base_rate_alarms(events: int, draws: int, *, stratified: bool) -> dict[float, float]:

@@ -43,8 +43,8 @@ def run(
     bars: list[Bar] = []
     for base in BASES:
         for events in EVENTS[:2] if quick else EVENTS:
-            held = money_coverage(base, events, 20 if quick else repeats(base, events))
-            for (quantity, name), value in held.items():
+            money = money_coverage(base, events, 20 if quick else repeats(base, events))
+            for (quantity, name), value in money.items():
                 figures[f"{quantity}, {base:g}, {events} events: {name}"] = figure([value], "%")
                 if events >= ENOUGH and name == "bootstrap-t":
                     bars += within(f"{quantity}, {base:g}, {events} events", value)
@@ -171,7 +171,7 @@ def cluster_rows(rng: np.random.Generator, customers: int) -> Iterator[Array]:
     log_odds = -2.5 + own + rng.normal(0, 0.5, len(whose))
     # What the score does not know is shared by the customer's rows as well.
     hidden = rng.normal(0, 1, customers)[whose]
-    yield whose
+    yield whose.astype(np.float64)
     yield expit(log_odds)
     yield (rng.random(len(whose)) < expit(log_odds + hidden)).astype(float)
     yield rng.lognormal(4, 0.7, customers)[whose]
@@ -201,7 +201,8 @@ def cluster_coverage(customers: int, draws: int) -> dict[str, float]:
             held[name] += low <= true <= high
             low, high = measure_interval(table, name, rows)
             held[f"{name}, rows taken as independent"] += low <= true <= high
-        low, high = ratio_interval(np.bincount(block, weights=y * amount), np.bincount(block) * 1.0)
+        lost, counts = (np.bincount(block, weights=part) for part in (y * amount, y**0))
+        low, high = ratio_interval(lost.astype(np.float64), counts.astype(np.float64))
         held["cost of approving all"] += low <= cost <= high
     return {name: 100 * count / draws for name, count in held.items()}
 
