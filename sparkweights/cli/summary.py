@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,7 +92,24 @@ def _evaluation_tables(found: Mapping[str, Any]) -> str:
         )
         for name, entry in found["classes"].items()
     ]
-    return f"{table(rows)}\n\n{table(measures)}"
+    sentences = _cost_calibration_sentences(found.get("cost_calibration"))
+    if found.get("caution"):
+        sentences.append(f"note: {found['caution']}")
+    told = "".join(f"\n{fill(sentence, 78, initial_indent='  ', subsequent_indent='  ')}"
+                   for sentence in sentences)  # fmt: skip
+    return f"{table(rows)}\n\n{table(measures)}" + (f"\n{told}" if told else "")
+
+
+def _cost_calibration_sentences(found: Mapping[str, Any] | None) -> list[str]:
+    """Return expected beside realised cost, and a warning for each part where they differ."""
+    if found is None or found["total"]["ratio"] is None:
+        return []
+    total = found["total"]
+    ends = ["any" if end is None else f"{end:.2f}" for end in total["interval"]]
+    told = [
+        f"expected over realised cost: {total['ratio']:.2f} (95 % interval {ends[0]} to {ends[1]})"
+    ]
+    return told + [f"warning: {warning}" for warning in found["warnings"]]
 
 
 def _share(value: float) -> str:

@@ -265,12 +265,18 @@ class Decision(Section):
         maps from there on.
     max_shift
         By which factor ``target_prior: estimate`` may move the odds of a class, at most.
+    base_rate_tolerance
+        By how much of its share a class's mean probability may miss it on the test rows.
+    cost_tolerance
+        By how much the expected cost of the decisions may miss the realised cost, as a whole and
+        by tenth of the rows' stakes: a warning beyond, no model beyond twice as much.
     """
 
     calibration: Text = "auto"
     target_prior: Text | dict[Text, Number] = "natural"
     max_shift: Annotated[Number, Field(gt=1)] = 2.0
     base_rate_tolerance: Positive = 0.1
+    cost_tolerance: Positive = 0.15
 
 
 class SplitShares(Section):

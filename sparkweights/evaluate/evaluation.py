@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,19 +17,25 @@ from sparkweights.evaluate.calibration import (
     reliability_curve,
 )
 from sparkweights.evaluate.confusion import Confusion
+from sparkweights.evaluate.cost_calibration import cost_calibration
 from sparkweights.evaluate.discrimination import average_precision, kolmogorov_smirnov, roc_auc
-from sparkweights.evaluate.hmeasure import h_measure, prior_shape
-from sparkweights.evaluate.intervals import (
-    Interval,
-    block_replicates,
-    percentile_interval,
-    table_replicates,
+from sparkweights.evaluate.hmeasure import cost_shape, h_measure, known_threshold
+from sparkweights.evaluate.influence import MEASURES, measure_interval
+from sparkweights.evaluate.intervals import FEW_EVENTS, Interval, ratio_interval
+from sparkweights.evaluate.score_test import (
+    Tails,
+    base_rate_tails,
+    design_effect,
+    row_weights,
+    stratified_tails,
 )
 from sparkweights.evaluate.table import ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from sparkweights.evaluate.cost_calibration import CostCalibration, StakeSums
+    from sparkweights.evaluate.influence import BlockTable
     from sparkweights.evaluate.table import Array, ScoreTable
 
 ReliabilityBin = tuple[float, float, float]
@@ -49,7 +54,10 @@ class ClassEvaluation:
         What happened, and what was predicted on average; the base-rate gate compares them.
     auc, gini, kolmogorov_smirnov, average_precision, h_measure
         How well the probability ranks; Gini is 2 AUC - 1, the H-measure (Hand & Anagnostopoulos
-        2014) weighs mistakes as the class's share suggests.
+        2014) weighs mistakes as the mean regrets of the rows do or, where costs name none, as
+        the class's share suggests.
+    h_measure_threshold
+        The relative price of mistakes that the H-measure gives most weight, where costs name it.
     brier, log_loss, calibration_error
         How honest the probability is; lower is better.
     brier_reliability, brier_resolution, brier_uncertainty
@@ -60,7 +68,7 @@ class ClassEvaluation:
     auc_bound
         The most by which binning can have moved the AUC; 0 where scores were kept apart.
     intervals
-        Of some of them, 95 %, by bootstrap.
+        Of some of them, 95 %; see `sparkweights.evaluate.influence`.
     reliability
         (weight, mean probability, share that was of the class), by tenths of the rows.
     """
@@ -86,6 +94,7 @@ class ClassEvaluation:
     geometric_mean: float = float("nan")
     matthews_correlation: float = float("nan")
     auc_bound: float = float("nan")
+    h_measure_threshold: float | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     reliability: tuple[ReliabilityBin, ...] = ()
 
@@ -113,13 +122,17 @@ class Evaluation:
         Decision, or policy, -> ``[block]``: what the rows of each block cost had all of them got
         the decision, or under the policy; in the money of the table.
     block_weights
-        ``[block]``: rows were dealt into blocks at random.
+        ``[block]``: rows were dealt into blocks at random, or by what they depend on.
     square_weights
         Class name -> sum of the squared weights of its rows.
     right_decisions
         Class name -> the decision that counts as right for it.
     weighted_tables
         As ``tables``, of the probabilities with the weights still in; may be empty.
+    stakes
+        Expected and realised costs by block and stake, or None.
+    block_tables
+        As ``tables``, by block, where rows of a block depend on each other; else empty.
     """
 
     tables: Mapping[str, ScoreTable]
@@ -130,6 +143,8 @@ class Evaluation:
     square_weights: Mapping[str, float]
     right_decisions: Mapping[str, str]
     weighted_tables: Mapping[str, ScoreTable] = field(default_factory=dict)
+    stakes: StakeSums | None = None
+    block_tables: Mapping[str, BlockTable] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -154,14 +169,69 @@ class Evaluation:
             ratio(others**2, sum(self.square_weights.values()) - square),
         )
 
-    def share_error(self, name: str) -> float:
-        """Return the standard error of a class's share s: s (1 - s) sqrt(1 / n_1 + 1 / n_0).
+    def base_rate_tails(
+        self, name: str, *, stratified: bool, calibration_share: float = 0.0
+    ) -> Tails:
+        """Return how likely a share of the class is so far from its mean probability.
 
-        Of equal weights that is sqrt(s (1 - s) / n); n_1 and n_0 are `effective_rows`.
+        Parameters
+        ----------
+        stratified
+            Whether the split fixed the rows of each class, so that only their scores vary.
+        calibration_share
+            As of `stratified_tails`.
         """
-        share = self.tables[name].prior
-        of_class, of_others = self.effective_rows(name)
-        return share * (1 - share) * sqrt(ratio(1, of_class) + ratio(1, of_others))
+        table, blocks = self.tables[name], self.block_tables.get(name)
+        if stratified:
+            return stratified_tails(
+                table, self.effective_rows(name), calibration_share=calibration_share
+            )
+        weights = np.array([table.positives.sum(), table.negatives.sum()])
+        square = self.square_weights[name]
+        of_class, of_others = row_weights(
+            weights, np.array([square, sum(self.square_weights.values()) - square])
+        )
+        effect = 1.0
+        if blocks is not None:
+            spread = table.weight * table.mean_score * (1 - table.mean_score)
+            variance = float(spread.sum()) * ratio(
+                float(weights @ (of_class, of_others)), float(weights.sum())
+            )
+            residual = blocks.positives.sum(axis=1) - blocks.score_sum * ratio(
+                float(weights[0]), float(table.weight @ table.mean_score)
+            )
+            effect = design_effect(residual[blocks.weight > 0], variance)
+        return base_rate_tails(table, (float(of_class), float(of_others)), design_effect=effect)
+
+    @cached_property
+    def cost_calibration(self) -> CostCalibration | None:
+        """Expected against realised cost, where the pass summed them."""
+        if self.stakes is None:
+            return None
+        weights = np.array([float(table.positives.sum()) for table in self.tables.values()])
+        squares = np.array([self.square_weights[name] for name in self.tables])
+        return cost_calibration(
+            self.stakes, row_weights(weights, squares), clustered=bool(self.block_tables)
+        )
+
+    @property
+    def scarcest(self) -> tuple[str, float]:
+        """The class of the fewest effective rows, and how many they are."""
+        rows = {name: self.effective_rows(name)[0] for name in self.tables}
+        name = min(rows, key=lambda of: 0.0 if np.isnan(rows[of]) else rows[of])
+        return name, 0.0 if np.isnan(rows[name]) else rows[name]
+
+    @property
+    def caution(self) -> str | None:
+        """A sentence where few rows of a class stand behind every figure, else None."""
+        name, rows = self.scarcest
+        if rows >= FEW_EVENTS:
+            return None
+        return (
+            f"Only {rows:,.0f} test rows are of class {name}: figures from so few move a lot from "
+            f"one table to the next, and their intervals are rough (below {FEW_EVENTS} rows they "
+            "cover less than they say)."
+        )
 
     def cost(self, policy: str) -> float:
         """Return the total cost under a policy, or of a constant decision."""
@@ -187,14 +257,14 @@ class Evaluation:
     def cost_interval(self, policy: str) -> Interval:
         """Return the 95 % interval of a policy's total cost on as many rows of this kind."""
         sums = {**self.constant_costs, **self.policy_costs}[policy]
-        (drawn, weights) = block_replicates([sums, self.block_weights])
-        return percentile_interval(self.weight * drawn / weights)
+        low, high = ratio_interval(sums, self.block_weights)
+        return self.weight * low, self.weight * high
 
     def savings_interval(self, policy: str) -> Interval:
-        """Return the 95 % interval of a policy's savings."""
-        drawn = block_replicates([self.policy_costs[policy], *self.constant_costs.values()])
-        best = np.min(drawn[1:], axis=0)
-        return percentile_interval(1 - drawn[0] / np.where(best > 0, best, np.nan))
+        """Return the 95 % interval of a policy's savings over the best constant decision."""
+        best = min(self.constant_costs.values(), key=lambda sums: float(sums.sum()))
+        low, high = ratio_interval(self.policy_costs[policy], best)
+        return 1 - high, 1 - low
 
     def confusion(self, name: str) -> Confusion:
         """Return the weights of a class's rows and of the others, by whether its decision was
@@ -222,12 +292,7 @@ class Evaluation:
         table, decided = self.tables[name], self.confusion(name)
         auc = roc_auc(table)
         parts = brier_decomposition(table, equal_weight_groups(table, RELIABILITY_GROUPS))
-        measured: dict[str, Callable[[ScoreTable], float]] = {
-            "auc": roc_auc,
-            "average_precision": average_precision,
-            "brier": brier,
-        }
-        replicates = list(table_replicates(table, *self.effective_rows(name)))
+        effective, blocks = self.effective_rows(name), self.block_tables.get(name)
         return ClassEvaluation(
             share=table.prior,
             mean_probability=ratio(float(table.weight @ table.mean_score), self.weight),
@@ -235,7 +300,8 @@ class Evaluation:
             gini=2 * auc - 1,
             kolmogorov_smirnov=kolmogorov_smirnov(table).statistic,
             average_precision=average_precision(table),
-            h_measure=h_measure(table, prior_shape(table)),
+            h_measure=h_measure(table, cost_shape(table)),
+            h_measure_threshold=known_threshold(table),
             brier=brier(table),
             log_loss=log_loss(table),
             brier_reliability=parts.reliability,
@@ -253,8 +319,7 @@ class Evaluation:
             matthews_correlation=decided.matthews_correlation,
             auc_bound=table.area_bound(),
             intervals={
-                measure: percentile_interval(np.array([of(drawn) for drawn in replicates]))
-                for measure, of in measured.items()
+                measure: measure_interval(table, measure, effective, blocks) for measure in MEASURES
             },
             reliability=reliability_bins(table),
         )
@@ -264,6 +329,9 @@ class Evaluation:
         return {
             "rows": self.rows,
             "weight": self.weight,
+            "effective_rows": {name: self.effective_rows(name)[0] for name in self.tables},
+            "caution": self.caution,
+            "clustered": bool(self.block_tables),
             "classes": {name: asdict(found) for name, found in self.classes.items()},
             "macro": self.macro(),
             "costs": {

@@ -64,6 +64,53 @@ def threshold_shape(threshold: float) -> BetaShape:
     return BetaShape(2.0, 1 / threshold)
 
 
+def known_threshold(table: ScoreTable) -> float | None:
+    """Return C_FP / (C_FP + C_FN) of the table's own costs, or None where it has no such mistakes.
+
+    C_FP is the mean regret of declining over the rows of the others, C_FN that of approving over
+    the rows of the class: where costs are the same for all rows, this is the Bayes threshold.
+
+    Examples
+    --------
+    >>> from sparkweights.evaluate.table import ScoreTable
+    >>> known_threshold(ScoreTable([0.2], [2], [4], cost_positive=[[18], [0]],
+    ...                            cost_negative=[[0], [4]]))
+    0.1
+    """
+    if table.cost_positive is None or table.cost_negative is None:
+        return None
+    of_class, of_others = table.positives.sum(), table.negatives.sum()
+    if not of_class or not of_others:
+        return None
+    approve, decline = table.cost_positive.sum(axis=1)
+    missed = (approve - decline) / of_class
+    approve, decline = table.cost_negative.sum(axis=1)
+    alarm = (decline - approve) / of_others
+    return float(alarm / (alarm + missed)) if alarm > 0 and missed > 0 else None
+
+
+def cost_shape(table: ScoreTable) -> BetaShape:
+    """Return the shape whose mode is `known_threshold`, or `prior_shape` where there is none.
+
+    A threshold above 1/2 gets the mirror image of `threshold_shape`, so that both of two classes
+    have the same H-measure.
+
+    Examples
+    --------
+    >>> from sparkweights.evaluate.table import ScoreTable
+    >>> cost_shape(ScoreTable([0.2], [2], [4], cost_positive=[[18], [0]],
+    ...                       cost_negative=[[0], [4]]))
+    BetaShape(alpha=2.0, beta=10.0)
+    """
+    threshold = known_threshold(table)
+    if threshold is None:
+        return prior_shape(table)
+    if threshold <= 0.5:  # noqa: PLR2004 (the middle of costs)
+        return threshold_shape(threshold)
+    alpha, beta = threshold_shape(1 - threshold)
+    return BetaShape(beta, alpha)
+
+
 def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
     """Return 1 - (mean loss at the best cut of each cost) / (the same of a useless score).
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,11 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, text
 from sparkweights.errors import InputError
+from sparkweights.evaluate.cost_calibration import StakeSums
 from sparkweights.evaluate.evaluation import Cell, Evaluation
-from sparkweights.evaluate.intervals import BLOCKS
-from sparkweights.evaluate.table import CLIP, ScoreTable
+from sparkweights.evaluate.influence import COARSE, COARSE_BINS, BlockTable
+from sparkweights.evaluate.intervals import EVALUATION_BLOCKS
+from sparkweights.evaluate.table import BIN_SCALE, BINS, CLIP, OFFSET, ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.evaluate.calibration import Groups
     from sparkweights.evaluate.table import Array
 
-BINS = 8_192  # per class; bounds what reaches the driver and the error of the areas
 MOST_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
-_MONEY = -1  # the kind of entry that holds a block of rows
+_MONEY = -1  # the kind of entry that holds a block's rows of like stakes
+_BLOCK_SCORES = -2  # and downwards: of like scores, by class, where blocks are clusters
+STAKES_PER_OCTAVE = 8  # a range of stakes spans 9 %, so that tenths of the rows can be formed
+_STAKES, _LOWEST_OCTAVE = 512, -20  # stakes from a millionth up to 2^44; 0 is for none
 _SCORE_SUMS = (
     "positives", "negatives", "score_sum", "square_sum", "positive_score_sum", "log_loss_sum",
 )  # fmt: skip
@@ -46,11 +52,18 @@ class Scored:
     constant_costs, policy_costs
         Decision, or policy, -> what it cost on the row.
     order
-        A number in [0, 1) that deals rows into blocks and depends on nothing else.
+        A number in [0, 1) that deals rows into blocks. It depends on nothing but the row's keys,
+        or on the customer, say, whose rows belong together.
     weight
         Incoming sample weight of the row; class weights never enter an evaluation.
     weighted_cols
         As ``probability_cols``, with the weights still in; may be empty.
+    costs
+        ``[decision][class]``, the decisions as in ``constant_costs``: what is needed to compare
+        the expected with the realised cost; may be empty.
+    clustered
+        Whether ``order`` is shared by rows that depend on each other. Every interval is then one
+        of blocks of such rows.
     """
 
     probability_cols: Mapping[str, str]
@@ -62,6 +75,8 @@ class Scored:
     order: Column
     weight: Column = field(default_factory=lambda: F.lit(1.0))
     weighted_cols: Mapping[str, str] = field(default_factory=dict)
+    costs: Sequence[Sequence[Column]] = ()
+    clustered: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,6 +87,11 @@ class Scored:
     def two(self) -> bool:
         """Whether the classes mirror each other, so that the second one's table is enough."""
         return len(self.probability_cols) == 2  # noqa: PLR2004 (binary)
+
+    @property
+    def natural_scores(self) -> int:
+        """How many of `scores` are natural probabilities; they come first."""
+        return 1 if self.two else len(self.probability_cols)
 
     @cached_property
     def scores(self) -> list[tuple[int, str]]:
@@ -113,7 +133,10 @@ def collect_segments(
         As `collect_evaluation`.
     """
     segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
-    kept_df = scored_df.withColumns({
+    kept_df = scored_df
+    if scored.costs:
+        kept_df = kept_df.withColumns(_taken_costs(scored)).withColumns(_outlook(scored))
+    kept_df = kept_df.withColumns({
         "__w": scored.weight.cast("double"), "__entry": F.explode(_entries(scored, exact=exact)),
     })  # fmt: skip
     entry = F.col("__entry")
@@ -147,16 +170,62 @@ def collect_segments(
     }
 
 
+def _taken_costs(scored: Scored) -> dict[str, Column]:
+    """Return what the decision taken would cost, were the row of each class."""
+    taken = {}
+    for c in range(len(scored.classes)):
+        cost = F.lit(None).cast("double")
+        for name, row in zip(scored.constant_costs, scored.costs, strict=True):
+            cost = F.when(column(scored.decision_col) == name, row[c]).otherwise(cost)
+        taken[f"__taken_{c}"] = cost
+    return taken
+
+
+def _outlook(scored: Scored) -> dict[str, Column]:
+    """Return the expected cost of the decision taken, and each class's part of its moments."""
+    p = [column(name).cast("double") for name in scored.probability_cols.values()]
+    taken = [F.col(f"__taken_{c}") for c in range(len(p))]
+    expected = reduce(add, [share * cost for share, cost in zip(p, taken, strict=True)])
+    found = {"__expected": expected}
+    for c, (share, cost) in enumerate(zip(p, taken, strict=True)):
+        gap = cost - expected
+        found |= {f"__second_{c}": share * gap * gap, f"__third_{c}": share * gap * gap * gap}
+    return found
+
+
+def _stake(scored: Scored) -> Column:
+    """Return the range of the most that a row's decision can make a difference of, as a number."""
+    if not scored.costs:
+        return F.lit(0.0)
+    gaps = []
+    for c in range(len(scored.classes)):
+        of_class = [row[c] for row in scored.costs]
+        gaps.append(F.greatest(*of_class) - F.least(*of_class))
+    stake = F.greatest(*gaps, F.lit(0.0))
+    octaves = F.floor(F.log2(F.when(stake > 0, stake)) * STAKES_PER_OCTAVE)
+    number = octaves - _LOWEST_OCTAVE * STAKES_PER_OCTAVE
+    return F.coalesce(F.greatest(F.least(number, F.lit(_STAKES - 1)), F.lit(1)), F.lit(0))
+
+
+def _bin(p: Column) -> Column:
+    """Return the number of a probability's bin; see `sparkweights.evaluate.table.bin_numbers`."""
+    scaled = F.log((p + OFFSET) / (1 - p + OFFSET)) * BIN_SCALE + BINS / 2
+    return F.greatest(F.least(F.floor(scaled), F.lit(BINS - 1)), F.lit(0))
+
+
 def _entries(scored: Scored, *, exact: bool) -> Column:
     """Return the places of the sums that a row belongs to: one per score, and its block."""
     kinds = []
-    for kind, (c, name) in enumerate(scored.scores):
-        p = column(name).cast("double")
-        at = p if exact else F.least(F.floor(p * BINS), F.lit(BINS - 1)) / BINS
-        kinds.append(_entry(kind, at, p, column(scored.class_col) == c))
     nothing = F.lit(None)
-    block = F.floor(scored.order * BLOCKS).cast("double")
-    kinds.append(_entry(_MONEY, block, nothing.cast("double"), nothing.cast("boolean")))
+    block = F.floor(scored.order * EVALUATION_BLOCKS)
+    for kind, (c, name) in enumerate(scored.scores):
+        p, own = column(name).cast("double"), column(scored.class_col) == c
+        kinds.append(_entry(kind, p if exact else _bin(p), p, own))
+        if scored.clustered and kind < scored.natural_scores:
+            place = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
+            kinds.append(_entry(_BLOCK_SCORES - kind, place, p, own))
+    place = block * _STAKES + _stake(scored)
+    kinds.append(_entry(_MONEY, place, nothing.cast("double"), nothing.cast("boolean")))
     return F.array(*kinds)
 
 
@@ -169,6 +238,7 @@ def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
 def _measures(scored: Scored) -> list[Column]:
     entry, w = F.col("__entry"), F.col("__w")
     p, y = entry["p"], entry["y"]
+    money = entry["kind"] == _MONEY
     happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
     wanted = {
         "positives": F.when(y, w),
@@ -183,7 +253,6 @@ def _measures(scored: Scored) -> list[Column]:
         for name, cost in (("approve", approve), ("decline", decline)):
             wanted[f"{name}_positive"] = F.when(y, w * cost)
             wanted[f"{name}_negative"] = F.when(~y, w * cost)
-    money = entry["kind"] == _MONEY
     wanted["weight"] = F.when(money, w)
     for c in range(len(scored.classes)):
         of_class = money & (column(scored.class_col) == c)
@@ -201,7 +270,18 @@ def _measures(scored: Scored) -> list[Column]:
                 f"weight_{d}_{c}": F.when(here, w),
                 f"cost_{d}_{c}": F.when(here, w * cost),
             }
-    return [F.sum(value).alias(name) for name, value in wanted.items()]
+    if scored.costs:
+        outlook = ["expected"]
+        outlook += [f"{part}_{c}" for part in ("second", "third")
+                    for c in range(len(scored.classes))]  # fmt: skip
+        wanted |= {name: F.when(money, w * F.col(f"__{name}")) for name in outlook}
+        taken = F.lit(None).cast("double")
+        for c in range(len(scored.classes)):
+            own = column(scored.class_col) == c
+            taken = F.when(own, F.col(f"__taken_{c}")).otherwise(taken)
+        wanted["realised"] = F.when(money, w * taken)
+    ends = [F.min(p).alias("least"), F.max(p).alias("greatest")]
+    return [*ends, *(F.sum(value).alias(name) for name, value in wanted.items())]
 
 
 def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
@@ -224,10 +304,11 @@ def _segments(found: pa.Table, columns: int) -> dict[tuple[str | None, ...], Arr
 def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Evaluation:
     names, constant = scored.classes, tuple(scored.constant_costs)
     blocks = sums["kind"] == _MONEY
-    place = sums["at"][blocks].astype(np.int64)
+    place, stake = np.divmod(sums["at"][blocks].astype(np.int64), _STAKES)
 
     def by_block(name: str) -> Array:
-        return np.bincount(place, weights=sums[name][blocks], minlength=BLOCKS).astype(np.float64)
+        summed = np.bincount(place, weights=sums[name][blocks], minlength=EVALUATION_BLOCKS)
+        return summed.astype(np.float64)
 
     def total(name: str) -> float:
         return float(sums[name][blocks].sum())
@@ -235,6 +316,11 @@ def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Ev
     tables = [
         _table(sums, kind, costs=scored.two, exact=exact) for kind in range(len(scored.scores))
     ]
+    block_tables = []
+    if scored.clustered:
+        block_tables = [_block_table(sums, kind) for kind in range(scored.natural_scores)]
+        if scored.two:
+            block_tables = [block_tables[0].complement(), *block_tables]
     if scored.two:
         tables = [each for table in tables for each in (table.complement(), table)]
     costs = [by_block(f"cost_{i}") for i in range(len(constant) + len(scored.policy_costs))]
@@ -256,15 +342,58 @@ def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Ev
         square_weights={name: total(f"square_{c}") for c, name in enumerate(names)},
         right_decisions=scored.right_decisions,
         weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),
+        stakes=_stake_sums(sums, blocks, place, stake, len(names)) if scored.costs else None,
+        block_tables=dict(zip(names, block_tables, strict=False)),
+    )
+
+
+def _stake_sums(
+    sums: Mapping[str, Array], rows: Array, block: Groups, stake: Groups, classes: int
+) -> StakeSums:
+    levels, level = np.unique(stake, return_inverse=True)
+    shape = (EVALUATION_BLOCKS, len(levels))
+
+    def summed(name: str) -> Array:
+        found = np.zeros(shape)
+        np.add.at(found, (block, level), sums[name][rows])
+        return found
+
+    octaves = levels / STAKES_PER_OCTAVE + _LOWEST_OCTAVE
+    return StakeSums(
+        stake=np.where(levels > 0, 2.0**octaves, 0.0),
+        weight=summed("weight"),
+        expected=summed("expected"),
+        realised=summed("realised"),
+        second=np.array([summed(f"second_{c}").sum(axis=0) for c in range(classes)]),
+        third=np.array([summed(f"third_{c}").sum(axis=0) for c in range(classes)]),
+    )
+
+
+def _block_table(sums: Mapping[str, Array], kind: int) -> BlockTable:
+    rows = sums["kind"] == _BLOCK_SCORES - kind
+    block, place = np.divmod(sums["at"][rows].astype(np.int64), COARSE_BINS)
+
+    def summed(values: Array) -> Array:
+        found = np.zeros((EVALUATION_BLOCKS, COARSE_BINS))
+        np.add.at(found, (block, place), values)
+        return found
+
+    positives = sums["positives"][rows]
+    squares = sums["square_sum"][rows] - 2 * sums["positive_score_sum"][rows] + positives
+    return BlockTable(
+        summed(positives),
+        summed(sums["negatives"][rows]),
+        summed(squares).sum(axis=1),
+        summed(sums["score_sum"][rows]).sum(axis=1),
     )
 
 
 def _table(sums: Mapping[str, Array], kind: int, *, costs: bool, exact: bool) -> ScoreTable:
     rows = sums["kind"] == kind
-    score, place = np.unique(sums["at"][rows], return_inverse=True)
+    at, place = np.unique(sums["at"][rows], return_inverse=True)
 
     def summed(name: str) -> Array:
-        values = np.bincount(place, weights=sums[name][rows], minlength=len(score))
+        values = np.bincount(place, weights=sums[name][rows], minlength=len(at))
         return values.astype(np.float64)
 
     kept = _SCORE_SUMS[:2] if exact else _SCORE_SUMS
@@ -273,4 +402,9 @@ def _table(sums: Mapping[str, Array], kind: int, *, costs: bool, exact: bool) ->
         for of in ("positive", "negative"):
             pair = [summed(f"{name}_{of}") for name in ("approve", "decline")]
             found[f"cost_{of}"] = np.array(pair)
-    return ScoreTable(score=score, **found)
+    if exact:
+        return ScoreTable(score=at, **found)
+    least, greatest = np.full(len(at), np.inf), np.full(len(at), -np.inf)
+    np.minimum.at(least, place, sums["least"][rows])
+    np.maximum.at(greatest, place, sums["greatest"][rows])
+    return ScoreTable(score=least, greatest=greatest, **found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
+BINS = 8_192  # per class; bounds what reaches the driver and the error of the areas
+OFFSET = 1e-6  # bins are even in log odds as far as this, and even in the probability beyond
+BIN_SCALE = BINS / (2 * math.log1p(1 / OFFSET))  # bins per unit of log odds
 CLIP = float(np.finfo(np.float64).eps)  # of probabilities in a logarithm, as scikit-learn does
 ADVICE = "build it with ScoreTable.from_rows, or group the rows by score or by bin."
 
@@ -46,6 +50,9 @@ class ScoreTable:
     cost_positive, cost_negative
         ``[decision, entry]``: weighted sums over the rows of each class of what two decisions
         cost, first the one below a cut (approve), then the one at or above it (decline).
+    greatest
+        The greatest score of a bin's rows; of an empty bin, its lower edge. With it, a bin of one
+        score is known to be no more than a tie, and `complement` keeps every row in its bin.
 
     Raises
     ------
@@ -69,6 +76,7 @@ class ScoreTable:
     log_loss_sum: Array | None = None
     cost_positive: Array | None = None
     cost_negative: Array | None = None
+    greatest: Array | None = None
 
     def __post_init__(self) -> None:
         for name, value in self._given():
@@ -93,8 +101,8 @@ class ScoreTable:
         score, positive, weight
             Per row; whether it is of the class; its sample weight.
         edges
-            Lower edges of bins, ascending, the first at or below every score. Without them
-            there is one entry per distinct score.
+            Lower edges of bins, ascending, the first at or below every score, for instance
+            `least_scores`. Without them there is one entry per distinct score.
         costs
             ``[decision, row]``: what each of the two decisions costs on the row.
 
@@ -128,6 +136,9 @@ class ScoreTable:
             sums |= {"positive_score_sum": summed(w * p * y)}
             happened = np.clip(np.where(y, p, 1 - p), CLIP, 1 - CLIP)
             sums |= {"log_loss_sum": summed(-w * np.log(happened))}
+            greatest = names.copy()
+            np.maximum.at(greatest, entry, p)
+            sums |= {"greatest": greatest}
         if costs is not None:
             prices = np.asarray(costs, dtype=np.float64)
             sums |= {"cost_positive": np.array([summed(w * y * own) for own in prices])}
@@ -165,13 +176,15 @@ class ScoreTable:
             sums[name] = np.zeros((*first[name].shape[:-1], len(score)))
             for held in (first, second):
                 sums[name][..., np.searchsorted(score, held["score"])] += held[name]
+        if self.greatest is not None and other.greatest is not None:  # both have the same bins
+            sums["greatest"] = np.maximum(self.greatest, other.greatest)
         return ScoreTable(score=score, **sums)
 
     def complement(self) -> ScoreTable:
         """Return the table of the other class, of two: every score p becomes 1 - p.
 
-        Of bins, a row on an edge then lies in the bin below it. Costs change sides: the decision
-        at or above a cut of p is the one below a cut of 1 - p.
+        Of bins without ``greatest``, a row on an edge then lies in the bin below it. Costs change
+        sides: the decision at or above a cut of p is the one below a cut of 1 - p.
 
         Examples
         --------
@@ -179,7 +192,9 @@ class ScoreTable:
         >>> other.score.tolist(), other.positives.tolist()
         ([0.5, 0.75], [2.0, 4.0])
         """
-        edges = self.score if self.score_sum is None else np.r_[self.score[1:], 1.0]
+        tops = self.greatest
+        if tops is None:
+            tops = self.score if self.score_sum is None else np.r_[self.score[1:], 1.0]
         sums = {"positives": self.negatives, "negatives": self.positives}
         if self.score_sum is not None:
             sums["score_sum"] = self.weight - self.score_sum
@@ -193,12 +208,15 @@ class ScoreTable:
             sums["cost_positive"] = self.cost_negative[::-1]
             sums["cost_negative"] = self.cost_positive[::-1]
         turned = {name: values[..., ::-1] for name, values in sums.items()}
-        score, place = np.unique(1 - edges[::-1], return_inverse=True)
+        score, place = np.unique(1 - tops[::-1], return_inverse=True)
         if len(score) < len(place):  # what differs near 0 may not near 1
             turned = {
                 name: np.apply_along_axis(partial(np.bincount, place), -1, values)
                 for name, values in turned.items()
             }
+        if self.greatest is not None:
+            turned["greatest"] = np.full(len(score), -np.inf)
+            np.maximum.at(turned["greatest"], place, 1 - self.score[::-1])
         return ScoreTable(score=score, **turned)
 
     @property
@@ -249,8 +267,8 @@ class ScoreTable:
         """Return the most by which binning can have moved the area under the ROC curve.
 
         Pairs of one bin count one half each, and are worth anything between 0 and 1: the bound is
-        ``sum_k positives_k negatives_k / (2 P N)``. It is 0 for distinct scores, whose ties are
-        no error, and NaN with one class.
+        ``sum_k positives_k negatives_k / (2 P N)`` over the bins of several scores. It is 0 for
+        distinct scores, whose ties are no error, and NaN with one class.
 
         Examples
         --------
@@ -262,7 +280,8 @@ class ScoreTable:
             return float("nan")
         if not self.binned:
             return 0.0
-        return float((self.positives / total) @ (self.negatives / others) / 2)
+        several = 1.0 if self.greatest is None else self.greatest > self.score
+        return float((self.positives / total * several) @ (self.negatives / others) / 2)
 
     def _given(self) -> Iterator[tuple[str, Array]]:
         for field in fields(self):
@@ -303,6 +322,14 @@ class ScoreTable:
             raise InputError(
                 "Score table: sums of bins without score_sum; a bin needs its mean.", hint=ADVICE
             )
+        if self.greatest is not None:
+            low = self.greatest < self.score
+            if low.any() or (self.greatest[:-1] >= self.score[1:]).any() or not self.binned:
+                raise InputError(
+                    "Score table: greatest holds scores outside of their bins; of a bin from one "
+                    "score up to the next it is the greatest score within.",
+                    hint=ADVICE,
+                )
         mean, slack = self.mean_score, 1e-9 * (1 + np.abs(self.score))
         outside = (mean < self.score - slack) | (mean > np.r_[self.score[1:], np.inf] + slack)
         if outside.any():
@@ -311,6 +338,36 @@ class ScoreTable:
                 f"have means like {mean[outside][0]}, outside of the bin.",
                 hint="name a bin by its lower edge, not by its number.",
             )
+
+
+def bin_numbers(score: ArrayLike) -> Array:
+    """Return the bin, from 0 to `BINS` - 1, of each probability.
+
+    Bins are even in ``log((p + OFFSET) / (1 - p + OFFSET))``: within 1 % of each other at a
+    probability of one in a million, within .4 % at one in ten thousand, and narrower than .001 at
+    1/2. Even bins of the probability itself put a model of base .01 % into a hundred of them
+    (area .808 read as .747); bins even in asin(sqrt p) are 38 % wide at one in a million; bins
+    even in the log odds alone spend most of their number where no model speaks, and are three
+    times as wide at 1/2.
+
+    The function is monotone also in floating point, as each of its steps is. A bin is named by
+    the least score found in it, so that no edge has to be computed back from its number.
+
+    Examples
+    --------
+    >>> bin_numbers([0.0, 1e-6, 0.5, 1.0]).tolist()
+    [0.0, 205.0, 4096.0, 8191.0]
+    """
+    p = np.clip(np.asarray(score, dtype=np.float64), 0.0, 1.0)
+    scaled = np.log((p + OFFSET) / (1 - p + OFFSET)) * BIN_SCALE + BINS / 2
+    return np.clip(np.floor(scaled), 0, BINS - 1)
+
+
+def least_scores(score: ArrayLike) -> Array:
+    """Return the lower edges of the bins of `bin_numbers` that hold a row: their least scores."""
+    p = np.sort(np.asarray(score, dtype=np.float64))
+    first = np.r_[True, np.diff(bin_numbers(p)) > 0][: len(p)]
+    return np.asarray(p[first])
 
 
 def ratio(part: float, whole: float) -> float:

@@ -7,10 +7,12 @@ calibrated on the latest of these, and decides about the rows up to the next ori
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.errors import ConfigError
+from sparkweights.evaluate.table import ratio
 from sparkweights.evaluate.trend import LEVEL, Trend, weighted_trend
 from sparkweights.pipeline.evaluating import evaluate, right_decisions
 from sparkweights.pipeline.preparing import PART
@@ -195,11 +197,21 @@ def _trends(origins: Sequence[Origin], classes: Sequence[str]) -> dict[str, Tren
         trends[f"calibration {name}"] = weighted_trend(
             [one["mean_probability"] / one["share"] for one in own],
             [
-                origin.evaluation.share_error(name) / one["share"]
+                _share_error(origin, name) / one["share"]
                 for origin, one in zip(origins, own, strict=True)
             ],
         )
     return trends
+
+
+def _share_error(origin: Origin, name: str) -> float:
+    """Return the standard error of a class's share s: s (1 - s) sqrt(1 / n_1 + 1 / n_0).
+
+    n_1 and n_0 are the effective rows of the class and of the others (Kish 1965).
+    """
+    share = origin.evaluation.tables[name].prior
+    of_class, others = origin.evaluation.effective_rows(name)
+    return share * (1 - share) * sqrt(ratio(1, of_class) + ratio(1, others))
 
 
 def _error(interval: Interval | Sequence[float]) -> float:

@@ -107,22 +107,36 @@ def evaluate_segments(
         constant_costs=constant,
         policy_costs=policy_costs,
         order=F.col(BLOCK),
+        clustered=bool(config.split.group),
         weight=F.lit(1.0) if weight is None else column(weight),
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
+        costs=costs,
     )
     decided_df = scored_df.withColumn(DECISION, policies[OURS])
     found = collect_segments(decided_df, scored, by=by, exact=exact)
     return {key: JudgedRows.of(one) for key, one in found.items()}
 
 
-def evaluation_record(evaluation: Evaluation, matrix: CostMatrix) -> dict[str, Any]:
+def evaluation_record(
+    evaluation: Evaluation, matrix: CostMatrix, cost_tolerance: float
+) -> dict[str, Any]:
     """Return an evaluation's record, with savings beside every cost and curves to draw."""
     curves = {
         name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
         for c, name in enumerate(evaluation.tables)
     }
     right = dict(evaluation.right_decisions)
-    return {**evaluation.to_dict(), "right_decisions": right, "curves": curves}
+    found = evaluation.cost_calibration
+    calibration = None
+    if found is not None:
+        warnings = found.warnings(cost_tolerance)
+        calibration = {**found.to_dict(), "tolerance": cost_tolerance, "warnings": warnings}
+    return {
+        **evaluation.to_dict(),
+        "cost_calibration": calibration,
+        "right_decisions": right,
+        "curves": curves,
+    }
 
 
 def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:

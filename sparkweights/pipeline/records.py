@@ -157,7 +157,9 @@ def model_manifest(
         "held_out": [held_out_record(one, scorer) for one in trained.held_out],
         "costs": config.matrix.to_dict(),
         "weights": weights_record(config, weighed),
-        "evaluation": evaluation_record(trained.evaluation, config.matrix),
+        "evaluation": evaluation_record(
+            trained.evaluation, config.matrix, config.decision.cost_tolerance
+        ),
         "contest": contest.to_dict(),
         "config": config.fingerprint(),
     }
@@ -274,7 +276,9 @@ def evaluate_record(config: Config, bundle: ModelBundle, judged: Judged) -> dict
         "name": config.name,
         "model_version": bundle.version,
         "model": dict(bundle.manifest["model"]),
-        "evaluation": evaluation_record(judged.overall, config.matrix),
+        "evaluation": evaluation_record(
+            judged.overall, config.matrix, config.decision.cost_tolerance
+        ),
         "segments": segment_records(judged, config),
         "min_rows": config.evaluate.min_rows,
         "fairness": judged.fairness and judged.fairness.to_dict(fairness_settings(config)),

@@ -41,7 +41,7 @@ from sparkweights.pipeline.preparing import (
     prepared,
 )
 from sparkweights.pipeline.reasoning import reference_of, typical_of
-from sparkweights.quality import gate_base_rate
+from sparkweights.quality import gate_base_rate, gate_costs
 from sparkweights.split import CALIBRATE, FIT, TEST, Split, require_crossed_rows, require_rows
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     InputError
         If a part holds too few rows of a class, or a feature cannot be used.
     QualityGateError
-        If the calibrated probabilities miss the base rate.
+        If the calibrated probabilities miss the base rate, or decisions cost far more or less
+        than they are expected to.
     """
     if config.model.kind != AUTO:
         trained = _evaluated(labelled_df, config, weighed, progress)
@@ -173,7 +174,17 @@ def _warn(calibration: Choice | None, progress: Progress) -> None:
 
 
 def _gate(trained: Trained, config: Config) -> None:
-    gate_base_rate(trained.evaluation, config.decision.base_rate_tolerance)
+    split, rows = trained.split, trained.rows
+    # Across folds, what one fold's calibration misses another's makes up for.
+    alone = config.decision.calibration != "none" and not split.crossed
+    gate_base_rate(
+        trained.evaluation,
+        config.decision.base_rate_tolerance,
+        stratified=split.by is None and not split.group,
+        calibration_share=rows[TEST] / rows[CALIBRATE] if alone else 0.0,
+        prior=trained.scorer.ledger.prior,
+    )
+    gate_costs(trained.evaluation, config.decision.cost_tolerance)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sparkweights.errors import QualityGateError, listed
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _TOLD = 3  # of the checks that failed
 CERTAIN = 3.0  # standard errors; sampling noise alone passes it once in 370 runs
+BY_CHANCE = 0.01  # a sound model is stopped in at most one of a hundred runs
 
 
 def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str) -> None:
@@ -88,30 +91,86 @@ def _told(words: str, rows: Mapping[str, int]) -> str:
     return f" ({words}: {told})" if worst else ""
 
 
-def gate_base_rate(evaluation: Evaluation, tolerance: float) -> None:
+def gate_base_rate(
+    evaluation: Evaluation,
+    tolerance: float,
+    *,
+    stratified: bool = False,
+    calibration_share: float = 0.0,
+    prior: Mapping[str, float] | None = None,
+) -> None:
     """Stop where calibrated probabilities do not average to the share of the class.
 
-    The mean over the test rows may differ from the class's share by ``tolerance`` times that
-    share, or by three standard errors of the mean, whichever is larger.
+    The mean over the test rows misses the share if it is off by more than ``tolerance`` times the
+    share, and the probabilities themselves make so wide a gap less likely than `BY_CHANCE`.
+
+    Parameters
+    ----------
+    stratified
+        Whether the split gave the test rows the class shares of the table (a random split by
+        class); else, forward in time or by groups, their counts vary as well.
+    calibration_share
+        Test rows over the rows that the probabilities were calibrated on; 0 without calibration.
+    prior
+        Class name -> share that the probabilities were calibrated to. Where the split is not
+        stratified, it tells a share that moved from probabilities that are wrong.
 
     Raises
     ------
     QualityGateError
         Naming the classes.
     """
-    off = []
-    for name, found in evaluation.classes.items():
-        error = evaluation.share_error(name)
-        if abs(found.mean_probability - found.share) > max(
-            tolerance * found.share, CERTAIN * error
-        ):
-            off.append(
-                f"{name}: mean probability {found.mean_probability:.4f}, share {found.share:.4f}"
-            )
-    if off:
-        raise QualityGateError(
-            f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
-            f"{evaluation.rows} test rows ({listed(off)}).",
-            hint="the model was not published; calibrate it (decision.calibration: auto), or "
-            "set decision.base_rate_tolerance.",
+    level = BY_CHANCE / max(len(evaluation.tables) - 1, 1)  # of two classes, one says it all
+    off, drifted = [], []
+    for name, table in evaluation.tables.items():
+        share, mean = table.prior, float(np.average(table.mean_score, weights=table.weight))
+        tails = evaluation.base_rate_tails(
+            name, stratified=stratified, calibration_share=calibration_share
         )
+        if abs(mean - share) > tolerance * share and tails.p_value < level:
+            off.append(f"{name}: mean probability {mean:.4g}, share {share:.4g}")
+            before = None if stratified or prior is None else prior.get(name)
+            if before and abs(mean - before) <= tolerance * before:
+                drifted.append(f"{name} from {before:.4g} to {share:.4g}")
+    if not off:
+        return
+    hint = (
+        "the model was not published; calibrate it (decision.calibration: auto), or set "
+        "decision.base_rate_tolerance."
+    )
+    if len(drifted) == len(off):
+        hint = (
+            f"the probabilities fit the rows that they were calibrated on, and the share moved "
+            f"since ({listed(drifted)}): this is drift, not miscalibration. Train on later rows, "
+            "or set decision.target_prior to the shares that are expected, or raise "
+            "decision.base_rate_tolerance."
+        )
+    raise QualityGateError(
+        f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
+        f"{evaluation.rows} test rows ({listed(off)}), which chance does not explain.",
+        hint=hint,
+    )
+
+
+def gate_costs(evaluation: Evaluation, tolerance: float) -> None:
+    """Stop where decisions cost something far from what was expected of them.
+
+    That is: expected over realised cost, of all test rows or of a tenth of their stakes that
+    carries a tenth of the cost, is off by more than twice the tolerance, and not by chance.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the ratios.
+    """
+    found = evaluation.cost_calibration
+    far = () if found is None else found.far_off(tolerance)
+    if found is None or not far:
+        return
+    raise QualityGateError(
+        f"The model's decisions do not cost what it expects, by more than {2 * tolerance:.0%} on "
+        f"{evaluation.rows} test rows: {'; '.join(map(found.describe, far))}.",
+        hint="the model was not published; its probabilities are wrong where costs are high: fit "
+        "without per-row weights (weights.scheme: cost or none) and calibrate, or raise "
+        "decision.cost_tolerance.",
+    )

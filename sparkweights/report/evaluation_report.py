@@ -77,7 +77,7 @@ def _segment_sections(segments: Sequence[Mapping[str, Any]], least: int) -> list
 def _cells(one: Mapping[str, Any], decisions: Sequence[str], classes: Sequence[str]) -> list[str]:
     if not one["measured"]:
         return [NOTHING] * (2 + len(decisions) + 3 * len(classes))
-    cells = [percent(one["savings"]), money(one["cost"] / one["rows"])]
+    cells = [percent(one["savings"]), money(one["cost"] / one["weight"])]
     cells += [percent(one["decisions"][name]) for name in decisions]
     for name in classes:
         own = one["classes"][name]

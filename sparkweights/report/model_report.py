@@ -93,7 +93,8 @@ def _facts(manifest: Mapping[str, Any]) -> tuple[Fact, ...]:
     evaluation, contest = manifest["evaluation"], manifest["contest"]
     costs, savings = evaluation["costs"], evaluation["savings"]
     saved = savings[OURS]
-    per_row = costs[OURS] / evaluation["rows"] if evaluation["rows"] else 0.0
+    weight = evaluation["weight"]  # 2 is the row twice, in costs too
+    per_row = costs[OURS] / weight if weight else 0.0
     return (
         Fact(
             "Saved",

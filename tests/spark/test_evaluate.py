@@ -193,24 +193,113 @@ def test_cheapest_decision_tie_goes_to_the_first_declared(spark: SparkSession) -
     assert [row[0] for row in df.select(chosen).collect()] == ["first", "second", None]
 
 
-def test_gate_base_rate_shifted_probabilities_stop_the_run() -> None:
+@pytest.mark.parametrize("base", [1e-4, 0.5])
+def test_collect_evaluation_bins_lose_nothing_where_events_are_rare(
+    spark: SparkSession, base: float
+) -> None:
+    """Area and best savings are those of the distinct scores; every cut splits rows as it says."""
+    rng = np.random.default_rng(3)
+    p = 1 / (1 + np.exp(-(np.log(base / (1 - base)) - 1 + rng.normal(0, 1.4, 20_000))))
+    y = rng.random(len(p)) < np.minimum(p * 0.02 / base, 1)  # events enough to rank by
+    rows = pd.DataFrame({"p_bad": p, "p_good": 1 - p, "y": y * 1.0, "loan": 100.0})
+    matrix = CostMatrix.parse(
+        {"approve": {"good": 0, "bad": 60}, "decline": {"good": 1, "bad": 0}}, ["good", "bad"]
+    )
+    found = collect_evaluation(_decided(spark, rows), _asked(matrix))
+    own, exact = found.tables["bad"], ScoreTable.from_rows(p, y)
+    assert roc_auc(own) == pytest.approx(roc_auc_score(y, p), abs=1e-4)
+    costs = np.array([np.where(y, 60.0, 0.0), np.where(y, 0.0, 1.0)])
+    truth = cost_profile(ScoreTable.from_rows(p, y, costs=costs)).best().savings
+    assert cost_profile(own).best().savings == pytest.approx(truth, abs=5e-3)
+    for table, scores in ((own, p), (found.tables["good"], 1 - p)):
+        at_or_above = np.cumsum(table.weight[::-1])[::-1]
+        assert at_or_above.tolist() == [(scores >= edge).sum() for edge in table.score]
+    assert exact.weight.sum() == own.weight.sum()
+
+
+def test_collect_evaluation_expected_cost_by_stake_equals_the_rows(spark: SparkSession) -> None:
+    """Expected and realised cost, and the variance under the model, summed row by row."""
+    rows = _scored(2_000)
+    asked = _asked(weight=F.col("w"), costs=cost_columns(MATRIX))
+    found = collect_evaluation(_decided(spark, rows), asked)
+    y, p, w = rows["y"], rows["p_bad"], rows["w"]
+    miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
+    decline = p * miss > (1 - p) * lost
+    of_bad, of_good = np.where(decline, 0, miss), np.where(decline, lost, 0)
+    expected = p * of_bad + (1 - p) * of_good
+    sums, total = found.stakes, found.cost_calibration.total
+    assert total.expected == pytest.approx((w * expected).sum())
+    assert total.realised == pytest.approx((w * np.where(y > 0, of_bad, of_good)).sum())
+    assert total.realised == pytest.approx(found.cost("ours"))
+    assert sums.second[1].sum() == pytest.approx((w * p * (of_bad - expected) ** 2).sum())
+    assert sums.third[0].sum() == pytest.approx((w * (1 - p) * (of_good - expected) ** 3).sum())
+    stake = np.maximum(miss, lost)
+    for level, weight in zip(sums.stake, sums.weight.sum(axis=0), strict=True):
+        inside = (stake >= level * (1 - 1e-9)) & (stake < level * 2 ** (1 / 8) * (1 - 1e-9))
+        assert weight == pytest.approx(w[inside].sum())
+    assert len(found.cost_calibration.groups) >= 8
+    low, high = total.interval
+    assert low < total.ratio < high
+
+
+def test_collect_evaluation_clustered_rows_widen_every_interval(spark: SparkSession) -> None:
+    """Every row ten times under one customer: as wide as the rows once, not a third of it."""
+    rows = _scored(600).assign(customer=range(600))
+    often = pd.concat([rows] * 10, ignore_index=True)
+    order = F.pmod(F.xxhash64("customer"), F.lit(10_007)) / 10_007
+    once = collect_evaluation(_decided(spark, rows), _asked(order=order))
+    whole = collect_evaluation(_decided(spark, often), _asked(order=order, clustered=True))
+    bare = collect_evaluation(_decided(spark, often), _asked(order=order))
+    for name in ("auc", "average_precision", "brier"):
+        widths = [np.diff(found.classes["bad"].intervals[name])[0] for found in (once, whole, bare)]
+        assert widths[1] == pytest.approx(widths[0], rel=0.15)
+        assert widths[2] < 0.4 * widths[0]
+
+
+def _evaluation(p: Any, positives: Any, negatives: Any, squares: float = 1.0) -> Evaluation:
+    """Return an evaluation of scores alone; a row's weight squared is ``squares``."""
+    table = ScoreTable(p, positives, negatives)
+    of_class, of_others = table.positives.sum(), table.negatives.sum()
+    nothing = np.zeros(1)
+    return Evaluation(
+        {"bad": table},
+        {"no": {"bad": Cell(int(of_class + of_others), of_class + of_others, 0.0)}},
+        {"no": nothing},
+        {},
+        np.array([of_class + of_others]),
+        {"bad": of_class * squares, "good": of_others * squares},
+        {"bad": "no"},
+    )
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_gate_base_rate_shifted_probabilities_stop_the_run(*, stratified: bool) -> None:
     """A mean of 0.25 against a share of 0.20 on 10,000 rows is no accident."""
+    p = [0.05, 0.41]
+    gate_base_rate(_evaluation(p, [250, 1750], [5200, 2800]), 0.1, stratified=stratified)
+    shifted = [0.11, 0.46]
+    with pytest.raises(QualityGateError, match=r"bad: mean probability 0.2692, share 0.2"):
+        gate_base_rate(_evaluation(shifted, [250, 1750], [5200, 2800]), 0.1, stratified=stratified)
+    few = _evaluation([0.29], [2], [8])  # ten rows tell nothing where their classes are chance
+    gate_base_rate(few, 0.1, stratified=False)
 
-    def evaluation(mean: float, squares: float = 1e4) -> Evaluation:
-        table = ScoreTable([mean], [2_000], [8_000])
-        cell = {"bad": Cell(10_000, 10_000.0, 0.0)}
-        nothing, weights = np.zeros(1), np.array([1e4])
-        return Evaluation(
-            {"bad": table},
-            {"no": cell},
-            {"no": nothing},
-            {},
-            weights,
-            {"bad": 0.2 * squares, "good": 0.8 * squares},
-            {"bad": "no"},
+
+@pytest.mark.parametrize("factor", [0.05, 0.1, 10])
+@pytest.mark.parametrize("stratified", [True, False])
+def test_gate_base_rate_tenfold_error_at_ten_events_stops_the_run(
+    factor: float, *, stratified: bool
+) -> None:
+    """10 rows of the class in 10,000, and a probability that is far from it."""
+    p = np.array([0.0005, 0.002]) * factor
+    with pytest.raises(QualityGateError, match="which chance does not explain"):
+        gate_base_rate(_evaluation(p, [3, 7], [6_664, 3_326]), 0.1, stratified=stratified)
+
+
+def test_gate_base_rate_share_that_moved_is_called_drift() -> None:
+    """Forward in time: the mean fits the calibration rows' share, and the test rows' is double."""
+    with pytest.raises(QualityGateError) as caught:
+        gate_base_rate(
+            _evaluation([0.02], [400], [9_600]), 0.1, stratified=False, prior={"bad": 0.02}
         )
-
-    gate_base_rate(evaluation(0.21), 0.1)
-    with pytest.raises(QualityGateError, match=r"bad: mean probability 0.2500, share 0.2000"):
-        gate_base_rate(evaluation(0.25), 0.1)
-    gate_base_rate(evaluation(0.25, squares=1e6), 0.1)  # sample weights leave 100 rows of them
+    assert "bad from 0.02 to 0.04" in (caught.value.hint or "")
+    assert "drift, not miscalibration" in (caught.value.hint or "")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from sparkweights.evaluate.discrimination import roc_auc
+from sparkweights.evaluate.influence import (
+    COARSE,
+    COARSE_BINS,
+    MEASURES,
+    BlockTable,
+    measure_interval,
+)
 from sparkweights.evaluate.intervals import (
     BLOCKS,
     block_replicates,
     percentile_interval,
-    table_replicates,
+    ratio_interval,
 )
-from sparkweights.evaluate.table import ScoreTable
+from sparkweights.evaluate.table import ScoreTable, bin_numbers
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -46,36 +53,109 @@ def test_block_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.92 <= held / 300 <= 0.98
 
 
-def test_table_interval_covers_the_true_area_as_often_as_it_says() -> None:
-    """Normal scores a standard deviation apart: the true area is Phi(1 / sqrt 2) = 0.7602."""
-    rng = np.random.default_rng(3)
-    held = 0
-    for seed in range(300):
-        positive = rng.random(600) < 0.3
-        score = np.round(rng.normal(positive.astype(float)), 2)
-        table = ScoreTable.from_rows(score, positive)
-        drawn = table_replicates(table, positive.sum(), (~positive).sum(), seed=seed)
-        low, high = percentile_interval(np.array([roc_auc(one) for one in drawn]))
-        held += low <= 0.7602 <= high
-    assert 0.92 <= held / 300 <= 0.98
+@pytest.mark.parametrize(("events", "least"), [(10, 0.86), (40, 0.925)])
+def test_ratio_interval_covers_rare_heavy_losses(events: int, least: float) -> None:
+    """1 % of the rows lose a lognormal amount: percentile intervals cover 82 and 88 %."""
+    rng, true, held, older = np.random.default_rng(7), 0.01 * np.exp(4 + 0.72), 0, 0
+    rows, draws = events * 100, 400
+    for _ in range(draws):
+        lost = (rng.random(rows) < 0.01) * rng.lognormal(4, 1.2, rows)
+        block = rng.integers(0, 400, rows)
+        sums = np.bincount(block, weights=lost, minlength=400)
+        counts = np.bincount(block, minlength=400).astype(float)
+        low, high = ratio_interval(sums, counts)
+        held += low <= true <= high
+        drawn, weights = block_replicates([sums, counts])
+        low, high = percentile_interval(drawn / weights)
+        older += low <= true <= high
+    assert least <= held / draws <= 0.985
+    assert older < held - 0.03 * draws
 
 
-def test_table_replicates_of_a_thinned_class_know_how_many_rows_it_has() -> None:
+def test_ratio_interval_without_spread_or_whole() -> None:
+    """Blocks that agree leave no doubt; one block, or nothing to divide by, leaves nothing."""
+    assert ratio_interval(np.array([0.0, 0.0]), np.array([1.0, 2.0])) == (0.0, 0.0)
+    assert np.isnan(ratio_interval(np.array([1.0]), np.array([1.0]))).all()
+    assert np.isnan(ratio_interval(np.array([1.0, 2.0]), np.zeros(2))).all()
+
+
+def _table(rng: np.random.Generator, rows: float) -> tuple[ScoreTable, tuple[float, float]]:
+    """Draw calibrated scores of base 1 % by their grid; their means are the law's."""
+    grid = np.linspace(-4, 4, 401)
+    share = np.exp(-(grid**2) / 2) / np.exp(-(grid**2) / 2).sum()
+    p = 1 / (1 + np.exp(-(1.3 * grid - 5.3)))
+    draw = (lambda mean: mean) if rows > 1e8 else lambda mean: rng.poisson(mean).astype(float)
+    table = ScoreTable(p, draw(rows * share * p), draw(rows * share * (1 - p)))
+    return table, (float(table.positives.sum()), float(table.negatives.sum()))
+
+
+@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("events", [10, 100])
+def test_measure_interval_covers_the_truth_with_few_events(measure: str, events: int) -> None:
+    """A law known on a grid: the 95 % interval of the measure holds its true value."""
+    rng, draws, held = np.random.default_rng(events), 400, 0
+    whole, (of_class, _) = _table(rng, 1e9)
+    true = MEASURES[measure][0](whole).value
+    for _ in range(draws):
+        table, rows = _table(rng, 1e9 / of_class * events)
+        low, high = measure_interval(table, measure, rows)
+        held += low <= true <= high
+    assert (0.90 if events == 10 else 0.92) <= held / draws <= 0.99
+
+
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_influence_is_the_change_by_a_little_weight(measure: str) -> None:
+    """Each derivative equals the difference quotient of the measure itself."""
+    positives, negatives = np.array([1.0, 0, 3, 2]), np.array([4.0, 2, 2, 1])
+    score = np.array([0.1, 0.3, 0.5, 0.8])
+    of = MEASURES[measure][0]
+    found, step = of(ScoreTable(score, positives, negatives)), 1e-6
+    for k in range(4):
+        more = np.eye(4)[k] * step
+        by_class = of(ScoreTable(score, positives + more, negatives)).value
+        by_others = of(ScoreTable(score, positives, negatives + more)).value
+        assert found.positives[k] == pytest.approx((by_class - found.value) / step, abs=1e-5)
+        assert found.negatives[k] == pytest.approx((by_others - found.value) / step, abs=1e-5)
+
+
+def test_measure_interval_of_a_thinned_class_knows_how_many_rows_it_has() -> None:
     """999 of 1,000 good rows left out, the rest weighing for them: an area as of 2,000 rows."""
     rng = np.random.default_rng(5)
     positive = np.arange(2_000) < 1_000
-    score = rng.normal(positive.astype(float))
+    score = 1 / (1 + np.exp(-rng.normal(positive.astype(float))))
     plain = ScoreTable.from_rows(score, positive)
     weighted = ScoreTable.from_rows(score, positive, np.where(positive, 1.0, 999.0))
-    ends = [
-        percentile_interval(np.array([roc_auc(one) for one in table_replicates(table, 1e3, 1e3)]))
-        for table in (plain, weighted)
-    ]
+    ends = [measure_interval(table, "auc", (1e3, 1e3)) for table in (plain, weighted)]
     assert ends[1] == pytest.approx(ends[0], abs=1e-9)
-    shares = [one.prior for one in table_replicates(weighted, 1e3, 1e3)]
-    assert np.mean(shares) == pytest.approx(0.001, rel=0.02)
-    error = 0.001 * 0.999 * np.sqrt(2 / 1e3)
-    assert np.std(shares) == pytest.approx(error, rel=0.15)
+
+
+@pytest.mark.parametrize("measure", ["auc", "brier"])
+def test_measure_interval_by_block_covers_where_rows_of_a_customer_are_alike(measure: str) -> None:
+    """50 customers of 20 rows who share what the score does not know."""
+    rng = np.random.default_rng(11)
+
+    def draw(customers: int) -> tuple[Array, Array, Array]:
+        whose = np.repeat(np.arange(customers), 20)
+        log_odds = rng.normal(0, 1, customers)[whose] - 1.5
+        hidden = rng.normal(0, 1.2, customers)[whose]
+        return whose, expit(log_odds), rng.random(len(whose)) < expit(log_odds + hidden)
+
+    true = MEASURES[measure][0](ScoreTable.from_rows(*draw(20_000)[1:])).value
+    held, alone, draws = 0, 0, 300
+    for _ in range(draws):
+        whose, p, y = draw(50)
+        table = ScoreTable.from_rows(p, y)
+        sides = [np.zeros((50, COARSE_BINS)), np.zeros((50, COARSE_BINS))]
+        for own, weight in zip(sides, (y, ~y), strict=True):
+            np.add.at(own, (whose, (bin_numbers(p) // COARSE).astype(int)), weight)
+        loss, total = (np.bincount(whose, weights=part) for part in ((p - y) ** 2, p))
+        rows = float(y.sum()), float((~y).sum())
+        low, high = measure_interval(table, measure, rows, BlockTable(*sides, loss, total))
+        held += low <= true <= high
+        low, high = measure_interval(table, measure, rows)
+        alone += low <= true <= high
+    assert 0.91 <= held / draws <= 0.985
+    assert alone / draws < 0.8
 
 
 def test_percentile_interval_of_what_the_rows_do_not_determine_is_nan() -> None:

@@ -1,0 +1,103 @@
+"""Expected against realised cost: chance is told from error, by amount and with few events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from benchmarks.rightness.gates import compare, scores
+from sparkweights.cli.summary import train_summary
+from sparkweights.errors import QualityGateError
+from sparkweights.evaluate.score_test import skewed_tails
+from sparkweights.quality import gate_costs
+
+if TYPE_CHECKING:
+    from sparkweights.evaluate.cost_calibration import CostCalibration
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+def _rows(rng: np.random.Generator, rows: int) -> tuple[Array, Array, Array]:
+    p = scores(rng, rows)
+    return p, rng.lognormal(4, 1.2, rows), (rng.random(rows) < p).astype(float)
+
+
+@pytest.mark.parametrize("expected", [1, 3, 10, 30])
+def test_skewed_tails_of_a_count_are_near_the_exact_ones(expected: int) -> None:
+    """Of a Poisson count: between half of the exact tail and 1.6 times it, down to .05 %."""
+    for count in range(expected, 4 * expected + 6):
+        exact = poisson.sf(count - 1, expected)
+        if exact > 5e-4:
+            found = skewed_tails(count - expected, expected, expected, step=1).above
+            assert 0.5 < found / exact < 1.6
+
+
+def test_cost_calibration_sound_probabilities_are_never_called_off() -> None:
+    """Ten events with heavy amounts, 60 draws: no warning at a tolerance of .15."""
+    rng = np.random.default_rng(1)
+    found = [compare(rng, *_rows(rng, 1_000)) for _ in range(60)]
+    assert sum(len(one.off(0.15)) > 0 for one in found) <= 1
+    assert not any(one.far_off(0.15) for one in found)
+
+
+@pytest.fixture(scope="module")
+def too_low() -> CostCalibration:
+    """Probabilities at .4 of the truth where amounts are in their highest tenth."""
+    rng = np.random.default_rng(2)
+    p, amount, bad = _rows(rng, 60_000)
+    told = p * np.where(amount > np.quantile(amount, 0.9), 0.4, 1.0)
+    return compare(rng, told, amount, bad)
+
+
+def test_cost_calibration_too_low_at_high_amounts_is_seen_there(too_low: CostCalibration) -> None:
+    """The highest tenth is off and its interval lies below 1; the middle tenths are not."""
+    assert 0.3 < too_low.groups[-1].ratio < 0.75
+    assert too_low.groups[-1].interval[1] < 1
+    assert too_low.groups[-1] in too_low.far_off(0.15)
+    assert not set(too_low.groups[2:8]) & set(too_low.off(0.15))
+    assert any("rows with a stake of" in sentence for sentence in too_low.warnings(0.15))
+
+
+def test_gate_costs_far_off_stops_the_run(too_low: CostCalibration) -> None:
+    """The error names the ratio, the amounts, and the key that would let it pass."""
+
+    class Found:
+        cost_calibration = too_low
+        rows = 60_000
+
+    with pytest.raises(QualityGateError, match="of the realised cost") as caught:
+        gate_costs(Found(), 0.15)  # type: ignore[arg-type]
+    assert "decision.cost_tolerance" in (caught.value.hint or "")
+    gate_costs(Found(), 0.9)  # type: ignore[arg-type]
+
+
+def test_cost_calibration_of_equal_stakes_is_one_group() -> None:
+    """Constant costs leave nothing to tell apart by amount; the total is tested alone."""
+    rng = np.random.default_rng(3)
+    p, _, bad = _rows(rng, 5_000)
+    found = compare(rng, p, np.full(5_000, 100.0), bad)
+    assert (len(found.groups), found.tests) == (1, 1)
+    assert found.groups[0].expected == pytest.approx(found.total.expected)
+
+
+def test_train_summary_says_what_costs_and_few_events_mean(too_low: CostCalibration) -> None:
+    """The terminal has the ratio, each warning, and the sentence about few events."""
+    entry = dict.fromkeys(
+        ("share", "mean_probability", "auc", "average_precision", "brier", "recall"), 0.5
+    )
+    text = train_summary({
+        "version": "v", "model": {"kind": "logistic"}, "weights": {"rule": {"scheme": "none"}},
+        "contest": {"promoted": True, "champion": None, "costs": None},
+        "evaluation": {
+            "rows": 10, "costs": {"ours": 1.0, "always_yes": 2.0}, "savings": {"ours": 0.5},
+            "savings_intervals": {"ours": (0.1, 0.9)}, "decisions": {"yes": {}},
+            "classes": {"bad": entry}, "caution": "Only 23 test rows are of class bad.",
+            "cost_calibration": {**too_low.to_dict(), "warnings": too_low.warnings(0.15)},
+        },
+    })  # fmt: skip
+    assert "expected over realised cost" in text
+    assert "warning: expected cost is" in text
+    assert "note: Only 23 test rows are of class bad." in text
