@@ -159,6 +159,7 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
     shares = [frequency.weight_sum for frequency in summary.frequencies]
     pooled = weigh_frequencies(summary.frequencies, spec, regrets).rule.constants or ()
     unbounded = _mean_one(raw_weights(spec, names, shares, regrets), shares)
+    right = _right_decisions(summary) if regrets else []
     factors = {}
     aims = np.zeros(len(names))
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
@@ -166,8 +167,9 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
         present = [cell.class_index for cell in cells]
         weights = np.array([cell.weight for cell in cells])
         own, aimed = np.array([pooled[c] for c in present]), unbounded[present]
-        if _tells_ratios(summary, cells, regrets):
-            raw = raw_weights(spec, names, weights, mean_regrets(summary, cells) if regrets else ())
+        of_group = _regrets(cells, right)
+        if len(present) == len(names) and _same_classes(of_group, regrets):
+            raw = raw_weights(spec, names, weights, of_group)
             own = bounded_weights(raw, weights, spec.floor, spec.cap)
             aimed = _mean_one(raw, weights)
             factors[group] = tuple(own.tolist())
@@ -192,18 +194,17 @@ def _mean_one(raw: Array, shares: Sequence[float] | Array) -> Array:
     return np.asarray(raw * (mass.sum() / (raw * mass).sum()))
 
 
-def _tells_ratios(summary: ClassSummary, cells: Sequence[Cell], regrets: Sequence[float]) -> bool:
-    """Whether a group holds every class, and a regret of each that has one in the whole table.
+def _same_classes(of_group: Sequence[float], regrets: Sequence[float]) -> bool:
+    """Whether the classes that have a regret in a group are those that have one in the table.
 
-    A group that lacks one says nothing about ratios; it has the factors of all rows.
+    Other groups say nothing about ratios, as those that lack a class: they have the factors of
+    all rows.
     """
-    if len(cells) < len(summary.frequencies):
-        return False
-    own = mean_regrets(summary, cells) if regrets else ()
-    return all(mine > 0 or pooled == 0 for mine, pooled in zip(own, regrets, strict=True))
+    pairs = zip(of_group, regrets, strict=True)
+    return all(own > 0 if pooled > 0 else own == 0 for own, pooled in pairs)
 
 
-def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> tuple[float, ...]:
+def mean_regrets(summary: ClassSummary) -> tuple[float, ...]:
     """Return what being wrong about a row of each class costs on average, in money per row.
 
     With M[d][c] the mean of C[d][c](x) over the rows of class c, by their sample weight, and r_c
@@ -216,14 +217,12 @@ def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> 
     ----------
     summary
         Of a table with rows of every class.
-    cells
-        The rows to average over; all of them by default.
 
     Returns
     -------
     tuple of float
         One number per class; below 0 where the decision that is right on most rows is not on
-        average, 0 for a class that ``cells`` lack.
+        average.
 
     Examples
     --------
@@ -237,14 +236,19 @@ def mean_regrets(summary: ClassSummary, cells: Sequence[Cell] | None = None) -> 
     >>> mean_regrets(ClassSummary(frequencies, (good, bad)))
     (10.0, 200.0)
     """
+    return _regrets(summary.cells, _right_decisions(summary))
+
+
+def _regrets(cells: Sequence[Cell], right: Sequence[int]) -> tuple[float, ...]:
+    """Return the mean regret per class over these rows; 0 for a class that they lack."""
     regrets = []
-    for c, right in enumerate(_right_decisions(summary)):
-        own = [cell for cell in (cells or summary.cells) if cell.class_index == c and cell.weight]
+    for c, decision in enumerate(right):
+        own = [cell for cell in cells if cell.class_index == c and cell.weight]
         if not own:
             regrets.append(0.0)
             continue
         means = np.sum([cell.costs for cell in own], axis=0) / sum(cell.weight for cell in own)
-        regret = float((means - means[right]).sum() / (len(means) - 1))
+        regret = float((means - means[decision]).sum() / (len(means) - 1))
         # What is left of equal sums after rounding is no regret.
         regrets.append(0.0 if abs(regret) <= 1e-9 * means.max() else regret)
     return tuple(regrets)
