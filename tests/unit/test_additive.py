@@ -175,7 +175,7 @@ def test_tree_contrast_equals_shapleys_definition_of_the_difference(
     given = pa.array(rows.tolist(), kind), pa.array(counts.tolist(), kind)
     found = np.array(contrast.of_batch(*given).to_pylist())
     truth = np.array([
-        sum(count * np.asarray(_shapley(own, row)) for count, own in zip(weights, three, strict=True))
+        weights @ np.array([_shapley(own, row) for own in three])
         for weights, row in zip(counts[:15], rows[:15], strict=True)
     ])  # fmt: skip
     np.testing.assert_allclose(found[:15], truth, atol=6e-6)
