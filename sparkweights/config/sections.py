@@ -128,7 +128,15 @@ class Columns(Section):
 
 
 class Review(Section):
-    """A human looks at a row: what that costs, and for which share of rows there is time."""
+    """A human looks at a row: what that costs, and for which share of rows there is time.
+
+    Attributes
+    ----------
+    cost
+        Of the look alone; the decision that is right for the true class is counted with it.
+    capacity
+        Share of the rows, which count by ``columns.weight`` where the table holds it.
+    """
 
     cost: Amount
     capacity: Share = 0.05

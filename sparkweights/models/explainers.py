@@ -73,6 +73,8 @@ def contrast_of(probabilities: Sequence[Column], against: int) -> Column:
         probability.
     """
     others = [own for c, own in enumerate(probabilities) if c != against]
+    if len(others) == 1:
+        return F.array(*[F.lit(1.0 if c == against else -1.0) for c in range(2)])
     rest = reduce(add, others)
     even = F.lit(1.0 / len(others))  # nothing is left to the others
     return F.array(*[

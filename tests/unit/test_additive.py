@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from sparkweights.errors import ModelError
-from sparkweights.models.explainers import TreeExplainer
+from sparkweights.models.explainers import TreeContrast, TreeExplainer
 from sparkweights.models.walk import TreeWalk
 from sparkweights.trees import AdditiveTrees, BitwiseTrees, FlatTree
 from sparkweights.trees.bitwise import DEEPEST
@@ -159,3 +159,25 @@ def test_tree_explainer_rows_that_nobody_asks_about_stay_null(
     assert found == [None, all_asked[0], None, all_asked[1]]
     assert explainer.of_batch(pa.array([None, None], kind)).to_pylist() == [None, None]
     assert explainer.of_batch(pa.array([], kind)).to_pylist() == []
+
+
+def test_tree_contrast_equals_shapleys_definition_of_the_difference(
+    forest: tuple[list[FlatTree], np.ndarray],
+) -> None:
+    """Three classes: each row weighs the margins its own way, and they add up to the contrast."""
+    trees, rows = forest
+    three = [trees[:4], trees[4:8], trees[8:]]
+    parts = [AdditiveTrees.of(own, FEATURES) for own in three]
+    contrast = TreeContrast(tuple(TreeExplainer(part.json, trees=part) for part in parts))
+    shares = np.random.default_rng(6).dirichlet([1, 1], len(rows))
+    counts = np.column_stack([-shares[:, 0], np.ones(len(rows)), -shares[:, 1]])
+    kind = pa.list_(pa.float64())
+    given = pa.array(rows.tolist(), kind), pa.array(counts.tolist(), kind)
+    found = np.array(contrast.of_batch(*given).to_pylist())
+    truth = np.array([
+        weights @ np.array([_shapley(own, row) for own in three])
+        for weights, row in zip(counts[:15], rows[:15], strict=True)
+    ])  # fmt: skip
+    np.testing.assert_allclose(found[:15], truth, atol=6e-6)
+    none = pa.array([None, rows[0].tolist()], kind), pa.array([None, counts[0].tolist()], kind)
+    assert contrast.of_batch(*none).to_pylist() == [None, found[0].tolist()]
