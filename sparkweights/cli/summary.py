@@ -215,6 +215,9 @@ def train_summary(record: Mapping[str, Any]) -> str:
             "\n  warning: the double count prices probabilities that still carry the cost "
             "weights;\n  it is shown as the mistake it is, and scoring refuses it."
         )
+    calibration = record["calibration"]
+    if calibration is not None:
+        text += f"\n  Calibration: {calibration['method']}. {calibration['reason']}"
     return text + _refit_summary(record["refit"]) + _contest_summary(record["contest"])
 
 

@@ -164,6 +164,9 @@ def _made_section(manifest: Mapping[str, Any]) -> Section:
         ("columns it reads", str(len(manifest["schema"]))),
         ("numbers it makes of them", str(len(manifest["feature_names"]))),
     ]
+    calibration = manifest["calibration"]
+    if calibration is not None:
+        facts.append(("calibration", f"{calibration['method']}. {calibration['reason']}"))
     resampling = manifest["resampling"]
     if resampling is not None:
         facts.append(("class shares after resampling", shares(resampling["sampled_prior"])))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sparkweights.cli.summary import train_summary
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import evaluation_sections, mistakes_section
 from sparkweights.report.figures.canvas import LONGEST
@@ -357,3 +358,14 @@ def test_two_equal_figures_on_a_page_do_not_share_ids() -> None:
     page = Page("t", "s", tuple(Section(i, i, i, figure=figure) for i in ("one", "two")))
     found = Counter(re.findall(r'\bid="([^"]+)"', render_page(page)))
     assert max(found.values()) == 1
+
+
+def test_training_tells_which_calibration_it_chose_and_why() -> None:
+    """The page and the terminal name the method and the rows that the choice rests on."""
+    manifest = copy.deepcopy(record("model_manifest"))
+    manifest["evaluation"]["savings_intervals"] = {"ours": [0.3, 0.4]}
+    made = next(one for one in model_page(manifest).sections if one.id == "made")
+    shown = "isotonic. auto: 1,064 effective rows of the rarest class"
+    assert made.table is not None
+    assert any(row[0] == "calibration" and shown in row[1] for row in made.table.rows)
+    assert shown in train_summary(manifest)
