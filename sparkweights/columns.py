@@ -172,6 +172,19 @@ def sample_weight(roles: ColumnRoles) -> Column:
     return F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
 
 
+def optional_weight(schema: T.StructType, roles: ColumnRoles) -> Column | None:
+    """Return how often a row of any table counts; None where each counts once.
+
+    Tables other than the labelled one may lack the weight. Where one has it, as a number, a row
+    whose weight is not above 0 and finite counts 0 times.
+    """
+    name = roles.weight
+    if name is None or name not in schema.names or not is_number(schema[name].dataType):
+        return None
+    times = sample_weight(roles)
+    return F.when((times > 0) & (times < float("inf")), times).otherwise(0.0)
+
+
 def class_index(roles: ColumnRoles) -> Column:
     """Return the row's class as its index, -1 where the label is null or NaN, -2 where no class
     names its value.

@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.harness import Bar, figure
 from sparkweights.decision import estimate_shift
-from sparkweights.decision.priors import ScoreHistogram, level_of, levels
+from sparkweights.decision.priors import ScoreHistogram
+from sparkweights.decision.score_cells import level_of, levels
 from sparkweights.decision.shift import NOT_LABEL_SHIFT, SIGNIFICANCE
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from sparkweights.evaluate.stability import (
     score_stability,
     stability_index,
 )
-from sparkweights.pipeline.monitoring import MISS_LEVEL, has_drifted
+from sparkweights.pipeline.alarms import MISS_LEVEL, has_drifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

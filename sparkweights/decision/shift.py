@@ -10,16 +10,15 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
 from sparkweights.decision.priors import (
-    SMALLEST,
     PriorEstimate,
     ScoreHistogram,
     bbse,
-    levels,
     odds_ratio,
     saerens_em,
     shrunk_shares,
     towards,
 )
+from sparkweights.decision.score_cells import SMALLEST, levels
 from sparkweights.decision.shift_tests import label_shift_p_value, no_shift_p_value
 from sparkweights.errors import InputError, ModelError
 
@@ -140,7 +139,7 @@ class LabelShift:
                 f"shares; {kept}"
             )
         shares = ", ".join(f"{name} {share:.2%}" for name, share in self._used().items())
-        untested = "" if self.fit_p_value is not None else ", by scores too few to test the fit"
+        untested = "" if self.fit_p_value is not None else "; too few scores to test the fit"
         capped = (
             ""
             if not self.capped
@@ -254,7 +253,7 @@ def collect_histogram(
 
 
 def _level(probability: Column, classes: int) -> Column:
-    """Return the level of a probability, as `sparkweights.decision.priors.level_of` has it."""
+    """Return the level of a probability, as `sparkweights.decision.score_cells.level_of` has it."""
     last = levels(classes) - 1
     if classes == 2:  # noqa: PLR2004 (even in logit)
         inside = F.least(F.greatest(probability, F.lit(SMALLEST)), F.lit(1 - SMALLEST))

@@ -10,10 +10,10 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.columns import (
     class_index,
     column,
+    optional_weight,
     require_columns,
     require_kind,
     require_label,
-    sample_weight,
 )
 from sparkweights.config.consistency import ESTIMATE
 from sparkweights.decision import (
@@ -23,7 +23,6 @@ from sparkweights.decision import (
     estimate_shift,
     is_reviewed,
 )
-from sparkweights.decision.shift import NOT_LABEL_SHIFT, SIGNIFICANCE, TOO_FEW_ROWS
 from sparkweights.evaluate.rare_counts import count_p_value
 from sparkweights.evaluate.stability import (
     Stability,
@@ -34,6 +33,7 @@ from sparkweights.evaluate.stability import (
 )
 from sparkweights.pipeline import deciding
 from sparkweights.pipeline.admitting import require_model, require_same_labels
+from sparkweights.pipeline.alarms import Calibration, diagnose, exceeded_limits, has_drifted
 from sparkweights.pipeline.deciding import SET_ASIDE, is_usable, mark
 from sparkweights.pipeline.evaluating import review_order
 from sparkweights.pipeline.fairness import FairnessResult, collect_fairness
@@ -42,7 +42,7 @@ from sparkweights.quality import compile_suite, load_suite
 from sparkweights.report import drift_sections, fragment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, Row
 
@@ -53,31 +53,6 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
 
 USABLE = "__usable"
-DRIFT_LEVEL = 0.005  # of all indices of a table together: no false alarm in 199 of 200
-# Of the mean probability of a class against what happened; three standard errors of a normal law.
-MISS_LEVEL = 0.0027
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Of one class, on rows that get a decision and whose outcome is known.
-
-    Attributes
-    ----------
-    rows
-        How many they are.
-    share
-        What happened, by sample weight.
-    mean_probability
-        What was predicted, by sample weight.
-    p_value
-        Chance of a difference as large if every row's probability is right.
-    """
-
-    rows: int
-    share: float
-    mean_probability: float
-    p_value: float
 
 
 @dataclass(frozen=True)
@@ -141,11 +116,6 @@ class Monitored:
         return "".join(map(fragment, drift_sections(drift)))
 
 
-def has_drifted(found: Stability, limit: float) -> bool:
-    """Return whether an index passes a limit, and so many rows do not give that by chance."""
-    return found.index > limit and found.p_value < DRIFT_LEVEL
-
-
 def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -> Monitored:
     """Compare a table with the reference in a model's bundle.
 
@@ -174,7 +144,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     if config.roles.label in df.columns:
         require_label(df.schema, config.roles, table=table)
         require_same_labels(df.schema, config, bundle)
-    weight = _weight(df, config, table)
+    weight = optional_weight(df.schema, config.roles)
     today = count_bins(df, bundle.reference.bins, weight)
     marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))
     scores = collect_histogram(
@@ -200,7 +170,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     )
     found = replace(found, diagnosis=diagnose(shift, found.calibration))
     fairness = _fairness(marked_df, config, bundle, deciding_scorer)
-    exceeded = (*_exceeded(found, config), *(fairness.exceeded if fairness else ()))
+    exceeded = (*exceeded_limits(found, config), *(fairness.exceeded if fairness else ()))
     return replace(found, exceeded=exceeded, fairness=fairness)
 
 
@@ -219,16 +189,6 @@ def _fairness(
         right=bundle.manifest["evaluation"]["right_decisions"],
         prior=bundle.ledger.prior,
     )
-
-
-def _weight(df: DataFrame, config: Config, table: str) -> Column | None:
-    """Return how often a row counts, where the table says so; without a sound weight, 0 times."""
-    name = config.roles.weight
-    if name is None or name not in df.columns:
-        return None
-    require_kind(df.schema, [name], ("number",), table=table, role="weight")
-    times = sample_weight(config.roles)
-    return F.when((times > 0) & (times < float("inf")), times).otherwise(0.0)
 
 
 def _stability(
@@ -365,114 +325,3 @@ def _outcome(df: DataFrame, config: Config) -> Column:
     if config.roles.label not in df.columns:
         return F.lit(-1)
     return class_index(config.roles)
-
-
-def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[str, str]:
-    """Tell drift of the rows from probabilities that are wrong, by class.
-
-    Rows drifted where the scores are not those of training. Probabilities are wrong where their
-    mean is not what happened. One may come without the other; a class without both is left out, and
-    so is the first of two.
-
-    Parameters
-    ----------
-    shift
-        What the scores say, without outcomes.
-    calibration
-        What the outcomes say.
-    """
-    names = [*calibration][1:] if len(calibration) == 2 else [*calibration]  # noqa: PLR2004 (two mirror each other)
-    found = {name: _diagnosis(shift, name, calibration[name]) for name in names}
-    return {name: text for name, text in found.items() if text is not None}
-
-
-def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
-    c = shift.classes.index(name)
-    moved = f"{shift.prior[c]:.4f} in training, {shift.mean_probabilities[c]:.4f} now"
-    drifted = shift.p_value is not None and shift.p_value < SIGNIFICANCE
-    if own.p_value >= MISS_LEVEL:
-        if not drifted:
-            return None
-        return (
-            f"the mix of rows drifted and the probabilities hold: the mean probability of {name} "
-            f"moved ({moved}), and what happened ({own.share:.4f}) moved with it"
-        )
-    if not drifted:
-        return (
-            f"the probabilities of {name} are miscalibrated and the mix of rows has not visibly "
-            f"drifted: their mean is that of training ({moved}), and {own.share:.4f} happened"
-        )
-    low, high = shift.estimates[0].interval()[c]
-    if shift.shifted and low <= own.share <= high:
-        return (
-            f"the mix of rows drifted (mean probability of {name} {moved}), and the share that "
-            f"happened ({own.share:.4f}) is what label shift predicts from the scores"
-        )
-    return (
-        f"the mix of rows drifted (mean probability of {name} {moved}), and the probabilities are "
-        f"miscalibrated as well: {own.share:.4f} happened"
-    )
-
-
-def _exceeded(found: Monitored, config: Config) -> list[str]:
-    """Return a sentence per limit that is passed, the worst column first."""
-    limits = config.monitor
-    ranked = sorted(found.columns.items(), key=lambda item: -item[1].index)
-    indices = [(f"column {name}", own) for name, own in ranked]
-    indices += [(f"the probability of {name}", own) for name, own in found.scores.items()]
-    told = [
-        f"{subject} has a stability index of {own.index:.3f}; the limit is {limits.psi:g}"
-        for subject, own in indices
-        if has_drifted(own, limits.psi)
-    ]
-    told += [*_moved_shares(found, limits.shift), *_missed_shares(found, limits.calibration)]
-    if found.overrides is not None and found.overrides > limits.overrides:
-        told.append(
-            f"{found.overrides:.1%} of the decisions were overridden; the limit is "
-            f"{limits.overrides:.1%}"
-        )
-    most = config.checks.max_quarantined
-    if found.quarantined > most:
-        told.append(
-            f"{found.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"
-        )
-    return told
-
-
-def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
-    """Say which shares are not those that decisions are taken for, by more than chance."""
-    shift = found.shift
-    if shift.verdict == TOO_FEW_ROWS:
-        return
-    if shift.verdict == NOT_LABEL_SHIFT:
-        # Other rows, each with the probability that it has: their mean is the share.
-        for name, mean, before in zip(
-            shift.classes, shift.mean_probabilities, shift.prior, strict=True
-        ):
-            if abs(mean / before - 1) > most:
-                yield (
-                    f"the mean probability of {name} is {mean:.2%}; in training it was "
-                    f"{before:.2%}, and it may differ by {most:.0%} of that. Label shift does not "
-                    "explain the scores: the rows are others"
-                )
-        return
-    shares = shift.estimated() or dict(zip(shift.classes, shift.prior, strict=True))
-    for name, (low, high) in zip(shift.classes, shift.estimates[0].interval(), strict=True):
-        share, before = shares[name], found.assumed[name]
-        if abs(share / before - 1) > most and not low <= before <= high:
-            yield (
-                f"the share of {name} is estimated at {share:.2%} ({low:.2%} to {high:.2%}); "
-                f"decisions are taken for {before:.2%}, and it may differ by {most:.0%} of that"
-            )
-
-
-def _missed_shares(found: Monitored, most: float) -> Iterator[str]:
-    for name, own in found.calibration.items():
-        off = abs(own.mean_probability - own.share)
-        if off > most * own.share and own.p_value < MISS_LEVEL:
-            why = found.diagnosis.get(name)
-            yield (
-                f"the mean probability of {name} is {own.mean_probability:.4f} where "
-                f"{own.share:.4f} happened (p = {own.p_value:.2g}); it may miss by {most:.0%}"
-                + ("" if why is None else f": {why}")
-            )

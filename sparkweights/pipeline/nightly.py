@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.columns import optional_weight
 from sparkweights.config import resolve_secrets
 from sparkweights.config.consistency import NATURAL
 from sparkweights.decision import (
@@ -263,7 +264,8 @@ class _Night:
             return deciding.Adapted(self.scorer)  # the gates say what there is to say
         with self.clock.step("estimate_shares", "estimating class shares"):
             scored_df = self.scorer.score(usable_df)
-            scores = collect_histogram(scored_df, self.scorer.probability_cols)
+            weight = optional_weight(scored_df.schema, self.config.roles)
+            scores = collect_histogram(scored_df, self.scorer.probability_cols, weight=weight)
             shift = estimate_shift(
                 bundle.reference.scores,
                 scores,

@@ -41,12 +41,34 @@ def monitor_page(record: Mapping[str, Any]) -> Page:
 
 
 def _verdict_section(record: Mapping[str, Any]) -> Section:
-    over, limits = record["exceeded"], record["limits"]
+    over = record["exceeded"]
     sentence = (
         "; ".join(over)[:1].upper() + "; ".join(over)[1:] + "."
         if over
         else "Nothing that is followed is over its limit."
     )
+    return Section(
+        "verdict",
+        "The verdict",
+        sentence,
+        table=table(
+            "Measures and their limits", ("measure", "today", "limit", "p-value"), _measures(record)
+        ),
+        body=(
+            (
+                "A stability index sums, over tenths of the reference, how far the shares of "
+                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change. "
+                "Few rows move it by chance; so it is over its limit only where the p-value, "
+                "adjusted for the number of indices (Holm), is below 0.5 % as well. Rows that the "
+                "model sends to review are decided by a human and are no overrides."
+            ),
+        ),
+    )
+
+
+def _measures(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return a row per measure with a limit: its name, today's value, the limit, its p-value."""
+    limits = record["limits"]
     rows = [
         (
             f"stability index of the probability of {name}",
@@ -68,21 +90,7 @@ def _verdict_section(record: Mapping[str, Any]) -> Section:
             "",
         )
     )
-    return Section(
-        "verdict",
-        "The verdict",
-        sentence,
-        table=table("Measures and their limits", ("measure", "today", "limit", "p-value"), rows),
-        body=(
-            (
-                "A stability index sums, over tenths of the reference, how far the shares of "
-                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change. "
-                "Few rows move it by chance; so it is over its limit only where the p-value, "
-                "adjusted for the number of indices (Holm), is below 0.5 % as well. Rows that the "
-                "model sends to review are decided by a human and are no overrides."
-            ),
-        ),
-    )
+    return rows
 
 
 def _calibration_sections(

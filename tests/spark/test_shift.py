@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.decision import collect_histogram
-from sparkweights.decision.priors import level_of
+from sparkweights.decision.score_cells import level_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -16,13 +16,8 @@ from sparkweights.evaluate.stability import (
     homogeneity_p_value,
     stability_index,
 )
-from sparkweights.pipeline.monitoring import (
-    MISS_LEVEL,
-    Calibration,
-    Monitored,
-    diagnose,
-    has_drifted,
-)
+from sparkweights.pipeline.alarms import MISS_LEVEL, Calibration, diagnose, has_drifted
+from sparkweights.pipeline.monitoring import Monitored
 
 
 def _exact_tails(p: np.ndarray) -> np.ndarray:

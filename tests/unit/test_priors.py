@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from sparkweights.decision.priors import (
-    MAX_CELLS,
     PriorEstimate,
     ScoreHistogram,
     bbse,
-    level_of,
     saerens_em,
     soft_confusion,
 )
+from sparkweights.decision.score_cells import MAX_CELLS, level_of
 from sparkweights.decision.shift_tests import no_shift_p_value
 from sparkweights.errors import ModelError
 

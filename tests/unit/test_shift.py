@@ -8,13 +8,12 @@ import pytest
 from sparkweights.decision import estimate_shift
 from sparkweights.decision.priors import (
     ScoreHistogram,
-    level_of,
-    levels,
     odds_ratio,
     saerens_em,
     shrunk_shares,
     towards,
 )
+from sparkweights.decision.score_cells import level_of, levels
 from sparkweights.decision.shift import (
     MIN_ROWS,
     NO_SHIFT,
