@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
+from sparkweights.cli.summary import monitor_summary
+from sparkweights.config import load_config
 from sparkweights.decision.priors import PriorEstimate
 from sparkweights.decision.shift import LabelShift
 from sparkweights.evaluate.rare_counts import count_p_value
@@ -16,8 +23,26 @@ from sparkweights.evaluate.stability import (
     homogeneity_p_value,
     stability_index,
 )
-from sparkweights.pipeline.alarms import MISS_LEVEL, Calibration, diagnose, has_drifted
+from sparkweights.pipeline.alarms import (
+    MISS_LEVEL,
+    Calibration,
+    diagnose,
+    exceeded_limits,
+    has_drifted,
+)
 from sparkweights.pipeline.monitoring import Monitored
+from sparkweights.pipeline.records import monitor_record
+from sparkweights.report.monitor_report import monitor_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOAN = """
+name: loans
+artifacts: models
+runs: runs
+columns: {keys: [id], label: bad, classes: {repay: 0, default: 1}, numeric: [income]}
+"""
 
 
 def _exact_tails(p: np.ndarray) -> np.ndarray:
@@ -200,3 +225,32 @@ def test_monitored_record_names_the_columns_that_are_over_by_more_than_chance() 
     )
     assert found.drift(0.2)["over"] == ["change"]
     assert found.drift(0.2)["columns"] == {"chance": 0.3, "change": 0.3}
+
+
+def test_monitor_page_and_summary_say_what_is_known(tmp_path: Path) -> None:
+    """Verdict of the shift, diagnosis and p-values are on the page and in the terminal."""
+    shift = _shift(1e-9, 0.06, fit=1e-5)
+    calibration = _calibration(0.061, 0.06)
+    found = Monitored(
+        rows=5_000,
+        columns={"income": Stability(0.3, 1e-6)},
+        scores={"default": Stability(0.04, 0.2)},
+        shift=shift,
+        assumed={"repay": 0.95, "default": 0.05},
+        calibration=calibration,
+        overrides=0.02,
+        quarantined=0.0,
+        diagnosis=diagnose(shift, calibration),
+    )
+    path = tmp_path / "loan.yaml"
+    path.write_text(LOAN, encoding="utf-8")
+    config = load_config(path)
+    found = replace(found, exceeded=tuple(exceeded_limits(found, config)))
+    bundle = SimpleNamespace(version="v1")
+    record = monitor_record(config, bundle, found, "incoming", date(2026, 3, 1))  # type: ignore[arg-type]
+    page, text = monitor_report(record), monitor_summary(record)
+    for words in ("no mixture of the scores", "probabilities hold", "the natural prior is kept"):
+        assert words in page, words
+        assert words in text, words
+    assert "column income has a stability index of 0.300" in text
+    assert "Label shift does not explain the scores" not in text  # .06 is within a fifth of .05
