@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "sparkweights").rglob("*.py"))
-MOST_LINES, MOST_FUNCTION_LINES, MOST_JOB_LINES = 400, 40, 20
+# A module is as long as its one subject; beyond these, it has more than one.
+MOST_LINES, MOST_FUNCTION_LINES, MOST_JOB_LINES = 600, 50, 20
 FORBIDDEN = ("_jvm", "sparkContext", ".rdd", "toPandas", "pickle")
 
 
@@ -25,7 +26,7 @@ def test_module_any_stays_small_and_on_the_public_engine(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_function_any_fits_a_screen(path: Path) -> None:
-    """A function without its docstring has at most 40 lines."""
+    """A function without its docstring has at most 50 lines."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node, clean=False)
