@@ -51,5 +51,5 @@ def level_of(probabilities: Array, classes: int) -> np.ndarray[tuple[int, ...], 
         end = np.log(SMALLEST / (1 - SMALLEST))
         place = (np.log(inside / (1 - inside)) - end) / (-2 * end)
     else:
-        place = np.arcsin(np.sqrt(probabilities)) / (np.pi / 2)
+        place = np.arcsin(np.sqrt(np.clip(probabilities, 0, 1))) / (np.pi / 2)
     return np.asarray(np.minimum(np.floor(place * count), count - 1), dtype=np.intp)

@@ -260,7 +260,8 @@ def _level(probability: Column, classes: int) -> Column:
         end = float(np.log(SMALLEST / (1 - SMALLEST)))
         place = (F.ln(inside / (1 - inside)) - end) / (-2 * end)
     else:
-        place = F.asin(F.sqrt(probability)) / (np.pi / 2)
+        inside = F.least(F.greatest(probability, F.lit(0.0)), F.lit(1.0))  # rounding may leave it
+        place = F.asin(F.sqrt(inside)) / (np.pi / 2)
     return F.least(F.floor(place * (last + 1)), F.lit(last)).cast("int")
 
 

@@ -274,10 +274,9 @@ def _known(marked_df: DataFrame, config: Config, scorer: Scorer, times: Column) 
         ]
     if decided is not None:
         differs = _differs(scored_df, decided, config)
-        counting = F.when(differs.isNotNull(), times)
-        measures.append(
-            (F.sum(times * differs.cast("double")) / F.sum(counting)).alias("overrides")
-        )
+        counted = F.sum(F.when(differs.isNotNull(), times))
+        other = F.sum(times * differs.cast("double"))
+        measures.append(F.try_divide(other, counted).alias("overrides"))
     found = scored_df.agg(*measures).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)
     return {
