@@ -200,7 +200,7 @@ def run(
     figures: dict[str, Any] = {}
     worst = 0.0
     for rows, events in SIZES[2::4] if quick else SIZES:
-        draws = 20 if quick else int(np.clip(1_500_000 / rows, 60, 300))
+        draws = 20 if quick else int(np.clip(1_500_000 / rows, 60, 200))
         found = {kind: measure(kind, rows, events, draws) for kind in DISTORTIONS}
         for kind, excess in found.items():
             better = min(excess["sigmoid"], excess["isotonic"])

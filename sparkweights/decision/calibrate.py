@@ -67,9 +67,14 @@ class IsotonicCalibrator:
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
         names = _targets(probability_cols)
-        scores = [logit(column(name)) for name in names]
-        mapped = [_interpolate(one, z) for one, z in zip(self.maps, scores, strict=True)]
-        return _normalised(df, probability_cols, mapped)
+        # A column of its own, so that the logarithm is taken once per row.
+        places = {
+            f"{name}__place": _place(one, logit(column(name)))
+            for one, name in zip(self.maps, names, strict=True)
+        }
+        pairs = zip(self.maps, places, strict=True)
+        mapped = [_interpolate(one, column(place)) for one, place in pairs]
+        return _normalised(df.withColumns(places), probability_cols, mapped).drop(*places)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""
@@ -340,14 +345,17 @@ def _sigmoid(fitted: SigmoidMap, score: Column) -> Column:
     return 1 / (1 + F.exp(-(F.lit(fitted.slope) * limited + F.lit(fitted.intercept))))
 
 
-def _interpolate(fitted: IsotonicMap, score: Column) -> Column:
-    """Look the score up among even knots; one literal array, whatever their number."""
+def _place(fitted: IsotonicMap, score: Column) -> Column:
+    """Return where a score lies among the even knots, 0 being the first."""
     last = len(fitted.probabilities) - 1
-    text = ",".join(map(repr, fitted.probabilities))
-    values = F.split(F.lit(text), ",").cast("array<double>")  # folded into a constant
     place = (score - fitted.low) / fitted.step
-    place = F.greatest(F.least(place, F.lit(float(last))), F.lit(0.0))
-    knot = F.least(F.floor(place), F.lit(last - 1)).cast("int")
+    return F.greatest(F.least(place, F.lit(float(last))), F.lit(0.0))
+
+
+def _interpolate(fitted: IsotonicMap, place: Column) -> Column:
+    """Return the map's value at a place among its knots; they are one literal array."""
+    values = F.lit(np.array(fitted.probabilities))
+    knot = F.least(F.floor(place), F.lit(len(fitted.probabilities) - 2)).cast("int")
     below, above = F.get(values, knot), F.get(values, knot + 1)
     return below + (place - knot) * (above - below)
 
