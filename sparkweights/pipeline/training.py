@@ -119,6 +119,16 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
             weight=weight,
         )
         reference = reference_of(test_df, scorer, config)
+    _gate(evaluation, config, rows, prior)
+    tested_df = divided_df.filter(F.col(PART) == TEST)
+    bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
+    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
+
+
+def _gate(
+    evaluation: JudgedRows, config: Config, rows: Mapping[str, int], prior: Mapping[str, float]
+) -> None:
+    """Stop where probabilities miss the base rate, or decisions the cost that they promise."""
     calibrated = config.decision.calibration != "none"
     gate_base_rate(
         evaluation,
@@ -128,9 +138,6 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         prior=prior,
     )
     gate_costs(evaluation, config.decision.cost_tolerance)
-    tested_df = divided_df.filter(F.col(PART) == TEST)
-    bins = collect_bins(tested_df, roles.numeric, roles.categorical, weight)
-    return Trained(finished, split, rows, evaluation, scores, reference, bins, thinning)
 
 
 def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
