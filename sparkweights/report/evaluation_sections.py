@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
 from sparkweights.report.page import Figure, Section
@@ -344,8 +345,25 @@ def _measures_section(evaluation: Mapping[str, Any]) -> Section:
         "AUC is the chance that a row of the class gets a higher probability than another row; "
         "the Brier score is the mean squared error of the probability, so lower is better.",
         table=table("Each class against the others, on the test rows", ["measure", *classes], rows),
-        body=("Where a measure has one, its 95 % interval is in brackets.",),
+        body=("Where a measure has one, its 95 % interval is in brackets.", *_price_note(classes)),
     )
+
+
+def _price_note(classes: Mapping[str, Any]) -> list[str]:
+    """Return which relative price of mistakes the H-measure stresses, where costs name one."""
+    prices = [
+        f"{name} {number(found['h_measure_threshold'])}"
+        for name, found in classes.items()
+        if found.get("h_measure_threshold") is not None
+    ]
+    if not prices:
+        return []
+    return [
+        (
+            "The H-measure gives most weight to the relative price of mistakes that the rows' "
+            f"costs have (the threshold of {listed(prices)})."
+        ),
+    ]
 
 
 def _measured(found: Mapping[str, Any], key: str) -> str:
