@@ -116,6 +116,7 @@ def savings(df: DataFrame, kind: str, scheme: str, seed: int, params: dict[str, 
         decision={
             "calibration": CALIBRATION.get(kind, "sigmoid"),
             "base_rate_tolerance": 1.0,
+            "cost_tolerance": 1.0,
         },
     )
     config.check()

@@ -177,7 +177,7 @@ def train_runner(spark: SparkSession, folder: Path, kind: str, params: dict[str,
         costs={"accept": {"no": 0, "yes": DEFAULT}, "decline": {"no": 1, "yes": 0}},
         reasons=REASONS,
         model={"kind": kind, "params": params},
-        decision={"calibration": "none", "base_rate_tolerance": 1.0},
+        decision={"calibration": "none", "base_rate_tolerance": 1.0, "cost_tolerance": 1.0},
         folder=folder,
     )
     config.check()

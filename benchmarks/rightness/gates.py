@@ -78,7 +78,7 @@ def base_rate_alarms(events: int, draws: int, *, stratified: bool) -> dict[float
             order = np.argsort(bad, kind="stable")
             p, bad = p[order][::3], bad[order][::3]
             prior = float(bad.mean())
-            p = calibrated(p, prior) if events < EVENTS[1] else p
+            p = calibrated(p, prior)
         else:
             p = scores(rng, rows)
             bad = (rng.random(rows) < p).astype(np.float64)

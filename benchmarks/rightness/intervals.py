@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from sparkweights.evaluate.table import Array
 
 BASES = (0.05, 0.01, 0.002)
-EVENTS = (10, 30, 100, 300)
+EVENTS = (10, 30, 100)
 ENOUGH = 100  # events from which the bars hold; fewer are shown
 DEVIATION, SPREAD = 1.2, 1.3
+OLDER_EVERY = 5
 NAMES = ("percentile", "BCa", "bootstrap-t")
 
 
@@ -43,7 +44,7 @@ def run(
     bars: list[Bar] = []
     for base in BASES:
         for events in EVENTS[:2] if quick else EVENTS:
-            money = money_coverage(base, events, 20 if quick else repeats(base, events))
+            money = money_coverage(base, events, 20 if quick else 1_000)
             for (quantity, name), value in money.items():
                 figures[f"{quantity}, {base:g}, {events} events: {name}"] = figure([value], "%")
                 if events >= ENOUGH and name == "bootstrap-t":
@@ -68,11 +69,6 @@ def within(name: str, value: float) -> list[Bar]:
         Bar(f"{name}: covers, at least", value, 92.5, at_most=False),
         Bar(f"{name}: covers, at most", value, 97.5),
     ]
-
-
-def repeats(base: float, events: int) -> int:
-    """Return how many tables are drawn: fewer of the larger ones."""
-    return int(np.clip(6_000_000 * base / events, 150, 600))
 
 
 def decide(rng: np.random.Generator, rows: int, base: float) -> tuple[Array, Array, Array]:
@@ -104,7 +100,8 @@ def money_coverage(base: float, events: int, draws: int) -> dict[tuple[str, str]
         "savings": ours / min(approve, decline),
     }
     held = {(quantity, name): 0 for quantity in wanted for name in NAMES}
-    for _ in range(draws):
+    few = max(draws // OLDER_EVERY, 1)  # the intervals that are not the product's
+    for turn in range(draws):
         rows = int(events / base)
         block = rng.integers(0, EVALUATION_BLOCKS, rows)
         drawn = [np.ones(rows), *decide(rng, rows, base)]
@@ -114,10 +111,15 @@ def money_coverage(base: float, events: int, draws: int) -> dict[tuple[str, str]
         best = min(costs[:2], key=lambda part: float(part.sum()))
         pairs = ((costs[0], weight), (costs[2], weight), (costs[2], best))
         for (quantity, true), (part, whole) in zip(wanted.items(), pairs, strict=True):
-            ends = (*older_intervals(part, whole, rng), ratio_interval(part, whole))
-            for name, (low, high) in zip(NAMES, ends, strict=True):
+            ends = dict(zip(NAMES[-1:], [ratio_interval(part, whole)], strict=True))
+            if turn < few:
+                ends |= dict(zip(NAMES[:-1], older_intervals(part, whole, rng), strict=True))
+            for name, (low, high) in ends.items():
                 held[quantity, name] += low <= true <= high
-    return {key: 100 * count / draws for key, count in held.items()}
+    return {
+        (quantity, name): 100 * count / (draws if name == NAMES[-1] else few)
+        for (quantity, name), count in held.items()
+    }
 
 
 def older_intervals(
@@ -126,9 +128,10 @@ def older_intervals(
     """Return the percentile and the BCa interval (Efron 1987) of a ratio of sums over blocks."""
     blocks = len(part)
     counts = rng.multinomial(blocks, np.full(blocks, 1 / blocks), 1_000).astype(float)
-    drawn = (counts @ part) / np.maximum(counts @ whole, np.finfo(float).tiny)
+    wholes = counts @ whole
+    drawn = (counts @ part) / np.where(wholes > 0, wholes, np.inf)
     found = part.sum() / max(whole.sum(), np.finfo(float).tiny)
-    left_out = (part.sum() - part) / np.maximum(whole.sum() - whole, np.finfo(float).tiny)
+    left_out = (part.sum() - part) / np.where(whole < whole.sum(), whole.sum() - whole, np.inf)
     gap = left_out.mean() - left_out
     speed = (gap**3).sum() / max(6 * (gap**2).sum() ** 1.5, np.finfo(float).tiny)
     bias = ndtri(np.clip((drawn < found).mean(), 1e-3, 1 - 1e-3))

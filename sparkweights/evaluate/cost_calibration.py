@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluate.table import Array
 
 GROUPS = 10
-OFF, FAR_OFF = 0.01, 0.001  # chance, over all groups, of what is called off while the model holds
+OFF = 0.01  # chance, over all groups together, that a model which holds is called off
 STOPPING_SHARE = 0.1  # of the cost; a group with less does not stop a run
 
 
@@ -122,20 +122,20 @@ class CostCalibration:
 
     def off(self, tolerance: float) -> tuple[CostGroup, ...]:
         """Return what is off by more than the tolerance, the total first."""
-        return self._off(tolerance, OFF)
+        return self._off(tolerance)
 
     def far_off(self, tolerance: float) -> tuple[CostGroup, ...]:
         """Return what is off by more than twice the tolerance and carries a tenth of the cost."""
         least = STOPPING_SHARE * max(self.total.realised, self.total.expected)
         return tuple(
             group
-            for group in self._off(2 * tolerance, FAR_OFF)
+            for group in self._off(2 * tolerance)
             if max(group.realised, group.expected) >= least
         )
 
-    def _off(self, tolerance: float, level: float) -> tuple[CostGroup, ...]:
+    def _off(self, tolerance: float) -> tuple[CostGroup, ...]:
         groups = self.groups if len(self.groups) > 1 else ()
-        own = level / self.tests  # Bonferroni
+        own = OFF / self.tests  # Bonferroni
         return tuple(group for group in (self.total, *groups) if group.is_off(tolerance, own))
 
     def warnings(self, tolerance: float) -> list[str]:

@@ -12,11 +12,17 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column, text
 from sparkweights.errors import InputError
-from sparkweights.evaluate.cost_calibration import StakeSums
-from sparkweights.evaluate.evaluation import Cell, Evaluation
-from sparkweights.evaluate.influence import COARSE, COARSE_BINS, BlockTable
+from sparkweights.evaluate.assembly import (
+    BLOCK_SCORES,
+    LOWEST_OCTAVE,
+    MONEY,
+    STAKES,
+    STAKES_PER_OCTAVE,
+    evaluation_of,
+)
+from sparkweights.evaluate.influence import COARSE, COARSE_BINS
 from sparkweights.evaluate.intervals import EVALUATION_BLOCKS
-from sparkweights.evaluate.table import BIN_SCALE, BINS, CLIP, OFFSET, ScoreTable
+from sparkweights.evaluate.table import BIN_SCALE, BINS, CLIP, OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,17 +30,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.evaluate.calibration import Groups
+    from sparkweights.evaluate.evaluation import Evaluation
     from sparkweights.evaluate.table import Array
 
 MOST_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
-_MONEY = -1  # the kind of entry that holds a block's rows of like stakes
-_BLOCK_SCORES = -2  # and downwards: of like scores, by class, where blocks are clusters
-STAKES_PER_OCTAVE = 8  # a range of stakes spans 9 %, so that tenths of the rows can be formed
-_STAKES, _LOWEST_OCTAVE = 512, -20  # stakes from a millionth up to 2^44; 0 is for none
-_SCORE_SUMS = (
-    "positives", "negatives", "score_sum", "square_sum", "positive_score_sum", "log_loss_sum",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,9 @@ def collect_segments(
     every = np.ones(found.num_rows, dtype=bool)
     chosen = {(): every, **(segments if by else {})}
     return {
-        key: _evaluation({name: values[rows] for name, values in sums.items()}, scored, exact=exact)
+        key: evaluation_of(
+            {name: values[rows] for name, values in sums.items()}, scored, exact=exact
+        )
         for key, rows in chosen.items()
     }
 
@@ -203,8 +204,8 @@ def _stake(scored: Scored) -> Column:
         gaps.append(F.greatest(*of_class) - F.least(*of_class))
     stake = F.greatest(*gaps, F.lit(0.0))
     octaves = F.floor(F.log2(F.when(stake > 0, stake)) * STAKES_PER_OCTAVE)
-    number = octaves - _LOWEST_OCTAVE * STAKES_PER_OCTAVE
-    return F.coalesce(F.greatest(F.least(number, F.lit(_STAKES - 1)), F.lit(1)), F.lit(0))
+    number = octaves - LOWEST_OCTAVE * STAKES_PER_OCTAVE
+    return F.coalesce(F.greatest(F.least(number, F.lit(STAKES - 1)), F.lit(1)), F.lit(0))
 
 
 def _bin(p: Column) -> Column:
@@ -223,9 +224,9 @@ def _entries(scored: Scored, *, exact: bool) -> Column:
         kinds.append(_entry(kind, p if exact else _bin(p), p, own))
         if scored.clustered and kind < scored.natural_scores:
             place = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
-            kinds.append(_entry(_BLOCK_SCORES - kind, place, p, own))
-    place = block * _STAKES + _stake(scored)
-    kinds.append(_entry(_MONEY, place, nothing.cast("double"), nothing.cast("boolean")))
+            kinds.append(_entry(BLOCK_SCORES - kind, place, p, own))
+    place = block * STAKES + _stake(scored)
+    kinds.append(_entry(MONEY, place, nothing.cast("double"), nothing.cast("boolean")))
     return F.array(*kinds)
 
 
@@ -238,7 +239,7 @@ def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
 def _measures(scored: Scored) -> list[Column]:
     entry, w = F.col("__entry"), F.col("__w")
     p, y = entry["p"], entry["y"]
-    money = entry["kind"] == _MONEY
+    money = entry["kind"] == MONEY
     happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
     wanted = {
         "positives": F.when(y, w),
@@ -253,6 +254,14 @@ def _measures(scored: Scored) -> list[Column]:
         for name, cost in (("approve", approve), ("decline", decline)):
             wanted[f"{name}_positive"] = F.when(y, w * cost)
             wanted[f"{name}_negative"] = F.when(~y, w * cost)
+    wanted |= _block_measures(scored, money, w)
+    ends = [F.min(p).alias("least"), F.max(p).alias("greatest")]
+    return [*ends, *(F.sum(value).alias(name) for name, value in wanted.items())]
+
+
+def _block_measures(scored: Scored, money: Column, w: Column) -> dict[str, Column]:
+    """Return what is summed of a block's rows: weights, costs, decisions, and their outlook."""
+    wanted = {}
     wanted["weight"] = F.when(money, w)
     for c in range(len(scored.classes)):
         of_class = money & (column(scored.class_col) == c)
@@ -280,8 +289,7 @@ def _measures(scored: Scored) -> list[Column]:
             own = column(scored.class_col) == c
             taken = F.when(own, F.col(f"__taken_{c}")).otherwise(taken)
         wanted["realised"] = F.when(money, w * taken)
-    ends = [F.min(p).alias("least"), F.max(p).alias("greatest")]
-    return [*ends, *(F.sum(value).alias(name) for name, value in wanted.items())]
+    return wanted
 
 
 def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
@@ -299,112 +307,3 @@ def _segments(found: pa.Table, columns: int) -> dict[tuple[str | None, ...], Arr
         key: np.array([own == key for own in keys])
         for key in sorted(set(keys), key=lambda key: [str(part) for part in key])
     }
-
-
-def _evaluation(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> Evaluation:
-    names, constant = scored.classes, tuple(scored.constant_costs)
-    blocks = sums["kind"] == _MONEY
-    place, stake = np.divmod(sums["at"][blocks].astype(np.int64), _STAKES)
-
-    def by_block(name: str) -> Array:
-        summed = np.bincount(place, weights=sums[name][blocks], minlength=EVALUATION_BLOCKS)
-        return summed.astype(np.float64)
-
-    def total(name: str) -> float:
-        return float(sums[name][blocks].sum())
-
-    tables = [
-        _table(sums, kind, costs=scored.two, exact=exact) for kind in range(len(scored.scores))
-    ]
-    block_tables = []
-    if scored.clustered:
-        block_tables = [_block_table(sums, kind) for kind in range(scored.natural_scores)]
-        if scored.two:
-            block_tables = [block_tables[0].complement(), *block_tables]
-    if scored.two:
-        tables = [each for table in tables for each in (table.complement(), table)]
-    costs = [by_block(f"cost_{i}") for i in range(len(constant) + len(scored.policy_costs))]
-    cells = {
-        decision: {
-            name: Cell(
-                round(total(f"rows_{d}_{c}")), total(f"weight_{d}_{c}"), total(f"cost_{d}_{c}")
-            )
-            for c, name in enumerate(names)
-        }
-        for d, decision in enumerate(constant)
-    }
-    return Evaluation(
-        tables=dict(zip(names, tables, strict=False)),
-        cells=cells,
-        constant_costs=dict(zip(constant, costs, strict=False)),
-        policy_costs=dict(zip(scored.policy_costs, costs[len(constant) :], strict=True)),
-        block_weights=by_block("weight"),
-        square_weights={name: total(f"square_{c}") for c, name in enumerate(names)},
-        right_decisions=scored.right_decisions,
-        weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),
-        stakes=_stake_sums(sums, blocks, place, stake, len(names)) if scored.costs else None,
-        block_tables=dict(zip(names, block_tables, strict=False)),
-    )
-
-
-def _stake_sums(
-    sums: Mapping[str, Array], rows: Array, block: Groups, stake: Groups, classes: int
-) -> StakeSums:
-    levels, level = np.unique(stake, return_inverse=True)
-    shape = (EVALUATION_BLOCKS, len(levels))
-
-    def summed(name: str) -> Array:
-        found = np.zeros(shape)
-        np.add.at(found, (block, level), sums[name][rows])
-        return found
-
-    octaves = levels / STAKES_PER_OCTAVE + _LOWEST_OCTAVE
-    return StakeSums(
-        stake=np.where(levels > 0, 2.0**octaves, 0.0),
-        weight=summed("weight"),
-        expected=summed("expected"),
-        realised=summed("realised"),
-        second=np.array([summed(f"second_{c}").sum(axis=0) for c in range(classes)]),
-        third=np.array([summed(f"third_{c}").sum(axis=0) for c in range(classes)]),
-    )
-
-
-def _block_table(sums: Mapping[str, Array], kind: int) -> BlockTable:
-    rows = sums["kind"] == _BLOCK_SCORES - kind
-    block, place = np.divmod(sums["at"][rows].astype(np.int64), COARSE_BINS)
-
-    def summed(values: Array) -> Array:
-        found = np.zeros((EVALUATION_BLOCKS, COARSE_BINS))
-        np.add.at(found, (block, place), values)
-        return found
-
-    positives = sums["positives"][rows]
-    squares = sums["square_sum"][rows] - 2 * sums["positive_score_sum"][rows] + positives
-    return BlockTable(
-        summed(positives),
-        summed(sums["negatives"][rows]),
-        summed(squares).sum(axis=1),
-        summed(sums["score_sum"][rows]).sum(axis=1),
-    )
-
-
-def _table(sums: Mapping[str, Array], kind: int, *, costs: bool, exact: bool) -> ScoreTable:
-    rows = sums["kind"] == kind
-    at, place = np.unique(sums["at"][rows], return_inverse=True)
-
-    def summed(name: str) -> Array:
-        values = np.bincount(place, weights=sums[name][rows], minlength=len(at))
-        return values.astype(np.float64)
-
-    kept = _SCORE_SUMS[:2] if exact else _SCORE_SUMS
-    found = {name: summed(name) for name in kept}
-    if costs:
-        for of in ("positive", "negative"):
-            pair = [summed(f"{name}_{of}") for name in ("approve", "decline")]
-            found[f"cost_{of}"] = np.array(pair)
-    if exact:
-        return ScoreTable(score=at, **found)
-    least, greatest = np.full(len(at), np.inf), np.full(len(at), -np.inf)
-    np.minimum.at(least, place, sums["least"][rows])
-    np.maximum.at(greatest, place, sums["greatest"][rows])
-    return ScoreTable(score=least, greatest=greatest, **found)

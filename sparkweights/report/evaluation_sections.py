@@ -17,7 +17,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.errors import listed
 from sparkweights.report import figures
+from sparkweights.report.cost_calibration_section import cost_calibration_section
 from sparkweights.report.page import Figure, Section
 from sparkweights.report.tables import NOTHING, money, number, percent, table
 
@@ -42,7 +44,7 @@ def evaluation_sections(evaluation: Mapping[str, Any]) -> list[Section]:
     if costs is not None:
         sections.append(_money_by_cell(costs, evaluation["costs"].get(OURS)))
     if evaluation.get("cost_calibration") is not None:
-        sections.append(_cost_calibration(evaluation["cost_calibration"]))
+        sections.append(cost_calibration_section(evaluation["cost_calibration"]))
     for place, name in enumerate(shown_classes(evaluation)):
         sections += _of_class(evaluation, name, place)
     return [*sections, _measures_section(evaluation)]
@@ -161,60 +163,6 @@ def _money_by_cell(costs: Mapping[str, Mapping[str, float]], ours: float | None)
         ),
         table=None if _is_drawn(record) else figures.confusion_table(record),
     )
-
-
-def _cost_calibration(found: Mapping[str, Any]) -> Section:
-    """Return expected against realised cost, as a whole and by tenth of the stakes."""
-    total, groups = found["total"], found["groups"]
-    rows = [["all", *_cost_cells(total)]]
-    if len(groups) > 1:
-        rows += [[_stakes(group["stakes"]), *_cost_cells(group)] for group in groups]
-    tolerance = percent(found["tolerance"])
-    verdict = (
-        f"Off by more than {tolerance}, and not by chance: {'; '.join(found['warnings'])}."
-        if found["warnings"]
-        else f"Nothing is off by more than {tolerance} that chance does not explain."
-    )
-    return Section(
-        "cost-calibration",
-        "Do decisions cost what was expected?",
-        f"The decisions were expected to cost {money(total['expected'])} and cost "
-        f"{money(total['realised'])}, a ratio of {_ratio(total['ratio'])}. {verdict}",
-        table=table(
-            "Expected and realised cost of the decisions taken, by stake",
-            ["stake", "weight", "expected", "realised", "ratio", "95 % interval", "p"],
-            rows,
-        ),
-        body=(
-            (
-                "A row's stake is the most that its decision can make a difference of. A sound "
-                "model's ratio is .91 to 1.01, because the least of several noisy estimates is a "
-                "little too low; p is the chance of a gap so wide if the probabilities are right."
-            ),
-        ),
-    )
-
-
-def _cost_cells(group: Mapping[str, Any]) -> list[str]:
-    low, high = group["interval"]
-    return [
-        f"{group['weight']:,.0f}",
-        money(group["expected"]),
-        money(group["realised"]),
-        _ratio(group["ratio"]),
-        f"{_ratio(low)} to {_ratio(high)}",
-        f"{group['p_value']:.2g}",
-    ]
-
-
-def _ratio(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}"
-
-
-def _stakes(ends: Sequence[float | None]) -> str:
-    low, high = ends
-    low = 0.0 if low is None else low
-    return f"{number(low)} and more" if high is None else f"{number(low)} to {number(high)}"
 
 
 def _is_drawn(record: figures.Confusion) -> bool:
@@ -400,8 +348,25 @@ def _measures_section(evaluation: Mapping[str, Any]) -> Section:
         "AUC is the chance that a row of the class gets a higher probability than another row; "
         "the Brier score is the mean squared error of the probability, so lower is better.",
         table=table("Each class against the others, on the test rows", ["measure", *classes], rows),
-        body=("Where a measure has one, its 95 % interval is in brackets.",),
+        body=("Where a measure has one, its 95 % interval is in brackets.", *_price_note(classes)),
     )
+
+
+def _price_note(classes: Mapping[str, Any]) -> list[str]:
+    """Return which relative price of mistakes the H-measure stresses, where costs name one."""
+    prices = [
+        f"{name} {number(found['h_measure_threshold'])}"
+        for name, found in classes.items()
+        if found.get("h_measure_threshold") is not None
+    ]
+    if not prices:
+        return []
+    return [
+        (
+            "The H-measure gives most weight to the relative price of mistakes that the rows' "
+            f"costs have (the threshold of {listed(prices)})."
+        ),
+    ]
 
 
 def _measured(found: Mapping[str, Any], key: str) -> str:

@@ -93,7 +93,8 @@ def _facts(manifest: Mapping[str, Any]) -> tuple[Fact, ...]:
     evaluation, contest = manifest["evaluation"], manifest["contest"]
     costs, savings = evaluation["costs"], evaluation["savings"]
     saved = savings[OURS]
-    weight = evaluation["weight"]  # 2 is the row twice, in costs too
+    # 2 is the row twice, in costs too; records of older models hold no weight.
+    weight = evaluation.get("weight", evaluation["rows"])
     per_row = costs[OURS] / weight if weight else 0.0
     return (
         Fact(

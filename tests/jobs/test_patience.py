@@ -30,7 +30,7 @@ def test_patience_keeps_the_stages_before_overfitting(shop: Shop, kind: str) -> 
         f"{kind}.yaml",
         artifacts=f"out/{kind}",
         model={"kind": kind, "params": GREEDY[kind], "patience": 8},
-        decision={"base_rate_tolerance": 1.0},
+        decision={"base_rate_tolerance": 1.0, "cost_tolerance": 1.0},
     )
     assert shop.run("train", config, "--quiet") == 0
     models = shop.folder / "out" / kind
