@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.report.selection_sections import selection_sentence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -161,6 +163,8 @@ def train_summary(record: Mapping[str, Any]) -> str:
             "\n  warning: the double count prices probabilities that still carry the cost "
             "weights;\n  it is shown as the mistake it is, and scoring refuses it."
         )
+    if record.get("selection") is not None:
+        text += f"\n  {selection_sentence(record['selection'])}"
     return text + _contest_summary(record["contest"])
 
 

@@ -26,6 +26,7 @@ from sparkweights.config.sections import (
     Resample,
     Review,
     Section,
+    Selection,
     SplitShares,
     Table,
     Tables,
@@ -69,6 +70,7 @@ class Config(Section):
     tune: Tune = Tune()
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
+    selection: Selection | None = None
     split: SplitShares = SplitShares()
     evaluate: Evaluate = Evaluate()
     monitor: Monitor = Monitor()

@@ -339,6 +339,27 @@ class Fairness(Section):
     difference: Share = 0.1
 
 
+class Selection(Section):
+    """Which applicants were accepted, where the labelled table holds rejected ones as well.
+
+    Only accepted rows have an outcome to learn from and to be evaluated by; the others' label may
+    be null. They are scored and counted, and no outcome is invented for them.
+
+    Attributes
+    ----------
+    accepted
+        A boolean column.
+    probability
+        A column that holds the known probability of each accepted row to have been accepted: 1
+        where a rule accepts, and the share that is accepted at random where it rejects. Sample
+        weights are divided by it, in training and in evaluation, so that accepted rows speak of
+        all applicants.
+    """
+
+    accepted: Text
+    probability: Text | None = None
+
+
 class Checks(Section):
     """Expectation suites at both ends, and how many rows may leave without a decision."""
 
