@@ -181,7 +181,8 @@ class Features(Section):
     ----------
     impute
         Missing numbers: ``median`` and a flag beside it; ``none``, as they are, for xgboost, which
-        learns at each split where they go; ``auto``, none for xgboost and median for the others.
+        learns at each split where they go (a column that was complete on the fit rows taught it
+        nothing, and gets the median); ``auto``, none for xgboost and median for the others.
     """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
