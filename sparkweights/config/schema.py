@@ -117,6 +117,7 @@ class Config(Section):
             )
         named = [one for one in c.numeric if isinstance(one, str)]
         parts = [c.weight, c.time, self.split.by, self.monitor.decided]
+        parts += self.selection.columns if self.selection else ()
         taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}
         taken |= set(() if c.use_sensitive else c.sensitive)
         numeric = select_columns(c.numeric, table, taken)

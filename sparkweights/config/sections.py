@@ -360,6 +360,11 @@ class Selection(Section):
     accepted: Text
     probability: Text | None = None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        return tuple(filter(None, (self.accepted, self.probability)))
+
 
 class Checks(Section):
     """Expectation suites at both ends, and how many rows may leave without a decision."""

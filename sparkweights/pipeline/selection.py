@@ -35,7 +35,7 @@ def with_selection(labelled_df: DataFrame, config: Config) -> tuple[DataFrame, C
     if wanted is None:
         return labelled_df, config
     schema = labelled_df.schema
-    require_columns(schema, filter(None, [wanted.accepted, wanted.probability]), table="labelled")
+    require_columns(schema, wanted.columns, table="labelled")
     require_kind(schema, [wanted.accepted], ("boolean",), table="labelled", role="accepted")
     if wanted.probability is None:
         return labelled_df, config

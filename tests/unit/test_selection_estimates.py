@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from sparkweights.config import load_config
+from sparkweights.errors import ConfigError
 from sparkweights.evaluate.selection import BINS, SUMS, Selection, describe_selection
 from sparkweights.report.selection_sections import selection_sections
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _table(seed: int, applicants: int = 6_000, chance: float = 0.1) -> tuple[Selection, float]:
@@ -86,3 +91,23 @@ def test_selection_without_probabilities_tells_bounds_and_no_estimate() -> None:
     assert with_weights.interval == pytest.approx(
         (0.1 - 1.96 * error, 0.1 + 1.96 * error), abs=1e-4
     )
+
+
+def test_selection_columns_are_never_features(tmp_path: Path) -> None:
+    """Who was accepted is no property of an applicant, named or matched by a pattern."""
+    text = """\
+name: loans
+columns:
+  keys: [id]
+  label: outcome
+  classes: {repaid: 0, defaulted: 1}
+  numeric: [NUMERIC]
+selection: {accepted: taken, probability: p_taken}
+"""
+    path = tmp_path / "loan.yaml"
+    path.write_text(text.replace("NUMERIC", "income, p_taken"))
+    with pytest.raises(ConfigError, match="selection: column 'p_taken' is listed under"):
+        load_config(path)
+    path.write_text(text.replace("NUMERIC", '{matching: ".*n.*"}'))
+    names = ["id", "outcome", "income", "taken", "p_taken", "debt"]
+    assert load_config(path).resolve(names).columns.numeric == ("income",)
