@@ -100,7 +100,9 @@ def evaluate_summary(record: Mapping[str, Any]) -> str:
         f"Model {record['model_version']} ({record['model']['kind']})\n"
         f"{_evaluation_tables(record['evaluation'])}"
     )
-    return text + _segments_table(record["segments"]) + _fairness_table(record.get("fairness"))
+    fairness = record.get("fairness")
+    over = [f"\n  over the limit: {sentence}" for sentence in (fairness or {}).get("exceeded", ())]
+    return text + _segments_table(record["segments"]) + _fairness_table(fairness) + "".join(over)
 
 
 def _segments_table(segments: Sequence[Mapping[str, Any]]) -> str:
@@ -118,7 +120,7 @@ def _segments_table(segments: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _fairness_table(found: Mapping[str, Any] | None) -> str:
-    """Return who gets the favourable decision, group by group, and which limits that passes."""
+    """Return who gets the favourable decision, group by group."""
     if found is None:
         return ""
     rows: list[tuple[str, ...]] = [
@@ -135,10 +137,9 @@ def _fairness_table(found: Mapping[str, Any] | None) -> str:
                     rates["true_positive_rate"]["value"], rates["false_positive_rate"]["value"],
                 )),
             ))  # fmt: skip
-    told = [f"  {sentence}" for sentence in found["exceeded"]]
-    told += [
-        f"  {own['column']}: {len(own['small'])} groups of fewer than {found['min_rows']:,} rows "
-        "are counted, not measured"
+    told = [
+        f"  {own['column']}: {sum(own['small'].values()):,} rows in groups of fewer than "
+        f"{found['min_rows']:,} are counted, not measured"
         for own in found["columns"]
         if own["small"]
     ]
