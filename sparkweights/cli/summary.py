@@ -7,6 +7,8 @@ import math
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.report.selection_sections import selection_sentence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -123,7 +125,9 @@ def evaluate_summary(record: Mapping[str, Any]) -> str:
         f"Model {record['model_version']} ({record['model']['kind']})\n"
         f"{_evaluation_tables(record['evaluation'])}"
     )
-    return text + _segments_table(record["segments"]) + _fairness_table(record.get("fairness"))
+    fairness = record.get("fairness")
+    over = [f"\n  over the limit: {sentence}" for sentence in (fairness or {}).get("exceeded", ())]
+    return text + _segments_table(record["segments"]) + _fairness_table(fairness) + "".join(over)
 
 
 def _segments_table(segments: Sequence[Mapping[str, Any]]) -> str:
@@ -141,7 +145,7 @@ def _segments_table(segments: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _fairness_table(found: Mapping[str, Any] | None) -> str:
-    """Return who gets the favourable decision, group by group, and which limits that passes."""
+    """Return who gets the favourable decision, group by group."""
     if found is None:
         return ""
     rows: list[tuple[str, ...]] = [
@@ -158,10 +162,9 @@ def _fairness_table(found: Mapping[str, Any] | None) -> str:
                     rates["true_positive_rate"]["value"], rates["false_positive_rate"]["value"],
                 )),
             ))  # fmt: skip
-    told = [f"  {sentence}" for sentence in found["exceeded"]]
-    told += [
-        f"  {own['column']}: {len(own['small'])} groups of fewer than {found['min_rows']:,} rows "
-        "are counted, not measured"
+    told = [
+        f"  {own['column']}: {sum(own['small'].values()):,} rows in groups of fewer than "
+        f"{found['min_rows']:,} are counted, not measured"
         for own in found["columns"]
         if own["small"]
     ]
@@ -218,6 +221,8 @@ def train_summary(record: Mapping[str, Any]) -> str:
     calibration = record["calibration"]
     if calibration is not None:
         text += f"\n  Calibration: {calibration['method']}. {calibration['reason']}"
+    if record.get("selection") is not None:
+        text += f"\n  {selection_sentence(record['selection'])}"
     return text + _refit_summary(record["refit"]) + _contest_summary(record["contest"])
 
 

@@ -87,6 +87,7 @@ def _check_columns(config: Config) -> None:
         "columns.numeric": numeric,
         "columns.categorical": c.categorical,
         "columns.weight": (c.weight,) if c.weight else (),
+        "selection": config.selection.columns if config.selection else (),
     }
     seen: dict[str, str] = {}
     for role, own in roles.items():

@@ -26,6 +26,7 @@ from sparkweights.config.sections import (
     Resample,
     Review,
     Section,
+    Selection,
     SplitShares,
     Table,
     Tables,
@@ -71,6 +72,7 @@ class Config(Section):
     tune: Tune = Tune()
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
+    selection: Selection | None = None
     split: SplitShares = SplitShares()
     evaluate: Evaluate = Evaluate()
     monitor: Monitor = Monitor()
@@ -117,6 +119,7 @@ class Config(Section):
             )
         named = [one for one in c.numeric if isinstance(one, str)]
         parts = [c.weight, c.time, self.split.by, self.monitor.decided]
+        parts += self.selection.columns if self.selection else ()
         taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}
         taken |= set(() if c.use_sensitive else c.sensitive)
         numeric = select_columns(c.numeric, table, taken)

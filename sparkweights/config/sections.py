@@ -194,7 +194,8 @@ class Features(Section):
     ----------
     impute
         Missing numbers: ``median`` and a flag beside it; ``none``, as they are, for xgboost, which
-        learns at each split where they go; ``auto``, none for xgboost and median for the others.
+        learns at each split where they go (a column that was complete on the fit rows taught it
+        nothing, and gets the median); ``auto``, none for xgboost and median for the others.
     """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
@@ -431,6 +432,32 @@ class Fairness(Section):
     min_rows: Annotated[StrictInt, Field(ge=1)] = 100
     ratio: Share = 0.8
     difference: Share = 0.1
+
+
+class Selection(Section):
+    """Which applicants were accepted, where the labelled table holds rejected ones as well.
+
+    Only accepted rows have an outcome to learn from and to be evaluated by; the others' label may
+    be null. They are scored and counted, and no outcome is invented for them.
+
+    Attributes
+    ----------
+    accepted
+        A boolean column.
+    probability
+        A column that holds the known probability of each accepted row to have been accepted: 1
+        where a rule accepts, and the share that is accepted at random where it rejects. Sample
+        weights are divided by it, in training and in evaluation, so that accepted rows speak of
+        all applicants.
+    """
+
+    accepted: Text
+    probability: Text | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        return tuple(filter(None, (self.accepted, self.probability)))
 
 
 class Checks(Section):

@@ -386,8 +386,8 @@ def unfair_differences(
             )
         if rate != ACCEPTANCE and gap.difference.value > difference:
             told.append(
-                f"the {rate.replace('_', ' ')} of {high} is {gap.difference.value:.1%} above that "
-                f"of {low} (95 % interval {gap.difference.low:.1%} to {gap.difference.high:.1%}); "
-                f"the limit is {difference:.1%}"
+                f"the {rate.replace('_', ' ')} of {high} exceeds that of {low} by "
+                f"{gap.difference.value:.3f} (95 % interval {gap.difference.low:.3f} to "
+                f"{gap.difference.high:.3f}); the limit is {difference:g}"
             )
     return told

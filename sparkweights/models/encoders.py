@@ -146,13 +146,13 @@ class NumericBlock(Encoder):
     Attributes
     ----------
     names, medians
-        The columns, and what stands for a missing value of each; no medians where it stays NaN.
+        The columns, and what stands for a missing value of each; None where it stays NaN.
     flagged
         The columns that were missing on some fit row.
     """
 
     names: tuple[str, ...]
-    medians: tuple[float, ...]
+    medians: tuple[float | None, ...]
     flagged: tuple[str, ...]
     kind: ClassVar[str] = "block"
 
@@ -168,8 +168,8 @@ class NumericBlock(Encoder):
 
     @property
     def native_missing(self) -> bool:
-        """Without medians."""
-        return not self.medians
+        """Without a median of some column."""
+        return None in self.medians
 
     @property
     def increasing(self) -> tuple[bool, ...]:
@@ -178,11 +178,7 @@ class NumericBlock(Encoder):
 
     def array(self) -> Column:
         """Return the numbers with medians or NaN for missing ones, then the flags."""
-        if not self.medians:
-            return F.transform(
-                _doubles(self.names), lambda value: F.coalesce(value, F.lit(_stand_in(None)))
-            )
-        medians = F.lit(list(self.medians))
+        medians = F.lit([_stand_in(median) for median in self.medians])
         filled = F.transform(
             _doubles(self.names),
             lambda value, at: F.coalesce(unless_nan(value), F.get(medians, at)),

@@ -80,7 +80,8 @@ def learn_features(
         A number in [0, 1) per row that deals rows into folds; needed by ``binned`` and ``target``.
     impute
         Whether a missing number becomes the median, with a flag beside it; else it stays NaN, for
-        learners that split on missing values themselves. ``binned`` has a range for it either way.
+        learners that split on missing values themselves; a column that was complete on the fit
+        rows is imputed either way, and ``binned`` has a range for missing values.
 
     Raises
     ------
@@ -206,11 +207,17 @@ def _numeric(name: str, row: Row, found: _Number, encoding: str, roles: ColumnRo
 
 
 def _without_median(encoder: Encoder) -> Encoder:
-    """Return an encoder of numbers that leaves missing ones NaN."""
-    if isinstance(encoder, NumericFeature):
+    """Return an encoder that leaves missing numbers NaN, where some were missing on fit rows.
+
+    Where none was, no split has learned where missing values go, and the median is the better
+    guess.
+    """
+    if isinstance(encoder, NumericFeature) and encoder.flag_missing:
         return replace(encoder, median=None, flag_missing=False)
     if isinstance(encoder, NumericBlock):
-        return replace(encoder, medians=(), flagged=())
+        stated = zip(encoder.names, encoder.medians, strict=True)
+        medians = tuple(None if name in encoder.flagged else median for name, median in stated)
+        return replace(encoder, medians=medians, flagged=())
     return encoder
 
 

@@ -45,7 +45,7 @@ class FairnessResult:
     columns
         One record per column.
     unmeasured
-        Column -> why its groups could not be compared.
+        Column -> why its groups could not be compared, or not as stated.
     exceeded
         A sentence per limit that is passed.
     """
@@ -153,7 +153,19 @@ def collect_fairness(
         for name in named
         if cells is None or name not in cells
     }
+    unmeasured |= _without_reference(columns, wanted)
     return FairnessResult(favourable, positive, columns, unmeasured, exceeded)
+
+
+def _without_reference(columns: Sequence[ColumnFairness], wanted: Fairness) -> dict[str, str]:
+    """Return what to say of columns whose stated reference group has too few rows, or none."""
+    stated = {own.column: wanted.reference.get(own.column) for own in columns}
+    return {
+        own.column: f"has no group '{stated[own.column]}' of {wanted.min_rows:,} rows, which "
+        f"fairness.reference names; its groups are compared with {own.reference}"
+        for own in columns
+        if stated[own.column] not in {None, own.reference}
+    }
 
 
 def _exceeded(

@@ -30,6 +30,7 @@ from sparkweights.pipeline.monitoring import Monitored, monitor
 from sparkweights.pipeline.nightly import OUTPUTS, ScoredRun, publication, score_table
 from sparkweights.pipeline.preparing import Weighed, is_mature, plan_resampling, weigh
 from sparkweights.pipeline.progress import LoggedProgress, Progress
+from sparkweights.pipeline.selection import accepted_rows, collect_selection, with_selection
 from sparkweights.pipeline.training import Trained, train
 from sparkweights.pipeline.tuning import Tuning, tune
 from sparkweights.quality import (
@@ -71,6 +72,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.evaluate.selection import Selection
+    from sparkweights.pipeline.scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,8 @@ class Runner:
         manifest = records.model_manifest(
             config, labelled_df.schema, weighed, trained, contest, now
         )
+        selection = self._selection(trained.scorer)
+        manifest["selection"] = selection and selection.to_dict()
         version = records.model_version(self.config, now)
         publish_bundle(
             self.config.path(self.config.artifacts),
@@ -306,16 +312,22 @@ class Runner:
     def _labelled(self) -> tuple[DataFrame, Config]:
         """Return the labelled table, and the configuration with the names of its columns."""
         df = read_table(self.spark, self._source("labelled"))
-        config = self.config.resolve(df.columns)
+        df, config = with_selection(df, self.config.resolve(df.columns))
         require_labelled(df.schema, config)
         mature = is_mature(df, config, self.run_date)
         if mature is None:
-            return df, config
+            return accepted_rows(df, config), config
         young = df.filter(~mature).count()  # reads one column
         self.progress.step(
             f"leaving out {young:,} labelled rows younger than {config.split.mature} (split.mature)"
         )
-        return df.filter(mature), config
+        return accepted_rows(df.filter(mature), config), config
+
+    def _selection(self, scorer: Scorer) -> Selection | None:
+        """Score the rejected rows of the labelled table as well, and count who was accepted."""
+        df = read_table(self.spark, self._source("labelled"))
+        df, config = with_selection(df, self.config.resolve(df.columns))
+        return collect_selection(df, config, scorer)
 
     def _weigh(self, labelled_df: DataFrame, config: Config) -> Weighed:
         self.progress.step("counting classes and choosing weights")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.errors import listed
 from sparkweights.report.page import Section
-from sparkweights.report.tables import NOTHING, percent, table
+from sparkweights.report.tables import NOTHING, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,11 @@ def fairness_sections(found: Mapping[str, Any] | None) -> list[Section]:
     for name in _RATES.values():
         header += [name, "difference"]
     rows = [
-        (f"{own['column']} {group['group']}", f"{group['rows']:,}", *_cells(group))
+        (
+            f"{own['column']} {group['group']}",
+            f"{group['rows']:,}",
+            *_cells(group, is_reference=group["group"] == own["reference"]),
+        )
         for own in found["columns"]
         for group in own["groups"]
     ]
@@ -52,17 +56,21 @@ def _sentence(found: Mapping[str, Any]) -> str:
     return (
         f"No group gets {found['favourable']} at less than {limits['ratio']:g} times the rate of "
         f"another, and no true or false positive rates differ by more than "
-        f"{percent(limits['difference'])}, beyond what chance explains."
+        f"{limits['difference']:g}, beyond what chance explains."
     )
 
 
-def _cells(group: Mapping[str, Any]) -> Iterator[str]:
+def _cells(group: Mapping[str, Any], *, is_reference: bool) -> Iterator[str]:
     ratio = group["ratio"]
     yield _written(ratio, "{value:.2f}")
-    yield _written(ratio, "{low:.2f} to {high:.2f}")
+    yield "reference" if is_reference else _written(ratio, "{low:.2f} to {high:.2f}")
     for rate in _RATES:
         yield _written(group["rates"][rate], "{value:.1%}")
-        yield _written(group["differences"][rate], "{value:+.1%} ({low:+.1%} to {high:+.1%})")
+        yield (
+            NOTHING
+            if is_reference
+            else _written(group["differences"][rate], "{value:+.3f} ({low:+.3f} to {high:+.3f})")
+        )
 
 
 def _written(measure: Mapping[str, float | None], form: str) -> str:

@@ -9,6 +9,7 @@ from sparkweights.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import OURS, evaluation_sections
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
+from sparkweights.report.selection_sections import selection_sections
 from sparkweights.report.shared_sections import (
     cost_section,
     ledger_section,
@@ -72,6 +73,7 @@ def model_page(
         ledger_section(manifest["ledger"]),
         *size_sections(manifest),
         *contest_sections(manifest["contest"]),
+        *selection_sections(manifest.get("selection")),
         _card_section(manifest),
         version_section(
             manifest,

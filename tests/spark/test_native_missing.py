@@ -71,37 +71,44 @@ def _margins(table: DataFrame, model: Any, plan: FeaturePlan) -> np.ndarray:
 def test_plan_without_medians_passes_missing_numbers_as_nan(
     spark: SparkSession, frame: pd.DataFrame, table: DataFrame, plan: FeaturePlan
 ) -> None:
-    """One position a column; null and NaN are NaN, plain, scored and as a block; files keep it."""
+    """One position a column; null and NaN are NaN, plain or scored; files keep it.
+
+    A column that was complete on the fit rows taught nothing of missing values: it is imputed.
+    """
     assert plan.names == NAMES
     assert not plan.imputes
     assert FeaturePlan.from_dict(plan.to_dict()) == plan
     found = np.array([row[0] for row in table.orderBy("id").select(plan.array()).collect()])
     np.testing.assert_array_equal(found, frame[list(NAMES)].to_numpy())
-    odd_df = spark.createDataFrame(
-        [(None, float("nan"), 0.3)], "income double, late double, debt double"
-    )
+    schema = "income double, late double, debt double"
+    odd_df = spark.createDataFrame([(None, float("nan"), 0.3)], schema)
     scored = learn_features(table, ROLES, "quantile", impute=False)
-    row = odd_df.select(vector_to_array(scored.vector()), scored.unusable()).first()
-    assert np.isnan(row[0]).tolist() == [True, True, False]
-    assert row[1] is None
-    infinite_df = spark.createDataFrame([(float("inf"), 0.0, 0.0)], odd_df.schema)
+    row = odd_df.select(
+        vector_to_array(plan.vector()), vector_to_array(scored.vector()), scored.unusable()
+    ).first()
+    for values in row[:2]:
+        assert np.isnan(values).tolist() == [True, False, False]
+        assert values[1] == pytest.approx(0, abs=0.1)
+    assert row[2] is None
+    infinite_df = spark.createDataFrame([(float("inf"), 0.0, 0.0)], schema)
     assert infinite_df.select(plan.unusable()).first()[0] == "income"
 
 
 def test_wide_plan_without_medians_passes_missing_numbers_as_nan(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A block of many columns has no flags and no medians."""
+    """A block of many columns has no flags, and medians of the complete columns alone."""
     monkeypatch.setattr("sparkweights.models.learning.WIDE", 2)
-    df = spark.createDataFrame(
-        [(1.0, 2.0, 3.0), (None, float("nan"), 4.0)], "income double, late double, debt double"
-    )
+    schema = "income double, late double, debt double"
+    df = spark.createDataFrame([(1.0, 2.0, 3.0), (None, float("nan"), 3.0)], schema)
     plan = learn_features(df, ROLES, impute=False)
     assert plan.names == NAMES
     assert plan.increasing == (True,) * 3
     assert FeaturePlan.from_dict(plan.to_dict()) == plan
-    found = np.array([row[0] for row in df.select(plan.array()).collect()])
-    np.testing.assert_array_equal(found, [[1.0, 2.0, 3.0], [np.nan, np.nan, 4.0]])
+    later_df = df.unionByName(spark.createDataFrame([(None, 5.0, None)], schema))
+    found = np.array([row[0] for row in later_df.select(plan.array()).collect()])
+    expected = [[1.0, 2.0, 3.0], [np.nan, np.nan, 3.0], [np.nan, 5.0, 3.0]]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_xgboost_missing_values_train_and_score_as_on_a_single_machine(

@@ -182,7 +182,7 @@ def test_unfair_differences_ask_for_size_and_for_significance() -> None:
     assert told(40, 18, 40, 24) == []
     assert told(20_000, 10_200, 20_000, 12_000) == []
     [rate] = told(2_000, 1_700, 2_000, 1_990, outcome=1)
-    assert rate.startswith("the true positive rate of sex b is 14.5% above that of sex a")
+    assert rate.startswith("the true positive rate of sex b exceeds that of sex a by 0.145")
 
 
 def test_unfair_differences_of_equal_groups_alarm_rarely() -> None:
@@ -192,14 +192,14 @@ def test_unfair_differences_of_equal_groups_alarm_rarely() -> None:
     """
     rng = np.random.default_rng(5)
     below = alarms = 0
-    for _ in range(300):
+    for _ in range(150):
         counts = rng.binomial(100, 0.3, 5)
         cells = {f"g{i}": _two(100, k, 1, 1)["a"] for i, k in enumerate(counts)}
         found = measure_column("sex", cells, min_rows=1)
         below += found.gaps["acceptance"].ratio.value < 0.8
         alarms += bool(unfair_differences(found, "approve", ratio=0.8, difference=0.1))
-    assert below > 200
-    assert alarms <= 20
+    assert below > 100
+    assert alarms <= 10
 
 
 CASES = {
