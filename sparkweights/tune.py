@@ -1,13 +1,16 @@
 """How much weight pays? Candidates on a log scale, and a choice that allows for chance.
 
 Weights act by their ratio, so a grid is even in its logarithm. A weight is chosen for money on
-held-out rows, the least of those that chance could not tell from the best.
+held-out rows, by paired differences: all trials decide on the same rows, so that what these rows
+happen to cost falls out of the difference. Sums over small blocks of rows give it many degrees of
+freedom, however few the folds are.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +18,16 @@ import numpy as np
 from scipy import stats
 
 from sparkweights.errors import InputError
+from sparkweights.evaluate.block_intervals import with_one_more
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkweights.evaluate.table import Array
+
 LEVEL = 0.95
+MIN_CHANGED = 10  # blocks in which a trial gains, and in which it loses
+_SIDES = (np.minimum, np.maximum)
 
 
 @dataclass(frozen=True)
@@ -43,18 +51,44 @@ class Settings:
         return math.inf if self.ratio is None else abs(math.log(self.ratio))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class FoldCosts:
+    """What decisions cost on the rows that were held out of one fold.
+
+    Attributes
+    ----------
+    sums
+        ``[class, block]``: realised costs times sample weights, in the money of the table.
+    weights
+        ``[block]``: sums of the sample weights.
+    """
+
+    sums: Array
+    weights: Array
+
+    @property
+    def mean(self) -> float:
+        """The mean cost of a row."""
+        return float(self.sums.sum() / self.weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
 class Trial:
     """What settings cost on the rows that were held out of each fold.
 
     Attributes
     ----------
-    costs
-        Mean realised cost of a row, in the money of the table, per fold.
+    folds
+        The costs of each fold; of all trials on the same rows, in the same blocks.
     """
 
     settings: Settings
-    costs: tuple[float, ...]
+    folds: tuple[FoldCosts, ...]
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """Mean realised cost of a row, in the money of the table, per fold."""
+        return tuple(fold.mean for fold in self.folds)
 
     @property
     def cost(self) -> float:
@@ -63,37 +97,82 @@ class Trial:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean over the folds."""
+        """Of the mean over the folds; two trials are compared by their `Difference` instead."""
         return float(np.std(self.costs, ddof=1) / math.sqrt(len(self.costs)))
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the cost, by Student's t over the folds."""
-        return _interval(self.costs)
+        reach = stats.t.ppf(0.5 + LEVEL / 2, len(self.costs) - 1) * self.standard_error
+        return self.cost - reach, self.cost + reach
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a trial costs more than another on the same rows.
+
+    Attributes
+    ----------
+    cost
+        Difference of the means, in money per row.
+    error
+        Its standard error, paired: from blocks of rows and, where these differ by more, from folds.
+    """
+
+    cost: float
+    error: float
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What weighting is worth at the same parameters: the cheapest ratio against none.
+    """What weighting is worth: a weighted trial against the cheapest without weights.
 
     Attributes
     ----------
     ratio
-        The cheapest.
+        Of the chosen trial where weighting pays, else of the cheapest weighted one; None for the
+        configured scheme.
     saving
-        Cost of a row without weights minus with this ratio; 0 where no weights are cheapest.
+        Cost of a row without weights minus with these; below 0 where weights cost more.
     interval
-        Its 95 % interval, from the differences by fold.
+        Its 95 % interval, simultaneous over all weighted trials.
+    compared
+        How many weighted trials there were.
+    scarce
+        Whether too few rows are decided differently to show a saving.
+    matters
+        Whether weighting pays: chance is an unlikely reason for the saving.
     """
 
-    ratio: float
+    ratio: float | None
     saving: float
     interval: tuple[float, float]
+    compared: int
+    scarce: bool
+    matters: bool
 
-    @property
-    def matters(self) -> bool:
-        """Whether chance alone is an unlikely reason for the saving."""
-        return self.interval[0] > 0
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trials show. The settings that are proposed and every sentence come from it.
+
+    Attributes
+    ----------
+    best
+        The trial of least mean cost.
+    chosen
+        The trial whose settings are proposed: weighted if and only if ``effect`` matters, where
+        there is an effect.
+    effect
+        What weighting is worth; None where no trial is without weights, or all are.
+    differences
+        Of each trial from ``best``.
+    """
+
+    best: Trial
+    chosen: Trial
+    effect: Effect | None
+    differences: tuple[Difference, ...]
 
 
 def log_grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -156,15 +235,28 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     return {name: float(f"{(max(shares) / share) ** power:.6g}") for name, share in prior.items()}
 
 
-def choose(trials: Sequence[Trial]) -> Trial:
-    """Return the least weighted trial within one standard error of the cheapest.
+def compare_trials(trials: Sequence[Trial]) -> Verdict:
+    """Say whether weighting pays, and choose the settings accordingly.
 
-    Of equally weighted ones the first, so parameters are best listed from simple to complex. The
-    rule is that of Breiman et al. (1984, sec. 3.4.3).
+    Weighting pays where some weighted trial is cheaper than the cheapest trial without weights, by
+    more than chance explains: its simultaneous lower bound is above 0. Then the least weighted is
+    chosen of those that are shown to save and that lie within one standard error, paired, of the
+    cheapest of these (the rule of Breiman et al. 1984, sec. 3.4.3, for a difference). Otherwise the
+    first trial without weights within one standard error of the cheapest without weights, so
+    parameters are best listed from simple to complex.
     """
     best = cheapest(trials)
-    good = [trial for trial in trials if trial.cost <= best.cost + best.standard_error]
-    return min(good, key=lambda trial: trial.settings.weighting)
+    plain = [trial for trial in trials if trial.settings.weighting == 0]
+    weighted = [trial for trial in trials if trial.settings.weighting > 0]
+    differences = tuple(_differences(trials, best))
+    if not plain or not weighted:
+        return Verdict(best, _least_weighted(trials), None, differences)
+    reference = cheapest(plain)
+    savings = _simultaneous_savings(weighted, reference)
+    shown = [trial for trial, effect in zip(weighted, savings, strict=True) if effect.matters]
+    chosen = _least_weighted(shown or plain)
+    told = chosen if shown else cheapest(weighted)
+    return Verdict(best, chosen, savings[weighted.index(told)], differences)
 
 
 def cheapest(trials: Sequence[Trial]) -> Trial:
@@ -172,23 +264,135 @@ def cheapest(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: trial.cost)
 
 
-def effect_of_weights(trials: Sequence[Trial]) -> Effect | None:
-    """Compare the cheapest ratio with no weights; None where the grid lacks a ratio of 1."""
-    weighed = [trial for trial in trials if trial.settings.ratio is not None]
-    best = cheapest(weighed)
-    plain = [
+def _least_weighted(trials: Sequence[Trial]) -> Trial:
+    """Return the least weighted within one standard error of the cheapest; of equals the first."""
+    near = [
         trial
-        for trial in weighed
-        if trial.settings.ratio == 1 and trial.settings.params == best.settings.params
+        for trial, apart in zip(trials, _differences(trials, cheapest(trials)), strict=True)
+        if apart.cost <= apart.error
     ]
-    if not plain:
-        return None
-    differences = np.subtract(plain[0].costs, best.costs)
-    ratio = best.settings.ratio
-    assert ratio is not None  # noqa: S101 (narrows the type)
-    return Effect(ratio, float(differences.mean()), _interval(differences.tolist()))
+    return min(near, key=lambda trial: trial.settings.weighting)
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    reach = stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * stats.sem(values)
-    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+def _differences(trials: Sequence[Trial], reference: Trial) -> list[Difference]:
+    paired = _Paired.of(trials, reference)
+    pairs = zip(paired.means.tolist(), paired.errors.tolist(), strict=True)
+    return [Difference(cost, error) for cost, error in pairs]
+
+
+def _simultaneous_savings(trials: Sequence[Trial], reference: Trial) -> list[Effect]:
+    """Compare each trial with one of no weights, by intervals that hold for all together.
+
+    As Dunnett (1955) does with normal means, the critical value is a quantile of the largest
+    studentised difference; costs are skewed and the differences correlated, so its distribution
+    is resampled (Westfall & Young 1993, sec. 2.5).
+    """
+    paired = _Paired.of(trials, reference)
+    # A saving's lower end allows for one more loss, its upper end for one more gain.
+    lower, upper = (with_one_more(-paired.flat, paired.of_block, side) for side in _SIDES)
+    tail = (1 - LEVEL) / 2
+    above = np.quantile(lower.replicates.max(axis=1), 1 - tail, method="weibull")
+    below = np.quantile(-upper.replicates.min(axis=1), 1 - tail, method="weibull")
+    lows = lower.means - paired.critical(above) * np.hypot(lower.errors, paired.between)
+    highs = upper.means + paired.critical(below) * np.hypot(upper.errors, paired.between)
+    return [
+        Effect(
+            trial.settings.ratio, reference.cost - trial.cost, (low, high), len(trials),
+            scarce=scarce, matters=bool(low > 0 and not scarce),
+        )
+        for trial, low, high, scarce in zip(
+            trials, lows.tolist(), highs.tolist(), _scarce(trials, reference), strict=True
+        )
+    ]  # fmt: skip
+
+
+def _scarce(trials: Sequence[Trial], reference: Trial) -> list[bool]:
+    """Return which trials gain, or lose, against the reference in too few blocks of a class.
+
+    A block of one class's rows is at most as many as the rows that are decided differently there,
+    so that the count errs on the side of caution.
+    """
+    found = []
+    for trial in trials:
+        pairs = list(zip(trial.folds, reference.folds, strict=True))
+        cells = np.concatenate([(own.sums - other.sums).ravel() for own, other in pairs])
+        noise = 1e-9 * max(float(np.abs(other.sums).max()) for _, other in pairs)
+        found.append(min(np.sum(cells > noise), np.sum(cells < -noise)) < MIN_CHANGED)
+    return [bool(scarce) for scarce in found]
+
+
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """Differences of trials from a reference, on the same blocks of rows.
+
+    Attributes
+    ----------
+    values
+        ``[trial, fold, block]``: differences of the sums, over the fold's weight.
+    weights
+        ``[fold, block]``: the block's share of the fold's weight.
+    """
+
+    values: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], reference: Trial) -> _Paired:
+        folds = reference.folds
+        totals = np.array([fold.weights.sum() for fold in folds])[:, None]
+        theirs = np.array([fold.sums.sum(axis=0) for fold in folds])
+        ours = np.array([[fold.sums.sum(axis=0) for fold in trial.folds] for trial in trials])
+        return cls((ours - theirs) / totals, np.array([fold.weights for fold in folds]) / totals)
+
+    @property
+    def flat(self) -> Array:
+        """``[trial, fold and block]``."""
+        return self.values.reshape(len(self.values), -1)
+
+    @property
+    def of_block(self) -> Array:
+        """``[fold and block]``."""
+        return self.weights.ravel()
+
+    @cached_property
+    def means(self) -> Array:
+        """``[trial]``: mean over the folds."""
+        return self.values.sum(axis=2).mean(axis=1)
+
+    @cached_property
+    def within(self) -> Array:
+        """``[trial]``: standard error of the mean from the blocks of each fold."""
+        folds, blocks = self.weights.shape
+        rest = self.values - self.values.sum(axis=2, keepdims=True) * self.weights
+        squares: Array = blocks / (blocks - 1) * (rest**2).sum(axis=(1, 2))
+        return np.sqrt(squares) / folds
+
+    @cached_property
+    def between(self) -> Array:
+        """``[trial]``: standard error of the mean from what folds differ beyond their blocks.
+
+        By moments (Hedges 1983), 0 where the folds' spread is what the blocks explain: folds may
+        be fitted on unlike rows, or lie in unlike months.
+        """
+        folds = len(self.weights)
+        spread = self.values.sum(axis=2).var(axis=1, ddof=1) / folds
+        excess: Array = np.sqrt(np.maximum(spread - self.within**2, 0.0))
+        return excess
+
+    @property
+    def errors(self) -> Array:
+        """``[trial]``: standard error of the mean."""
+        both: Array = np.hypot(self.within, self.between)
+        return both
+
+    def critical(self, normal: float) -> Array:
+        """Return a critical value with few folds allowed for: ``[trial]``.
+
+        Student's t at the tail that the value has under the normal distribution, with the degrees
+        of freedom of Satterthwaite (1946, eq. 17) for the sum of both variances.
+        """
+        folds, blocks = self.weights.shape
+        parts = self.within**4 / (folds * (blocks - 1)) + self.between**4 / (folds - 1)
+        whole = self.errors**4
+        freedom = np.divide(whole, parts, out=np.full_like(whole, np.inf), where=parts > 0)
+        return np.asarray(stats.t.isf(stats.norm.sf(normal), freedom))

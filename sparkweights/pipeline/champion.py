@@ -9,8 +9,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, kind_of
 from sparkweights.errors import ModelError
-from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
-from sparkweights.pipeline.evaluating import paid
+from sparkweights.evaluate.paired import BETTER, Decided, PairedCosts, collect_paired_costs
+from sparkweights.pipeline.evaluating import decided, paid
 from sparkweights.pipeline.preparing import part_of_bundle, split_obstacle, split_order
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import FEWEST_ROWS, TEST, hash_order, part
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
+_COST = "_cost"  # of the decision; appended to its column's name
 _BLOCK_SALT = 0xB10C
 
 
@@ -105,8 +106,9 @@ def _collect_costs(
     weight = config.roles.weight
     costs = collect_paired_costs(
         paid_df,
-        F.col(CHAMPION),
-        F.col(CHALLENGER),
+        *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
+        index=class_index(config.roles),
+        classes=config.roles.class_names,
         order=hash_order(config.roles, config.seed ^ _BLOCK_SALT),
         weight=None if weight is None else column(weight).cast("double"),
     )
@@ -117,7 +119,9 @@ def _collect_costs(
 
 
 def _paid(df: DataFrame, scorer: Scorer, config: Config, name: str) -> DataFrame:
-    """Append what a scorer's decision cost on the row, and nothing else."""
+    """Append a scorer's decision and what it cost on the row, and nothing else."""
     cost = paid(scorer, config.matrix, class_index(config.roles))
-    scored_df = scorer.score(df).withColumn(name, cost)
+    scored_df = scorer.score(df).withColumns(
+        {name: decided(scorer, config.matrix), name + _COST: cost}
+    )
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)

@@ -182,11 +182,11 @@ def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
         config.roles,
         "plain" if plain else wanted.numeric,
         wanted.categorical,
-        order=_folding(config),
+        order=outcome_order(config),
     )
 
 
-def _folding(config: Config) -> Column:
+def outcome_order(config: Config) -> Column:
     """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
     return hash_order(config.roles, config.seed ^ _FOLDING_SALT)
 
@@ -232,7 +232,7 @@ def prepared(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
-        plan.training_vector(F.col(PART) == FIT, _folding(config)).alias(FEATURES),
+        plan.training_vector(F.col(PART) == FIT, outcome_order(config)).alias(FEATURES),
         review_order(config).alias(ORDER),
         plan.unusable().alias(INFINITE),
         *[value.alias(name) for name, value in (also or {}).items()],

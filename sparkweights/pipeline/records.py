@@ -148,7 +148,16 @@ def model_manifest(
 
 def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
     """Return the tuning stage's record, with the lines to put into the configuration."""
-    effect = tuning.effect
+    verdict, constant = tuning.verdict, tuning.constant_cost
+    trials = [
+        {
+            **trial_record(trial, constant),
+            "difference": apart.cost,
+            "difference_error": apart.error,
+        }
+        for trial, apart in zip(tuning.trials, verdict.differences, strict=True)
+    ]
+    effect = verdict.effect
     return {
         "name": config.name,
         "model": {"kind": config.model.kind, "params": dict(config.model.params)},
@@ -157,12 +166,12 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
             "number": config.tune.folds,
             "by": config.split.by or list(config.tune.group) or "class",
         },
-        "constant_cost": tuning.constant_cost,
+        "constant_cost": constant,
         "references": tuning.references,
-        "trials": [trial_record(trial, tuning.constant_cost) for trial in tuning.trials],
-        "best": trial_record(tuning.best, tuning.constant_cost),
-        "chosen": trial_record(tuning.chosen, tuning.constant_cost),
-        "effect": None if effect is None else {**asdict(effect), "matters": effect.matters},
+        "trials": trials,
+        "best": trials[tuning.trials.index(verdict.best)],
+        "chosen": trials[tuning.trials.index(verdict.chosen)],
+        "effect": None if effect is None else asdict(effect),
         "settings": _chosen_settings(config, tuning),
         "versions": versions(),
     }
@@ -193,7 +202,7 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
             if even
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
-    params = {**config.model.params, **tuning.chosen.settings.params}
+    params = {**config.model.params, **tuning.verdict.chosen.settings.params}
     return {"weights": weights, "model": {"kind": config.model.kind, "params": params}}
 
 
