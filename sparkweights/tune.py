@@ -235,7 +235,7 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     return {name: float(f"{(max(shares) / share) ** power:.6g}") for name, share in prior.items()}
 
 
-def compare_trials(trials: Sequence[Trial]) -> Verdict:
+def compare_trials(trials: Sequence[Trial], *, forward: bool = False) -> Verdict:
     """Say whether weighting pays, and choose the settings accordingly.
 
     Weighting pays where some weighted trial is cheaper than the cheapest trial without weights, by
@@ -244,17 +244,24 @@ def compare_trials(trials: Sequence[Trial]) -> Verdict:
     cheapest of these (the rule of Breiman et al. 1984, sec. 3.4.3, for a difference). Otherwise the
     first trial without weights within one standard error of the cheapest without weights, so
     parameters are best listed from simple to complex.
+
+    Parameters
+    ----------
+    forward
+        Whether folds go forward in time. Then each has more rows to learn from than the one
+        before, and months of its own: what they differ by is no error, and intervals speak of
+        these folds. Folds dealt at random differ by chance alone, which is counted as an error.
     """
     best = cheapest(trials)
     plain = [trial for trial in trials if trial.settings.weighting == 0]
     weighted = [trial for trial in trials if trial.settings.weighting > 0]
-    differences = tuple(_differences(trials, best))
+    differences = tuple(_differences(trials, best, forward=forward))
     if not plain or not weighted:
-        return Verdict(best, _least_weighted(trials), None, differences)
+        return Verdict(best, _least_weighted(trials, forward=forward), None, differences)
     reference = cheapest(plain)
-    savings = _simultaneous_savings(weighted, reference)
+    savings = _simultaneous_savings(weighted, reference, forward=forward)
     shown = [trial for trial, effect in zip(weighted, savings, strict=True) if effect.matters]
-    chosen = _least_weighted(shown or plain)
+    chosen = _least_weighted(shown or plain, forward=forward)
     told = chosen if shown else cheapest(weighted)
     return Verdict(best, chosen, savings[weighted.index(told)], differences)
 
@@ -264,30 +271,29 @@ def cheapest(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: trial.cost)
 
 
-def _least_weighted(trials: Sequence[Trial]) -> Trial:
+def _least_weighted(trials: Sequence[Trial], *, forward: bool) -> Trial:
     """Return the least weighted within one standard error of the cheapest; of equals the first."""
-    near = [
-        trial
-        for trial, apart in zip(trials, _differences(trials, cheapest(trials)), strict=True)
-        if apart.cost <= apart.error
-    ]
+    apart = _differences(trials, cheapest(trials), forward=forward)
+    near = [trial for trial, own in zip(trials, apart, strict=True) if own.cost <= own.error]
     return min(near, key=lambda trial: trial.settings.weighting)
 
 
-def _differences(trials: Sequence[Trial], reference: Trial) -> list[Difference]:
-    paired = _Paired.of(trials, reference)
+def _differences(trials: Sequence[Trial], reference: Trial, *, forward: bool) -> list[Difference]:
+    paired = _Paired.of(trials, reference, forward=forward)
     pairs = zip(paired.means.tolist(), paired.errors.tolist(), strict=True)
     return [Difference(cost, error) for cost, error in pairs]
 
 
-def _simultaneous_savings(trials: Sequence[Trial], reference: Trial) -> list[Effect]:
+def _simultaneous_savings(
+    trials: Sequence[Trial], reference: Trial, *, forward: bool
+) -> list[Effect]:
     """Compare each trial with one of no weights, by intervals that hold for all together.
 
     As Dunnett (1955) does with normal means, the critical value is a quantile of the largest
     studentised difference; costs are skewed and the differences correlated, so its distribution
     is resampled (Westfall & Young 1993, sec. 2.5).
     """
-    paired = _Paired.of(trials, reference)
+    paired = _Paired.of(trials, reference, forward=forward)
     # A saving's lower end allows for one more loss, its upper end for one more gain.
     lower, upper = (with_one_more(-paired.flat, paired.of_block, side) for side in _SIDES)
     tail = (1 - LEVEL) / 2
@@ -331,18 +337,22 @@ class _Paired:
         ``[trial, fold, block]``: differences of the sums, over the fold's weight.
     weights
         ``[fold, block]``: the block's share of the fold's weight.
+    forward
+        See `compare_trials`.
     """
 
     values: Array
     weights: Array
+    forward: bool
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], reference: Trial) -> _Paired:
+    def of(cls, trials: Sequence[Trial], reference: Trial, *, forward: bool) -> _Paired:
         folds = reference.folds
         totals = np.array([fold.weights.sum() for fold in folds])[:, None]
         theirs = np.array([fold.sums.sum(axis=0) for fold in folds])
         ours = np.array([[fold.sums.sum(axis=0) for fold in trial.folds] for trial in trials])
-        return cls((ours - theirs) / totals, np.array([fold.weights for fold in folds]) / totals)
+        weights = np.array([fold.weights for fold in folds]) / totals
+        return cls((ours - theirs) / totals, weights, forward)
 
     @property
     def flat(self) -> Array:
@@ -357,23 +367,27 @@ class _Paired:
     @cached_property
     def means(self) -> Array:
         """``[trial]``: mean over the folds."""
-        return self.values.sum(axis=2).mean(axis=1)
+        mean: Array = self.values.sum(axis=2).mean(axis=1)
+        return mean
 
     @cached_property
     def within(self) -> Array:
         """``[trial]``: standard error of the mean from the blocks of each fold."""
         folds, blocks = self.weights.shape
         rest = self.values - self.values.sum(axis=2, keepdims=True) * self.weights
-        squares: Array = blocks / (blocks - 1) * (rest**2).sum(axis=(1, 2))
-        return np.sqrt(squares) / folds
+        squares = blocks / (blocks - 1) * (rest**2).sum(axis=(1, 2))
+        error: Array = np.sqrt(squares) / folds
+        return error
 
     @cached_property
     def between(self) -> Array:
         """``[trial]``: standard error of the mean from what folds differ beyond their blocks.
 
-        By moments (Hedges 1983), 0 where the folds' spread is what the blocks explain: folds may
-        be fitted on unlike rows, or lie in unlike months.
+        By moments (Hedges 1983), 0 where the folds' spread is what the blocks explain. It is what
+        the choice of the rows that a fold fits on does to a model.
         """
+        if self.forward:
+            return np.zeros(len(self.values))
         folds = len(self.weights)
         spread = self.values.sum(axis=2).var(axis=1, ddof=1) / folds
         excess: Array = np.sqrt(np.maximum(spread - self.within**2, 0.0))

@@ -182,8 +182,8 @@ def tune_summary(record: Mapping[str, Any]) -> str:
 def _effect_sentence(effect: Mapping[str, Any] | None) -> str:
     if effect is None:
         return (
-            "Candidates with and without weights were not both tried, so the worth of weights\n  is "
-            "not known; begin tune.ratio at 1 and end it above to learn it."
+            "Candidates with and without weights were not both tried, so the worth of\n  weights "
+            "is not known; begin tune.ratio at 1 and end it above to learn it."
         )
     low, high = effect["interval"]
     ratio = "as configured" if effect["ratio"] is None else f"ratio {effect['ratio']:.4g}"

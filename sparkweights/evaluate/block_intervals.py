@@ -59,21 +59,27 @@ def studentised_means(values: Array, weights: Array, *, seed: int = 0) -> Studen
     """
     drawn = _draws(weights.size, seed)
     correction = weights.size / (weights.size - 1)
-    total = weights.sum()
-    means = values.sum(axis=1) / total
-    errors = np.sqrt(correction * ((values - np.outer(means, weights)) ** 2).sum(axis=1)) / total
-    totals = np.maximum(drawn @ weights, np.finfo(float).tiny)[:, None]
-    resampled = (drawn @ values.T) / totals
-    squares = (
-        drawn @ (values**2).T
-        - 2 * resampled * (drawn @ (values * weights).T)
-        + resampled**2 * (drawn @ weights**2)[:, None]
-    )
+    means, errors = means_with_errors(values, weights)
+    # One product: the draws are large, and read once.
+    parts = np.concatenate([values, values**2, values * weights, [weights, weights**2]]).T
+    products = drawn @ parts
+    sums, squared, mixed = np.split(products[:, :-2], 3, axis=1)
+    totals = np.maximum(products[:, -2:-1], np.finfo(float).tiny)
+    resampled = sums / totals
+    squares = squared - 2 * resampled * mixed + resampled**2 * products[:, -1:]
     spread = np.sqrt(correction * np.maximum(squares, 0.0)) / totals
     away = resampled - means
     far = np.where(np.abs(away) > 1e-12 * np.abs(means), np.sign(away) * _EXTREME, 0.0)
     replicates = np.divide(away, spread, out=far, where=spread > 1e-9 * errors)
     return StudentisedMeans(means, errors, replicates)
+
+
+def means_with_errors(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the ``means`` and ``errors`` of `StudentisedMeans`, without resampling."""
+    means: Array = values.sum(axis=1) / weights.sum()
+    rest = ((values - np.outer(means, weights)) ** 2).sum(axis=1)
+    correction = weights.size / (weights.size - 1)
+    return means, np.sqrt(correction * rest) / weights.sum()
 
 
 def mean_interval(

@@ -148,7 +148,7 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
         rows, sizes, constant = _count(prepared_df, config)
         table = _Table(prepared_df, config, weighed, plans or (plan,) * wanted.folds, sizes)
         trials = _run_trials(table, settings, progress)
-    verdict = compare_trials(trials)
+    verdict = compare_trials(trials, forward=config.split.by is not None)
     ratio = verdict.chosen.settings.ratio
     return Tuning(
         rows,

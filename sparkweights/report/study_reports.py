@@ -68,7 +68,7 @@ def _trials_section(record: Mapping[str, Any]) -> Section:
                 "standard error of that",
                 "savings",
                 "verdict",
-            ),  # fmt: skip
+            ),
             rows,
         ),
     )

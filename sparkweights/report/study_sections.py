@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_COMPARISON = (
+    "Candidates are compared by their differences on the same held-out rows. Weighting pays where "
+    "a 95 % interval of its saving, which holds for all weighted candidates together, lies above "
+    "0; then the least weighting is chosen that is shown to save and is within one standard error "
+    "of the cheapest of these."
+)
+
+
 def tuning_curve(record: Mapping[str, Any]) -> figures.TuningCurve:
     """Return the curve of a tuning record; of the chosen parameters, where some were tried."""
     chosen = record["chosen"]
@@ -42,12 +50,7 @@ def tuning_section(record: Mapping[str, Any]) -> Section:
         "What weighting is worth",
         _effect(record["effect"], chosen["ratio"]),
         figure=figure,
-        body=(
-            "Candidates are compared by their differences on the same held-out rows. Weighting "
-            "pays where a 95 % interval of its saving, which holds for all weighted candidates "
-            "together, lies above 0; then the least weighting is chosen that is shown to save and "
-            "is within one standard error of the cheapest of these.",
-        ),
+        body=(_COMPARISON,),
     )
 
 
@@ -166,11 +169,12 @@ def size_sections(manifest: Mapping[str, Any]) -> list[Section]:
             Section(
                 "size",
                 "How the tree was pruned",
-                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree within one "
-                "standard error of the cheapest, on held-out rows.",
+                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree that costs "
+                "at most one standard error of the difference more than the cheapest, on the same "
+                "held-out rows.",
                 table=table(
                     f"Trees along the weakest-link path, by {pruning['measure']}",
-                    ("leaves", "ccp_alpha", "cost of a row", "standard error"),
+                    ("leaves", "ccp_alpha", "cost of a row", "standard error of the difference"),
                     rows,
                 ),
             )
