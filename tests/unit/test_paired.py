@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.rightness.comparisons import EQUALS, count_verdicts
+from benchmarks.rightness.comparisons import EQUALS, Equals, count_verdicts
 from sparkweights.evaluate import PairedCosts
 from sparkweights.evaluate.block_intervals import mean_interval, studentised_means
 
@@ -46,13 +46,21 @@ def test_mean_interval_reaches_further_on_the_side_of_the_losses() -> None:
     assert high > -1.3 * low
 
 
+@pytest.mark.slow  # eight settings; the fast one is the next
 @pytest.mark.parametrize("setting", EQUALS, ids=lambda setting: setting.name)
-def test_equal_decisions_are_rarely_called_better(setting: object) -> None:
-    """Nominal 2.5 %: in 200 draws of each setting at most 4.5 %, in the benchmark's more 3.5 %."""
-    assert count_verdicts(setting, draws=200)["better"] <= 0.045 * 200
+def test_equal_decisions_are_rarely_called_better(setting: Equals) -> None:
+    """Nominal 2.5 %: in 400 draws of each setting at most 4 %, in the benchmark's more 3.5 %."""
+    assert count_verdicts(setting, draws=400)["better"] <= 0.04 * 400
+
+
+def test_laxer_decisions_of_equal_cost_are_rarely_called_better() -> None:
+    """1.5 and 25 losses expected, of 49 gains each; 2.5 % is nominal, and no loss seen common."""
+    few, some = EQUALS[0], EQUALS[1]
+    assert count_verdicts(few, draws=200)["better"] == 0
+    assert count_verdicts(some, draws=100)["better"] <= 4
 
 
 def test_better_decisions_are_found_better() -> None:
-    """Losses half as frequent as at equal cost, 60 expected: seen in nine of ten draws."""
-    setting = EQUALS[-1]._replace(events=60.0, truth=0.5, sigma=0.0)
-    assert count_verdicts(setting, draws=100)["better"] >= 90
+    """Losses half as frequent as at equal cost, 30 expected: seen in nine of ten draws."""
+    setting = Equals(0.02, 0.0, 60.0, truth=0.5)
+    assert count_verdicts(setting, draws=40)["better"] >= 36

@@ -25,9 +25,8 @@ from sparkweights.tune import (
     ratio_weights,
 )
 
-
 BLOCKS = 40
-NOISE = np.random.default_rng(0).normal(size=(9, 2, BLOCKS))
+NOISE = np.random.default_rng(0).normal(size=(9, 2, BLOCKS))  # by seed, class and block
 
 
 def _trial(
@@ -36,7 +35,8 @@ def _trial(
     """Return a trial of these mean costs per fold; blocks of one row of each class differ."""
     folds = []
     for number, cost in enumerate(costs):
-        around = NOISE[(seed + number) % 9] - NOISE[(seed + number) % 9].mean()
+        around = NOISE[(seed + number) % 9]
+        around = around - around.mean()
         folds.append(FoldCosts(cost + noise * around, np.full(BLOCKS, 2.0)))
     return Trial(Settings(ratio, params), tuple(folds))
 
@@ -139,9 +139,9 @@ def test_weights_within_chance_are_not_chosen_and_not_said_to_pay() -> None:
 
 def test_folds_dealt_at_random_that_disagree_show_no_saving() -> None:
     """The same mean saving matters where the folds agree, and not where they do not."""
-    plain = _trial(1.0, 10.0, 11.0, 12.0, noise=0.2)
-    agreeing = compare_trials([plain, _trial(8.0, 8.0, 9.1, 9.9, noise=0.2, seed=4)]).effect
-    other = compare_trials([plain, _trial(8.0, 4.0, 15.0, 8.0, noise=0.2, seed=4)]).effect
+    plain = _trial(1.0, 10.0, 11.0, 12.0, noise=3.0)
+    agreeing = compare_trials([plain, _trial(8.0, 8.0, 9.1, 9.9, noise=3.0, seed=4)]).effect
+    other = compare_trials([plain, _trial(8.0, 4.0, 15.0, 8.0, noise=3.0, seed=4)]).effect
     assert agreeing is not None
     assert other is not None
     assert agreeing.saving == pytest.approx(other.saving)
@@ -203,9 +203,9 @@ def test_choice_where_all_candidates_are_weighted_is_the_least_within_its_error(
 
 
 def test_weights_are_rarely_said_to_pay_between_equals_and_never_against_the_settings() -> None:
-    """Seven equal candidates, nominal 2.5 % for all together: in 200 draws at most 4.5 %."""
-    found = shares_of_verdicts(draw_equal_trials, draws=200)
-    assert found["pays"] <= 0.045
+    """Seven equal candidates, nominal 2.5 % for all together: in 120 draws at most 4 %."""
+    found = shares_of_verdicts(draw_equal_trials, draws=120)
+    assert found["pays"] <= 0.04
     assert found["contradicted"] == 0
 
 
