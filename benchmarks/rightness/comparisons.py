@@ -16,7 +16,8 @@ from benchmarks.harness import Bar, figure
 from sparkweights.evaluate.block_intervals import mean_interval
 from sparkweights.evaluate.intervals import BLOCKS
 from sparkweights.evaluate.paired import ALIKE, BETTER, WORSE, PairedCosts
-from sparkweights.tune import FoldCosts, Settings, Trial, compare_trials, log_grid
+from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
+from sparkweights.tune import log_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

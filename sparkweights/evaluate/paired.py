@@ -122,16 +122,20 @@ def collect_paired_costs(
         .agg(F.count_if(both).alias("rows"), *sums)
         .collect()
     )
-    found = sorted(block for block in blocks if block["rows"])
-    if not found:
+    return _compared([row[1:] for row in sorted(blocks) if row["rows"]], classes)
+
+
+def _compared(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) -> PairedCosts:
+    """Return the comparison from the sums of each block."""
+    if not blocks:
         return PairedCosts(0, 0.0, 0.0, (0.0, 0.0), dict.fromkeys(classes, 0.0))
-    table = np.array([[value or 0.0 for value in row[1:]] for row in found], dtype=float)
+    table = np.array([[value or 0.0 for value in row] for row in blocks], dtype=float)
     rows, weight_sum, first, second, *squares = table.T
     rows_changed = [
         float(one.sum() ** 2 / square.sum()) if square.sum() else 0.0
         for one, square in zip(squares[::2], squares[1::2], strict=True)
     ]
-    several = len(found) > 1  # one block has no spread
+    several = len(blocks) > 1  # one block has no spread
     return PairedCosts(
         int(rows.sum()),
         float(first.sum() / weight_sum.sum()),

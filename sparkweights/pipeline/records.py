@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.tuning import Tuning
     from sparkweights.quality import CheckReport
     from sparkweights.storage import ModelBundle
-    from sparkweights.tune import Trial
+    from sparkweights.trials import Trial
 
 _XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
 COST_NOTE = "in the money of the table's cost columns"

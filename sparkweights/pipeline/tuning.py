@@ -42,16 +42,8 @@ from sparkweights.pipeline.preparing import (
 )
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.split import CALIBRATE, FIT, TEST, fold, hash_columns
-from sparkweights.tune import (
-    FoldCosts,
-    Settings,
-    Trial,
-    Verdict,
-    candidates,
-    compare_trials,
-    log_grid,
-    ratio_weights,
-)
+from sparkweights.trials import FoldCosts, Settings, Trial, Verdict, compare_trials
+from sparkweights.tune import candidates, log_grid, ratio_weights
 from sparkweights.weights import WeightRule, WeightSpec, weigh_frequencies
 
 if TYPE_CHECKING:

@@ -15,15 +15,8 @@ from benchmarks.rightness.comparisons import (
     shares_of_verdicts,
 )
 from sparkweights.errors import InputError
-from sparkweights.tune import (
-    FoldCosts,
-    Settings,
-    Trial,
-    candidates,
-    compare_trials,
-    log_grid,
-    ratio_weights,
-)
+from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
+from sparkweights.tune import candidates, log_grid, ratio_weights
 
 BLOCKS = 40
 NOISE = np.random.default_rng(0).normal(size=(9, 2, BLOCKS))  # by seed, class and block
