@@ -115,7 +115,7 @@ def draw_equal_trials(rng: np.random.Generator) -> list[Trial]:
 
 
 def draw_forward_trials(
-    rng: np.random.Generator, *, rows: int = 24_000, group: float = 0.13, drift: float = 1.0
+    rng: np.random.Generator, *, rows: int = 40_000, group: float = 0.08, growth: float = 2.0
 ) -> list[Trial]:
     """Fit logistic models forward in time, and price them on the span that follows.
 
@@ -124,18 +124,18 @@ def draw_forward_trials(
     group
         Share of rows whose risk is high and falls with what raises that of the others: the model
         has no term for it, and without weights it follows them. 0 makes it the true model.
-    drift
-        How far the log odds of all rows rise over the years: later spans cost more, whatever the
-        weights.
+    growth
+        By how much the logarithm of the amounts grows over the years: later spans cost more,
+        whatever the weights.
     """
     time = np.arange(rows) / rows
     x = rng.normal(size=(rows, 4))
     x[:, 0] = rng.random(rows) < group
     plain = -3.6 + 0.7 * x[:, 1] + 0.4 * x[:, 2]
-    logit = np.where(x[:, 0] > 0, 0.3 - 0.8 * x[:, 1], plain) + drift * time
+    logit = np.where(x[:, 0] > 0, 0.3 - 0.8 * x[:, 1], plain)
     bad = (rng.random(rows) < 1 / (1 + np.exp(-logit))).astype(float)
     design = np.column_stack([np.ones(rows), x])
-    amounts = rng.lognormal(-0.125, 0.5, rows)
+    amounts = rng.lognormal(-0.125, 0.5, rows) * np.exp(growth * time)
     span = np.minimum((time * (FOLDS + 1)).astype(int), FOLDS)
     block = rng.integers(0, TUNING_BLOCKS, rows)
     trials = []

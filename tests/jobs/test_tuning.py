@@ -183,6 +183,28 @@ def test_tune_forward_fold_calibrates_before_it(shop: Shop, spark: SparkSession)
     assert (found[PART] == np.repeat(["fit", "calibrate", "test"], [3_600, 1_200, 1_200])).all()
 
 
+def test_tune_encodings_do_not_know_the_outcomes_of_held_out_rows(shop: Shop) -> None:
+    """Codes without any part in the risk, three rows each: by their log odds nothing is saved."""
+    frame = history()
+    frame["code"] = np.random.default_rng(3).permutation(np.arange(len(frame)) // 3).astype(str)
+    shop.table("codes", frame)
+    record = _tuned(
+        shop,
+        tune={**TUNE, "points": 1, "ratio": [1, 1]},
+        tables__labelled={"format": "parquet", "location": "data/codes"},
+        columns__numeric=["amount"],
+        columns__categorical=["code"],
+        features={"categorical": "target"},
+        weights={"scheme": "none"},
+        decision=PLAIN,
+        costs={
+            "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
+            "decline": {"repaid": "0.25 * amount", "defaulted": 0},
+        },
+    )
+    assert record["trials"][0]["savings"] < 0.02
+
+
 def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
     shop: Shop, spark: SparkSession
 ) -> None:
