@@ -462,43 +462,6 @@ def require_rows(
         )
 
 
-def require_fold_rows(
-    counts: Mapping[tuple[int, str], int],
-    names: Sequence[str],
-    folds: int,
-    *,
-    table: Mapping[str, int] | None = None,
-) -> None:
-    """Refuse folds that lack rows of a class.
-
-    Parameters
-    ----------
-    counts
-        (fold, class name) -> rows.
-    folds
-        How many there should be.
-    table
-        Class name -> rows in the whole table; the sum of its folds by default.
-
-    Raises
-    ------
-    InputError
-        Naming the scarcest class, its rows in the table and in its smallest fold, and about how
-        many more rows of it would be enough.
-    """
-    scarce = _scarcest(counts, range(folds), names)
-    if scarce is not None:
-        own = [counts.get((place, scarce), 0) for place in range(folds)]
-        total = sum(own) if table is None else table[scarce]
-        raise InputError(
-            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
-            f"{sum(own)} in the {folds} folds and {min(own)} in fold {own.index(min(own)) + 1}; at "
-            f"least {FEWEST_ROWS} of each class are needed in each fold to fit and to compare"
-            f"{_missing(counts, range(folds), scarce, total)}.",
-            hint="lower tune.folds, group by a finer column, or gather more history.",
-        )
-
-
 def require_crossed_rows(
     counts: Mapping[tuple[int, str], int], names: Sequence[str], folds: int
 ) -> None:

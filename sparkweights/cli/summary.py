@@ -249,14 +249,24 @@ def _contest_summary(contest: Mapping[str, Any]) -> str:
     return (
         f"\n  Against {contest['champion']}, on {costs['rows']:,} rows unseen by both: "
         f"{costs['verdict']}\n  (cost per row {costs['before']:,.2f} -> {costs['after']:,.2f}; "
-        f"95 % interval of the change {low:+,.2f} to {high:+,.2f}).\n  {use}"
+        f"95 % interval of the change {low:+,.2f} to {high:+,.2f}).\n"
+        f"  {_changed_sentence(costs)}\n  {use}"
     )
+
+
+def _changed_sentence(costs: Mapping[str, Any]) -> str:
+    """Return how many rows of each class are decided differently, and whether they are enough."""
+    counts = ", ".join(f"{rows:,.0f} {name}" for name, rows in costs["changed"].items())
+    text = f"Decided differently: {counts}."
+    if costs["scarce"]:
+        text += f"\n  At least {costs['needed']} of each class are needed to show which is cheaper."
+    return text
 
 
 def tune_summary(record: Mapping[str, Any]) -> str:
     """Return what each candidate cost, the choice, and whether weighting matters."""
     names = list(record["chosen"]["params"])
-    rows = [("weight ratio", *names, "cost per row", "s.e.", "savings", "")]
+    rows = [("weight ratio", *names, "cost per row", "over best", "s.e.", "savings", "")]
     for trial in record["trials"]:
         ratio = "as configured" if trial["ratio"] is None else f"{trial['ratio']:,.4g}"
         marks = [word for word in ("best", "chosen") if trial == record[word]]
@@ -264,7 +274,8 @@ def tune_summary(record: Mapping[str, Any]) -> str:
             ratio,
             *(str(trial["params"][name]) for name in names),
             f"{trial['cost']:,.2f}",
-            f"{trial['standard_error']:,.2f}",
+            f"{trial['difference']:,.2f}",
+            f"{trial['difference_error']:,.2f}",
             f"{trial['savings']:+.3f}",
             " and ".join(marks),
         ))  # fmt: skip
@@ -281,19 +292,19 @@ def tune_summary(record: Mapping[str, Any]) -> str:
 def _effect_sentence(effect: Mapping[str, Any] | None) -> str:
     if effect is None:
         return (
-            "No candidate was without weights, so their worth is not known; begin tune.ratio at 1 "
-            "to learn it."
+            "Candidates with and without weights were not both tried, so the worth of\n  weights "
+            "is not known; begin tune.ratio at 1 and end it above to learn it."
         )
     low, high = effect["interval"]
-    if effect["ratio"] == 1:
-        return "Weighting does not pay here: no weights are the cheapest."
+    ratio = "as configured" if effect["ratio"] is None else f"ratio {effect['ratio']:.4g}"
     found = (
-        f"ratio {effect['ratio']:.4g} instead of 1 saves {effect['saving']:,.2f} a row\n  "
-        f"(95 % interval {low:+,.2f} to {high:+,.2f})"
+        f"{ratio} instead of 1 saves {effect['saving']:+,.2f} a row\n  (95 % interval "
+        f"{low:+,.2f} to {high:+,.2f}, for all {effect['compared']} weighted candidates together)"
     )
     if effect["matters"]:
-        return f"Weighting pays: {found}."
-    return f"Weighting is not known to matter here: {found}."
+        return f"Weighting pays, and the settings have it: {found}."
+    few = "\n  Too few rows are decided differently to know." if effect["scarce"] else ""
+    return f"Weighting is not shown to pay, so the settings have none: {found}.{few}"
 
 
 def explain_summary(record: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from sparkweights.evaluate.curves import class_curves
 from sparkweights.evaluate.evaluation import ClassEvaluation, Evaluation, reliability_bins
-from sparkweights.evaluate.paired import PairedCosts, collect_paired_costs
+from sparkweights.evaluate.paired import Decided, PairedCosts, collect_paired_costs
 from sparkweights.evaluate.passes import Scored, collect_evaluation, collect_segments
 from sparkweights.evaluate.ranking import AreaShift, compare_areas
 from sparkweights.evaluate.table import ScoreTable
@@ -10,6 +10,7 @@ from sparkweights.evaluate.table import ScoreTable
 __all__ = [
     "AreaShift",
     "ClassEvaluation",
+    "Decided",
     "Evaluation",
     "PairedCosts",
     "ScoreTable",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -52,6 +51,7 @@ MOST_LEVELS = 100  # of a category; rarer ones share the feature of other values
 MOST_TARGET_LEVELS = 1_000  # where a level is one number, not one position
 WIDE = 200  # more numeric columns than this are learned and encoded as one array
 FOLDS = 5
+_SET = "__set"
 SHRINKAGE = 20.0  # rows at the prior that every level is given
 
 
@@ -114,7 +114,7 @@ def learn_features(
     if not plan.looks_at_outcomes:
         return plan
     assert order is not None  # noqa: S101 (whoever asks for outcomes deals the folds)
-    return _with_outcomes(fit_df, roles, plan, order)
+    return learn_outcomes(fit_df, roles, plan, order, [F.lit(col=True)])[0]
 
 
 class _Number:
@@ -265,24 +265,44 @@ def _categorical(name: str, row: Row, i: int, encoding: str, roles: ColumnRoles)
     )
 
 
-def _with_outcomes(
-    fit_df: DataFrame, roles: ColumnRoles, plan: FeaturePlan, order: Column
-) -> FeaturePlan:
-    """Fill the tables of what happened, over all rows and over those outside each fold."""
+def learn_outcomes(
+    df: DataFrame, roles: ColumnRoles, plan: FeaturePlan, order: Column, learns: Sequence[Column]
+) -> list[FeaturePlan]:
+    """Learn what happened on each level, once for each set of rows, in one Spark job.
+
+    Parameters
+    ----------
+    plan
+        Its encoders' levels and ranges are kept; their tables are learned.
+    order
+        A number in [0, 1) per row that deals rows into folds: each returned plan holds a plan per
+        fold that has not seen the fold's outcomes.
+    learns
+        Whether a row is in the set, per set; null is no.
+    """
     wanted = [encoder for encoder in plan.encoders if isinstance(encoder, ByTarget)]
     weight = sample_weight(roles)
     levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
     keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
-    long_df = fit_df.select(*keys, weight.alias("weight"), levels)
+    sets = F.array_compact(F.array(*[F.when(own, F.lit(k)) for k, own in enumerate(learns)]))
+    of_set_df = df.select("*", F.explode(sets).alias(_SET))
+    long_df = of_set_df.select(_SET, *keys, weight.alias("weight"), levels)
     found = (
-        long_df.groupBy("at", "level", "fold", "class").agg(F.sum("weight").alias("sum")).collect()
+        long_df.groupBy(_SET, "at", "level", "fold", "class")
+        .agg(F.sum("weight").alias("sum"))
+        .collect()
     )
     classes = len(roles.class_names)
-    counts: dict[int, Array] = defaultdict(lambda: np.zeros(0))
-    for at, encoder in enumerate(wanted):
-        counts[at] = np.zeros((FOLDS, encoder.size, classes))
+    counts = [
+        {at: np.zeros((FOLDS, one.size, classes)) for at, one in enumerate(wanted)} for _ in learns
+    ]
     for row in found:
-        counts[row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
+        counts[row[_SET]][row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
+    return [_with_folds(plan, own) for own in counts]
+
+
+def _with_folds(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
+    """Fill the tables from all rows, and in a plan per fold from those outside it."""
     whole = {at: own.sum(axis=0) for at, own in counts.items()}
     folds = [
         _filled(plan, {at: whole[at] - own[fold] for at, own in counts.items()})

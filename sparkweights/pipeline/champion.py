@@ -9,9 +9,9 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import class_index, column, kind_of
 from sparkweights.errors import ModelError
-from sparkweights.evaluate.paired import BETTER, PairedCosts, collect_paired_costs
+from sparkweights.evaluate.paired import BETTER, Decided, PairedCosts, collect_paired_costs
 from sparkweights.pipeline.crossfit import held_out_scorer
-from sparkweights.pipeline.evaluating import block_order, paid
+from sparkweights.pipeline.evaluating import block_order, decided, paid
 from sparkweights.pipeline.preparing import (
     FOLD,
     PART,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
+_COST = "_cost"  # of the decision; appended to its column's name
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ def _collect_costs(
     weight = config.roles.weight
     costs = collect_paired_costs(
         paid_df,
-        F.col(CHAMPION),
-        F.col(CHALLENGER),
+        *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
+        index=class_index(config.roles),
+        classes=config.roles.class_names,
         order=block_order(config),
         weight=None if weight is None else column(weight).cast("double"),
     )
@@ -122,7 +124,9 @@ def _collect_costs(
 
 
 def _paid(df: DataFrame, scorer: RowScorer, config: Config, name: str) -> DataFrame:
-    """Append what a scorer's decision cost on the row, and nothing else."""
+    """Append a scorer's decision and what it cost on the row, and nothing else."""
     cost = paid(scorer, config.matrix, class_index(config.roles))
-    scored_df = scorer.score(df).withColumn(name, cost)
+    scored_df = scorer.score(df).withColumns(
+        {name: decided(scorer, config.matrix), name + _COST: cost}
+    )
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)

@@ -17,13 +17,14 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.decision import calibrate_scores
 from sparkweights.errors import ConfigError
-from sparkweights.models import learner
+from sparkweights.models import FeaturePlan, learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.models.learning import learn_outcomes
 from sparkweights.pipeline.preparing import (
     FOLD,
     constraints_of,
-    folding,
     learn_plan,
+    outcome_order,
 )
 from sparkweights.pipeline.scoring import Scorer
 from sparkweights.storage import load_held_out
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.decision import Choice, Ledger
-    from sparkweights.models import FeaturePlan
     from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.split import Split
     from sparkweights.storage import ModelBundle
@@ -247,13 +247,12 @@ class CrossFitting:
 
     @classmethod
     def of(cls, split: Split, divided_df: DataFrame, config: Config) -> CrossFitting:
-        """Learn the feature plans: one Spark job, or one a fold more where outcomes count."""
-        plan = learn_plan(divided_df, config)
-        plans = (
-            [learn_plan(divided_df, config, without_fold=k) for k in range(split.crossed)]
-            if plan.looks_at_outcomes
-            else []
-        )
+        """Learn the feature plans: one Spark job, and one more where outcomes count."""
+        plan, plans = learn_plan(divided_df, config), list[FeaturePlan]()
+        if plan.looks_at_outcomes:
+            others = [F.col(FOLD) != fold for fold in range(split.crossed)]
+            order = outcome_order(config)
+            plans = learn_outcomes(divided_df, config.roles, plan, order, others)
         return cls(split, divided_df, plan, tuple(plans))
 
     def columns(self, config: Config) -> dict[str, Column]:
@@ -261,7 +260,7 @@ class CrossFitting:
         kept = {FOLD: F.col(FOLD)}
         if not self.fold_plans:
             return kept
-        order, fold = folding(config), F.col(FOLD)
+        order, fold = outcome_order(config), F.col(FOLD)
         own = self.fold_plans[0].vector()
         for k, plan in enumerate(self.fold_plans):
             kept[_fold_features(k)] = plan.training_vector(fold != k, order)

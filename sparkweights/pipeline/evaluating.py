@@ -187,6 +187,12 @@ def _reviewed(scored_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[
     return is_reviewed(gain, F.col(ORDER), cut), price + right
 
 
+def decided(scorer: RowScorer, matrix: CostMatrix) -> Column:
+    """Return the cheapest decision by a scorer's probabilities on a scored row."""
+    natural = [column(name) for name in scorer.probability_cols]
+    return cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
+
+
 def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:
     """Return what the cheapest decision by a scorer's probabilities costs on a scored row.
 
@@ -195,10 +201,7 @@ def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:
     index
         The row's class.
     """
-    costs = cost_columns(matrix)
-    natural = [column(name) for name in scorer.probability_cols]
-    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
-    return realised_cost(decision, index, matrix.decisions, costs)
+    return realised_cost(decided(scorer, matrix), index, matrix.decisions, cost_columns(matrix))
 
 
 def review_order(config: Config) -> Column:

@@ -243,28 +243,17 @@ def with_parts(df: DataFrame, config: Config, split: Split, seed: int) -> DataFr
     return df.withColumns({PART: part(split, roles, order), FOLD: held_out})
 
 
-def learn_plan(
-    divided_df: DataFrame, config: Config, *, without_fold: int | None = None
-) -> FeaturePlan:
-    """Learn from the fit rows how columns become features, in one Spark job.
-
-    Parameters
-    ----------
-    without_fold
-        A `FOLD` whose rows are left out.
-    """
+def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
+    """Learn from the fit rows how columns become features, in one Spark job."""
     wanted = config.features
     # By itself only a linear learner minds heavy tails.
     plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
-    learns = F.col(PART) == FIT
-    if without_fold is not None:
-        learns &= F.col(FOLD) != without_fold
     return learn_features(
-        divided_df.filter(learns),
+        divided_df.filter(F.col(PART) == FIT),
         config.roles,
         "plain" if plain else wanted.numeric,
         wanted.categorical,
-        order=folding(config),
+        order=outcome_order(config),
         impute=imputes(config),
     )
 
@@ -281,7 +270,7 @@ def constraints_of(plan: FeaturePlan, config: Config) -> Constraints | None:
     return Constraints.of(plan, config.model.monotone, config.model.interactions)
 
 
-def folding(config: Config) -> Column:
+def outcome_order(config: Config) -> Column:
     """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
     return hash_columns(config.split.group or config.roles.keys, config.seed ^ _FOLDING_SALT)
 
@@ -328,7 +317,7 @@ def prepared(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
-        plan.training_vector(F.col(PART) == FIT, folding(config)).alias(FEATURES),
+        plan.training_vector(F.col(PART) == FIT, outcome_order(config)).alias(FEATURES),
         review_order(config).alias(ORDER),
         block_order(config).alias(BLOCK),
         plan.unusable().alias(INFINITE),

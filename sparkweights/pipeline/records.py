@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.tuning import Tuning
     from sparkweights.quality import CheckReport
     from sparkweights.storage import ModelBundle
-    from sparkweights.tune import Trial
+    from sparkweights.trials import Trial
 
 _XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
 COST_NOTE = "in the money of the table's cost columns"
@@ -182,7 +182,16 @@ def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any]
 
 def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
     """Return the tuning stage's record, with the lines to put into the configuration."""
-    effect = tuning.effect
+    verdict, constant = tuning.verdict, tuning.constant_cost
+    trials = [
+        {
+            **trial_record(trial, constant),
+            "difference": apart.cost,
+            "difference_error": apart.error,
+        }
+        for trial, apart in zip(tuning.trials, verdict.differences, strict=True)
+    ]
+    effect = verdict.effect
     return {
         "name": config.name,
         "model": {
@@ -194,12 +203,12 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
             "number": config.tune.folds,
             "by": config.split.by or list(config.tune.group) or "class",
         },
-        "constant_cost": tuning.constant_cost,
+        "constant_cost": constant,
         "references": tuning.references,
-        "trials": [trial_record(trial, tuning.constant_cost) for trial in tuning.trials],
-        "best": trial_record(tuning.best, tuning.constant_cost),
-        "chosen": trial_record(tuning.chosen, tuning.constant_cost),
-        "effect": None if effect is None else {**asdict(effect), "matters": effect.matters},
+        "trials": trials,
+        "best": trials[tuning.trials.index(verdict.best)],
+        "chosen": trials[tuning.trials.index(verdict.chosen)],
+        "effect": None if effect is None else asdict(effect),
         "settings": _chosen_settings(config, tuning),
         "versions": versions(),
     }
@@ -230,7 +239,7 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
             if even
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
-    params = {**config.model.params, **tuning.chosen.settings.params}
+    params = {**config.model.params, **tuning.verdict.chosen.settings.params}
     model = config.model.model_dump(mode="json", exclude_defaults=True)
     model |= {"kind": config.model.kind, "params": params}
     return {"weights": weights, "model": model}

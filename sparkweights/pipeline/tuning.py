@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -15,14 +16,22 @@ from sparkweights.columns import sample_weight
 from sparkweights.costs import cost_columns
 from sparkweights.decision import WEIGHTS, Ledger, realised_cost
 from sparkweights.errors import ConfigError
-from sparkweights.models import learner
 from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+from sparkweights.pipeline.crossfit import fit_scorer
 from sparkweights.pipeline.evaluating import paid
 from sparkweights.pipeline.finishing import finish
+from sparkweights.pipeline.folds import (
+    divide_forward,
+    fold_columns,
+    fold_rows,
+    held_out_roles,
+    learn_fold_plans,
+    require_role_rows,
+    role_col,
+)
 from sparkweights.pipeline.preparing import (
     PART,
     Size,
-    constraints_of,
     divide,
     infinite_measures,
     learn_plan,
@@ -31,19 +40,9 @@ from sparkweights.pipeline.preparing import (
     split_order,
     weigh,
 )
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.split import CALIBRATE, FIT, fold, hash_columns, require_fold_rows
-from sparkweights.tune import (
-    Effect,
-    Settings,
-    Trial,
-    candidates,
-    cheapest,
-    choose,
-    effect_of_weights,
-    log_grid,
-    ratio_weights,
-)
+from sparkweights.split import CALIBRATE, FIT, TEST, fold, hash_columns
+from sparkweights.trials import FoldCosts, Settings, Trial, Verdict, compare_trials
+from sparkweights.tune import candidates, log_grid, ratio_weights
 from sparkweights.weights import WeightRule, WeightSpec, mean_regrets, weigh_frequencies
 
 if TYPE_CHECKING:
@@ -59,7 +58,9 @@ if TYPE_CHECKING:
     from sparkweights.split import Split
     from sparkweights.weights import Weighting
 
-FOLD = "__fold"
+BLOCK = "__trial_block"
+BLOCKS = 100  # of each fold, by which trials are compared
+_BLOCK_SALT = 0xB10C
 REACH = 4  # the grid ends at this multiple of the balanced or the cost ratio
 MOST_FITS = 1_000
 
@@ -74,10 +75,8 @@ class Tuning:
         Fit rows that took part.
     trials
         What each candidate cost.
-    best, chosen
-        The cheapest, and the least weighted that chance could not tell from it.
-    effect
-        What weighting is worth; None where no candidate was without weights.
+    verdict
+        Whether weighting pays, and which trial is chosen.
     references
         Name -> the ratio that the scheme of this name has here.
     constant_cost
@@ -88,9 +87,7 @@ class Tuning:
 
     rows: int
     trials: tuple[Trial, ...]
-    best: Trial
-    chosen: Trial
-    effect: Effect | None
+    verdict: Verdict
     references: dict[str, float]
     constant_cost: float
     weights: dict[str, float] | None
@@ -98,20 +95,21 @@ class Tuning:
 
 @dataclass(frozen=True)
 class _Table:
-    """The kept rows and what all trials share."""
+    """The kept rows and what all trials share; a plan, and rows to calibrate, per fold."""
 
     df: DataFrame
     config: Config
     weighed: Weighed
-    plan: FeaturePlan
-    calibrating: Size
+    plans: tuple[FeaturePlan, ...]
+    calibrating: list[Size]
 
 
 def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     """Try weight ratios and parameters by cross-validated expected cost.
 
     Folds are parts of the fit rows alone: the rows that `train` tests on stay unseen. Each fold is
-    fitted, undone, calibrated and priced as `train` would.
+    fitted, undone, calibrated and priced as `train` would; forward in time, on rows before those
+    that it holds out.
 
     Raises
     ------
@@ -126,23 +124,27 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
             hint="leave resample out to tune; weights and resampling do the same work.",
         )
     progress.step("counting classes and cutting folds")
+    wanted = config.tune
     weighed = weigh(labelled_df, config)
     settings, references = _candidates(config, weighed)
-    split, divided_df = divide(labelled_df, config, weighed, folds=_parts(config))
+    if config.split.by is None:
+        split, divided_df = divide(labelled_df, config, weighed, folds=wanted.folds)
+        roles = held_out_roles(_fold(labelled_df, config, split), wanted.folds)
+    else:
+        divided_df, roles = divide_forward(labelled_df, config, wanted.folds)
     plan = learn_plan(divided_df, config)
-    rule, folds = weighed.weighting.rule, {FOLD: _fold(labelled_df, config, split)}
-    with prepared(divided_df, config, rule, plan, also=folds) as prepared_df:
-        rows, calibrating, constant = _count(prepared_df, config, weighed)
-        table = _Table(prepared_df, config, weighed, plan, calibrating)
+    plans = learn_fold_plans(divided_df, config, plan, roles)
+    also = {BLOCK: _block(config), **fold_columns(config, plans, roles)}
+    with prepared(divided_df, config, weighed.weighting.rule, plan, also=also) as prepared_df:
+        rows, sizes, constant = _count(prepared_df, config)
+        table = _Table(prepared_df, config, weighed, plans or (plan,) * wanted.folds, sizes)
         trials = _run_trials(table, settings, progress)
-    chosen = choose(trials)
-    ratio = chosen.settings.ratio
+    verdict = compare_trials(trials, forward=config.split.by is not None)
+    ratio = verdict.chosen.settings.ratio
     return Tuning(
         rows,
         tuple(trials),
-        cheapest(trials),
-        chosen,
-        effect_of_weights(trials),
+        verdict,
         references,
         constant,
         None if ratio is None else ratio_weights(weighed.weighting.prior, ratio),
@@ -198,60 +200,71 @@ def _references(weighed: Weighed) -> dict[str, float]:
     return found
 
 
-def _parts(config: Config) -> int:
-    """Into how many parts the fit rows are cut; forward in time, the first is only learned from."""
-    return config.tune.folds + (config.split.by is not None)
-
-
 def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
-    wanted = config.tune
-    if wanted.group:
-        return F.floor(hash_columns(wanted.group, config.seed) * wanted.folds).cast("int")
+    wanted, group = config.tune, config.tune.group or config.split.group
+    if group:
+        return F.floor(hash_columns(group, config.seed) * wanted.folds).cast("int")
     return fold(split, config.roles, split_order(labelled_df, config))
 
 
-def _count(prepared_df: DataFrame, config: Config, weighed: Weighed) -> tuple[int, Size, float]:
-    """Count fit and calibration rows, and price the best constant decision; fills the cache."""
+def _block(config: Config) -> Column:
+    """Return the block of a row: rows of one group, or of one key, share it."""
+    names = config.tune.group or config.split.group or config.roles.keys
+    return F.floor(hash_columns(names, config.seed ^ _BLOCK_SALT) * BLOCKS).cast("int")
+
+
+def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], float]:
+    """Count rows by role, and price the best constant decision; fills the cache.
+
+    Returns
+    -------
+    tuple
+        Fit rows; rows to calibrate, per fold; mean cost of a held-out row.
+    """
     matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
     weight = sample_weight(config.roles)
-    found = (
-        prepared_df.groupBy(PART, FOLD, LABEL)
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.sum(weight).alias("weight"),
-            *[
-                F.sum(weight * realised_cost(F.lit(name), index, matrix.decisions, costs)).alias(
-                    f"cost_{d}"
-                )
-                for d, name in enumerate(matrix.decisions)
-            ],
-            *infinite_measures(),
-        )
-        .collect()
-    )
+    folds, names = range(config.tune.folds), config.roles.class_names
+    measures = [F.count_if(F.col(PART) == FIT).alias("rows"), *infinite_measures()]
+    for k in folds:
+        for role in (FIT, CALIBRATE, TEST):
+            own = F.col(role_col(k)) == role
+            measures.append(F.count_if(own).alias(f"{role}_{k}"))
+            measures.append(F.sum(F.when(own, weight)).alias(f"{role}_{k}_weight"))
+        for d, name in enumerate(matrix.decisions):
+            cost = weight * realised_cost(F.lit(name), index, matrix.decisions, costs)
+            measures.append(F.sum(F.when(own, cost)).alias(f"cost_{k}_{d}"))
+    found = prepared_df.groupBy(LABEL).agg(*measures).collect()
     require_finite(found)
-    fit = [row for row in found if row[PART] == FIT]
-    names = config.roles.class_names
-    require_fold_rows(
-        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in fit},
+    require_role_rows(
+        {
+            (k, role, names[int(row[LABEL])]): row[f"{role}_{k}"]
+            for row in found
+            for k in folds
+            for role in (FIT, CALIBRATE, TEST)
+        },
         names,
-        _parts(config),
-        table=weighed.summary.rows_by_class,
+        config.tune.folds,
     )
-    # Forward in time the first fold is never held out, and nothing is saved on it.
-    judged = [row for row in fit if row[FOLD] >= _parts(config) - config.tune.folds]
-    total = sum(row["weight"] for row in judged)
-    totals = [sum(row[f"cost_{d}"] for row in judged) for d in range(len(matrix.decisions))]
-    held = [row for row in found if row[PART] == CALIBRATE]
-    calibrating = Size(sum(row["rows"] for row in held), sum(row["weight"] for row in held))
-    return sum(row["rows"] for row in fit), calibrating, min(totals) / total
+
+    def total(name: str) -> float:
+        return float(sum(row[name] or 0.0 for row in found))
+
+    weights = sum(total(f"{TEST}_{k}_weight") for k in folds)
+    constants = [
+        sum(total(f"cost_{k}_{d}") for k in folds) / weights for d in range(len(matrix.decisions))
+    ]
+    sizes = [Size(int(total(f"{CALIBRATE}_{k}")), total(f"{CALIBRATE}_{k}_weight")) for k in folds]
+    return int(total("rows")), sizes, min(constants)
 
 
 def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
     """Run every candidate on every fold, a few at a time."""
     wanted = table.config.tune
-    held_out = range(_parts(table.config) - wanted.folds, _parts(table.config))
-    tasks = [partial(_collect_cost, table, one, held) for one in settings for held in held_out]
+    tasks = [
+        partial(_collect_costs, table, one, number)
+        for one in settings
+        for number in range(wanted.folds)
+    ]
     progress.step(f"fitting {len(tasks)} models, {wanted.parallelism} at a time")
     spark = table.df.sparkSession
     carry: Any = inheritable_thread_target(spark)  # each thread keeps the session's settings
@@ -269,7 +282,7 @@ def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress)
     ]
 
 
-def _told(jobs: Sequence[Future[float]], progress: Progress) -> Iterator[Future[float]]:
+def _told(jobs: Sequence[Future[FoldCosts]], progress: Progress) -> Iterator[Future[FoldCosts]]:
     often = math.ceil(len(jobs) / 10)
     for done, job in enumerate(jobs):
         if done % often == 0 and done:
@@ -277,33 +290,35 @@ def _told(jobs: Sequence[Future[float]], progress: Progress) -> Iterator[Future[
         yield job
 
 
-def _collect_cost(table: _Table, settings: Settings, held_out: int) -> float:
-    """Fit on the other folds, and return what a held-out row costs on average."""
-    config, df = table.config, table.df
-    rule = _rule(table.weighed, settings)
-    learns = F.col(FOLD) < held_out if config.split.by else F.col(FOLD) != held_out
-    fit_df = df.filter((F.col(PART) == FIT) & learns).select(
+def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
+    """Fit on a fold's rows to fit, and return what its held-out rows cost, in one pass of them."""
+    config, df, plan = table.config, fold_rows(table.df, number), table.plans[number]
+    rule, names = _rule(table.weighed, settings), config.roles.class_names
+    fit_df = df.filter(F.col(PART) == FIT).select(
         FEATURES, LABEL, _weight(config, settings, rule).alias(WEIGHT)
-    )
-    params = {**config.model.params, **settings.params}
-    model = learner(config.model.kind).fit(
-        fit_df,
-        params,
-        seed=config.seed,
-        classes=len(config.roles.class_names),
-        constraints=constraints_of(table.plan, config),
     )
     weighting = table.weighed.weighting
     undoing = weighting.undoing if settings.ratio is None else rule
     ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
-    bare = Scorer(config.model.kind, model, table.plan, config.roles.class_names, ledger)
-    scorer = finish(bare, df, config, table.calibrating).scorer
-    held_df = df.filter((F.col(PART) == FIT) & (F.col(FOLD) == held_out))
-    weight = sample_weight(config.roles)
-    cost = paid(scorer, config.matrix, F.col(LABEL).cast("int"))
-    row = scorer.score(held_df).agg(F.sum(weight * cost) / F.sum(weight)).first()
-    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
-    return float(row[0])
+    params = {**config.model.params, **settings.params}
+    model = config.model.model_copy(update={"params": params})
+    bare = fit_scorer(fit_df, config.model_copy(update={"model": model}), plan, ledger)
+    scorer = finish(bare, df, config, table.calibrating[number]).scorer
+    index, weight = F.col(LABEL).cast("int"), sample_weight(config.roles)
+    found = (
+        scorer.score(df.filter(F.col(PART) == TEST))
+        .groupBy(BLOCK, index.alias("class"))
+        .agg(
+            F.sum(weight * paid(scorer, config.matrix, index)).alias("cost"),
+            F.sum(weight).alias("weight"),
+        )
+        .collect()
+    )
+    sums, weights = np.zeros((len(names), BLOCKS)), np.zeros(BLOCKS)
+    for row in found:
+        sums[row["class"], row[BLOCK]] += row["cost"] or 0.0
+        weights[row[BLOCK]] += row["weight"]
+    return FoldCosts(sums, weights)
 
 
 def _rule(weighed: Weighed, settings: Settings) -> WeightRule:

@@ -47,7 +47,8 @@ def _trials_section(record: Mapping[str, Any]) -> Section:
             "as configured" if trial["ratio"] is None else number(trial["ratio"]),
             *(str(trial["params"][name]) for name in names),
             money(trial["cost"]),
-            money(trial["standard_error"]),
+            money(trial["difference"]),
+            money(trial["difference_error"]),
             percent(trial["savings"]),
             "chosen" if trial == record["chosen"] else "",
         )
@@ -59,7 +60,15 @@ def _trials_section(record: Mapping[str, Any]) -> Section:
         "Each candidate was fitted, undone, calibrated and priced on every fold.",
         table=table(
             "Candidates",
-            ("weight ratio", *names, "cost of a row", "standard error", "savings", "verdict"),
+            (
+                "weight ratio",
+                *names,
+                "cost of a row",
+                "more than the cheapest",
+                "standard error of that",
+                "savings",
+                "verdict",
+            ),
             rows,
         ),
     )

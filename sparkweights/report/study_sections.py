@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.page import Figure, Section
 from sparkweights.report.tables import facts_table, money, number, span, table
@@ -12,12 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_COMPARISON = (
+    "Candidates are compared by their differences on the same held-out rows. Weighting pays where "
+    "a 95 % interval of its saving, which holds for all weighted candidates together, lies above "
+    "0; then the least weighting is chosen that is shown to save and is within one standard error "
+    "of the cheapest of these."
+)
+
+
 def tuning_curve(record: Mapping[str, Any]) -> figures.TuningCurve:
     """Return the curve of a tuning record; of the chosen parameters, where some were tried."""
     chosen = record["chosen"]
     own = [t for t in record["trials"] if t["params"] == chosen["params"] and t["ratio"]]
     return figures.TuningCurve(
-        tuple((trial["ratio"], trial["cost"], trial["standard_error"]) for trial in own),
+        tuple((trial["ratio"], trial["cost"], trial["difference_error"]) for trial in own),
         None if chosen["ratio"] is None else (chosen["ratio"], chosen["cost"]),
         tuple(record["references"].items()),
     )
@@ -32,28 +41,42 @@ def tuning_section(record: Mapping[str, Any]) -> Section:
             figures.draw_tuning(curve),
             "Cost against the weight ratio",
             "To the right the rarest class weighs more; the lower the point, the cheaper its "
-            "decisions. A bar is one standard error; the circle is the choice.",
+            "decisions. A bar is one standard error of the difference from the cheapest candidate; "
+            "the circle is the choice.",
             figures.tuning_table(curve),
         )
-    ratio = "the configured weights" if chosen["ratio"] is None else number(chosen["ratio"])
     return Section(
         "tuning",
         "What weighting is worth",
-        f"Chosen: {ratio}, the least weighting within one standard error of the cheapest; "
-        f"{_effect(record['effect'])}",
+        _effect(record["effect"], chosen["ratio"]),
         figure=figure,
+        body=(_COMPARISON,),
     )
 
 
-def _effect(effect: Mapping[str, Any] | None) -> str:
+def _effect(effect: Mapping[str, Any] | None, chosen: float | None) -> str:
     if effect is None:
-        return "no candidate was without weights, so their worth is not known."
-    if effect["ratio"] == 1:
-        return "no weights are the cheapest."
+        return (
+            f"Chosen: {_weights(chosen)}. Candidates with and without weights were not both tried, "
+            "so what weighting is worth is not known."
+        )
     low, high = effect["interval"]
-    worth = f"ratio {number(effect['ratio'])} instead of 1 saves {money(effect['saving'])} a row"
-    known = "" if effect["matters"] else ", which chance alone could explain"
-    return f"{worth} (95 % interval {span(low, high)}){known}."
+    worth = (
+        f"{_weights(effect['ratio'])} instead of none {_saves(effect['saving'])} a row (95 % "
+        f"interval of the saving {span(low, high)})"
+    )
+    if effect["matters"]:
+        return f"Weighting pays, and is chosen: {worth}."
+    few = ", and too few rows are decided differently to know" if effect["scarce"] else ""
+    return f"Weighting is not shown to pay, so no weights are chosen: {worth}{few}."
+
+
+def _weights(ratio: float | None) -> str:
+    return "the configured weights" if ratio is None else f"weight ratio {number(ratio)}"
+
+
+def _saves(saving: float) -> str:
+    return f"saves {money(saving)}" if saving >= 0 else f"costs {money(-saving)} more"
 
 
 def importance_section(record: Mapping[str, Any]) -> Section:
@@ -146,11 +169,12 @@ def size_sections(manifest: Mapping[str, Any]) -> list[Section]:
             Section(
                 "size",
                 "How the tree was pruned",
-                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree within one "
-                "standard error of the cheapest, on held-out rows.",
+                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree that costs "
+                "at most one standard error of the difference more than the cheapest, on the same "
+                "held-out rows.",
                 table=table(
                     f"Trees along the weakest-link path, by {pruning['measure']}",
-                    ("leaves", "ccp_alpha", "cost of a row", "standard error"),
+                    ("leaves", "ccp_alpha", "cost of a row", "standard error of the difference"),
                     rows,
                 ),
             )
@@ -179,6 +203,16 @@ def contest_sections(contest: Mapping[str, Any]) -> list[Section]:
         sentence = f"Not compared with {contest['champion']}: {contest['obstacle']}. {use}"
         return [Section("contest", title, sentence)]
     low, high = costs["interval"]
+    note = (
+        "Only where the whole interval lies below 0 is the new model called better. The interval "
+        "is a bootstrap-t over blocks of rows, which allows for losses that few rows carry."
+    )
+    if costs["scarce"]:
+        note = (
+            f"Of {listed(costs['scarce'])} fewer than {costs['needed']} rows are decided "
+            "differently. So few do not show what mistakes on this class cost: the model that "
+            "risks more of them looks cheaper by chance."
+        )
     facts = [
         ("champion", contest["champion"]),
         ("rows unseen by both", f"{costs['rows']:,}"),
@@ -186,6 +220,10 @@ def contest_sections(contest: Mapping[str, Any]) -> list[Section]:
         ("cost of a row, this model", money(costs["after"])),
         ("change", money(costs["after"] - costs["before"])),
         ("95 % interval of the change", f"{span(low, high)}"),
+        *[
+            (f"rows of {name} decided differently", f"{rows:,.0f}")
+            for name, rows in costs["changed"].items()
+        ],
     ]
     return [
         Section(
@@ -193,6 +231,6 @@ def contest_sections(contest: Mapping[str, Any]) -> list[Section]:
             title,
             f"Verdict: {costs['verdict']}. {use}",
             table=facts_table("Paired comparison on the same rows", facts),
-            body=("Only where the whole interval lies below 0 is the new model called better.",),
+            body=(note,),
         )
     ]

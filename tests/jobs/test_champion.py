@@ -11,7 +11,7 @@ from conftest import history
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.columns import column
-from sparkweights.evaluate import collect_paired_costs
+from sparkweights.evaluate import Decided, collect_paired_costs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_first_model_has_no_champion_and_is_promoted(shop: Shop) -> None:
     assert contest["promoted"]
 
 
-def test_the_same_model_again_is_not_told_apart_and_not_promoted(
+def test_the_same_model_again_shows_no_difference_and_is_not_promoted(
     own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the same settings and rows no cost changes; `if_better` keeps the one in use."""
@@ -52,11 +52,14 @@ def test_the_same_model_again_is_not_told_apart_and_not_promoted(
     assert contest["champion"] == champion
     assert contest["costs"]["before"] == contest["costs"]["after"]
     assert contest["costs"]["interval"] == [0.0, 0.0]
-    assert contest["costs"]["verdict"] == "not told apart"
+    assert contest["costs"]["verdict"] == "no difference shown"
     assert contest["costs"]["rows"] == manifest["evaluation"]["rows"]
+    assert set(contest["costs"]["changed"].values()) == {0.0}
     assert _current(own_shop) == champion
     assert manifest["version"] != champion
-    assert "NOT in use" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "NOT in use" in told
+    assert "At least 10 of each class are needed" in told
 
 
 def test_a_better_model_replaces_a_blind_one(own_shop: Shop) -> None:
@@ -109,8 +112,20 @@ def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
     df = spark.createDataFrame(frame)
     a = F.when(~F.isnan("a"), F.col("a"))
     order = F.rand(3)
-    found = collect_paired_costs(df, a, column("b"), order=order, weight=F.col("w"))
+    late = F.when(F.col("late payments") > 1, "no").otherwise("yes")
+    found = collect_paired_costs(
+        df,
+        Decided(late, a),
+        Decided(F.lit("no"), column("b")),
+        index=(F.col("outcome") == "bad").cast("int"),
+        classes=("good", "bad"),
+        order=order,
+        weight=F.col("w"),
+    )
     kept = frame.iloc[10:]
+    for name in ("good", "bad"):
+        w = kept.loc[(kept["outcome"] == name) & ~(kept["late payments"] > 1), "w"]
+        assert found.changed[name] == pytest.approx(w.sum() ** 2 / (w**2).sum())
     assert found.rows == 490
     assert found.before == pytest.approx(np.average(kept["a"], weights=kept["w"]))
     assert found.after == pytest.approx(np.average(kept["b"], weights=kept["w"]))

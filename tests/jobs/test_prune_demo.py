@@ -47,10 +47,10 @@ def test_pruned_tree_has_fewer_than_half_the_leaves_and_costs_no_more(demo: Path
 
 
 def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
-    """Within the best one's own error; the best itself where nothing smaller is."""
+    """Within the error of its own difference; the best itself where nothing smaller is."""
     best, near, far = (
-        Candidate(0.0, 9, 5.0, 0.2),
-        Candidate(0.1, 4, 5.2, 0.1),
+        Candidate(0.0, 9, 5.0, 0.0),
+        Candidate(0.1, 4, 5.2, 0.2),
         Candidate(0.2, 2, 5.3, 0.1),
     )
     assert one_standard_error([best, near, far]) is near

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.linear_model import LogisticRegression
 
 from sparkweights.config import load_config
+from sparkweights.pipeline.folds import divide_forward, held_out_roles, learn_fold_plans
 from sparkweights.pipeline.preparing import PART, divide, learn_plan, split_order, weigh
 from sparkweights.split import FIT, fold
 
@@ -155,6 +156,77 @@ def test_tune_forward_in_time_learns_from_earlier_rows_only(shop: Shop) -> None:
     first, second = record["trials"][0]["fold_costs"]
     assert record["folds"] == {"number": 2, "by": "month"}
     assert second > 1.2 * first
+
+
+def test_tune_forward_fold_calibrates_before_it(shop: Shop, spark: SparkSession) -> None:
+    """By hand: of 36 months to fit, three spans of 12; the latest quarter before each calibrates.
+
+    Months 0 to 8 fit, 9 to 11 calibrate and 12 to 23 are held out; then 0 to 17, 18 to 23 and 24
+    to 35.
+    """
+    frame = history(6_000)
+    frame["month"] = np.arange(len(frame)) // 100
+    shop.table("forward", frame)
+    config = load_config(
+        shop.config("forward.yaml", split={"by": "month"}, tune={**TUNE, "folds": 2})
+    )
+    divided_df, roles = divide_forward(
+        spark.read.parquet(str(shop.folder / "data" / "forward")), config, 2
+    )
+    months = divided_df.select("month", PART, *[own.alias(f"{k}") for k, own in enumerate(roles)])
+    found = months.toPandas()
+    spans = [(9, 12, 24), (18, 24, 36)]
+    for k, (fitted, calibrated, ended) in enumerate(spans):
+        month = found["month"]
+        truth = np.where(month < fitted, "fit", np.where(month < calibrated, "calibrate", "test"))
+        assert (found[f"{k}"].fillna("") == np.where(month < ended, truth, "")).all()
+    assert (found[PART] == np.repeat(["fit", "calibrate", "test"], [3_600, 1_200, 1_200])).all()
+
+
+def test_tune_encodings_do_not_know_the_outcomes_of_held_out_rows(shop: Shop) -> None:
+    """Codes without any part in the risk, three rows each: by their log odds nothing is saved."""
+    frame = history()
+    frame["code"] = np.random.default_rng(3).permutation(np.arange(len(frame)) // 3).astype(str)
+    shop.table("codes", frame)
+    record = _tuned(
+        shop,
+        tune={**TUNE, "points": 1, "ratio": [1, 1]},
+        tables__labelled={"format": "parquet", "location": "data/codes"},
+        columns__numeric=["amount"],
+        columns__categorical=["code"],
+        features={"categorical": "target"},
+        weights={"scheme": "none"},
+        decision=PLAIN,
+        costs={
+            "approve": {"repaid": 0, "defaulted": "0.75 * amount"},
+            "decline": {"repaid": "0.25 * amount", "defaulted": 0},
+        },
+    )
+    assert record["trials"][0]["savings"] < 0.02
+
+
+def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
+    shop: Shop, spark: SparkSession
+) -> None:
+    """By hand: the log odds of a level, shrunk, from a fold's fit rows alone."""
+    config = load_config(
+        shop.config("target.yaml", features={"categorical": "target"}, tune={**TUNE, "folds": 2})
+    )
+    df = spark.read.parquet(str(shop.folder / "data" / "history"))
+    split, divided_df = divide(df, config, weigh(df, config, folds=2), folds=2)
+    own = fold(split, config.roles, split_order(df, config))
+    roles = held_out_roles(own, 2)
+    plan = learn_plan(divided_df, config)
+    plans = learn_fold_plans(divided_df, config, plan, roles)
+    fitted = divided_df.filter(roles[1] == FIT).select("card type", "outcome").toPandas()
+    encoder = next(one for one in plans[1].encoders if one.kind == "target")
+    bad = fitted["outcome"] == "bad"
+    for place, level in enumerate(encoder.levels):
+        here = fitted["card type"] == level
+        share = (bad[here].sum() + 20 * bad.mean()) / (here.sum() + 20)
+        assert encoder.table[place][0] == pytest.approx(np.log(share / (1 - share)))
+    assert plans[0].encoders != plans[1].encoders != plan.encoders
+    assert len(plans[0].folds) == len(plan.folds)
 
 
 @pytest.mark.parametrize(

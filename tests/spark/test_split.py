@@ -21,7 +21,6 @@ from sparkweights.split import (
     hash_order,
     part,
     require_crossed_rows,
-    require_fold_rows,
     require_rows,
     summarise_time_split,
     time_order,
@@ -108,20 +107,6 @@ def test_require_rows_of_two_scarce_classes_the_scarcer_is_named() -> None:
               ("fit", "rare"): 60}  # fmt: skip
     with pytest.raises(InputError, match="Class 'rare' has 4 rows in the whole table"):
         require_rows(counts, ROLES, table={"common": 78, "rare": 4})
-
-
-def test_require_fold_rows_names_the_scarce_class_and_what_is_missing() -> None:
-    """Of 20 rows in two folds one holds 4, a fifth of them: 50 would fill it, 30 more."""
-    counts = {(0, "common"): 90, (1, "common"): 90, (0, "rare"): 16, (1, "rare"): 4}
-    with pytest.raises(InputError) as caught:
-        require_fold_rows(counts, ["common", "rare"], 2)
-    for words in (
-        "Class 'rare' has 20 rows in the whole table",
-        "4 in fold 2",
-        "30 more rows of it, 50 in all",
-        "lower tune.folds",
-    ):
-        assert words in str(caught.value)
 
 
 def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> None:

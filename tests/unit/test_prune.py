@@ -9,6 +9,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from sparkweights.errors import ConfigError
+from sparkweights.pipeline.pruning import Candidate, costs_beside_cheapest, one_standard_error
 from sparkweights.trees.prune import (
     LEAF,
     Node,
@@ -138,3 +139,20 @@ def test_pruning_path_splits_that_gain_nothing_have_no_negative_alpha() -> None:
     assert alphas == sorted(alphas)
     for step in {step.ccp_alpha: step for step in path}.values():  # the last of each alpha
         assert pruned(tree, path, step.ccp_alpha).leaves == step.leaves
+
+
+def test_pruning_keeps_a_tree_that_is_surely_cheaper_than_smaller_ones() -> None:
+    """Costs of 0 to 200 a block hide that the smallest tree costs 1 more: it is not chosen.
+
+    One standard error of the level is 200 / sqrt(12) / sqrt(100) = 5.8; that of the difference 0.1.
+    """
+    level = np.random.default_rng(2).uniform(0, 200, 100)
+    around = np.tile([1.0, -1.0], 50)
+    sums = np.array([level, level + 1 + around, level + 0.05 + around])
+    costs = costs_beside_cheapest(sums, np.ones(100))
+    tried = [
+        Candidate(0.1 * k, leaves, *cost)
+        for k, (leaves, cost) in enumerate(zip((9, 2, 4), costs, strict=True))
+    ]
+    assert costs[1][1] == pytest.approx(1 / np.sqrt(99))
+    assert one_standard_error(tried).leaves == 4

@@ -9,21 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweights.errors import InputError
-from sparkweights.tune import (
-    Settings,
-    Trial,
-    candidates,
-    cheapest,
-    choose,
-    effect_of_weights,
-    log_grid,
-    ratio_weights,
+from benchmarks.rightness.comparisons import (
+    draw_equal_trials,
+    draw_forward_trials,
+    shares_of_verdicts,
 )
+from sparkweights.errors import InputError
+from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
+from sparkweights.tune import candidates, log_grid, ratio_weights
+
+BLOCKS = 40
+NOISE = np.random.default_rng(0).normal(size=(9, 2, BLOCKS))  # by seed, class and block
 
 
-def _trial(ratio: float | None, *costs: float, **params: object) -> Trial:
-    return Trial(Settings(ratio, params), costs)
+def _trial(
+    ratio: float | None, *costs: float, noise: float = 0.0, seed: int = 0, **params: object
+) -> Trial:
+    """Return a trial of these mean costs per fold; blocks of one row of each class differ."""
+    folds = []
+    for number, cost in enumerate(costs):
+        around = NOISE[(seed + number) % 9]
+        around = around - around.mean()
+        folds.append(FoldCosts(cost + noise * around, np.full(BLOCKS, 2.0)))
+    return Trial(Settings(ratio, params), tuple(folds))
 
 
 def test_log_grid_is_even_in_the_logarithm() -> None:
@@ -75,45 +83,131 @@ def test_trial_interval_is_students_over_the_folds() -> None:
     assert trial.interval[1] - 12.0 == pytest.approx(4.30265 * 2 / math.sqrt(3), rel=1e-5)
 
 
-def test_choose_takes_the_least_weighted_within_one_standard_error() -> None:
-    """2.0 is within the error of 4.0, 1.0 is not; the configured scheme is the last resort."""
-    trials = [_trial(1.0, 14, 15), _trial(2.0, 10, 12), _trial(4.0, 9.5, 11.5), _trial(None, 9, 11)]
-    assert cheapest(trials).settings.ratio is None
-    assert choose(trials).settings.ratio == 2.0
-    assert choose([*trials[:1], trials[3]]).settings.ratio is None
+def test_difference_is_paired() -> None:
+    """By hand: folds that cost 10, 20 and 30 differ by exactly 1, so the difference is certain."""
+    dear, cheap = _trial(1.0, 11, 21, 31, noise=3.0), _trial(2.0, 10, 20, 30, noise=3.0)
+    first, second = compare_trials([dear, cheap]).differences
+    assert (first.cost, first.error) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
+    assert (second.cost, second.error) == (0.0, 0.0)
+    assert dear.standard_error > 5
 
 
-def test_choose_of_equally_weighted_takes_the_first() -> None:
-    """So that parameters listed from simple to complex give the simple one."""
-    trials = [_trial(2.0, 10.1, 12, maxDepth=2), _trial(2.0, 10, 12, maxDepth=9)]
-    assert choose(trials).settings.params == {"maxDepth": 2}
+def test_difference_error_by_hand() -> None:
+    """Two folds of two blocks: residuals 1 and -1 in each, so sqrt(2 * 2 * 2) / 2 / 2 = 0.7071."""
+    ones = np.ones(2)
+    plain = Trial(Settings(1.0, {}), (FoldCosts(np.array([[4.0, 4.0]]), ones),) * 2)
+    other = Trial(Settings(2.0, {}), (FoldCosts(np.array([[2.0, 4.0]]), ones),) * 2)
+    found = compare_trials([plain, other], forward=True)
+    assert found.differences[0].cost == pytest.approx(1.0)
+    assert found.differences[0].error == pytest.approx(np.sqrt(2 * 2 * (1 + 1)) / 2 / 2)
 
 
-def test_effect_says_whether_weights_matter() -> None:
+def test_weights_that_save_in_every_fold_are_chosen_however_unlike_the_folds() -> None:
+    """Costs of 10, 20 and 40 a row, of which weights save 7 % each: the level hides nothing."""
+    trials = [
+        _trial(1.0, 10, 20, 40, noise=0.5),
+        _trial(4.0, 9.3, 18.6, 37.2, noise=0.5, seed=3),
+        _trial(9.0, 9.3, 18.6, 37.2, noise=0.5, seed=5),
+    ]
+    verdict = compare_trials(trials, forward=True)
+    assert verdict.chosen.settings.ratio == 4.0
+    effect = verdict.effect
+    assert effect is not None
+    assert effect.matters
+    assert effect.ratio == 4.0
+    assert effect.interval[0] > 0
+    assert effect.saving == pytest.approx(0.07 * 70 / 3)
+
+
+def test_weights_within_chance_are_not_chosen_and_not_said_to_pay() -> None:
+    """The cheapest is weighted, by less than the blocks' noise explains: no weights."""
+    trials = [_trial(1.0, 10, 10, noise=2.0), _trial(4.0, 9.9, 9.8, noise=2.0, seed=4)]
+    verdict = compare_trials(trials)
+    assert verdict.best.settings.ratio == 4.0
+    assert verdict.chosen.settings.ratio == 1.0
+    assert verdict.effect is not None
+    assert verdict.effect.ratio == 4.0
+    assert not verdict.effect.matters
+
+
+def test_folds_dealt_at_random_that_disagree_show_no_saving() -> None:
     """The same mean saving matters where the folds agree, and not where they do not."""
-    plain = [10.0, 11.0, 12.0]
-    agreeing = [_trial(1.0, *plain), _trial(8.0, 8.0, 9.1, 9.9)]
-    quarrelling = [_trial(1.0, *plain), _trial(8.0, 4.0, 15.0, 8.0)]
-    found, other = effect_of_weights(agreeing), effect_of_weights(quarrelling)
-    assert found is not None
+    plain = _trial(1.0, 10.0, 11.0, 12.0, noise=3.0)
+    agreeing = compare_trials([plain, _trial(8.0, 8.0, 9.1, 9.9, noise=3.0, seed=4)]).effect
+    other = compare_trials([plain, _trial(8.0, 4.0, 15.0, 8.0, noise=3.0, seed=4)]).effect
+    assert agreeing is not None
     assert other is not None
-    assert found.saving == pytest.approx(other.saving)
-    assert found.matters
+    assert agreeing.saving == pytest.approx(other.saving)
+    assert agreeing.matters
     assert not other.matters
-    assert effect_of_weights(agreeing[1:]) is None
 
 
-def test_effect_compares_at_the_same_parameters() -> None:
-    """A better depth is not credited to the weights."""
+def test_a_saving_that_few_rows_carry_is_not_shown() -> None:
+    """Nine blocks that lose nothing and gain much: too few are decided differently."""
+    sums = np.zeros((2, BLOCKS))
+    sums[0] = 5.0
+    fewer = sums.copy()
+    fewer[0, :9] = 1.0
+    weights = np.full(BLOCKS, 2.0)
+    trials = [
+        Trial(Settings(ratio, {}), (FoldCosts(own, weights),) * 2)
+        for ratio, own in ((1.0, sums), (3.0, fewer))
+    ]
+    effect = compare_trials(trials).effect
+    assert effect is not None
+    assert effect.scarce
+    assert not effect.matters
+
+
+def test_choice_without_weights_takes_the_first_of_equal_parameters() -> None:
+    """So that parameters listed from simple to complex give the simple one."""
+    trials = [
+        _trial(1.0, 10.1, 10.1, noise=2.0, maxDepth=2),
+        _trial(1.0, 10.0, 10.0, noise=2.0, seed=3, maxDepth=9),
+    ]
+    verdict = compare_trials(trials)
+    assert verdict.chosen.settings.params == {"maxDepth": 2}
+    assert verdict.effect is None
+
+
+def test_effect_does_not_credit_a_better_parameter_to_the_weights() -> None:
+    """Weighted at depth 5 against the cheapest without weights, which is of depth 5, too."""
     trials = [
         _trial(1.0, 20, 21, maxDepth=1),
         _trial(2.0, 19, 20, maxDepth=1),
         _trial(1.0, 10, 11.1, maxDepth=5),
         _trial(2.0, 9, 10, maxDepth=5),
     ]
-    effect = effect_of_weights(trials)
+    effect = compare_trials(trials).effect
     assert effect is not None
     assert effect.saving == pytest.approx(np.mean([1.0, 1.1]))
+
+
+def test_choice_where_all_candidates_are_weighted_is_the_least_within_its_error() -> None:
+    """Without a candidate of no weights their worth stays unknown."""
+    trials = [
+        _trial(2.0, 10.1, 10.1, noise=2.0),
+        _trial(4.0, 10.0, 10.0, noise=2.0, seed=3),
+        _trial(None, 30.0, 30.0, noise=2.0),
+    ]
+    verdict = compare_trials(trials)
+    assert verdict.effect is None
+    assert verdict.chosen.settings.ratio == 2.0
+
+
+def test_weights_are_rarely_said_to_pay_between_equals_and_never_against_the_settings() -> None:
+    """Seven equal candidates, nominal 2.5 % for all together: in 120 draws at most 4 %."""
+    found = shares_of_verdicts(draw_equal_trials, draws=120)
+    assert found["pays"] <= 0.04
+    assert found["contradicted"] == 0
+
+
+@pytest.mark.slow  # 24 logistic fits in each of 20 draws
+def test_forward_folds_choose_weights_where_they_save() -> None:
+    """A logistic model of a truth that is none, forward in time, while the level of costs rises."""
+    found = shares_of_verdicts(draw_forward_trials, draws=20, forward=True)
+    assert found["weights_chosen"] >= 0.8
+    assert found["contradicted"] == 0
 
 
 def test_ratio_weights_of_equal_classes_are_one_where_nothing_is_tried() -> None:

@@ -239,7 +239,7 @@ class TuningCurve:
     Attributes
     ----------
     trials
-        (weight ratio, cost of a held-out row, standard error).
+        (weight ratio, cost of a held-out row, standard error of the difference from the cheapest).
     chosen
         (weight ratio, cost), or None where the configured scheme was chosen.
     references
@@ -252,7 +252,7 @@ class TuningCurve:
 
 
 def draw_tuning(record: TuningCurve) -> str:
-    """Draw the cost of a held-out row against the weight ratio, with standard errors."""
+    """Draw the cost of a held-out row against the weight ratio, with errors."""
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -294,5 +294,7 @@ def tuning_table(record: TuningCurve) -> Table:
     ]
     rows += [(f"scheme {name}", number(ratio), "", "") for name, ratio in record.references]
     return table(
-        "Cost against the weight ratio", ("what", "ratio", "cost of a row", "standard error"), rows
+        "Cost against the weight ratio",
+        ("what", "ratio", "cost of a row", "standard error of the difference"),
+        rows,
     )
