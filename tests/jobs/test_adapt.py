@@ -107,8 +107,8 @@ def test_monitor_rows_that_a_human_decides_are_no_overrides(shop: Shop) -> None:
     """The model's decisions, and on the rows it sends to review another: nothing is overridden."""
     review = {"cost": "10 + 0.01 * amount", "capacity": 0.1}
     scored, _ = _night(shop, "asked", review=review)
-    costs = ["expected_cost_approve", "expected_cost_decline"]
-    worse = scored[costs].idxmax(axis=1).str.removeprefix("expected_cost_")
+    approving = scored["expected_cost_approve"] > scored["expected_cost_decline"]
+    worse = approving.map({True: "approve", False: "decline"})
     decision = scored["decision"].astype(str)
     scored["taken"] = decision.where(decision != "review", worse)
     incoming = pd.read_parquet(shop.folder / "data" / "incoming")
