@@ -57,7 +57,7 @@ EQUALS = [
     Equals(share, sigma, events)
     for share in (0.02, 0.002)
     for sigma in (0.0, 1.2)
-    for events in (1.5, 25.0)
+    for events in (0.5, 25.0)
 ]
 
 
@@ -199,7 +199,8 @@ def run(open_session: object, *, quick: bool) -> tuple[dict[str, Any], list[Bar]
     """Simulate at full size, or a few draws of each."""
     del open_session  # no engine is needed
     draws = 40 if quick else 1_000
-    better = {one.name: count_verdicts(one, draws=draws)[BETTER] / draws for one in EQUALS}
+    counts = {one.name: count_verdicts(one, draws=draws) for one in EQUALS}
+    better = {name: found[BETTER] / draws for name, found in counts.items()}
     real = Equals(0.02, 0.0, 60.0, truth=0.5)
     power = count_verdicts(real, draws=max(draws // 4, 20))[BETTER] / max(draws // 4, 20)
     equal = shares_of_verdicts(draw_equal_trials, draws=draws)
@@ -208,7 +209,11 @@ def run(open_session: object, *, quick: bool) -> tuple[dict[str, Any], list[Bar]
     idle = shares_of_verdicts(
         lambda rng: draw_forward_trials(rng, group=0.0), draws=fewer, forward=True
     )
-    figures = {f"better_{name}": figure([share], "share") for name, share in better.items()}
+    figures = {
+        f"{verdict.split()[0]}_{name}": figure([found[verdict] / draws], "share")
+        for name, found in counts.items()
+        for verdict in (BETTER, WORSE)
+    }
     for name, found in (("equal", equal), ("forward", forward), ("forward_idle", idle)):
         figures |= {f"tune_{name}_{key}": figure([value], "share") for key, value in found.items()}
     figures["better_where_it_is"] = figure([power], "share")

@@ -14,6 +14,8 @@ from sparkweights.pipeline.pruning import Candidate, one_standard_error
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from conftest import Shop
+
 
 def _trained(demo: Path, name: str, **model: Any) -> dict[str, Any]:
     record = yaml.safe_load((demo / "credit_card.yaml").read_text(encoding="utf-8"))
@@ -55,3 +57,16 @@ def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
     )
     assert one_standard_error([best, near, far]) is near
     assert one_standard_error([best, far]) is best
+
+
+def test_pruning_error_is_that_of_the_difference_from_the_cheapest(own_shop: Shop) -> None:
+    """The cheapest differs from itself by 0, without error; the chosen one by at most its own."""
+    config = own_shop.config(model={"kind": "tree", "params": {"maxDepth": 4}, "prune": "gini"})
+    assert own_shop.run("train", config, "--quiet") == 0
+    models = own_shop.folder / "out" / "models"
+    version = max(path.parent.name for path in models.glob("*/manifest.json"))
+    found = json.loads((models / version / "manifest.json").read_text("utf-8"))["pruning"]
+    best = min(found["candidates"], key=lambda tried: tried["cost"])
+    assert best["standard_error"] == 0
+    assert found["chosen"]["cost"] - best["cost"] <= found["chosen"]["standard_error"]
+    assert max(tried["standard_error"] for tried in found["candidates"]) > 0

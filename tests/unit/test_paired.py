@@ -54,7 +54,7 @@ def test_equal_decisions_are_rarely_called_better(setting: Equals) -> None:
 
 
 def test_laxer_decisions_of_equal_cost_are_rarely_called_better() -> None:
-    """1.5 and 25 losses expected, of 49 gains each; 2.5 % is nominal, and no loss seen common."""
+    """0.5 and 25 losses expected, of 49 gains each; 2.5 % is nominal, and no loss seen common."""
     few, some = EQUALS[0], EQUALS[1]
     assert count_verdicts(few, draws=200)["better"] == 0
     assert count_verdicts(some, draws=100)["better"] <= 4

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +17,12 @@ from benchmarks.rightness.comparisons import (
     draw_forward_trials,
     shares_of_verdicts,
 )
+from sparkweights.cli.summary import tune_summary
 from sparkweights.errors import InputError
 from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
 from sparkweights.tune import candidates, log_grid, ratio_weights
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 BLOCKS = 40
 NOISE = np.random.default_rng(0).normal(size=(9, 2, BLOCKS))  # by seed, class and block
 
@@ -200,6 +205,23 @@ def test_weights_are_rarely_said_to_pay_between_equals_and_never_against_the_set
     found = shares_of_verdicts(draw_equal_trials, draws=120)
     assert found["pays"] <= 0.04
     assert found["contradicted"] == 0
+
+
+@pytest.mark.parametrize("saving", [0.0, 0.05, 0.3])
+def test_summary_says_that_weights_pay_where_the_settings_have_them(saving: float) -> None:
+    """No saving, one within chance, and a clear one: sentence and choice come to the same."""
+    trials = [
+        _trial(1.0, 2.0, 3.0, noise=0.6),
+        _trial(4.0, 2.0 - saving, 3.0 - saving, noise=0.6, seed=4),
+    ]
+    verdict = compare_trials(trials)
+    record = json.loads((GOLDEN / "tuning_record.json").read_text(encoding="utf-8"))
+    assert verdict.effect is not None
+    text = tune_summary({**record, "effect": asdict(verdict.effect)})
+    weighted = verdict.chosen.settings.ratio == 4.0
+    assert ("Weighting pays, and the settings have it" in text) == weighted
+    assert ("so the settings have none" in text) != weighted
+    assert weighted == (saving == 0.3)
 
 
 @pytest.mark.slow  # 24 logistic fits in each of 20 draws
