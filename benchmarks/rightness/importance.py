@@ -147,7 +147,7 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
         featured_df.filter(F.col("id") < rows),
         featured_df.filter(F.col("id") >= rows),
     )
-    params = {"n_estimators": 100, "max_depth": 3, "num_workers": 1}
+    params = {"n_estimators": 100, "max_depth": 3, "learning_rate": 0.3, "num_workers": 1}
     model = learner("xgboost").fit(fit_df, params, seed=1, classes=2)
     ledger = Ledger({"good": 0.93, "bad": 0.07}).after_bending("weights", rule).after_undoing()
     scorer = Scorer("xgboost", model, plan, roles.class_names, ledger)

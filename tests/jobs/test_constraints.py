@@ -16,7 +16,7 @@ def test_train_monotone_columns_are_kept_and_their_reasons_state_a_direction(
         "monotone.yaml",
         model={
             "kind": "xgboost",
-            "params": {"n_estimators": 10, "max_depth": 3},
+            "params": {"n_estimators": 10, "max_depth": 3, "learning_rate": 0.3},
             "monotone": {"in.come": -1, "late payments": 1},
             "interactions": [["in.come", "late payments"]],
         },

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Deep trees remember every row that they have learned from.
-MEMORISES = {"kind": "xgboost", "params": {"n_estimators": 30, "max_depth": 8}}
+MEMORISES = {
+    "kind": "xgboost",
+    "params": {
+        "n_estimators": 30,
+        "max_depth": 8,
+        "learning_rate": 0.3,
+        "subsample": 1.0,
+        "colsample_bytree": 1.0,
+        "min_child_weight": 1.0,
+        "reg_lambda": 1.0,
+    },
+}
 
 
 @pytest.fixture

@@ -82,7 +82,11 @@ def test_importance_equals_the_mean_over_all_donors(
 ) -> None:
     """Each row has one donor of 800; the brute force lets every row donate to every other."""
     df, plan = featured
-    params = {"logistic": {}, "boosted_trees": {"maxIter": 8}, "xgboost": {"n_estimators": 10}}
+    params = {
+        "logistic": {},
+        "boosted_trees": {"maxIter": 8},
+        "xgboost": {"n_estimators": 10, "learning_rate": 0.3, "subsample": 1.0},
+    }
     own = learner(kind)
     model = own.fit(df.select(FEATURES, LABEL, WEIGHT), params[kind], seed=1, classes=2)
     shares = own.importances(model, len(plan.names), collect_spread(df, len(plan.names)))

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_depth": 3,
         "min_child_weight": 0.0,
         "learning_rate": 0.3,
+        "colsample_bytree": 1.0,
         "subsample": 1.0,  # a row that is repeated is drawn anew each time
         "tree_method": "hist",
     },
