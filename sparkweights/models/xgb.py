@@ -125,8 +125,9 @@ class XGBoost(StagedLearner):
         "device": Bound(str, choices=("cpu", "cuda")),
         "num_workers": Bound(int, 1),
     }
-    # XGBoost's own (100 trees of depth 6, rate .3, no sampling) fit the noise of small tables:
-    # on eighteen tables of 1,000 to 110,000 rows they rank worse than these on all but one.
+    # XGBoost's own (100 trees of depth 6, rate .3, no sampling) fit the noise of small tables: on
+    # six of seven tables of 1,000 to 15,000 rows, 200 shallow, sampled trees of rate .05 have the
+    # smaller held-out log loss, with penalties of 1 as with penalties of 5.
     defaults: ClassVar[Mapping[str, bool | float | str]] = {
         "n_estimators": 200,
         "max_depth": 3,
