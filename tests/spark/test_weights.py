@@ -373,7 +373,7 @@ def test_cost_weigher_by_row_warns_and_reads_the_amount(
     df = spark.createDataFrame(_people())
     stage = CostWeigher(labelCol="y", costs=COSTS, classes={"repay": "ok", "default": "bad"})
     assert stage.fit(df).weight_rule().constants is not None
-    assert caplog.messages == []
+    assert "cost_by_row" not in caplog.text
     by_row = stage.copy({stage.byRow: True})
     assert by_row.fit(df).weight_rule().columns == ("loan.amount",)
     assert "use weights.scheme cost" in caplog.text
