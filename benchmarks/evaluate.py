@@ -106,6 +106,7 @@ def _product(df: DataFrame) -> dict[str, Any]:
             },
             policy_costs={"ours": realised_cost(F.col("decision"), index, MATRIX.decisions, costs)},
             order=F.pmod(F.xxhash64("id"), F.lit(1_000_003)) / 1_000_003,
+            costs=costs,
         ),
     )
     return {**found.to_dict(), "curves": class_curves(found, "bad")}
