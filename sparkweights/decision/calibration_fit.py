@@ -31,8 +31,7 @@ CELL = 0.01  # width of a score cell in logit; its mean score is kept, so fits e
 LEAST = 1e-12  # probabilities are kept this far from 0 and 1 before a logarithm
 # Excess over the least cost, sigmoid and isotonic: at 10 events sigmoid is lower under each of
 # eight distortions (calibrated scores 3.5 and 4.4 %, a flat top 4.8 and 5.3 %); at 50 calibrated
-# scores .8 and 1.0 %, a flat top 2.8 and 2.2 %; at 1,000 .04 and .06 %, 2.1 and .4 %. At 50, what
-# each loses where the other is better is about the same share.
+# scores .8 and 1.0 %, a flat top 2.8 and 2.2 %; at 1,000 .04 and .07 %, 2.2 and .4 %.
 # `python -m benchmarks.rightness --case calibration` measures it, over four cost ratios.
 ISOTONIC_EVENTS = 50.0
 FEW_EVENTS = 50.0  # the slope of a sigmoid has a standard error of about 1 / sqrt(events)
