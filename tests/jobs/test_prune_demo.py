@@ -52,7 +52,7 @@ def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
     """Within the error of its own difference; the best itself where nothing smaller is."""
     best, near, far = (
         Candidate(0.0, 9, 5.0, 0.0),
-        Candidate(0.1, 4, 5.2, 0.2),
+        Candidate(0.1, 4, 5.1, 0.2),
         Candidate(0.2, 2, 5.3, 0.1),
     )
     assert one_standard_error([best, near, far]) is near
