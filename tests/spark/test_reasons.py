@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from sparkweights.costs.language import Name
 from sparkweights.decision import Ledger, cheapest_decision, expected_costs
 from sparkweights.explain import ReasonRule, append_reasons, collect_reference
 from sparkweights.models import FeaturePlan, learn_features, learner
-from sparkweights.models.encoders import NumericBlock
+from sparkweights.models.encoders import NumericBlock, NumericFeature
 from sparkweights.models.explainers import LinearExplainer
 from sparkweights.models.learner import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
 from sparkweights.pipeline import reasoning
@@ -195,6 +196,10 @@ def _bundle(
     )  # fmt: skip
 
 
+def _numbers(*names: str) -> FeaturePlan:
+    return FeaturePlan(tuple(NumericFeature(name, 0.0, flag_missing=False) for name in names))
+
+
 def _told(df: DataFrame, config: Config, bundle: Any) -> DataFrame:
     """Score, decide and explain as a run does."""
     scored_df = Scorer.of(bundle).score(df.withColumn(POSITIONS, bundle.plan.array()))
@@ -245,7 +250,7 @@ def test_reasons_with_the_undone_weights_add_up_to_the_natural_log_odds(
     spark: SparkSession,
 ) -> None:
     """Amount 240, typical 60: undoing takes log(240 / 60) off what the model gives the amount."""
-    plan = FeaturePlan((NumericBlock(("x", "amount"), (0.0, 0.0), ()),))
+    plan = _numbers("x", "amount")
     ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", BY_ROW).after_undoing()
     model = SimpleNamespace(
         coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[0.5, 0.01]])),
@@ -269,13 +274,13 @@ def test_reasons_tell_a_price_as_a_price(spark: SparkSession, tmp_path: Path) ->
     """
     (tmp_path / "loans.yaml").write_text(LOANS, encoding="utf-8")
     config = load_config(tmp_path / "loans.yaml")
-    plan = FeaturePlan((NumericBlock(("x", "amount"), (0.0, 0.0), ()),))
+    plan = _numbers("x", "amount")
     model = SimpleNamespace(
         coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[1.0, 0.0]])),
         interceptVector=SimpleNamespace(toArray=lambda: np.array([0.0])),
     )
     bundle = _bundle(model, plan, Ledger({"good": 0.8, "bad": 0.2}), (-4.0, 0.0), amount=60.0)
-    rows = [(1, np.log(1 / 9), 3_000.0), (2, np.log(1.5), 3_000.0), (3, np.log(1 / 9), 60.0)]
+    rows = [(1, log(1 / 9), 3_000.0), (2, log(1.5), 3_000.0), (3, log(1 / 9), 60.0)]
     df = spark.createDataFrame(rows, "id int, x double, amount double")
     found = _told(df, config, bundle).orderBy("id").collect()
     assert [(row["decision"], row["reason_1"], row["reason_2"]) for row in found] == [
@@ -302,7 +307,7 @@ def test_reasons_of_many_classes_contrast_the_margins(spark: SparkSession, tmp_p
     """What raises every class's margin alike changes no probability, and is no reason."""
     (tmp_path / "loans.yaml").write_text(THREE, encoding="utf-8")
     config = load_config(tmp_path / "loans.yaml")
-    plan = FeaturePlan((NumericBlock(("common", "own"), (0.0, 0.0), ()),))
+    plan = _numbers("common", "own")
     rows = np.array([[7.0, 0.0], [7.0, 0.5], [7.0, 1.0]])
     model = SimpleNamespace(
         coefficientMatrix=SimpleNamespace(toArray=lambda: rows),
