@@ -8,10 +8,9 @@ was seen, so each end also allows for one further block as large as the largest 
 
 Coverage by simulation, for equal sets of decisions of which one is laxer (rows decided differently:
 2 % losses of 49 gains each, amounts lognormal with sigma 0, 0.8 or 1.2, 10 to 300 losses expected
-and at least 10 seen; 600 draws): the upper end lies below the truth in 0 to 2.8 % of draws, of
-nominal 2.5 %. With the plain bootstrap-t it does in up to 8 %, with BCa in up to 9 %, with
-percentiles in up to 14 %. See
-`benchmarks.rightness.comparisons`.
+and at least 10 seen): the upper end lies below the truth in 0 to 2.8 % of 600 draws, of nominal
+2.5 %. In 400 draws, with the plain bootstrap-t it does in up to 8 %, with BCa in up to 9 %, with
+percentiles in up to 14 %. See `benchmarks.rightness.comparisons`.
 """
 
 from __future__ import annotations

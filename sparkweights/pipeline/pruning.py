@@ -13,7 +13,7 @@ from sparkweights.costs import cost_columns
 from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
 from sparkweights.evaluate.block_intervals import means_with_errors
 from sparkweights.models.learner import FEATURES, LABEL
-from sparkweights.pipeline.evaluating import ORDER
+from sparkweights.pipeline.evaluating import BLOCK
 from sparkweights.trees import leaf_counts, pruned, pruning_path, read_tree, write_tree
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _collect_costs(
     paid = [_paid(scorer, config, F.col(SHARES).getItem(k)) for k in range(len(steps))]
     own = sample_weight(config.roles)
     sums = [F.sum(own * cost).alias(f"sum_{k}") for k, cost in enumerate(paid)]
-    block = F.floor(F.col(ORDER) * BLOCKS)
+    block = F.floor(F.col(BLOCK) * BLOCKS)
     found = joined_df.groupBy(block).agg(F.sum(own).alias("weight"), *sums).collect()
     quiet.setLeafCol("")
     table = np.array([row[1:] for row in sorted(found)], dtype=float).T
