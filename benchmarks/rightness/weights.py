@@ -6,7 +6,7 @@ test; decisions and probabilities are then compared with the truth on new rows, 
 that costs are expectations under it and carry no luck of outcomes.
 
 The top 1 % of amounts holds about 18 frauds of the fit rows, so that its ratio of p to the true p
-has a standard deviation of .13 from draw to draw, without weights as with them. Its bars are
+has a standard deviation of about .1 from draw to draw, without weights as with them. Its bars are
 therefore those of the mean over ten draws, fitted by XGBoost without Spark with the product's
 weights; what the whole pipeline gives there on its few draws is a figure.
 """
