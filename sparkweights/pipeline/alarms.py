@@ -52,7 +52,7 @@ def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[
 
     Rows drifted where the scores are not those of training. Probabilities are wrong where their
     mean is not what happened. One may come without the other; a class without both is left out, and
-    so is the first of two.
+    so is the more common of two.
 
     Parameters
     ----------
@@ -61,7 +61,10 @@ def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[
     calibration
         What the outcomes say.
     """
-    names = [*calibration][1:] if len(calibration) == 2 else [*calibration]  # noqa: PLR2004 (two mirror each other)
+    names = [*calibration]
+    if len(names) == 2:  # noqa: PLR2004 (two mirror each other)
+        shares = dict(zip(shift.classes, shift.prior, strict=True))
+        names = [min(names, key=lambda name: shares[name])]
     found = {name: _diagnosis(shift, name, calibration[name]) for name in names}
     return {name: text for name, text in found.items() if text is not None}
 
