@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.errors import ConfigError, did_you_mean, listed
-from sparkweights.models import learner
+from sparkweights.models import AUTO, learner
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
@@ -26,15 +26,16 @@ def check_constraints(config: Config) -> None:
 
 def _check_learner(config: Config) -> None:
     model, roles = config.model, config.roles
-    own = learner(model.kind)
-    if config.features.impute == "none" and not own.native_missing:
+    # What training chooses between has no common way with either.
+    own = None if model.kind == AUTO else learner(model.kind)
+    if config.features.impute == "none" and not (own and own.native_missing):
         raise ConfigError(
             f"features.impute: 'none' goes with xgboost, which learns from missing values; the "
             f"kind is {model.kind!r}.",
             hint="leave features.impute out: numbers are imputed by their median, with a flag.",
         )
     for key in ("monotone", "interactions"):
-        if getattr(model, key) and not own.constrainable:
+        if getattr(model, key) and not (own and own.constrainable):
             raise ConfigError(
                 f"model.{key}: goes with kind xgboost; the kind is {model.kind!r}.",
                 hint=f"choose kind: xgboost, or leave model.{key} out.",

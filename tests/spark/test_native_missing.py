@@ -118,7 +118,7 @@ def test_xgboost_missing_values_train_and_score_as_on_a_single_machine(
     from xgboost import XGBClassifier
 
     model = _fit(table, plan)
-    theirs = XGBClassifier(**PARAMS, random_state=1, n_jobs=1)
+    theirs = XGBClassifier(**XGB.resolve(PARAMS), random_state=1, n_jobs=1)
     theirs.fit(frame[list(NAMES)].to_numpy(), frame["y"])
     expected = theirs.predict(frame[list(NAMES)].to_numpy(), output_margin=True)
     ours = _margins(table, model, plan)

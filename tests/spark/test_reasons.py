@@ -189,7 +189,12 @@ BY_BRANCH = WeightRule(
 def _bundle(
     model: Any, plan: FeaturePlan, ledger: Ledger, reference: tuple[float, ...], **typical: float
 ) -> Any:
-    manifest = {"classes": list(ledger.prior), "reference": reference, "typical": typical}
+    manifest = {
+        "classes": list(ledger.prior),
+        "model": {},
+        "reference": reference,
+        "typical": typical,
+    }
     return SimpleNamespace(
         version="v1", kind="logistic", model=model, plan=plan, ledger=ledger, calibrator=None,
         folder=Path(), manifest=manifest,

@@ -20,7 +20,7 @@ from sparkweights.decision import (
 )
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline import deciding
-from sparkweights.pipeline.evaluating import ORDER, evaluate
+from sparkweights.pipeline.evaluating import BLOCK, ORDER, evaluate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,12 @@ def test_review_realised_cost_is_the_price_and_the_right_decision(
     Gains are 165 - 145 = 20 at p = .7 and 190 - 70 = 120 at p = .2 (where approving costs 200);
     at p = .95 and .9 they are below 0 (152.5 - 182.5, 155 - 175).
     """
-    scored = {LABEL: [1.0, 0.0, 1.0, 1.0], ORDER: [0.1, 0.2, 0.3, 0.4], "w": [1.0] * 4}
+    scored = {
+        LABEL: [1.0, 0.0, 1.0, 1.0],
+        ORDER: [0.1, 0.2, 0.3, 0.4],
+        BLOCK: [0.1, 0.2, 0.3, 0.4],
+        "w": [1.0] * 4,
+    }
     df = _probable(spark, [0.7, 0.2, 0.95, 0.9], **scored)
     found = evaluate(df, _Scored(), config, {"good": "approve", "bad": "decline"})
     assert found.cost("ours") == pytest.approx(150 + 200 + 150 + 150)
