@@ -315,7 +315,9 @@ def _differs(priced_df: DataFrame, decided: str, config: Config) -> Column:
     decides = F.col(USABLE) & F.col(deciding.FAULT).isNull()
     if config.review is not None:
         gain = deciding.gain_of_review(config)
-        cut = collect_review_cut(deciding.passing(priced_df), gain, config.review.capacity)
+        passing_df = deciding.passing(priced_df)
+        weight = deciding.review_weight(passing_df, config)
+        cut = collect_review_cut(passing_df, gain, config.review.capacity, weight)
         decides &= ~is_reviewed(gain, review_order(config), cut)
     return F.when(decides, column(decided) != decision)
 
