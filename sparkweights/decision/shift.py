@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.01  # of both tests
 MIN_ROWS = 100  # effective rows of a target; intervals of fewer span more than max_shift allows
-# Worth of the Dirichlet prior at the natural shares, in rows of known class: less than `MIN_ROWS`, so
-# that the scores have the larger say. In simulations of 150 rows, 0 to 100 made little difference.
+# Worth of the Dirichlet prior at the natural shares, in rows of known class: below `MIN_ROWS`, so
+# that scores have the larger say. In simulations of 150 rows, 0 to 100 made little difference.
 PSEUDO_ROWS = 20.0
 SCALE = "logit or arcsine"  # of the cells of a histogram that a bundle keeps
 MAX_SHIFT = 2.0  # of the odds; see `estimate_shift`
