@@ -91,6 +91,7 @@ def test_train_summary_says_what_costs_and_few_events_mean(too_low: CostCalibrat
     text = train_summary({
         "version": "v", "model": {"kind": "logistic"}, "weights": {"rule": {"scheme": "none"}},
         "contest": {"promoted": True, "champion": None, "costs": None},
+        "calibration": None, "refit": {"rows": "fit"},
         "evaluation": {
             "rows": 10, "costs": {"ours": 1.0, "always_yes": 2.0}, "savings": {"ours": 0.5},
             "savings_intervals": {"ours": (0.1, 0.9)}, "decisions": {"yes": {}},
