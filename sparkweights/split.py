@@ -238,7 +238,7 @@ def time_kind(data_type: T.DataType, by: str) -> str:
         return "number"
     if isinstance(data_type, T.DateType):
         return "date"
-    if isinstance(data_type, T.TimestampType):
+    if isinstance(data_type, (T.TimestampType, T.TimestampNTZType)):
         return "timestamp"
     raise InputError(
         f"split.by: column '{by}' is {kind_of(data_type)}; a split by time needs a number, date "
@@ -261,7 +261,8 @@ def time_order(df: DataFrame, by: str) -> Column:
         case "date":
             return F.unix_date(column(by)).cast("double")
         case _:
-            return F.unix_micros(column(by)).cast("double")
+            # A timestamp without a time zone is one of the session's.
+            return F.unix_micros(column(by).cast("timestamp")).cast("double")
 
 
 def moment_of(day: date, kind: str) -> float:

@@ -89,6 +89,7 @@ def test_train_refit_learns_from_all_rows_and_evaluates_each_once(
     assert lender.manifest()["rows"]["scored"] == 50
 
 
+@pytest.mark.slow
 def test_train_refit_of_noise_evaluates_as_noise(lender: Shop) -> None:
     """A model that remembers each row, and a code per level of what happened, know no new row.
 
@@ -106,6 +107,7 @@ def test_train_refit_of_noise_evaluates_as_noise(lender: Shop) -> None:
     assert all(one["features"] is not None for one in manifest["held_out"])
 
 
+@pytest.mark.slow
 def test_train_refit_by_group_holds_out_whole_customers(lender: Shop) -> None:
     """A customer's ten rows tell all of one another: by keys they leak, by group they do not."""
     lender.table("history", _noise(3_000, customers=300))
@@ -115,7 +117,7 @@ def test_train_refit_by_group_holds_out_whole_customers(lender: Shop) -> None:
         "columns__categorical": [],
         "decision": {"base_rate_tolerance": 1.0},
     }
-    assert _auc(_trained(lender, **wanted)) > 0.9
+    assert _auc(_trained(lender, **wanted)) > 0.8
     grouped = _trained(lender, split={"group": ["customer"]}, **wanted)
     assert _auc(grouped) == pytest.approx(0.5, abs=0.08)
     assert grouped["split"]["group"] == ["customer"]
@@ -162,9 +164,17 @@ def _monthly(drift: float) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def _history(shop: Shop, frame: pd.DataFrame) -> None:
+    """Write the labelled table with its months as dates."""
+    folder = shop.folder / "data" / "history"
+    folder.mkdir(parents=True)
+    texts = dict.fromkeys(["outcome", "card type"], "string")
+    frame.astype(texts).to_parquet(folder / "part-0.parquet", index=False)
+
+
 def test_train_by_time_evaluates_forward_and_publishes_a_model_of_all_rows(lender: Shop) -> None:
     """The evaluated model has seen earlier rows alone; the published one the latest as well."""
-    lender.table("history", _monthly(0.0).head(2_000))
+    _history(lender, _monthly(0.0).head(2_000))
     manifest = _trained(
         lender, split={"by": "month", "gap": "1 month"}, train={"refit": "all", "folds": 2}
     )
@@ -184,7 +194,7 @@ def test_train_leaves_out_rows_whose_outcome_cannot_be_known(
     frame = _monthly(0.0).head(2_000)
     young = pd.to_datetime(frame["month"]) > pd.Timestamp("2025-03-01")
     frame.loc[young, "outcome"] = None
-    lender.table("history", frame)
+    _history(lender, frame)
     config = lender.config(
         checks=None, split={"by": "month", "mature": "12 months"}, train={"refit": "none"}
     )
@@ -198,7 +208,7 @@ def test_backtest_shows_a_ranking_that_fades_and_its_trend(
     lender: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where late payments mean less every year, the AUC falls from origin to origin."""
-    lender.table("history", _monthly(0.45))
+    _history(lender, _monthly(0.45))
     config = lender.config(
         checks=None,
         split={"by": "month", "gap": "1 month"},

@@ -70,7 +70,7 @@ def _kept(shop: Shop, spark: SparkSession) -> pd.DataFrame:
     """Return the fit rows with their features and folds, as `tune` deals them."""
     config = load_config(shop.config("kept.yaml", weights={"scheme": "none"}))
     df = spark.read.parquet(str(shop.folder / "data" / "history"))
-    split, divided_df = divide(df, config, weigh(df, config, folds=2), folds=2)
+    split, divided_df = divide(df, config, weigh(df, config), folds=2)
     own = fold(split, config.roles, split_order(df, config))
     plan = learn_plan(divided_df, config)
     kept = divided_df.filter(F.col(PART) == FIT).select(
@@ -213,7 +213,7 @@ def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
         shop.config("target.yaml", features={"categorical": "target"}, tune={**TUNE, "folds": 2})
     )
     df = spark.read.parquet(str(shop.folder / "data" / "history"))
-    split, divided_df = divide(df, config, weigh(df, config, folds=2), folds=2)
+    split, divided_df = divide(df, config, weigh(df, config), folds=2)
     own = fold(split, config.roles, split_order(df, config))
     roles = held_out_roles(own, 2)
     plan = learn_plan(divided_df, config)
