@@ -8,6 +8,7 @@ fit the calibration and are evaluated; the model that is published is fitted on 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,11 @@ from sparkweights.pipeline.preparing import (
     outcome_order,
 )
 from sparkweights.pipeline.scoring import Scorer
-from sparkweights.storage import load_held_out
+from sparkweights.storage import keep_rows, load_held_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from sparkweights.storage import ModelBundle
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
-HELD_OUT_FEATURES = "__held_out_features"
+HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,39 @@ class CrossFittedScorer:
             scorer.score(df.filter(F.col(FOLD) == fold)) for fold, scorer in enumerate(self.scorers)
         ]
         return reduce(lambda first, second: first.unionByName(second), parts)
+
+
+class KeptScores(CrossFittedScorer):
+    """The same for rows that hold their scores already, as `kept_scores` gives them."""
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Return the rows as they are."""
+        return df
+
+
+@contextmanager
+def kept_scores(
+    df: DataFrame, scorer: CrossFittedScorer, folder: Path
+) -> Iterator[tuple[DataFrame, KeptScores]]:
+    """Score rows fold by fold once, and keep them with their scores for many passes.
+
+    Spark plans what follows a union once per part of it: an evaluation would be compiled as often
+    as there are folds, in each of its passes.
+
+    Parameters
+    ----------
+    folder
+        Where the rows may lie meanwhile.
+    """
+    df = held_out_rows(df)
+    own = df.columns
+    if FEATURES in own:  # learners drop what they have read
+        df = df.withColumn(_FEATURES_KEPT, F.col(FEATURES))
+    scored_df = scorer.score(df)
+    if FEATURES in own:
+        scored_df = scored_df.drop(FEATURES).withColumnRenamed(_FEATURES_KEPT, FEATURES)
+    with keep_rows(scored_df, folder) as kept_df:
+        yield kept_df, KeptScores(scorer.scorers)
 
 
 def held_out_rows(prepared_df: DataFrame) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from sparkweights.columns import class_index, column, require_columns
 from sparkweights.errors import ModelError, listed
 from sparkweights.models.learner import LABEL
 from sparkweights.pipeline.admitting import require_model, require_same_labels
-from sparkweights.pipeline.crossfit import held_out_scorer
+from sparkweights.pipeline.crossfit import CrossFittedScorer, held_out_scorer, kept_scores
 from sparkweights.pipeline.evaluating import (
     BLOCK,
     ORDER,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from sparkweights.config import Config
     from sparkweights.pipeline.evaluating import JudgedRows
+    from sparkweights.pipeline.scoring import RowScorer
     from sparkweights.storage import ModelBundle
 
 
@@ -80,6 +82,18 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     })  # fmt: skip
     right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
     _require_decisions(right, config)
+    with ExitStack() as stack:
+        scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
+        if isinstance(scorer, CrossFittedScorer):
+            folder = config.path(config.artifacts)
+            scored = stack.enter_context(kept_scores(known_df, scorer, folder))
+        return _judge(*scored, config, right)
+
+
+def _judge(
+    known_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
+) -> Judged:
+    wanted = config.evaluate
     found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
     overall = found.pop(())
     fairness = collect_fairness(

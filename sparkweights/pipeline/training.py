@@ -27,6 +27,7 @@ from sparkweights.pipeline.crossfit import (
     choose_refit,
     cross_fit,
     fit_scorer,
+    kept_scores,
 )
 from sparkweights.pipeline.evaluating import evaluate, right_decisions
 from sparkweights.pipeline.finishing import Finished, finish
@@ -249,7 +250,9 @@ def _train_crossed(
     split, divided_df = cross(labelled_df, config, weighed, refit.folds)
     with _crossed(split, divided_df, config, weighed, progress) as (prepared_df, found, rows):
         progress.step("evaluating on the held-out folds")
-        measured = _measured(prepared_df, found.held_out, config, weighed)
+        folder = config.path(config.artifacts)
+        with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
+            measured = _measured(scored_df, scorer, config, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
         Finished(found.published, None, None, found.choice),
