@@ -238,3 +238,21 @@ def test_backtest_without_a_column_of_time_exits_2(
     lender.table("history", history(600))
     assert lender.run("evaluate", lender.config(checks=None), "--backtest", "--quiet") == 2
     assert "split.by is missing" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_explain_and_the_next_champion_ask_the_models_that_have_not_seen_a_row(
+    lender: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both models learned from all rows; they are compared, and explained, on all of them."""
+    lender.table("history", history(600))
+    wanted: dict[str, Any] = {"train": {"refit": "all", "folds": 2}}
+    _trained(lender, **wanted)
+    config = lender.config(checks=None, **wanted)
+    capsys.readouterr()
+    assert lender.run("explain", config, "--quiet", "--json") == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert explained["rows"] == 600
+    assert {one["column"] for one in explained["columns"]} >= {"late payments", "card type"}
+    contest = _trained(lender, **{**wanted, "seed": 4})["contest"]
+    assert contest["costs"]["rows"] == 600
