@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
 LONG = {"checks", "intercept", "reference", "scaling", "scoring"}  # half a minute and more
+CASES = sorted(path.stem for path in (FOLDER / "rightness").glob("[a-z]*.py"))
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
 
@@ -41,7 +42,18 @@ def test_benchmark_runs_and_prints_its_verdict(
         assert {"median", "min", "max", "unit"} <= set(entry)
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES, *BY_HAND}))
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_rightness_case_runs_and_names_its_bars(spark: SparkSession, case: str) -> None:
+    """With few repetitions each case gives figures, and bars that carry their limits."""
+    module: Any = import_module(f"benchmarks.rightness.{case}")
+    figures, bars = module.run(lambda: spark, quick=True)
+    assert figures
+    assert all({"median", "min", "max", "unit"} <= set(entry) for entry in figures.values())
+    assert all({"value", "limit", "holds"} == set(bar.to_dict()) for bar in bars)
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES, *BY_HAND, "rightness"}))
 def test_benchmark_has_its_last_run_on_record(name: str) -> None:
     """RESULTS.md names the command beside its figures."""
     text = (FOLDER / "RESULTS.md").read_text(encoding="utf-8")
