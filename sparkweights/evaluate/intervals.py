@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sparkweights.evaluate.table import Array
 
 Interval = tuple[float, float]
@@ -28,26 +26,6 @@ EVALUATION_BLOCKS = 400  # each is told apart by stake as well
 BLOCK_REPLICATES = 1_000
 LEVEL = 0.95
 FEW_EVENTS = 50  # of the scarcest class: with fewer, intervals cover less than they say
-
-
-def block_replicates(sums: Sequence[Array], seed: int = 0) -> list[Array]:
-    """Return what sums over the blocks would be if blocks were drawn with replacement.
-
-    Parameters
-    ----------
-    sums
-        Any number of ``[block]`` arrays of the same blocks; all are drawn together.
-
-    Returns
-    -------
-    list
-        A ``[replicate]`` array for each.
-    """
-    blocks = len(sums[0])
-    drawn = np.random.default_rng(seed).integers(
-        0, blocks, (BLOCK_REPLICATES, blocks), dtype=np.int32
-    )
-    return [own[drawn].sum(axis=1) for own in sums]
 
 
 def percentile_interval(replicates: Array, level: float = LEVEL) -> Interval:

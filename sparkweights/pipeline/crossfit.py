@@ -266,7 +266,7 @@ class CrossFitting:
 
     Attributes
     ----------
-    split, divided_df
+    split
         See `sparkweights.pipeline.preparing.cross`.
     plan
         Learned from all rows.
@@ -276,7 +276,6 @@ class CrossFitting:
     """
 
     split: Split
-    divided_df: DataFrame
     plan: FeaturePlan
     fold_plans: tuple[FeaturePlan, ...]
 
@@ -288,7 +287,7 @@ class CrossFitting:
             others = [F.col(FOLD) != fold for fold in range(split.crossed)]
             order = outcome_order(config)
             plans = learn_outcomes(divided_df, config.roles, plan, order, others)
-        return cls(split, divided_df, plan, tuple(plans))
+        return cls(split, plan, tuple(plans))
 
     def columns(self, config: Config) -> dict[str, Column]:
         """Return what is kept of each row beside the usual: its fold, and vectors by fold."""

@@ -40,6 +40,7 @@ from sparkweights.pipeline.preparing import (
     learn_plan,
     plan_resampling,
     prepared,
+    with_parts,
 )
 from sparkweights.pipeline.reasoning import reference_of, typical_of
 from sparkweights.quality import gate_base_rate, gate_costs
@@ -274,7 +275,7 @@ def _refit_later(
     Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
     class shares change with time, and the latest rows are nearest to those that will be scored.
     """
-    _, timed_df = divide(labelled_df, config, weighed)
+    timed_df = with_parts(labelled_df, config, earlier.split, config.seed)
     split, divided_df = cross(
         timed_df.withColumn(CALIBRATES, F.col(PART).isin(CALIBRATE, TEST)),
         config,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sparkweights.quality.suites import CheckReport
 
 _TOLD = 3  # of the checks that failed
-CERTAIN = 3.0  # standard errors; sampling noise alone passes it once in 370 runs
 BY_CHANCE = 0.01  # a sound model is stopped in at most one of a hundred runs
 
 
