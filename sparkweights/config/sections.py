@@ -273,7 +273,8 @@ class Decision(Section):
         ``auto`` fits a sigmoid where the rarest class has few rows to calibrate on, and isotonic
         maps from there on.
     max_shift
-        By which factor ``target_prior: estimate`` may move the odds of a class, at most.
+        By which factor ``target_prior: estimate`` may move the odds of a class, at most. An
+        estimate whose interval lies beyond is told and not used.
     base_rate_tolerance
         By how much of its share a class's mean probability may miss it on the test rows.
     cost_tolerance

@@ -38,7 +38,7 @@ SCALE = "logit or arcsine"  # of the cells of a histogram that a bundle keeps
 MAX_SHIFT = 2.0  # of the odds; see `estimate_shift`
 _ROUNDING = 1e-9
 TOO_FEW_ROWS, NO_SHIFT = "too_few_rows", "no_shift"
-NOT_LABEL_SHIFT, SHIFTED = "not_label_shift", "shifted"
+NOT_LABEL_SHIFT, TOO_FAR, SHIFTED = "not_label_shift", "beyond_max_shift", "shifted"
 
 
 @dataclass(frozen=True)
@@ -81,45 +81,58 @@ class LabelShift:
 
     @property
     def verdict(self) -> str:
-        """Return what the tests say: one of the four constants of this module."""
+        """Return what the tests say: one of the five constants of this module.
+
+        `TOO_FAR` is a label shift whose interval holds no shares that `max_shift` allows. Moving
+        to the limit would decide for shares that the estimate excludes, so nothing moves.
+        """
         if self.p_value is None:
             return TOO_FEW_ROWS
         if self.p_value >= SIGNIFICANCE:
             return NO_SHIFT
         if self.fit_p_value is not None and self.fit_p_value < SIGNIFICANCE:
             return NOT_LABEL_SHIFT
-        return SHIFTED
+        return SHIFTED if self._within_interval(self._limited()) else TOO_FAR
 
     @property
     def shifted(self) -> bool:
-        """Whether "no shift" is refused and label shift is not."""
+        """Whether decisions move: label shift is found, and as far as `max_shift` allows."""
         return self.verdict == SHIFTED
+
+    @property
+    def is_label_shift(self) -> bool:
+        """Whether "no shift" is refused and label shift is not, however far it goes."""
+        return self.verdict in {SHIFTED, TOO_FAR}
 
     @property
     def capped(self) -> bool:
         """Whether the shares would have moved further than `max_shift` allows."""
         return (
-            self.shifted
+            self.is_label_shift
             and self.shrunk is not None
             and odds_ratio(self.shrunk, self.prior) > self.max_shift * (1 + _ROUNDING)
         )
 
     def estimated(self) -> dict[str, float] | None:
-        """Return the shrunk shares before the limit `max_shift`; None where not shifted."""
-        if not self.shifted or self.shrunk is None:
-            return None
-        return dict(zip(self.classes, self.shrunk, strict=True))
+        """Return the shrunk shares before the limit `max_shift`; None without a label shift."""
+        return self._named(self.shrunk) if self.is_label_shift else None
 
     def target_prior(self) -> dict[str, float] | None:
         """Return the shares to decide for, or None where the natural prior stays."""
-        if not self.shifted or self.shrunk is None:
-            return None
-        shares = towards(
+        return self._named(self._limited()) if self.shifted else None
+
+    def _limited(self) -> tuple[float, ...]:
+        """Return the shares from the prior towards the estimate, as far as `max_shift` allows."""
+        return towards(
             self.prior,
-            self.shrunk,
+            self.prior if self.shrunk is None else self.shrunk,
             lambda theta: odds_ratio(theta, self.prior) <= self.max_shift * (1 + _ROUNDING),
         )
-        return dict(zip(self.classes, shares, strict=True))
+
+    def _within_interval(self, shares: Sequence[float]) -> bool:
+        """Whether every share lies in the interval of its estimate."""
+        ends = zip(shares, self.estimates[0].interval(), strict=True)
+        return all(low - _ROUNDING <= share <= high + _ROUNDING for share, (low, high) in ends)
 
     @property
     def sentence(self) -> str:
@@ -137,6 +150,15 @@ class LabelShift:
                 f"the scores moved (p = {self.p_value:.2g}), but they are no mixture of the scores "
                 f"of the classes (p = {self.fit_p_value:.2g}): other rows rather than other class "
                 f"shares; {kept}"
+            )
+        if self.verdict == TOO_FAR:
+            ends = zip(self.classes, self.estimates[0].interval(), strict=True)
+            told = ", ".join(f"{name} {low:.2%} to {high:.2%}" for name, (low, high) in ends)
+            return (
+                f"the class shares shifted (p = {self.p_value:.2g}: {told}) further than "
+                f"decision.max_shift allows, which lets the odds move by a factor of "
+                f"{self.max_shift:g}; {kept}. Raise decision.max_shift if these shares are "
+                "expected, else train on rows like these"
             )
         shares = ", ".join(f"{name} {share:.2%}" for name, share in self._used().items())
         untested = "" if self.fit_p_value is not None else "; too few scores to test the fit"
@@ -284,7 +306,8 @@ def estimate_shift(
         Class name -> the share that the probabilities were calibrated to.
     max_shift
         Factor by which the odds of a class may move, above 1. What the fit test lets pass of
-        covariate shift costs the less, the nearer the decisions stay to the natural prior.
+        covariate shift costs the less, the nearer the decisions stay to the natural prior. Where
+        the interval of the estimate lies beyond, decisions do not move at all.
 
     BBSE is left out where the scores tell the classes apart too badly for it. Of fewer than
     `MIN_ROWS` effective rows nothing is estimated.

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from sparkweights.pipeline.monitoring import Monitored
 
 DRIFT_LEVEL = 0.005  # of all indices of a table together: no false alarm in 199 of 200
-# Of the mean probability of a class against what happened; three standard errors of a normal law.
-MISS_LEVEL = 0.0027
+# Of the mean probabilities of a table's classes against what happened. Five events where one is
+# expected (p = .0073) are an alarm, so that an error of ten times is found at ten events in 97 %.
+MISS_LEVEL = 0.0075
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Calibration:
     share: float
     mean_probability: float
     p_value: float
+
+
+def is_missed(own: Calibration, classes: int) -> bool:
+    """Return whether chance alone explains too badly what happened of one of so many classes."""
+    return own.p_value < MISS_LEVEL / max(classes - 1, 1)  # of two classes, one says it all
 
 
 def has_drifted(found: Stability, limit: float) -> bool:
@@ -73,7 +79,7 @@ def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
     c = shift.classes.index(name)
     moved = f"{shift.prior[c]:.4f} in training, {shift.mean_probabilities[c]:.4f} now"
     drifted = shift.p_value is not None and shift.p_value < SIGNIFICANCE
-    if own.p_value >= MISS_LEVEL:
+    if not is_missed(own, len(shift.classes)):
         if not drifted:
             return None
         return (
@@ -86,7 +92,7 @@ def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
             f"drifted: their mean is that of training ({moved}), and {own.share:.4f} happened"
         )
     low, high = shift.estimates[0].interval()[c]
-    if shift.shifted and low <= own.share <= high:
+    if shift.is_label_shift and low <= own.share <= high:
         return (
             f"the mix of rows drifted (mean probability of {name} {moved}), and the share that "
             f"happened ({own.share:.4f}) is what label shift predicts from the scores"
@@ -152,7 +158,7 @@ def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
 def _missed_shares(found: Monitored, most: float) -> Iterator[str]:
     for name, own in found.calibration.items():
         off = abs(own.mean_probability - own.share)
-        if off > most * own.share and own.p_value < MISS_LEVEL:
+        if off > most * own.share and is_missed(own, len(found.calibration)):
             why = found.diagnosis.get(name)
             yield (
                 f"the mean probability of {name} is {own.mean_probability:.4f} where "

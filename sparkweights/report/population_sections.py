@@ -67,7 +67,8 @@ def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
                 "of the shape of the scores refuses label shift where there are rows enough to see "
                 "that it does not fit; what it lets pass is shrunk towards the natural prior, as "
                 f"by {shift['pseudo_rows']:g} rows of known class, and moves the odds of a class "
-                f"by a factor of {shift['max_shift']:g} at most."
+                f"by a factor of {shift['max_shift']:g} at most; an estimate whose interval lies "
+                "beyond is told and not used."
             ),
         ),
     )

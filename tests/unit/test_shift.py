@@ -19,6 +19,7 @@ from sparkweights.decision.shift import (
     NO_SHIFT,
     NOT_LABEL_SHIFT,
     SHIFTED,
+    TOO_FAR,
     TOO_FEW_ROWS,
     histogram_from_dict,
     histogram_to_dict,
@@ -138,21 +139,25 @@ def test_label_shift_p_value_of_two_scores_is_none() -> None:
     assert label_shift_p_value(source, target, (0.5, 0.5)) is None
 
 
-def test_estimate_shift_beyond_the_limit_is_capped_and_says_so() -> None:
-    """From 5 to 40 %: the odds move by max_shift exactly, or as far as a larger limit lets them."""
+def test_estimate_shift_stops_at_the_limit_if_that_is_within_the_interval() -> None:
+    """From 5 to 40 %: kept where the limit excludes the interval, else moved as far as it lets."""
     rng = np.random.default_rng(5)
     source = _histogram(*_draw(rng, 10_000, 0.05))
     p, y = _draw(rng, 40_000, 0.05)
     target = _histogram(np.r_[p[y][:800], p[~y][:1_200]])
-    shift = estimate_shift(source, target, _prior(0.05), max_shift=3)
-    assert (shift.verdict, shift.capped) == (SHIFTED, True)
-    share = shift.target_prior()["bad"]  # type: ignore[index]
-    assert share / (1 - share) == pytest.approx(3 * 0.05 / 0.95)
-    assert "decision.max_shift" in shift.sentence
-    assert shift.to_dict()["max_shift"] == 3
+    kept = estimate_shift(source, target, _prior(0.05), max_shift=3)
+    assert (kept.verdict, kept.shifted, kept.target_prior()) == (TOO_FAR, False, None)
+    assert kept.is_label_shift
+    assert "decision.max_shift" in kept.sentence
+    assert kept.to_dict()["max_shift"] == 3
     free = estimate_shift(source, target, _prior(0.05), max_shift=100)
     assert not free.capped
     assert free.target_prior()["bad"] == pytest.approx(0.4, abs=0.06)  # type: ignore[index]
+    low, _ = free.estimates[0].interval()[1]
+    limit = (low + 0.001) / (1 - low - 0.001) / (0.05 / 0.95)
+    near = estimate_shift(source, target, _prior(0.05), max_shift=limit)
+    assert (near.verdict, near.capped) == (SHIFTED, True)
+    assert near.target_prior()["bad"] == pytest.approx(low + 0.001)  # type: ignore[index]
 
 
 def test_shrunk_shares_are_those_of_labelled_pseudo_rows() -> None:
@@ -282,7 +287,7 @@ def test_estimate_shift_of_a_true_shift_is_found_and_lowers_the_cost() -> None:
         source = _histogram(*_draw(rng, 10_000, 0.05))
         p, y = _draw(rng, 20_000, 0.05)
         seen = np.r_[p[y][:300], p[~y][:1_700]]
-        shift = estimate_shift(source, _histogram(seen), _prior(0.05))
+        shift = estimate_shift(source, _histogram(seen), _prior(0.05), max_shift=4)
         assert shift.verdict != NO_SHIFT
         share = (shift.target_prior() or _prior(0.05))["bad"]
         used = (share / (1 - share)) / (0.05 / 0.95)
