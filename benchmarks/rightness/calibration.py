@@ -38,7 +38,6 @@ SPREAD = 1.5  # standard deviation of the scores, in logit: an AUC of about .82 
 GRID = np.linspace(-5 * SPREAD, 5 * SPREAD, 4_001)
 DENSITY = np.exp(-0.5 * (GRID / SPREAD) ** 2) / np.exp(-0.5 * (GRID / SPREAD) ** 2).sum()
 CUTS = (-1.0, 0.0, 1.0, 2.0)  # logit of the cost ratios' thresholds, from that of the base rate
-FLOOR = 0.002  # an excess below .2 % of the cost is no difference
 DISTORTIONS: Mapping[str, Callable[[Array], Array]] = {
     "calibrated": lambda u: u,
     "overconfident": lambda u: 0.5 * u,
@@ -204,7 +203,7 @@ def run(
         found = {kind: measure(kind, rows, events, draws) for kind in DISTORTIONS}
         for kind, excess in found.items():
             better = min(excess["sigmoid"], excess["isotonic"])
-            worst = max(worst, (excess["auto"] + FLOOR) / (better + FLOOR))
+            worst = max(worst, excess["auto"] / better)
             figures[f"calibration_{kind}_{rows}_rows_{events}_events"] = {
                 **{name: round(100 * value, 3) for name, value in excess.items()},
                 "unit": "% over the least cost",

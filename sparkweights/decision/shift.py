@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -252,11 +254,15 @@ def collect_histogram(
     for c, one in enumerate(own):
         measures.append(F.sum(F.when(one, times).otherwise(0.0)).alias(f"rows_{c}"))
         measures.append(F.sum(F.when(one, times * times).otherwise(0.0)).alias(f"squares_{c}"))
-    defined_df = scored_df.dropna(subset=[f"`{name}`" for name in probability_cols])
-    defined_df = defined_df.filter(times > 0)  # of no rows there are no means
-    found = defined_df.groupBy(F.array(*cells).alias("cell")).agg(*measures).collect()
+    # Rows without probabilities share the null cell, left out here: a filter would be pushed
+    # through the projections of the score, and their expressions repeated at each of its uses.
+    defined = reduce(
+        and_, [column(name).isNotNull() & ~F.isnan(column(name)) for name in probability_cols]
+    )
+    cell = F.when(defined & (times > 0), F.array(*cells))  # of no rows there are no means
+    found = scored_df.groupBy(cell.alias("cell")).agg(*measures).collect()
     # Sums of doubles depend on their order; cells in order keep reruns equal.
-    found.sort(key=lambda row: row["cell"])
+    found = sorted((row for row in found if row["cell"] is not None), key=lambda row: row["cell"])
 
     def by_class(name: str) -> Array:
         values = [[row[f"{name}_{c}"] for c in range(len(own))] for row in found]

@@ -82,7 +82,9 @@ def collect_cells(
         for at, own in enumerate(groupings)
     ]
     w = F.col("weight")
-    long_df = df.filter(favourable.isNotNull()).select(
+    # Rows without a decision are left out below: a filter here would be pushed through the
+    # projections of the score, and their expressions repeated at each of its uses.
+    long_df = df.select(
         F.explode(F.array(*entries)).alias("entry"),
         favourable.cast("int").alias("decision"),
         F.coalesce(positive.cast("int"), F.lit(UNKNOWN)).alias("outcome"),
@@ -107,6 +109,8 @@ def _grouped(rows: Sequence[Row], own: Grouping, *, numeric: bool) -> dict[str, 
     """Return the rows of a column's values by group."""
     by_value: dict[str | None, Cells] = {}
     for row in rows:
+        if row["decision"] is None:
+            continue
         cells = by_value.setdefault(row["value"], Cells.empty())
         place = row["decision"], row["outcome"]
         cells.rows[place] += row["rows"]

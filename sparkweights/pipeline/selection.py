@@ -86,10 +86,12 @@ def collect_selection(labelled_df: DataFrame, config: Config, scorer: Scorer) ->
         F.when(accepted & event, weight), F.when(accepted & event, weight * weight),
     )  # fmt: skip
     summed = [F.sum(value).alias(name) for name, value in zip(SUMS, measures, strict=True)]
-    scored_df = scorer.score(usable_df).filter(p.isNotNull())
-    found = scored_df.groupBy(place.cast("int").alias(_BIN)).agg(*summed).collect()
+    # A filter on p would repeat the expressions of the score; the null bin is left out below.
+    found = scorer.score(usable_df).groupBy(place.cast("int").alias(_BIN)).agg(*summed).collect()
     sums = {name: np.zeros(BINS) for name in SUMS}
     for row in found:
+        if row[_BIN] is None:
+            continue
         for name in SUMS:
             sums[name][row[_BIN]] = row[name] or 0.0
     known = wanted.probability is not None

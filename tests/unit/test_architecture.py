@@ -53,3 +53,9 @@ def test_jobs_are_thin() -> None:
     jobs = sorted((ROOT / "jobs").glob("*.py"))
     assert {job.stem for job in jobs} >= {"weights", "train", "check", "score", "run"}
     assert all(len(job.read_text().splitlines()) < MOST_JOB_LINES for job in jobs)
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Two of one name cannot be collected in one run, however well each passes alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
