@@ -137,8 +137,8 @@ def _hmda(data: pd.DataFrame) -> Problem:
 
 def _consumer_loans(data: pd.DataFrame) -> Problem:
     """Consumer loans of a Spanish lender, with null incomes."""
-    kept = data.drop(columns=["rownames", "Status"]).assign(amount=data["Amount"].astype("float64"))
-    return _problem("consumer loans", kept, data["Status"] == "bad", LOAN, without=("amount",))
+    kept = data.drop(columns=["rownames", "Status"]).rename(columns={"Amount": "amount"})
+    return _problem("consumer loans", kept, data["Status"] == "bad", LOAN)
 
 
 def _caravan(data: pd.DataFrame) -> Problem:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import arrow_udf
 
+from sparkweights.models.batches import per_batch
 from sparkweights.models.booster import open_booster
 
 if TYPE_CHECKING:
@@ -178,9 +178,7 @@ class TreeExplainer(Explainer):
         def explain(batch: pa.Array) -> pa.Array:
             return self.of_batch(batch)
 
-        as_udf: Any = arrow_udf  # its stubs know iterators only
-        found: Column = as_udf(explain, "array<double>")(F.when(asked, features))
-        return found
+        return per_batch(explain, "array<double>")(F.when(asked, features))
 
     def of_batch(self, features: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""
@@ -236,10 +234,8 @@ class TreeContrast(Explainer):
         def explain(batch: pa.Array, counts: pa.Array) -> pa.Array:
             return self.of_batch(batch, counts)
 
-        as_udf: Any = arrow_udf  # its stubs know iterators only
-        ask = as_udf(explain, "array<double>")
-        found: Column = ask(F.when(asked, features), F.when(asked, _needed(contrast)))
-        return found
+        ask = per_batch(explain, "array<double>")
+        return ask(F.when(asked, features), F.when(asked, _needed(contrast)))
 
     def of_batch(self, features: pa.Array, contrast: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import arrow_udf
 
+from sparkweights.models.batches import per_batch
 from sparkweights.trees import BitwiseTrees
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class TreeWalk:
         def margin(batch: pa.Array) -> pa.Array:
             return self.margin(batch)
 
-        as_udf: Any = arrow_udf  # its stubs know iterators only
-        found: Column = as_udf(margin, "array<double>")(features)
-        return found
+        return per_batch(margin, "array<double>")(features)
 
 
 @cache

@@ -15,10 +15,10 @@ import pyarrow as pa
 from pyspark.errors import PySparkAttributeError
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import arrow_udf
 
 from sparkweights.errors import ConfigError
 from sparkweights.mlbase import Bound
+from sparkweights.models.batches import per_batch
 from sparkweights.models.booster import open_booster, require_xgboost
 from sparkweights.models.explainers import TreeContrast, TreeExplainer
 from sparkweights.models.learner import (
@@ -197,8 +197,7 @@ class XGBoost(StagedLearner):
         def stages(features: pa.Array) -> pa.Array:
             return model.stages(features)
 
-        as_udf: Any = arrow_udf  # as above
-        ask = as_udf(stages, "array<array<double>>")
+        ask = per_batch(stages, "array<array<double>>")
         return df.withColumn(STAGES, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
 
     def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401, ARG002 (as above)
@@ -248,6 +247,4 @@ def _ask(model: XGBoostModel, features: Column) -> Column:
     def margin(batch: pa.Array) -> pa.Array:
         return model.margin(batch)
 
-    as_udf: Any = arrow_udf  # its stubs know iterators only
-    found: Column = as_udf(margin, "array<double>")(features)
-    return found
+    return per_batch(margin, "array<double>")(features)
