@@ -23,7 +23,8 @@ GREEDY: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param("boosted_trees", marks=pytest.mark.slow), "xgboost"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["boosted_trees", "xgboost"])
 def test_patience_keeps_the_stages_before_overfitting(shop: Shop, kind: str) -> None:
     """Steep steps overfit soon; the model in the bundle is the one of least held-out loss."""
     config = shop.config(

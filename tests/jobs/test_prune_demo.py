@@ -59,6 +59,7 @@ def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
     assert one_standard_error([best, far]) is best
 
 
+@pytest.mark.slow
 def test_pruning_error_is_that_of_the_difference_from_the_cheapest(own_shop: Shop) -> None:
     """The cheapest differs from itself by 0, without error; the chosen one by at most its own."""
     config = own_shop.config(model={"kind": "tree", "params": {"maxDepth": 4}, "prune": "gini"})

@@ -71,16 +71,16 @@ def test_train_refit_learns_from_all_rows_and_evaluates_each_once(
     lender: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every row is evaluated, none is set aside, `evaluate` finds the same, and `score` runs."""
-    lender.table("history", history(1_000))
+    lender.table("history", history(600))
     lender.table("incoming", history(50, seed=2).drop(columns="outcome"))
-    manifest = _trained(lender, train={"refit": "auto", "folds": 3})
+    manifest = _trained(lender, train={"refit": "auto", "folds": 2})
     assert manifest["refit"]["rows"] == "all"
-    assert manifest["split"]["rows"] == {"cross-fit": 1_000}
-    assert manifest["evaluation"]["rows"] == 1_000
-    assert len(manifest["held_out"]) == 3
+    assert manifest["split"]["rows"] == {"cross-fit": 600}
+    assert manifest["evaluation"]["rows"] == 600
+    assert len(manifest["held_out"]) == 2
     numbers = [json.dumps(one["calibration"]) for one in manifest["held_out"]]
-    assert len({*numbers, json.dumps(manifest["calibration"])}) == 4  # each of other rows
-    config = lender.config(checks=None, train={"folds": 3})
+    assert len({*numbers, json.dumps(manifest["calibration"])}) == 3  # each of other rows
+    config = lender.config(checks=None, train={"folds": 2})
     capsys.readouterr()
     assert lender.run("evaluate", config, "--quiet", "--json") == 0
     found = json.loads(capsys.readouterr().out)["evaluation"]
@@ -128,7 +128,7 @@ def test_train_a_dozen_events_is_enough_where_none_is_set_aside(lender: Shop) ->
     frame = history(600)
     bad = frame[frame["outcome"] == "bad"].head(12)
     lender.table("history", pd.concat([bad, frame[frame["outcome"] == "good"]]))
-    manifest = _trained(lender, decision={"base_rate_tolerance": 2.0})
+    manifest = _trained(lender, train={"folds": 3}, decision={"base_rate_tolerance": 2.0})
     assert manifest["refit"]["rows"] == "all"
     assert manifest["calibration"]["method"] == "sigmoid"
 
@@ -172,6 +172,7 @@ def _history(shop: Shop, frame: pd.DataFrame) -> None:
     frame.astype(texts).to_parquet(folder / "part-0.parquet", index=False)
 
 
+@pytest.mark.slow
 def test_train_by_time_evaluates_forward_and_publishes_a_model_of_all_rows(lender: Shop) -> None:
     """The evaluated model has seen earlier rows alone; the published one the latest as well."""
     _history(lender, _monthly(0.0).head(2_000))
@@ -215,14 +216,14 @@ def test_backtest_shows_a_ranking_that_fades_and_its_trend(
     config = lender.config(
         checks=None,
         split={"by": "month", "gap": "1 month"},
-        evaluate={"backtest": {"origins": 5, "share": 0.7}},
+        evaluate={"backtest": {"origins": 3, "share": 0.7}},
         columns__numeric=["late payments", "amount"],
         columns__categorical=[],
     )
     assert lender.run("evaluate", config, "--backtest", "--quiet", "--json") == 0
     record = json.loads(capsys.readouterr().out)
     areas = [one["classes"]["defaulted"]["auc"] for one in record["origins"]]
-    assert areas[0] > areas[2] > areas[4]
+    assert areas[0] > areas[1] > areas[2]
     assert record["trends"]["auc defaulted"]["shown"]
     assert record["trends"]["auc defaulted"]["slope"] < -0.02
     starts = [one["after"] for one in record["origins"]]

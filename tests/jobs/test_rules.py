@@ -191,7 +191,7 @@ def test_shift_recovers_the_prior_of_thinned_clients_and_saves_money(
             target = collect_histogram(
                 spark.createDataFrame(frame), lender.weighted.probability_cols
             )
-            shift = estimate_shift(lender.reference, target, prior)
+            shift = estimate_shift(lender.reference, target, prior, max_shift=20)
             for estimate in shift.estimates:
                 found[estimate.method].append((estimate.shares[1], estimate.standard_errors[1]))
                 low, high = estimate.interval()[1]

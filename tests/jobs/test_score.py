@@ -151,6 +151,7 @@ def test_weights_written_table_and_json_agree(
     assert table["share_of_risk"].sum() == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) -> None:
     """Columns by pattern, binned numbers and target categories go all the way to decisions."""
     shop = Shop(tmp_path)

@@ -36,6 +36,7 @@ def _train(shop: Shop, capsys: pytest.CaptureFixture[str], **selection: str) -> 
     return record
 
 
+@pytest.mark.slow
 def test_train_random_accepts_recover_the_share_of_all_applicants(
     own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,7 @@ def test_tune_forward_fold_calibrates_before_it(shop: Shop, spark: SparkSession)
     assert (found[PART] == np.repeat(["fit", "calibrate", "test"], [3_600, 1_200, 1_200])).all()
 
 
+@pytest.mark.slow
 def test_tune_encodings_do_not_know_the_outcomes_of_held_out_rows(shop: Shop) -> None:
     """Codes without any part in the risk, three rows each: by their log odds nothing is saved."""
     frame = history()

@@ -126,6 +126,7 @@ def test_calibrate_scores_takes_one_job_whatever_the_folds(spark: SparkSession) 
     assert jobs == 1
 
 
+@pytest.mark.slow
 def test_calibrator_weight_two_is_the_row_twice(spark: SparkSession) -> None:
     """A joint temperature counts incoming sample weights as repeated rows."""
     _, _, frame = _powered(3, 2.0)

@@ -201,7 +201,15 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("name", ["random", "empty", "one row", "all null"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random",
+        "empty",
+        pytest.param("one row", marks=pytest.mark.slow),
+        pytest.param("all null", marks=pytest.mark.slow),
+    ],
+)
 def test_compiled_suite_equals_great_expectations(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -76,7 +76,14 @@ def _append_cost(kind: str, model: object, df: DataFrame, name: str) -> DataFram
     return own.append_margin(model, df).withColumn(name, cost).drop("__margin")
 
 
-@pytest.mark.parametrize("kind", ["logistic", "boosted_trees", "xgboost"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "logistic",
+        pytest.param("boosted_trees", marks=pytest.mark.slow),
+        pytest.param("xgboost", marks=pytest.mark.slow),
+    ],
+)
 def test_importance_equals_the_mean_over_all_donors(
     featured: tuple[DataFrame, FeaturePlan], kind: str
 ) -> None:
@@ -190,7 +197,9 @@ BY_GROUP = WeightRule(
 )
 
 
-@pytest.mark.parametrize(("rule", "name"), [(BY_ROW, "amount"), (BY_GROUP, "branch")])
+@pytest.mark.parametrize(
+    ("rule", "name"), [(BY_ROW, "amount"), pytest.param(BY_GROUP, "branch", marks=pytest.mark.slow)]
+)
 def test_importance_of_a_column_without_a_part_in_the_risk_is_nothing(
     spark: SparkSession, tmp_path: Path, rule: WeightRule, name: str
 ) -> None:

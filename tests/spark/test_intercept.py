@@ -64,6 +64,7 @@ def test_line_weights_shift_the_intercept_by_their_log_ratio(people: DataFrame) 
     )
 
 
+@pytest.mark.slow
 def test_compare_slopes_intervals_hold_zero_only_where_the_model_is_right(
     people: DataFrame,
 ) -> None:

@@ -191,7 +191,8 @@ def test_long_boosting_without_checkpoints_is_told_of(
 
 
 @pytest.mark.parametrize(
-    ("kind", "classes"), [("boosted_trees", 2), ("xgboost", 2), ("xgboost", 3)]
+    ("kind", "classes"),
+    [pytest.param("boosted_trees", 2, marks=pytest.mark.slow), ("xgboost", 2), ("xgboost", 3)],
 )
 def test_staged_learner_first_stages_are_a_model_of_their_own(
     spark: SparkSession, tmp_path: Path, kind: str, classes: int

@@ -75,7 +75,7 @@ def _margin_of(kind: str, row: Any, against: int, classes: int) -> float:
     return float(margin[against])
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_contributions_add_up_to_the_margin(
     table: DataFrame, tmp_path: Path, kind: str, classes: int

@@ -105,6 +105,7 @@ def test_resample_correction_weights_give_the_population_back(people: DataFrame)
     assert row["bad"] == people.filter("y = 1").count()
 
 
+@pytest.mark.slow
 def test_resampling_and_weighting_optimise_the_same_objective(people: DataFrame) -> None:
     """Logistic coefficients agree within sampling error; undone, both meet the truth."""
     plan = _plan(people, "under", 1.0)

@@ -188,6 +188,7 @@ def test_stages_in_a_pipeline_give_natural_probabilities(loans: DataFrame, tmp_p
     assert _rows(again.transform(unlabelled_df).select(keys)) == _rows(scored_df.select(keys))
 
 
+@pytest.mark.slow
 def test_stages_in_cross_validation_minimise_money(loans: DataFrame) -> None:
     """CrossValidator chooses by ExpectedCostEvaluator; smaller is better."""
     pipeline = _pipeline()

@@ -224,6 +224,7 @@ def test_a_group_that_lacks_a_class_weighs_as_all_rows_do(spark: SparkSession) -
         assert a == pytest.approx(b)
 
 
+@pytest.mark.slow
 def test_weigh_classes_twenty_random_tables_equal_scikit_learn(spark: SparkSession) -> None:
     """Class weights and row weights are scikit-learn's, whatever the label's type and classes."""
     rng = np.random.default_rng(11)
