@@ -72,10 +72,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.session.timeZone", "UTC")
-        # Tables are small and queries many: to compile a query takes longer than to interpret it.
-        # The cluster, the connected session and the killed runs are engines that compile.
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         # A catalog that would outlive the session, but for its memory.
         .config("spark.sql.catalogImplementation", "hive")
