@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SLOPE, RATIO, SOURCE_ROWS, BASE = 1.05, 20.0, 10_000, 0.05
 
 
-def histogram(p: Array, *, y: Array | None = None, w: Array | None = None) -> ScoreHistogram:
+def histogram(p: Array, y: Array | None = None, w: Array | None = None) -> ScoreHistogram:
     """Return what `sparkweights.decision.collect_histogram` does of two classes' rows."""
     weight = np.ones(len(p)) if w is None else w
     index = np.zeros(len(p), dtype=int) if y is None else y.astype(int)

@@ -104,9 +104,12 @@ def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> 
 def _collect_costs(
     labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
-    theirs_df = with_parts_of_bundle(labelled_df, config, champion).filter(F.col(PART) == TEST)
+    # Rows are left out before either model is asked: no filter gets below a model's function.
+    parted_df = with_parts(labelled_df, config, trained.split, config.seed)
+    tested_df = parted_df.filter(F.col(PART) == TEST).drop(PART, FOLD)
+    theirs_df = with_parts_of_bundle(tested_df, config, champion).filter(F.col(PART) == TEST)
     paid_df = _paid(theirs_df, held_out_scorer(champion), config, CHAMPION).drop(PART, FOLD)
-    ours_df = with_parts(paid_df, config, trained.split, config.seed).filter(F.col(PART) == TEST)
+    ours_df = with_parts(paid_df, config, trained.split, config.seed)
     paid_df = _paid(ours_df, trained.held_out_scorer, config, CHALLENGER)
     weight = config.roles.weight
     costs = collect_paired_costs(

@@ -148,7 +148,7 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
     today = count_bins(df, bundle.reference.bins, weight)
     marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))
     scores = collect_histogram(
-        scorer.score(marked_df).filter(USABLE), scorer.probability_cols, weight=weight
+        scorer.score(marked_df.filter(USABLE)), scorer.probability_cols, weight=weight
     )
     shift = estimate_shift(
         bundle.reference.scores, scores, scorer.ledger.prior, max_shift=config.decision.max_shift
@@ -180,7 +180,7 @@ def _fairness(
     """Compare how the decisions that scoring would take differ between groups, if wanted."""
     if config.fairness is None:
         return None
-    scored_df = scorer.score(marked_df).filter(USABLE)
+    scored_df = scorer.score(marked_df.filter(USABLE))
     return collect_fairness(
         scored_df,
         config,

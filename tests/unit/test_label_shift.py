@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.rightness.label_shift import histogram
 from sparkweights.decision import estimate_shift
 from sparkweights.decision.priors import (
     ScoreHistogram,
@@ -45,27 +46,13 @@ def _draw(
     return p, rng.random(rows) < p
 
 
-def _histogram(p: Array, y: Array | None = None, w: Array | None = None) -> ScoreHistogram:
-    weight = np.ones(len(p)) if w is None else w
-    index = np.zeros(len(p), dtype=int) if y is None else y.astype(int)
-    cell, columns = level_of(p, 2), 1 if y is None else 2
-    rows = np.zeros((levels(2), columns))
-    squares, sums = np.zeros_like(rows), np.zeros(len(rows))
-    np.add.at(rows, (cell, index), weight)
-    np.add.at(squares, (cell, index), weight**2)
-    np.add.at(sums, cell, weight * p)
-    occupied = rows.sum(axis=1) > 0
-    mean = sums[occupied] / rows[occupied].sum(axis=1)
-    return ScoreHistogram(np.column_stack([1 - mean, mean]), rows[occupied], squares[occupied])
-
-
 @pytest.mark.parametrize(("base", "rows"), [(0.01, 100), (0.05, 150), (0.2, 100)])
 def test_estimate_shift_few_rows_without_a_shift_stay(base: float, rows: int) -> None:
     """Of 50 tables at most 2 move (1 % nominal), none to a share outside its interval."""
     rng, moved = np.random.default_rng(1), 0
-    source = _histogram(*_draw(rng, 10_000, base))
+    source = histogram(*_draw(rng, 10_000, base))
     for _ in range(50):
-        shift = estimate_shift(source, _histogram(_draw(rng, rows, base)[0]), _prior(base))
+        shift = estimate_shift(source, histogram(_draw(rng, rows, base)[0]), _prior(base))
         moved += shift.shifted
         if shift.shifted:
             low, high = shift.estimates[0].interval()[1]
@@ -85,11 +72,11 @@ def test_no_shift_rows_of_little_risk_are_not_taken_for_a_shift() -> None:
 def test_estimate_shift_below_the_least_rows_estimates_nothing() -> None:
     """A table of fewer effective rows keeps the natural prior, and the sentence says why."""
     rng = np.random.default_rng(2)
-    source = _histogram(*_draw(rng, 5_000, 0.05))
-    few = _histogram(_draw(rng, MIN_ROWS - 1, 0.05, added=3.0)[0])
+    source = histogram(*_draw(rng, 5_000, 0.05))
+    few = histogram(_draw(rng, MIN_ROWS - 1, 0.05, added=3.0)[0])
     # 300 rows of which one weighs as much as 60: (299 + 60)^2 / (299 + 3600) = 33 effective rows.
     p, _ = _draw(rng, 300, 0.05, added=3.0)
-    uneven = _histogram(p, w=np.r_[60.0, np.ones(299)])
+    uneven = histogram(p, w=np.r_[60.0, np.ones(299)])
     for target in (few, uneven):
         shift = estimate_shift(source, target, _prior(0.05))
         assert shift.verdict == TOO_FEW_ROWS
@@ -104,9 +91,9 @@ def test_estimate_shift_of_riskier_rows_is_refused_by_the_fit() -> None:
     """Logit + .2 with p(y|x) unchanged: refused in most draws, else the odds at most double."""
     rng, refused = np.random.default_rng(3), 0
     for _ in range(20):
-        source = _histogram(*_draw(rng, 10_000, 0.05))
+        source = histogram(*_draw(rng, 10_000, 0.05))
         p, _ = _draw(rng, 10_000, 0.05, added=0.2)
-        shift = estimate_shift(source, _histogram(p), _prior(0.05))
+        shift = estimate_shift(source, histogram(p), _prior(0.05))
         assert shift.estimates[0].shares[1] > 0.15  # where 6 % are bad
         refused += shift.verdict == NOT_LABEL_SHIFT
         share = (shift.target_prior() or _prior(0.05))["bad"]
@@ -121,10 +108,10 @@ def test_label_shift_p_value_of_a_true_mixture_is_uniform() -> None:
     """At level 5 % about one true shift from 5 to 15 % in twenty is refused."""
     rng, p_values = np.random.default_rng(4), []
     for _ in range(200):
-        source = _histogram(*_draw(rng, 5_000, 0.05))
+        source = histogram(*_draw(rng, 5_000, 0.05))
         p, y = _draw(rng, 24_000, 0.05)
         mixed = np.r_[p[y][:450], p[~y][:2_550]]
-        target = _histogram(mixed)
+        target = histogram(mixed)
         p_value = label_shift_p_value(source, target, (0.85, 0.15))
         assert p_value is not None
         p_values.append(p_value)
@@ -142,9 +129,9 @@ def test_label_shift_p_value_of_two_scores_is_none() -> None:
 def test_estimate_shift_stops_at_the_limit_if_that_is_within_the_interval() -> None:
     """From 5 to 40 %: kept where the limit excludes the interval, else moved as far as it lets."""
     rng = np.random.default_rng(5)
-    source = _histogram(*_draw(rng, 10_000, 0.05))
+    source = histogram(*_draw(rng, 10_000, 0.05))
     p, y = _draw(rng, 40_000, 0.05)
-    target = _histogram(np.r_[p[y][:800], p[~y][:1_200]])
+    target = histogram(np.r_[p[y][:800], p[~y][:1_200]])
     kept = estimate_shift(source, target, _prior(0.05), max_shift=3)
     assert (kept.verdict, kept.shifted, kept.target_prior()) == (TOO_FAR, False, None)
     assert kept.is_label_shift
@@ -177,11 +164,11 @@ def test_shrunk_shares_are_those_of_labelled_pseudo_rows() -> None:
 def test_likelihood_interval_of_a_share_of_zero_is_one_sided_and_covers() -> None:
     """At a true share of 0 the lower end is 0, and the upper end is above 0 and below 1."""
     rng = np.random.default_rng(6)
-    source = _histogram(*_draw(rng, 10_000, 0.05))
+    source = histogram(*_draw(rng, 10_000, 0.05))
     p, y = _draw(rng, 4_000, 0.05)
     covered = 0
     for part in np.array_split(p[~y][:3_600], 12):
-        low, high = saerens_em(source, _histogram(part), (0.95, 0.05)).interval()[1]
+        low, high = saerens_em(source, histogram(part), (0.95, 0.05)).interval()[1]
         covered += low == 0
         assert low < high < 0.3
     assert covered >= 10
@@ -220,8 +207,8 @@ def test_no_shift_test_counts_effective_rows_by_class() -> None:
     for _ in range(120):
         p, y = _draw(rng, 20_000, 0.05)
         kept = y | (rng.random(len(y)) < 1 / 20)
-        source = _histogram(p[kept], y[kept], np.where(y[kept], 1.0, 20.0))
-        target = _histogram(_draw(rng, 20_000, 0.05)[0])
+        source = histogram(p[kept], y[kept], np.where(y[kept], 1.0, 20.0))
+        target = histogram(_draw(rng, 20_000, 0.05)[0])
         refused += no_shift_p_value(source, target, (0.95, 0.05)) < 0.01
     assert refused <= 4
 
@@ -229,7 +216,7 @@ def test_no_shift_test_counts_effective_rows_by_class() -> None:
 def test_effective_rows_of_equal_weights_are_rows() -> None:
     """Weight 7 for each of 40 rows is 40 effective rows, in all and by class."""
     p = np.linspace(0.01, 0.9, 40)
-    found = _histogram(p, np.arange(40) % 4 == 0, np.full(40, 7.0))
+    found = histogram(p, np.arange(40) % 4 == 0, np.full(40, 7.0))
     assert found.effective_rows == pytest.approx(40)
     assert found.effective_rows_by_class == pytest.approx([30, 10])
 
@@ -238,7 +225,7 @@ def test_scores_of_a_base_rate_of_a_ten_thousandth_are_told_apart() -> None:
     """Cells even on [0, 1] see one score; now a threefold risk has the PSI that its ranks give."""
     rng = np.random.default_rng(9)
     before, after = (_draw(rng, 20_000, 0.0001, added)[0] for added in (0.0, np.log(3)))
-    source, target = _histogram(before), _histogram(after)
+    source, target = histogram(before), histogram(after)
     found = score_stability(
         source.of_cell, target.of_cell, (source.probabilities[:, 1], target.probabilities[:, 1])
     )
@@ -269,7 +256,7 @@ def test_histogram_survives_its_record_and_an_old_one_asks_to_train_again() -> N
     """Weights' squares are kept; cells of an earlier version are refused."""
     rng = np.random.default_rng(10)
     p, y = _draw(rng, 500, 0.2)
-    found = _histogram(p, y, rng.integers(1, 5, 500).astype(float))
+    found = histogram(p, y, rng.integers(1, 5, 500).astype(float))
     back = histogram_from_dict(histogram_to_dict(found))
     assert back.effective_rows == found.effective_rows
     assert back.probabilities.tolist() == found.probabilities.tolist()
@@ -284,10 +271,10 @@ def test_estimate_shift_of_a_true_shift_is_found_and_lowers_the_cost() -> None:
     rng, natural, adapted = np.random.default_rng(11), 0.0, 0.0
     right = (0.15 / 0.85) / (0.05 / 0.95)
     for _ in range(8):
-        source = _histogram(*_draw(rng, 10_000, 0.05))
+        source = histogram(*_draw(rng, 10_000, 0.05))
         p, y = _draw(rng, 20_000, 0.05)
         seen = np.r_[p[y][:300], p[~y][:1_700]]
-        shift = estimate_shift(source, _histogram(seen), _prior(0.05), max_shift=4)
+        shift = estimate_shift(source, histogram(seen), _prior(0.05), max_shift=4)
         assert shift.verdict != NO_SHIFT
         share = (shift.target_prior() or _prior(0.05))["bad"]
         used = (share / (1 - share)) / (0.05 / 0.95)
