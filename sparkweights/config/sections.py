@@ -210,7 +210,8 @@ class Model(Section):
     ----------
     kind
         A learner; or ``auto``, which trains logistic regression and boosted trees (XGBoost's where
-        it is installed), and keeps the one with the less log loss on held-out rows.
+        it is installed), and keeps the first unless the trees have clearly less log loss on
+        held-out rows; see `sparkweights.pipeline.choosing`.
     prune
         For kind tree: prune it along its path by this measure of risk, as far as the calibration
         rows say that it costs nothing.

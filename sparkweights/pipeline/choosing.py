@@ -1,27 +1,39 @@
-"""`model.kind: auto`: of two learners, the one with the less log loss on held-out rows.
+"""`model.kind: auto`: logistic regression, unless trees have clearly less log loss.
 
 Where the log odds are nearly a line, logistic regression ranks new rows better than any trees of
 some thousand rows can; where they bend or interact, trees do. No one of the two is good on every
-table, and a table says itself which of them it takes.
+table, and a table says itself which of them it takes. Where it does not say, the simpler model is
+taken: trees must be better by more than one standard error of the difference on held-out rows (the
+rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3, here for a paired difference).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.columns import sample_weight
 from sparkweights.errors import ConfigError
+from sparkweights.evaluate.intervals import BLOCKS
 from sparkweights.models import AUTO, learner
+from sparkweights.models.learner import LABEL
 from sparkweights.models.learning import WIDE
+from sparkweights.pipeline.evaluating import block_order
+from sparkweights.pipeline.stopping import LEAST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.config import Config
-    from sparkweights.evaluate import Evaluation
+    from sparkweights.pipeline.scoring import RowScorer
 
 # Regularised, as tables may be small: on those the penalties between .001 and .01 lose little
 # against one that is chosen by cross-validation; rare events take the smaller ones.
@@ -43,13 +55,15 @@ class LearnerChoice:
     kind, params
         The chosen one and its parameters, without the learner's defaults.
     losses
-        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from,
-        summed over the classes.
+        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from.
+    standard_error
+        Of the difference of the two losses.
     """
 
     kind: str
     params: Mapping[str, bool | float | str]
     losses: Mapping[str, float]
+    standard_error: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice, ready for JSON."""
@@ -80,9 +94,71 @@ def with_learner(config: Config, kind: str, params: Mapping[str, Any]) -> Config
     return config.model_copy(update={"model": model, "features": features})
 
 
-def held_out_loss(evaluation: Evaluation) -> float:
-    """Return the mean log loss of the probabilities of every class, summed over the classes."""
-    return sum(one.log_loss for one in evaluation.classes.values())
+@dataclass(frozen=True)
+class PairedLosses:
+    """What two models lose on the same rows.
+
+    Attributes
+    ----------
+    losses
+        Mean of -log(probability of the row's class), of the first and of the second.
+    standard_error
+        Of the difference of the two means.
+    """
+
+    losses: tuple[float, float]
+    standard_error: float
+
+    @property
+    def second_is_better(self) -> bool:
+        """Whether the second loses less by more than one standard error."""
+        first, second = self.losses
+        return first - second > self.standard_error
+
+
+def collect_paired_losses(
+    rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, config: Config
+) -> PairedLosses:
+    """Return what two models lose on rows that neither has learned from, in one Spark job.
+
+    Parameters
+    ----------
+    rows_df
+        What both scorers score.
+    index
+        The row's class as its place among the classes.
+    """
+    df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
+    for name, scorer in zip(names, scorers, strict=True):
+        own = F.array(*[F.col(one) for one in scorer.probability_cols])
+        likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(LEAST))
+        df = scorer.score(df).withColumn(name, -F.log(likelihood))
+        df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
+    weight = sample_weight(config.roles)
+    blocks = (
+        df.select(
+            F.floor(block_order(config) * BLOCKS).alias("block"), weight.alias("weight"), *names
+        )
+        .groupBy("block")
+        .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in names])
+        .collect()
+    )
+    return paired_losses(np.array([row[1:] for row in blocks], dtype=float))
+
+
+def paired_losses(blocks: np.ndarray) -> PairedLosses:
+    """Return the comparison from sums over blocks of rows.
+
+    Parameters
+    ----------
+    blocks
+        Of shape (blocks, 3): the weight, and the weighted loss under the first and the second.
+    """
+    weight, first, second = blocks.T
+    total, count = weight.sum(), len(blocks)
+    difference = (first - second) - weight * (first - second).sum() / total
+    spread = math.sqrt(float(difference @ difference) * count / max(count - 1, 1)) / total
+    return PairedLosses((float(first.sum() / total), float(second.sum() / total)), float(spread))
 
 
 def require_named_kind(config: Config, verb: str) -> None:

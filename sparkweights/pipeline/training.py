@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import sample_weight
+from sparkweights.columns import class_index, sample_weight
 from sparkweights.decision import (
     RESAMPLING,
     WEIGHTS,
@@ -18,7 +18,7 @@ from sparkweights.decision import (
 from sparkweights.evaluate.stability import collect_bins
 from sparkweights.models import AUTO
 from sparkweights.models.learner import LABEL
-from sparkweights.pipeline.choosing import LearnerChoice, candidates, held_out_loss
+from sparkweights.pipeline.choosing import LearnerChoice, candidates, collect_paired_losses
 from sparkweights.pipeline.crossfit import (
     CrossFit,
     CrossFittedScorer,
@@ -126,8 +126,8 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
 
     Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
-    ``model.kind: auto`` every candidate is trained; the one with the least log loss on the rows
-    that the evaluation is made on is returned.
+    ``model.kind: auto`` both candidates are trained, and one is returned; see
+    `sparkweights.pipeline.choosing`.
 
     Raises
     ------
@@ -140,14 +140,26 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
     if config.model.kind != AUTO:
         trained = _evaluated(labelled_df, config, weighed, progress)
         return _gated_and_refitted(labelled_df, config, weighed, trained, progress)
-    tried = [
+    simple, flexible = [
         (_evaluated(labelled_df, one, weighed, progress), one)
         for one in candidates(config, labelled_df.sparkSession)
     ]
-    losses = {one.model.kind: held_out_loss(found.evaluation) for found, one in tried}
-    trained, chosen = min(tried, key=lambda pair: losses[pair[1].model.kind])
+    tested_df = with_parts(labelled_df, config, simple[0].split, config.seed)
+    found = collect_paired_losses(
+        tested_df.filter(F.col(PART) == TEST),
+        [simple[0].held_out_scorer, flexible[0].held_out_scorer],
+        class_index(config.roles),
+        config,
+    )
+    trained, chosen = flexible if found.second_is_better else simple
     progress.step(f"chose {chosen.model.kind}")
-    choice = LearnerChoice(chosen.model.kind, chosen.model.params, losses)
+    kinds = (simple[1].model.kind, flexible[1].model.kind)
+    choice = LearnerChoice(
+        chosen.model.kind,
+        chosen.model.params,
+        dict(zip(kinds, found.losses, strict=True)),
+        found.standard_error,
+    )
     trained = replace(trained, learner_choice=choice)
     return _gated_and_refitted(labelled_df, chosen, weighed, trained, progress)
 

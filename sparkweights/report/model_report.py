@@ -145,7 +145,8 @@ def _choice_facts(choice: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         return []
     losses = sorted(choice["losses"].items(), key=lambda item: item[1])
     told = ", ".join(f"{_words(kind)} {loss:.4f}" for kind, loss in losses)
-    return [("chosen for the least log loss on the rows that it is evaluated on", told)]
+    told += f"; standard error of the difference {choice['standard_error']:.4f}"
+    return [("chosen by the log loss on the rows that it is evaluated on", told)]
 
 
 def _made_section(manifest: Mapping[str, Any]) -> Section:

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import functions as F  # noqa: N812
+from sklearn.metrics import log_loss
 
 from sparkweights import Config
 from sparkweights.errors import ConfigError
 from sparkweights.pipeline import choosing
-from sparkweights.pipeline.choosing import candidates, held_out_loss, require_named_kind
+from sparkweights.pipeline.choosing import (
+    candidates,
+    collect_paired_losses,
+    paired_losses,
+    require_named_kind,
+)
 from sparkweights.pipeline.preparing import weigh
 from sparkweights.pipeline.progress import LoggedProgress
 from sparkweights.pipeline.training import train
@@ -18,7 +25,7 @@ from sparkweights.pipeline.training import train
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def _config(**sections: Any) -> Config:
@@ -62,7 +69,8 @@ def test_auto_takes_the_learner_that_the_law_asks_for(
     assert choice is not None
     assert (choice.kind, trained.scorer.kind) == (kind, kind)
     assert set(choice.losses) == {"logistic", "xgboost"}
-    assert choice.losses[kind] == min(choice.losses.values())
+    gain = choice.losses["logistic"] - choice.losses["xgboost"]
+    assert (gain > choice.standard_error > 0) == (kind == "xgboost")
 
 
 def test_auto_tries_logistic_on_normal_scores_and_the_boosting_there_is(
@@ -86,12 +94,51 @@ def test_auto_candidates_pass_the_checks_of_a_configuration(spark: SparkSession)
         one.check()
 
 
-def test_held_out_loss_sums_the_classes() -> None:
-    """The mean log losses of one class against the rest, added up."""
-    evaluation: Any = SimpleNamespace(
-        classes={"a": SimpleNamespace(log_loss=0.25), "b": SimpleNamespace(log_loss=0.5)}
-    )
-    assert held_out_loss(evaluation) == 0.75
+def test_trees_must_be_better_by_more_than_a_standard_error() -> None:
+    """Four blocks of one row: the difference is .1 on average, and its standard error known."""
+    first, second = np.array([0.7, 0.5, 0.9, 0.7]), np.array([0.4, 0.6, 0.8, 0.6])
+    found = paired_losses(np.column_stack([np.ones(4), first, second]))
+    assert found.losses == pytest.approx((0.7, 0.6))
+    assert found.standard_error == pytest.approx(np.std(first - second, ddof=1) / 2)
+    assert found.second_is_better == (np.std([0.3, -0.1, 0.1, 0.1], ddof=1) / 2 < 0.1)
+    close = paired_losses(np.column_stack([np.ones(4), first, first - [0.3, -0.2, 0.2, -0.1]]))
+    assert close.losses[1] < close.losses[0]
+    assert not close.second_is_better
+
+
+def test_a_row_of_weight_two_counts_as_twice_in_its_block() -> None:
+    """Sums over blocks are all that the comparison knows."""
+    once = paired_losses(np.array([[2.0, 1.4, 1.0], [1.0, 0.2, 0.3]]))
+    twice = paired_losses(np.array([[1.0 + 1.0, 0.7 + 0.7, 0.5 + 0.5], [1.0, 0.2, 0.3]]))
+    assert once == twice
+    assert once.losses == pytest.approx((1.6 / 3, 1.3 / 3))
+
+
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_paired_losses_are_those_of_scikit_learn(spark: SparkSession, weight: str | None) -> None:
+    """Means over rows, with weights, of the probability of the row's own class."""
+    rows = 500
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(rng.random((rows, 2)), columns=["p", "q"])
+    table["id"], table["y"] = np.arange(rows), (rng.random(rows) < 0.3).astype(int)
+    table["w"] = rng.integers(1, 4, rows).astype(float) if weight else 1.0
+    config = _config()
+    roles = config.columns.model_copy(update={"weight": weight})
+    config = config.model_copy(update={"columns": roles})
+    scorers: Any = [_given("p"), _given("q")]
+    found = collect_paired_losses(spark.createDataFrame(table), scorers, F.col("y"), config)
+    expected = [log_loss(table.y, table[name], sample_weight=table.w) for name in ("p", "q")]
+    assert found.losses == pytest.approx(tuple(expected))
+
+
+def _given(name: str) -> Any:
+    """Return a scorer whose probabilities are a column of the table."""
+    names = (f"{name}_0", f"{name}_1")
+
+    def score(df: DataFrame) -> DataFrame:
+        return df.withColumns({names[0]: 1 - F.col(name), names[1]: F.col(name)})
+
+    return SimpleNamespace(score=score, probability_cols=names, weighted_cols=())
 
 
 def test_auto_refuses_parameters_and_verbs_of_one_learner() -> None:
