@@ -26,7 +26,7 @@ from benchmarks.harness import (
     report,
     session,
 )
-from sparkweights.quality import load_suite, run_suite
+from sparkweights.quality.compile import run_suite
 from sparkweights.quality.library import (
     expectation,
     open_batch,
@@ -34,14 +34,14 @@ from sparkweights.quality.library import (
     result_of,
     run_natively,
 )
+from sparkweights.quality.suite import load_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.quality import CheckResult
-    from sparkweights.quality.suites import Suite
+    from sparkweights.quality.suite import CheckResult, Suite
 
 NAMES = [f"x{i}" for i in range(20)]
 DEFAULTS, LIBRARY, OURS = "Great Expectations", "Great Expectations, counts alone", "product"

@@ -27,9 +27,11 @@ from benchmarks.harness import (
     report,
     session,
 )
-from sparkweights.costs import CostMatrix, cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
-from sparkweights.evaluate import Scored, class_curves, collect_evaluation
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.evaluation.collect import Scored, collect_evaluation
+from sparkweights.evaluation.curves import class_curves
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -20,10 +20,12 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from benchmarks.wheels import member_of_wheel
-from sparkweights.columns import ColumnRoles
-from sparkweights.models import learn_features, learner
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
-from sparkweights.weights import ClassFrequency, WeightSpec, weigh_frequencies
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.weights.choose import weigh_frequencies
+from sparkweights.weights.schemes import ClassFrequency, WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
-from sparkweights.models.trees import CHECKPOINTS
-from sparkweights.pipeline.session import checkpoint_folder
+from sparkweights.app.session import checkpoint_folder
+from sparkweights.models.mllib_trees import CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

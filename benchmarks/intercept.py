@@ -16,9 +16,9 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import arguments, figure, report, session
 from sparkweights import ClassWeigher
-from sparkweights.decision.intercept import LogisticLine, compare_slopes, log_weight_ratio
 from sparkweights.demo import clients
-from sparkweights.evaluate import compare_areas
+from sparkweights.evaluation.ranking import compare_areas
+from sparkweights.probability.intercept import LogisticLine, compare_slopes, log_weight_ratio
 
 _TARGET, _UNUSED = "defaulted", ("client_id", "sex", "age", "marriage", "education")
 

@@ -16,10 +16,10 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
-from sparkweights.errors import QualityGateError
-from sparkweights.pipeline.preparing import weigh
-from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train
+from sparkweights.core.errors import QualityGateError
+from sparkweights.core.progress import LoggedProgress
+from sparkweights.training.data import weigh
+from sparkweights.training.train import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

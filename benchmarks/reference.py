@@ -33,12 +33,12 @@ from benchmarks.careful import careful_probabilities
 from benchmarks.harness import Bar, figure, report, session
 from benchmarks.public_tables import CLASSES, KEY, LABEL, Problem, line, load_problems
 from sparkweights import Config
-from sparkweights.columns import column
-from sparkweights.costs import cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs
-from sparkweights.pipeline.preparing import weigh
-from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train
+from sparkweights.core.columns import column
+from sparkweights.core.progress import LoggedProgress
+from sparkweights.costs.policy import cheapest_decision, expected_costs
+from sparkweights.costs.spark import cost_columns
+from sparkweights.training.data import weigh
+from sparkweights.training.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

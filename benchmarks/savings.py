@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.credit import ACCEPT_ALL, FEATURES, KEY, LABEL, load_credit
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
-from sparkweights.pipeline.preparing import weigh
-from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train
+from sparkweights.core.progress import LoggedProgress
+from sparkweights.training.data import weigh
+from sparkweights.training.train import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -28,8 +28,8 @@ from benchmarks.checks import run_library, suite_of_42
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session
 from sparkweights import Config, Runner
 from sparkweights.config.sections import Checks, Reasons
-from sparkweights.models.learner import FEATURES
-from sparkweights.quality import load_suite
+from sparkweights.models.base import FEATURES
+from sparkweights.quality.suite import load_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,7 +205,7 @@ def _copy(spark: SparkSession, folder: Path) -> None:
 
 
 def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> Path:
-    from sparkweights.storage import load_bundle  # noqa: PLC0415
+    from sparkweights.bundle.bundle import load_bundle  # noqa: PLC0415
 
     model = load_bundle(runner.config.path(runner.config.artifacts)).model
     assembler = VectorAssembler(inputCols=NAMES, outputCol=FEATURES)

@@ -20,10 +20,11 @@ from benchmarks.credit import FEATURES as NAMES
 from benchmarks.credit import KEY, LABEL, load_credit
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session
 from benchmarks.savings import savings
-from sparkweights.columns import ColumnRoles
-from sparkweights.models import learn_features, learner
-from sparkweights.models.learner import COLUMNS, FEATURES, WEIGHT
-from sparkweights.models.learner import LABEL as CLASS
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import COLUMNS, FEATURES, WEIGHT
+from sparkweights.models.base import LABEL as CLASS
+from sparkweights.models.registry import learner
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -2,7 +2,7 @@
 
 import sys
 
-from sparkweights.cli import main
+from sparkweights.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["check", *sys.argv[1:]]))

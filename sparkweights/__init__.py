@@ -8,20 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.core.versions import __version__
+
 if TYPE_CHECKING:
-    from sparkweights.config import Config, load_config
-    from sparkweights.costs import CostMatrix
-    from sparkweights.decision import (
+    from sparkweights.app.runner import Runner
+    from sparkweights.config.load import load_config
+    from sparkweights.config.schema import Config
+    from sparkweights.core.errors import SparkweightsError
+    from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.probability.ledger import Ledger
+    from sparkweights.probability.stages import (
         CostDecider,
         ExpectedCostEvaluator,
-        Ledger,
         ProbabilityCorrector,
     )
-    from sparkweights.errors import SparkweightsError
-    from sparkweights.pipeline import Runner
-    from sparkweights.weights import ClassWeigher, CostWeigher
+    from sparkweights.weights.estimators import ClassWeigher, CostWeigher
 
-__version__ = "0.1.0"
 __all__ = [
     "ClassWeigher",
     "Config",
@@ -33,21 +35,22 @@ __all__ = [
     "ProbabilityCorrector",
     "Runner",
     "SparkweightsError",
+    "__version__",
     "load_config",
 ]
 
 _HOMES = {
-    "ClassWeigher": "sparkweights.weights",
-    "Config": "sparkweights.config",
-    "CostDecider": "sparkweights.decision",
-    "CostMatrix": "sparkweights.costs",
-    "CostWeigher": "sparkweights.weights",
-    "ExpectedCostEvaluator": "sparkweights.decision",
-    "Ledger": "sparkweights.decision",
-    "ProbabilityCorrector": "sparkweights.decision",
-    "Runner": "sparkweights.pipeline",
-    "SparkweightsError": "sparkweights.errors",
-    "load_config": "sparkweights.config",
+    "ClassWeigher": "sparkweights.weights.estimators",
+    "Config": "sparkweights.config.schema",
+    "CostDecider": "sparkweights.probability.stages",
+    "CostMatrix": "sparkweights.costs.matrix",
+    "CostWeigher": "sparkweights.weights.estimators",
+    "ExpectedCostEvaluator": "sparkweights.probability.stages",
+    "Ledger": "sparkweights.probability.ledger",
+    "ProbabilityCorrector": "sparkweights.probability.stages",
+    "Runner": "sparkweights.app.runner",
+    "SparkweightsError": "sparkweights.core.errors",
+    "load_config": "sparkweights.config.load",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m sparkweights``."""
 
-from sparkweights.cli import entry_point
+from sparkweights.cli.main import entry_point
 
 if __name__ == "__main__":
     entry_point()

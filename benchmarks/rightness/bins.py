@@ -8,16 +8,16 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.harness import Bar, figure
-from sparkweights.evaluate.cost_curves import cost_profile
-from sparkweights.evaluate.discrimination import average_precision, roc_auc
-from sparkweights.evaluate.table import ScoreTable, least_scores
+from sparkweights.evaluation.cost_curves import cost_profile
+from sparkweights.evaluation.discrimination import average_precision, roc_auc
+from sparkweights.evaluation.score_table import ScoreTable, least_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import SparkSession
 
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluation.score_table import Array
 
 # Base, spread of the log odds, rows.
 CASES = ((1e-6, 1.5, 2_000_000), (1e-4, 1.3, 1_000_000), (0.002, 1.3, 500_000), (0.5, 1.0, 200_000))

@@ -19,7 +19,7 @@ from scipy.optimize import brentq, isotonic_regression
 from scipy.special import expit, logit
 
 from benchmarks.harness import Bar, figure
-from sparkweights.decision.calibration_fit import (
+from sparkweights.probability.calibration_fit import (
     CELL,
     CalibrationTable,
     choose_method,

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmarks.harness import Bar, figure
-from sparkweights.evaluate.block_intervals import mean_interval
-from sparkweights.evaluate.intervals import BLOCKS
-from sparkweights.evaluate.paired import ALIKE, BETTER, WORSE, PairedCosts
-from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
-from sparkweights.tune import log_grid
+from sparkweights.evaluation.block_intervals import mean_interval
+from sparkweights.evaluation.intervals import BLOCKS
+from sparkweights.evaluation.paired import ALIKE, BETTER, WORSE, PairedCosts
+from sparkweights.training.trials import FoldCosts, Settings, Trial, compare_trials
+from sparkweights.training.weight_grid import log_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluation.score_table import Array
 
 ROWS = 20_000
 

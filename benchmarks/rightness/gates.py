@@ -13,19 +13,19 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.harness import Bar, figure
-from sparkweights.errors import QualityGateError
-from sparkweights.evaluate.cost_calibration import CostCalibration, StakeSums, cost_calibration
-from sparkweights.evaluate.evaluation import Cell, Evaluation
-from sparkweights.evaluate.intervals import EVALUATION_BLOCKS
-from sparkweights.evaluate.table import ScoreTable, least_scores
-from sparkweights.quality.gate import gate_base_rate
+from sparkweights.core.errors import QualityGateError
+from sparkweights.evaluation.cost_calibration import CostCalibration, StakeSums, cost_calibration
+from sparkweights.evaluation.evaluation import Cell, Evaluation
+from sparkweights.evaluation.intervals import EVALUATION_BLOCKS
+from sparkweights.evaluation.score_table import ScoreTable, least_scores
+from sparkweights.quality.gates import gate_base_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import SparkSession
 
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluation.score_table import Array
 
 EVENTS = (10, 100, 1_000)
 BASE, SPREAD, DEVIATION = 0.01, 1.3, 1.2

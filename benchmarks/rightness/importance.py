@@ -16,18 +16,19 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, figure
-from sparkweights.columns import ColumnRoles
-from sparkweights.costs import Number, cost_columns
-from sparkweights.costs.language import Name
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.decision import Ledger, cheapest_decision, expected_costs, realised_cost
-from sparkweights.explain import collect_importance
-from sparkweights.explain.importance import MOST_DONORS
-from sparkweights.models import learn_features, learner
-from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.weights import WeightRule
-from sparkweights.weights.expressions import training_weight
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.explain.importance import MOST_DONORS, collect_importance
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.probability.ledger import Ledger
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.weights.rule import WeightRule
+from sparkweights.weights.spark import training_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,16 +15,20 @@ import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
 from benchmarks.harness import Bar, figure
-from sparkweights.evaluate.influence import MEASURES, BlockTable, measure_interval
-from sparkweights.evaluate.intervals import EVALUATION_BLOCKS, percentile_interval, ratio_interval
-from sparkweights.evaluate.table import BINS, ScoreTable, bin_numbers
+from sparkweights.evaluation.influence import MEASURES, BlockTable, measure_interval
+from sparkweights.evaluation.intervals import (
+    EVALUATION_BLOCKS,
+    percentile_interval,
+    ratio_interval,
+)
+from sparkweights.evaluation.score_table import BINS, ScoreTable, bin_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pyspark.sql import SparkSession
 
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluation.score_table import Array
 
 BASES = (0.05, 0.01, 0.002)
 EVENTS = (10, 30, 100)

@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.harness import Bar, figure
-from sparkweights.decision import estimate_shift
-from sparkweights.decision.priors import ScoreHistogram
-from sparkweights.decision.score_cells import level_of, levels
-from sparkweights.decision.shift import NOT_LABEL_SHIFT, SIGNIFICANCE
+from sparkweights.probability.label_shift import NOT_LABEL_SHIFT, SIGNIFICANCE, estimate_shift
+from sparkweights.probability.priors import ScoreHistogram
+from sparkweights.probability.score_cells import level_of, levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkweights.decision import LabelShift
-    from sparkweights.decision.priors import Array
+    from sparkweights.probability.label_shift import LabelShift
+    from sparkweights.probability.priors import Array
 
 SLOPE, RATIO, SOURCE_ROWS, BASE = 1.05, 20.0, 10_000, 0.05
 
 
 def histogram(p: Array, y: Array | None = None, w: Array | None = None) -> ScoreHistogram:
-    """Return what `sparkweights.decision.collect_histogram` does of two classes' rows."""
+    """Return what `label_shift.collect_histogram` does of the rows of two classes."""
     weight = np.ones(len(p)) if w is None else w
     index = np.zeros(len(p), dtype=int) if y is None else y.astype(int)
     cell, columns = level_of(p, 2), 1 if y is None else 2

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.harness import Bar, figure
-from sparkweights.evaluate.rare_counts import count_p_value
-from sparkweights.evaluate.stability import (
+from sparkweights.evaluation.drift import (
     Stability,
     holm,
     homogeneity_p_value,
     score_stability,
     stability_index,
 )
-from sparkweights.pipeline.alarms import MISS_LEVEL, has_drifted
+from sparkweights.evaluation.rare_counts import count_p_value
+from sparkweights.monitoring.alarms import MISS_LEVEL, has_drifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkweights.evaluate.table import Array
+    from sparkweights.evaluation.score_table import Array
 
 PSI_LIMIT, TOLERANCE = 0.2, 0.1
 TABLES = ((500, 0.001), (500, 0.02), (2_000, 0.005), (20_000, 0.0005), (20_000, 0.05))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.harness import Bar, figure
-from sparkweights.decision import expected_costs, review_cost, review_gain
+from sparkweights.costs.policy import expected_costs
+from sparkweights.costs.review import review_cost, review_gain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,25 +29,19 @@ from sklearn.isotonic import IsotonicRegression
 
 from benchmarks.harness import Bar, figure
 from sparkweights import Config
-from sparkweights.pipeline.preparing import weigh
-from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train
-from sparkweights.weights import (
-    ClassFrequency,
-    ClassSummary,
-    WeightSpec,
-    mean_regrets,
-    weigh_frequencies,
-)
-from sparkweights.weights.schemes import BY_ROW
-from sparkweights.weights.summary import Cell
+from sparkweights.core.progress import LoggedProgress
+from sparkweights.training.data import weigh
+from sparkweights.training.train import train
+from sparkweights.weights.choose import mean_regrets, weigh_frequencies
+from sparkweights.weights.frequencies import Cell, ClassSummary
+from sparkweights.weights.schemes import BY_ROW, ClassFrequency, WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.pipeline.scoring import Scorer
+    from sparkweights.scoring.scorer import Scorer
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

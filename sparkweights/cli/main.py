@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sparkweights.cli import summary
 from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
-from sparkweights.errors import ConfigError, DriftError, QualityGateError, SparkweightsError
+from sparkweights.core.errors import ConfigError, DriftError, QualityGateError, SparkweightsError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from sparkweights.pipeline import Runner
+    from sparkweights.app.runner import Runner
 
 INTERRUPTED = 128 + signal.SIGINT
 _INTERRUPTED = "\nsparkweights: interrupted; what was published before stands.\n"
@@ -76,7 +76,7 @@ def _open_session(name: str) -> SparkSession:
     the bridge's tracebacks. Leaving at once is safe: nothing is published but in one step, the
     system frees the lease, and the next run clears the stage.
     """
-    from sparkweights.pipeline import open_session  # noqa: PLC0415
+    from sparkweights.app.session import open_session  # noqa: PLC0415
 
     spark = open_session(name)
     if threading.current_thread() is threading.main_thread():
@@ -97,7 +97,7 @@ def _fail(error: SparkweightsError) -> int:
 
 
 def _fail_unexpectedly(error: Exception) -> int:
-    from sparkweights.pipeline.engine import expected_failure  # noqa: PLC0415 (imports Spark)
+    from sparkweights.app.spark_errors import expected_failure  # noqa: PLC0415 (imports Spark)
 
     known = expected_failure(error)
     if known is not None:
@@ -108,8 +108,8 @@ def _fail_unexpectedly(error: Exception) -> int:
 
 
 def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
-    from sparkweights.config import load_config  # noqa: PLC0415 (Spark's import is slow; --help is not)
-    from sparkweights.pipeline import Runner  # noqa: PLC0415
+    from sparkweights.app.runner import Runner  # noqa: PLC0415
+    from sparkweights.config.load import load_config  # noqa: PLC0415 (Spark's import is slow; --help is not)
 
     config = load_config(options.config)
     progress.step("starting Spark")
@@ -122,7 +122,7 @@ def _show(
     record: dict[str, Any],
     text: Callable[[dict[str, Any]], str],
 ) -> None:
-    from sparkweights.storage import as_json  # noqa: PLC0415 (imports Spark)
+    from sparkweights.storage.files import as_json  # noqa: PLC0415 (imports Spark)
 
     progress.close()
     sys.stdout.write(as_json(record, indent=None) if options.json else text(record) + "\n")
@@ -204,7 +204,7 @@ def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress)
 
 
 def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
-    from sparkweights.pipeline import records  # noqa: PLC0415
+    from sparkweights.scoring.record import check_record  # noqa: PLC0415
 
     if options.suggest is not None and options.docs is not None:
         raise ConfigError(
@@ -216,7 +216,7 @@ def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
         _show(options, progress, suite, lambda s: summary.suggest_summary(s, options.suggest))
         return
     report = _runner(options, progress).check(options.table, options.docs)
-    record = records.check_record(report) or {}
+    record = check_record(report) or {}
     _show(options, progress, record, lambda _: summary.check_summary(report))
     if not report.success:
         failed = sum(not r.success and r.severity == "critical" for r in report.results)
@@ -227,9 +227,9 @@ def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
-    from sparkweights.config import load_config  # noqa: PLC0415
+    from sparkweights.app.runner import Runner  # noqa: PLC0415
+    from sparkweights.config.load import load_config  # noqa: PLC0415
     from sparkweights.demo import RUN_DATE, write_demo  # noqa: PLC0415
-    from sparkweights.pipeline import Runner  # noqa: PLC0415
 
     folder = write_demo(options.into)
     config = load_config(folder / "credit_card.yaml")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sparkweights import __version__
-from sparkweights.errors import ConfigError
+from sparkweights.core.errors import ConfigError
 
 _EPILOG = """\
 exit codes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sparkweights.quality import CheckReport
+    from sparkweights.quality.suite import CheckReport
 
 _POLICIES = {
     "ours": "ours (weights undone, cost cut)",

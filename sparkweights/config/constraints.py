@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.errors import ConfigError, did_you_mean, listed
-from sparkweights.models import AUTO, learner
+from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.models.registry import AUTO, learner
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config

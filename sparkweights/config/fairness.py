@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from sparkweights.config.schema import Config
-from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

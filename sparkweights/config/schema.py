@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.config.consistency import check_consistency
+from sparkweights.config.column_selection import select_columns
 from sparkweights.config.sections import (
     Amount,
     Checks,
@@ -35,13 +34,14 @@ from sparkweights.config.sections import (
     Tune,
     Weights,
 )
-from sparkweights.config.selection import select_columns
-from sparkweights.costs import CostMatrix
-from sparkweights.costs.language import Expression
-from sparkweights.costs.matrix import parse_amount
-from sparkweights.decision import REVIEW
-from sparkweights.errors import ConfigError, InputError, did_you_mean
-from sparkweights.weights import Grouping, WeightSpec
+from sparkweights.config.validate import check_consistency
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean
+from sparkweights.costs.expression import Expression
+from sparkweights.costs.matrix import CostMatrix, parse_amount
+from sparkweights.costs.review import REVIEW
+from sparkweights.weights.rule import Grouping
+from sparkweights.weights.schemes import WeightSpec
 
 
 class Config(Section):

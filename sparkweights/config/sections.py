@@ -181,7 +181,7 @@ class Weights(Section):
 
 
 class Resample(Section):
-    """How the rows to fit on are thinned or repeated; see `sparkweights.resample.resampling`."""
+    """How the rows to fit on are thinned or repeated; see `sampling.resample.resampling`."""
 
     method: Literal["under", "over"]
     ratio: Annotated[Number, Field(gt=0, le=1)] = 1.0
@@ -211,7 +211,7 @@ class Model(Section):
     kind
         A learner; or ``auto``, which trains logistic regression and boosted trees (XGBoost's where
         it is installed), and keeps the first unless the trees have clearly less log loss on
-        held-out rows; see `sparkweights.pipeline.choosing`.
+        held-out rows; see `sparkweights.training.choose_learner`.
     prune
         For kind tree: prune it along its path by this measure of risk, as far as the calibration
         rows say that it costs nothing.
@@ -327,7 +327,7 @@ class Train(Section):
         ``none``: the fit rows; calibration and test rows are set aside. ``all``: every labelled
         row; calibration is cross-fitted, and the evaluation is that of held-out folds (with
         ``split.by``, of a model of earlier rows). ``auto``: all where the table has at most
-        `sparkweights.pipeline.refit.AUTO_ROWS` rows.
+        `sparkweights.training.cross_fit.AUTO_ROWS` rows.
     folds
         Of the cross-fitting.
     parallelism

@@ -7,16 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkweights.costs.language import (
-    Call,
-    Expression,
-    Number,
-    constant,
-    names,
-    parse,
-    render,
-)
-from sparkweights.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.costs.expression import Call, Expression, Number, constant, names, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +98,7 @@ class CostMatrix:
         """Return the decision that is at least as good for every class, if the matrix tells.
 
         Such a matrix leaves a model nothing to decide. Matrices over columns are judged on
-        the rows, by `sparkweights.weights.summary`.
+        the rows, by `sparkweights.weights.frequencies`.
         """
         rows = self.numbers()
         if rows is None:

@@ -23,8 +23,8 @@ import numpy as np
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
-from sparkweights.models.learner import FEATURES
+from sparkweights.core.columns import column
+from sparkweights.models.base import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import ConfigError, QualityGateError, listed
-from sparkweights.trees import direction_violations, interaction_violations
+from sparkweights.core.errors import ConfigError, QualityGateError, listed
+from sparkweights.trees.shape import direction_violations, interaction_violations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkweights.models.features import FeaturePlan
+    from sparkweights.features.plan import FeaturePlan
 
 
 @dataclass(frozen=True)

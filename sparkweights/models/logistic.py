@@ -13,16 +13,14 @@ import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.mlbase import Bound
-from sparkweights.models.explainers import LinearContrast, LinearExplainer
-from sparkweights.models.learner import (
+from sparkweights.core.column_math import balanced_sum, binary, softmax
+from sparkweights.core.ml_stage import Bound
+from sparkweights.models.attributions import LinearContrast, LinearExplainer
+from sparkweights.models.base import (
     COUNT,
     POSITIVE,
     SHARE,
     MLlibLearner,
-    balanced_sum,
-    binary,
-    softmax,
 )
 
 if TYPE_CHECKING:
@@ -31,9 +29,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
-    from sparkweights.models.explainers import Explainer
-    from sparkweights.models.features import FeaturePlan
-    from sparkweights.models.learner import Array
+    from sparkweights.features.plan import FeaturePlan
+    from sparkweights.models.attributions import Explainer
+    from sparkweights.models.base import Array
 
 
 MOST_TERMS = 2_000  # more make a plan that takes longer to compile than a vector to build

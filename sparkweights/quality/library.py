@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import ConfigError, did_you_mean, without_values
-from sparkweights.quality.suites import CheckResult
+from sparkweights.core.errors import ConfigError, did_you_mean, without_values
+from sparkweights.quality.suite import CheckResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.core.columns import column
 from sparkweights.quality.library import OF_SCHEMA, RESULT_FORMAT, gathered, resolved
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
-from sparkweights.columns import column, is_number, number
-from sparkweights.errors import InputError
+from sparkweights.core.columns import column, is_number, number
+from sparkweights.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

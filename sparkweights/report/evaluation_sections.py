@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import listed
+from sparkweights.core.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
 from sparkweights.report.page import Figure, Section

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import listed
+from sparkweights.core.errors import listed
 from sparkweights.report.page import Section
 from sparkweights.report.tables import NOTHING, table
 

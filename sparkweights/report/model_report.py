@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import listed
+from sparkweights.core.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import OURS, evaluation_sections
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import listed
+from sparkweights.core.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.check_sections import check_sections, failed_checks
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.errors import listed
+from sparkweights.core.errors import listed
 from sparkweights.report import figures
 from sparkweights.report.page import Figure, Section
 from sparkweights.report.tables import facts_table, money, number, span, table

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sparkweights.errors import PublishError
+from sparkweights.core.errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

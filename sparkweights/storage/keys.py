@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
-from sparkweights.columns import column
+from sparkweights.core.columns import column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, require_columns
-from sparkweights.errors import InputError, engine_reason
+from sparkweights.core.columns import column, require_columns
+from sparkweights.core.errors import InputError, engine_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.errors import ModelError
-from sparkweights.trees.flat import FlatTree, thresholds
-from sparkweights.trees.prune import LEAF
+from sparkweights.core.errors import ModelError
+from sparkweights.trees.mllib_tables import FlatTree, thresholds
+from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow.compute as pc
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column, kind_of
-from sparkweights.errors import InputError, listed
-from sparkweights.weights.expressions import group_key
+from sparkweights.core.columns import column, kind_of
+from sparkweights.core.errors import InputError, listed
+from sparkweights.weights.choose import ClassSums
+from sparkweights.weights.frequencies import Cell
 from sparkweights.weights.schemes import ClassFrequency
-from sparkweights.weights.summary import Cell
-from sparkweights.weights.weighing import ClassSums
+from sparkweights.weights.spark import group_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.columns import ClassValue
+    from sparkweights.core.columns import ClassValue
     from sparkweights.weights.rule import Grouping
 
 MOST_CLASSES = 1_000_000  # beyond, the column is a key or a measurement

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.costs.language import Expression, Number, constant, names, parse, render
+from sparkweights.costs.expression import Expression, Number, constant, names, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class GroupFactors:
     grouping
         What tells the groups apart.
     factors
-        Group key (see `sparkweights.weights.expressions.group_key`) -> factor per class.
+        Group key (see `sparkweights.weights.spark.group_key`) -> factor per class.
     otherwise
         The factors of a group that the labelled table did not hold, such as next month: those of
         all rows together.

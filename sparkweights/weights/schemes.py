@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.costs.language import Call, Expression, Number, Operation, constant
-from sparkweights.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.costs.expression import Call, Expression, Number, Operation, constant
 from sparkweights.weights.rule import UNGROUPED, Grouping
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def raw_weights(
         Sum of sample weights per class, each > 0.
     regrets
         Mean regret per class, each >= 0 and one > 0, for ``cost`` and ``cost_balanced``; see
-        `sparkweights.weights.weighing.mean_regrets`.
+        `sparkweights.weights.choose.mean_regrets`.
 
     Raises
     ------

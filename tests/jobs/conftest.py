@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from sparkweights.cli import main
+from sparkweights.cli.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path

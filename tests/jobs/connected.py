@@ -11,7 +11,7 @@ import pytest
 from conftest import RUN_DATE, SUITE, Shop, history
 
 from sparkweights import Runner, load_config
-from sparkweights.errors import ConfigError
+from sparkweights.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import CONFIG, RUN_DATE, Shop, history
 
-from sparkweights.cli import main
+from sparkweights.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -451,7 +451,7 @@ def test_score_second_run_beside_a_live_one_exits_6(
     shop: Shop, refused: Callable[..., str]
 ) -> None:
     """Two runs cannot interleave: the second is told to wait."""
-    from sparkweights.storage import lease
+    from sparkweights.storage.lock import lease
 
     with lease(shop.folder / "out" / "scored" / "_lease", "it"):
         assert "Another run is writing" in refused("score", 6)

@@ -13,8 +13,10 @@ import pytest
 from conftest import RUN_DATE, Shop, history
 
 from sparkweights import Runner, load_config
-from sparkweights.errors import ConfigError, PublishError
-from sparkweights.storage import CatalogPublication, TableName, lease
+from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.storage.lock import lease
+from sparkweights.storage.names import TableName
+from sparkweights.storage.publish.catalog import CatalogPublication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

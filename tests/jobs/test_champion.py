@@ -10,8 +10,8 @@ import pytest
 from conftest import history
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import column
-from sparkweights.evaluate import Decided, collect_paired_costs
+from sparkweights.core.columns import column
+from sparkweights.evaluation.paired import Decided, collect_paired_costs
 
 if TYPE_CHECKING:
     from pathlib import Path

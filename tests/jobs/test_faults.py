@@ -13,8 +13,8 @@ import pytest
 from conftest import RUN_DATE, Shop, history
 
 from sparkweights import Runner, load_config
-from sparkweights.errors import InputError
-from sparkweights.pipeline.engine import expected_failure
+from sparkweights.app.spark_errors import expected_failure
+from sparkweights.core.errors import InputError
 from sparkweights.storage.files import unwritable, write_json
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
             raise unwritable(path, OSError(28, "No space left on device"))
         write_json(path, manifest)
 
-    monkeypatch.setattr("sparkweights.pipeline.recording.write_json", full)
+    monkeypatch.setattr("sparkweights.scoring.manifest.write_json", full)
     assert own_shop.run("score", own_shop.config(), "--quiet") == 6
     error = capsys.readouterr().err
     assert "both tables WERE published" in error

@@ -13,10 +13,10 @@ import yaml
 from conftest import RUN_DATE
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.cli import main
-from sparkweights.decision import collect_histogram
+from sparkweights.cli.main import main
 from sparkweights.demo import clients
-from sparkweights.evaluate.stability import collect_bins, count_bins, stability_index
+from sparkweights.evaluation.drift import collect_bins, count_bins, stability_index
+from sparkweights.probability.label_shift import collect_histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable

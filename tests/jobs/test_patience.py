@@ -11,8 +11,8 @@ import pytest
 from conftest import RUN_DATE
 
 from sparkweights import Runner, load_config
-from sparkweights.pipeline.stopping import stages_to_keep
-from sparkweights.storage import load_bundle
+from sparkweights.bundle.bundle import load_bundle
+from sparkweights.training.early_stopping import stages_to_keep
 
 if TYPE_CHECKING:
     from conftest import Shop

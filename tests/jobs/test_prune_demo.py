@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from sparkweights.cli import main
-from sparkweights.pipeline.pruning import Candidate, one_standard_error
+from sparkweights.cli.main import main
+from sparkweights.training.pruning import Candidate, one_standard_error
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,24 +12,25 @@ import pytest
 import yaml
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.cli import main
-from sparkweights.config import load_config
-from sparkweights.costs import cost_columns
-from sparkweights.decision import cheapest_decision, estimate_shift, expected_costs
-from sparkweights.decision.shift import collect_histogram
+from sparkweights.bundle.bundle import load_bundle
+from sparkweights.cli.main import main
+from sparkweights.config.load import load_config
+from sparkweights.core.errors import ModelError
+from sparkweights.costs.policy import cheapest_decision, expected_costs
+from sparkweights.costs.spark import cost_columns
 from sparkweights.demo import clients
-from sparkweights.errors import ModelError
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.split import TEST, Split, hash_order, part
-from sparkweights.storage import load_bundle
+from sparkweights.probability.label_shift import collect_histogram, estimate_shift
+from sparkweights.sampling.hashing import uniform
+from sparkweights.sampling.split import TEST, Split, part
+from sparkweights.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.config import Config
-    from sparkweights.decision.priors import ScoreHistogram
+    from sparkweights.config.schema import Config
+    from sparkweights.probability.priors import ScoreHistogram
 
 CLASSES = ["repay", "default"]
 
@@ -66,7 +67,7 @@ def lender(spark: SparkSession, demo: Path) -> Lender:
     bundle = load_bundle(config.path(config.artifacts))
     cuts = {name: tuple(found) for name, found in bundle.manifest["split"]["cuts"].items()}
     history_df = spark.read.parquet(str(demo / "data" / "history"))
-    own = part(Split(None, cuts), config.roles, hash_order(config.roles, config.seed))
+    own = part(Split(None, cuts), config.roles, uniform(config.roles.keys, config.seed))
     return Lender(
         config,
         Scorer.of(bundle),

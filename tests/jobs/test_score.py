@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import RUN_DATE, SUITE, Shop, history
 
-from sparkweights.quality import load_suite
+from sparkweights.quality.suite import load_suite
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from conftest import Shop, history
 from pyspark.sql import functions as F  # noqa: N812
 from sklearn.linear_model import LogisticRegression
 
-from sparkweights.config import load_config
-from sparkweights.pipeline.folds import divide_forward, held_out_roles, learn_fold_plans
-from sparkweights.pipeline.preparing import PART, divide, learn_plan, split_order, weigh
-from sparkweights.split import FIT, fold
+from sparkweights.config.load import load_config
+from sparkweights.sampling.split import FIT, fold
+from sparkweights.training.data import PART, divide, learn_plan, split_order, weigh
+from sparkweights.training.folds import divide_forward, held_out_roles, learn_fold_plans
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import PublishError
-from sparkweights.pipeline.engine import expected_failure
-from sparkweights.storage import keep_rows, workspace
+from sparkweights.app.spark_errors import expected_failure
+from sparkweights.core.errors import PublishError
+from sparkweights.storage.scratch import keep_rows, workspace
 
 if TYPE_CHECKING:
     from pathlib import Path

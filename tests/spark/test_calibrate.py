@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from sparkweights.decision import (
+from sparkweights.core.errors import ModelError
+from sparkweights.probability.calibration import (
     calibrate_scores,
     calibrator_from_dict,
     collect_calibration_table,
     fit_calibrator,
 )
-from sparkweights.errors import ModelError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,17 +10,17 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import log_loss
 
 from sparkweights import Config
-from sparkweights.errors import ConfigError
-from sparkweights.pipeline import choosing
-from sparkweights.pipeline.choosing import (
+from sparkweights.core.errors import ConfigError
+from sparkweights.core.progress import LoggedProgress
+from sparkweights.training import choose_learner as choosing
+from sparkweights.training.choose_learner import (
     candidates,
     collect_paired_losses,
     paired_losses,
     require_named_kind,
 )
-from sparkweights.pipeline.preparing import weigh
-from sparkweights.pipeline.progress import LoggedProgress
-from sparkweights.pipeline.training import train
+from sparkweights.training.data import weigh
+from sparkweights.training.train import train
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,9 @@ import pytest
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import ConfigError
-from sparkweights.quality import compile_suite, compiled, load_suite, run_suite
+from sparkweights.core.errors import ConfigError
+from sparkweights.quality import compile as compiled
+from sparkweights.quality.compile import compile_suite, run_suite
 from sparkweights.quality.library import (
     expectation,
     open_batch,
@@ -24,14 +25,14 @@ from sparkweights.quality.library import (
     result_of,
     run_natively,
 )
-from sparkweights.quality.suites import Suite
+from sparkweights.quality.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.quality import CheckResult
+    from sparkweights.quality.suite import CheckResult
 
 SCHEMA = "id bigint, x double, y double, n int, town string, at timestamp, day date, flag boolean"
 C: dict[str, list[dict[str, Any]]] = {

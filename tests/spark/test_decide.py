@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.costs import CostMatrix, cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.errors import ConfigError, InputError
-from sparkweights.models import FeaturePlan, learn_features
-from sparkweights.models.encoders import BinnedFeature, NumericBlock, TargetFeature
-from sparkweights.models.learning import FOLDS, SHRINKAGE, WIDE, log_odds
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.features.encoders import BinnedFeature, NumericBlock, TargetFeature
+from sparkweights.features.fit import FOLDS, SHRINKAGE, WIDE, learn_features, log_odds
+from sparkweights.features.plan import FeaturePlan
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -128,8 +128,8 @@ def test_binned_is_the_log_odds_of_the_range(spark: SparkSession) -> None:
 
 def test_binned_makes_a_bent_relation_linear(spark: SparkSession) -> None:
     """A U-shaped risk: a plain logistic model sees nothing, a binned one nearly everything."""
-    from sparkweights.models import learner
-    from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
+    from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+    from sparkweights.models.registry import learner
 
     rng = np.random.default_rng(2)
     x = rng.normal(size=4_000)

@@ -19,21 +19,17 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from sparkweights.costs import CostMatrix, cost_columns
-from sparkweights.decision import cheapest_decision, expected_costs, realised_cost
-from sparkweights.errors import InputError, QualityGateError
-from sparkweights.evaluate import (
-    Evaluation,
-    Scored,
-    ScoreTable,
-    collect_evaluation,
-    collect_segments,
-)
-from sparkweights.evaluate.cost_curves import cost_profile
-from sparkweights.evaluate.discrimination import roc_auc
-from sparkweights.evaluate.evaluation import Cell
-from sparkweights.evaluate.multiclass import macro_average
-from sparkweights.quality import gate_base_rate
+from sparkweights.core.errors import InputError, QualityGateError
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.evaluation.collect import Scored, collect_evaluation, collect_segments
+from sparkweights.evaluation.cost_curves import cost_profile
+from sparkweights.evaluation.discrimination import roc_auc
+from sparkweights.evaluation.evaluation import Cell, Evaluation
+from sparkweights.evaluation.multiclass import macro_average
+from sparkweights.evaluation.score_table import ScoreTable
+from sparkweights.quality.gates import gate_base_rate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

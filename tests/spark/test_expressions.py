@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.costs import CostMatrix, check_costs, parse, render, to_column
-from sparkweights.costs.language import Call, Expression, Name, Number, Operation, evaluate
-from sparkweights.errors import ConfigError
+from sparkweights.core.errors import ConfigError
+from sparkweights.costs.expression import (
+    Call,
+    Expression,
+    Name,
+    Number,
+    Operation,
+    evaluate,
+    parse,
+    render,
+)
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.spark import check_costs, to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.evaluate import fairness_cells
-from sparkweights.evaluate.fairness_cells import Grouping, collect_cells
+from sparkweights.evaluation import fairness_cells
+from sparkweights.evaluation.fairness_cells import Grouping, collect_cells
 
 if TYPE_CHECKING:
     import pytest

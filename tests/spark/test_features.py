@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.errors import InputError
-from sparkweights.models import FeaturePlan, learn_features
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import InputError
+from sparkweights.features.fit import learn_features
+from sparkweights.features.plan import FeaturePlan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -12,27 +12,26 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import roc_auc_score
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.config import load_config
-from sparkweights.costs import Number
-from sparkweights.costs.language import Name
-from sparkweights.decision import Ledger
-from sparkweights.evaluate import compare_areas
-from sparkweights.explain import collect_importance, collect_spread, ranks
-from sparkweights.models import learn_features, learner
-from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.pipeline.explaining import CHOOSING, DEALING, _importance
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.weights import WeightRule
-from sparkweights.weights.expressions import training_weight
-from sparkweights.weights.rule import GroupFactors, Grouping
+from sparkweights.config.load import load_config
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.costs.expression import Name, Number
+from sparkweights.evaluation.ranking import compare_areas
+from sparkweights.explain.compare import CHOOSING, DEALING, _importance
+from sparkweights.explain.importance import collect_importance, collect_spread, ranks
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.probability.ledger import Ledger
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
+from sparkweights.weights.spark import training_weight
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.models import FeaturePlan
+    from sparkweights.features.plan import FeaturePlan
 
 ROWS = 800
 ROLES = ColumnRoles(("id",), "y", {"no": 0, "yes": 1}, ("strong", "weak", "noise"), ("kind",))

@@ -12,10 +12,10 @@ from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.decision.intercept import LogisticLine, compare_slopes, log_weight_ratio
-from sparkweights.errors import InputError, ModelError
-from sparkweights.evaluate import compare_areas
-from sparkweights.weights import WeightRule
+from sparkweights.core.errors import InputError, ModelError
+from sparkweights.evaluation.ranking import compare_areas
+from sparkweights.probability.intercept import LogisticLine, compare_slopes, log_weight_ratio
+from sparkweights.weights.rule import WeightRule
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

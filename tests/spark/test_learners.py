@@ -11,10 +11,10 @@ import pytest
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import ConfigError
-from sparkweights.models import LEARNERS, StagedLearner, check_params
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, STAGES, WEIGHT
+from sparkweights.core.errors import ConfigError
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, STAGES, WEIGHT, StagedLearner
 from sparkweights.models.losses import softmax_loss
+from sparkweights.models.registry import LEARNERS, check_params
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,13 @@ import pytest
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.errors import ConfigError
-from sparkweights.models import LEARNERS, Constraints, FeaturePlan, learn_features
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError
+from sparkweights.features.fit import learn_features
+from sparkweights.features.plan import FeaturePlan
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models.constraints import Constraints
+from sparkweights.models.registry import LEARNERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +101,7 @@ def test_wide_plan_without_medians_passes_missing_numbers_as_nan(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block of many columns has no flags, and medians of the complete columns alone."""
-    monkeypatch.setattr("sparkweights.models.learning.WIDE", 2)
+    monkeypatch.setattr("sparkweights.features.fit.WIDE", 2)
     schema = "income double, late double, debt double"
     df = spark.createDataFrame([(1.0, 2.0, 3.0), (None, float("nan"), 3.0)], schema)
     plan = learn_features(df, ROLES, impute=False)

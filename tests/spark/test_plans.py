@@ -10,9 +10,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.decision import collect_histogram
-from sparkweights.evaluate.fairness_cells import Grouping, collect_cells
-from sparkweights.models.batches import per_batch
+from sparkweights.core.arrow_batches import per_batch
+from sparkweights.evaluation.fairness_cells import Grouping, collect_cells
+from sparkweights.probability.label_shift import collect_histogram
 
 STEPS = 7  # each reads the one before three times: 3^7 copies of the first where they are repeated
 MOST_COPIES = 200

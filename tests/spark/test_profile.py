@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import InputError
-from sparkweights.quality import collect_profile, load_suite, propose_suite, run_suite
+from sparkweights.core.errors import InputError
+from sparkweights.quality.compile import run_suite
+from sparkweights.quality.profile import collect_profile, propose_suite
+from sparkweights.quality.suite import load_suite
 
 if TYPE_CHECKING:
     from pathlib import Path

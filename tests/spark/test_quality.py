@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.errors import ConfigError, QualityGateError
-from sparkweights.quality import (
-    compile_suite,
-    gate_checks,
-    gate_shares,
-    load_suite,
-    run_suite,
-)
+from sparkweights.core.errors import ConfigError, QualityGateError
+from sparkweights.quality.compile import compile_suite, run_suite
+from sparkweights.quality.gates import gate_checks, gate_shares
+from sparkweights.quality.suite import load_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.quality.suites import Suite
+    from sparkweights.quality.suite import Suite
 
 VALUE = "do-not-print-me"
 EXPECTATIONS: list[dict[str, Any]] = [

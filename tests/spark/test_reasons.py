@@ -13,27 +13,29 @@ import pytest
 import yaml
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.config import load_config
-from sparkweights.costs import Number, cost_columns
-from sparkweights.costs.language import Name
-from sparkweights.decision import Ledger, cheapest_decision, expected_costs
-from sparkweights.explain import ReasonRule, append_reasons, collect_reference
-from sparkweights.models import FeaturePlan, learn_features, learner
-from sparkweights.models.encoders import NumericBlock, NumericFeature
-from sparkweights.models.explainers import LinearExplainer
-from sparkweights.models.learner import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
-from sparkweights.pipeline import reasoning
-from sparkweights.pipeline.reasoning import reason_rule
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.weights import WeightRule
-from sparkweights.weights.expressions import training_weight
-from sparkweights.weights.rule import GroupFactors, Grouping
+from sparkweights.config.load import load_config
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.costs.expression import Name, Number
+from sparkweights.costs.policy import cheapest_decision, expected_costs
+from sparkweights.costs.spark import cost_columns
+from sparkweights.features.encoders import NumericBlock, NumericFeature
+from sparkweights.features.fit import learn_features
+from sparkweights.features.plan import FeaturePlan
+from sparkweights.models.attributions import LinearExplainer
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.probability.ledger import Ledger
+from sparkweights.scoring import reason_rules as reasoning
+from sparkweights.scoring.reason_codes import ReasonRule, append_reasons, collect_reference
+from sparkweights.scoring.reason_rules import reason_rule
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
+from sparkweights.weights.spark import training_weight
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.config import Config
+    from sparkweights.config.schema import Config
 
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 0.01},
@@ -125,7 +127,7 @@ def test_append_reasons_weightiest_first_in_words(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     """Contributions by hand: coefficient x (value - mean of the approved), flags with theirs."""
-    monkeypatch.setattr("sparkweights.explain.reasons.MOST_WRITTEN", written)
+    monkeypatch.setattr("sparkweights.scoring.reason_codes.MOST_WRITTEN", written)
     plan = _linear_plan()
     explainer = LinearExplainer(-1.0, (2.0, -0.5, 5.0, 3.0), (1.0, 4.0, 0.0, 0.0))
     texts = {"late": "Recent late payments"}

@@ -12,11 +12,12 @@ from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.decision import RESAMPLING, Ledger
-from sparkweights.errors import ConfigError, InputError, ModelError
-from sparkweights.resample import Resampling, resample, resampling
-from sparkweights.weights import ClassFrequency, WeightSpec, weigh_frequencies
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError, InputError, ModelError
+from sparkweights.probability.ledger import RESAMPLING, Ledger
+from sparkweights.sampling.resample import Resampling, resample, resampling
+from sparkweights.weights.choose import weigh_frequencies
+from sparkweights.weights.schemes import ClassFrequency, WeightSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,24 +10,19 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.config import load_config
-from sparkweights.decision import (
-    Ledger,
-    ReviewCut,
-    collect_review_cut,
-    is_reviewed,
-    review_gain,
-)
-from sparkweights.models.learner import LABEL
-from sparkweights.pipeline import deciding
-from sparkweights.pipeline.evaluating import BLOCK, ORDER, evaluate
+from sparkweights.config.load import load_config
+from sparkweights.costs.review import ReviewCut, collect_review_cut, is_reviewed, review_gain
+from sparkweights.models.base import LABEL
+from sparkweights.probability.ledger import Ledger
+from sparkweights.scoring import plan as deciding
+from sparkweights.training.evaluate import BLOCK, ORDER, evaluate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.config import Config
+    from sparkweights.config.schema import Config
 
 ROWS = 4_000
 PRICE = 50.0

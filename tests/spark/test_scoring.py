@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.decision import WEIGHTS, Ledger
-from sparkweights.models import learn_features, learner
-from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.models.walk import TreeWalk, workers_can_walk
-from sparkweights.pipeline.scoring import Scorer
-from sparkweights.weights import WeightRule, class_weight_columns
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.trees.arrow_scoring import TreeWalk, workers_can_walk
+from sparkweights.weights.rule import WeightRule
+from sparkweights.weights.spark import class_weight_columns
 
 if TYPE_CHECKING:
     from pathlib import Path

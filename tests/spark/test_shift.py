@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.decision import collect_histogram
-from sparkweights.decision.score_cells import level_of
+from sparkweights.probability.label_shift import collect_histogram
+from sparkweights.probability.score_cells import level_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.costs import CostMatrix
-from sparkweights.errors import ConfigError, InputError
-from sparkweights.split import (
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.sampling.hashing import uniform
+from sparkweights.sampling.split import (
     Span,
     Split,
     collect_order_quantiles,
     cross_quantiles,
     fold,
-    hash_columns,
-    hash_order,
     part,
     require_crossed_rows,
     require_rows,
     summarise_time_split,
     time_order,
 )
-from sparkweights.weights import summarise_classes
+from sparkweights.weights.frequencies import summarise_classes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -40,7 +39,7 @@ def _rows(spark: SparkSession) -> DataFrame:
 
 
 def _parts(df: DataFrame, seed: int) -> dict[int, str]:
-    order = hash_order(ROLES, seed)
+    order = uniform(ROLES.keys, seed)
     summary = summarise_classes(df, ROLES, MATRIX, order=order)
     split = Split.at(None, summary.order_quantiles((0.6, 0.8)))
     return {
@@ -112,7 +111,7 @@ def test_require_rows_of_two_scarce_classes_the_scarcer_is_named() -> None:
 def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> None:
     """Rows of one customer, of both classes, share a part; by keys half of them would be torn."""
     df = _rows(spark).withColumn("customer", F.col("id") % 2_000)
-    order = hash_columns(["customer"], 7)
+    order = uniform(["customer"], 7)
     summary = summarise_classes(df, ROLES, MATRIX, order=order)
     split = Split.at(None, summary.order_quantiles((0.6, 0.8), pooled=True), ["customer"])
     parted_df = df.withColumn("p", part(split, ROLES, order))
@@ -125,7 +124,7 @@ def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> 
 def test_cross_deals_few_events_evenly(spark: SparkSession) -> None:
     """Ten events in five folds are two each; an even hash would leave some fold without any."""
     df = _rows(spark).filter("y = 0 or id < 500")
-    order = hash_order(ROLES, 7)
+    order = uniform(ROLES.keys, 7)
     found = collect_order_quantiles(df, ROLES, order, cross_quantiles(5))
     folds = fold(Split.cross(5, found), ROLES, order)
     events = df.filter("y = 1").groupBy(folds.alias("fold")).count().collect()

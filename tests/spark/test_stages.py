@@ -25,7 +25,7 @@ from sparkweights import (
     Ledger,
     ProbabilityCorrector,
 )
-from sparkweights.errors import ConfigError, InputError, ModelError
+from sparkweights.core.errors import ConfigError, InputError, ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,10 @@ from pyspark.ml.classification import DecisionTreeClassificationModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.models import learner
-from sparkweights.models.learner import FEATURES, LABEL, WEIGHT
-from sparkweights.trees import pruned, pruning_path, read_tree, write_tree
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.trees.mllib_nodes import read_tree, write_tree
+from sparkweights.trees.pruning import pruned, pruning_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,22 +13,16 @@ from pyspark.sql import functions as F  # noqa: N812
 from scipy.optimize import brentq
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from sparkweights.columns import ColumnRoles
-from sparkweights.costs import CostMatrix
-from sparkweights.errors import ConfigError, InputError
-from sparkweights.pipeline.evaluating import right_decisions
-from sparkweights.weights import (
-    ClassSummary,
-    CostWeigher,
-    Grouping,
-    Weighting,
-    WeightSpec,
-    class_weight_columns,
-    mean_regrets,
-    summarise_classes,
-    training_weight,
-    weigh_classes,
-)
+from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.training.evaluate import right_decisions
+from sparkweights.weights.choose import Weighting, mean_regrets, weigh_classes
+from sparkweights.weights.estimators import CostWeigher
+from sparkweights.weights.frequencies import ClassSummary, summarise_classes
+from sparkweights.weights.rule import Grouping
+from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spark import class_weight_columns, training_weight
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparkweights.errors import ModelError
-from sparkweights.models.explainers import TreeContrast, TreeExplainer
-from sparkweights.models.walk import TreeWalk
-from sparkweights.trees import AdditiveTrees, BitwiseTrees, FlatTree
-from sparkweights.trees.bitwise import DEEPEST
-from sparkweights.trees.prune import LEAF
+from sparkweights.core.errors import ModelError
+from sparkweights.models.attributions import TreeContrast, TreeExplainer
+from sparkweights.trees.arrow_scoring import TreeWalk
+from sparkweights.trees.bitwise import DEEPEST, BitwiseTrees
+from sparkweights.trees.mllib_tables import FlatTree
+from sparkweights.trees.pruning import LEAF
+from sparkweights.trees.xgboost_json import AdditiveTrees
 
 FEATURES, TREES = 4, 12
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from pyspark.sql.types import StringType, StructField, StructType
 
-from sparkweights.config import load_config
-from sparkweights.errors import ModelError
-from sparkweights.pipeline.admitting import require_same_labels, require_same_training
+from sparkweights.config.load import load_config
+from sparkweights.core.errors import ModelError
+from sparkweights.scoring.schema_checks import require_same_labels, require_same_training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkweights.config import Config
+    from sparkweights.config.schema import Config
 
 SETTINGS: dict[str, Any] = {
     "name": "loans",

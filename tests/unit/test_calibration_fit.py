@@ -19,15 +19,15 @@ from benchmarks.rightness.calibration import (
     measure,
     tabulate,
 )
-from sparkweights.decision import calibrator_from_dict
-from sparkweights.decision.calibration_fit import (
+from sparkweights.core.errors import ModelError
+from sparkweights.probability.calibration import calibrator_from_dict
+from sparkweights.probability.calibration_fit import (
     choose_method,
     fit_isotonic,
     fit_sigmoid,
     fit_temperature,
     require_classes,
 )
-from sparkweights.errors import ModelError
 
 Array = np.ndarray
 

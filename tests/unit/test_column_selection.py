@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sparkweights.config.column_selection import check_pattern, select_columns
 from sparkweights.config.sections import ColumnRange, ColumnsMatching
-from sparkweights.config.selection import check_pattern, select_columns
-from sparkweights.errors import ConfigError, InputError
+from sparkweights.core.errors import ConfigError, InputError
 
 TABLE = ["id", "g.1", "g.2", "age", "g.3", "label"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparkweights.config import load_config, resolve_secrets
+from sparkweights.config.load import load_config, resolve_secrets
+from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.demo import write_demo
-from sparkweights.errors import ConfigError, InputError
 
 CONF = Path(__file__).parents[2] / "conf"
 DEMO = Path(__file__).parents[2] / "sparkweights" / "demo"
@@ -49,7 +49,7 @@ def test_demo_without_the_library_of_reasons_leaves_them_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain installation gets a demo that runs, and is told what is missing."""
-    for module in ("sparkweights.demo", "sparkweights.models.booster"):
+    for module in ("sparkweights.demo", "sparkweights.models.xgboost_library"):
         monkeypatch.setattr(f"{module}.find_spec", lambda _: None)
     folder = write_demo(tmp_path)
     config = load_config(folder / "credit_card.yaml")

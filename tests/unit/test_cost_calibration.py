@@ -10,12 +10,12 @@ from scipy.stats import poisson
 
 from benchmarks.rightness.gates import compare, scores
 from sparkweights.cli.summary import train_summary
-from sparkweights.errors import QualityGateError
-from sparkweights.evaluate.score_test import skewed_tails
-from sparkweights.quality import gate_costs
+from sparkweights.core.errors import QualityGateError
+from sparkweights.evaluation.score_test import skewed_tails
+from sparkweights.quality.gates import gate_costs
 
 if TYPE_CHECKING:
-    from sparkweights.evaluate.cost_calibration import CostCalibration
+    from sparkweights.evaluation.cost_calibration import CostCalibration
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

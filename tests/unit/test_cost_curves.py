@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from sparkweights.errors import ConfigError, InputError
-from sparkweights.evaluate.cost_curves import (
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.evaluation.cost_curves import (
     CostProfile,
     brier_curve,
     cost_profile,
     lower_envelope,
     normalised_expected_cost,
 )
-from sparkweights.evaluate.table import ScoreTable
+from sparkweights.evaluation.score_table import ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,17 +11,12 @@ import pytest
 import xgboost
 from sklearn.isotonic import IsotonicRegression
 
-from sparkweights.costs import CostMatrix
-from sparkweights.errors import InputError
-from sparkweights.weights import (
-    ClassFrequency,
-    ClassSummary,
-    Grouping,
-    WeightSpec,
-    mean_regrets,
-    weigh_classes,
-)
-from sparkweights.weights.summary import Cell
+from sparkweights.core.errors import InputError
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.weights.choose import mean_regrets, weigh_classes
+from sparkweights.weights.frequencies import Cell, ClassSummary
+from sparkweights.weights.rule import Grouping
+from sparkweights.weights.schemes import ClassFrequency, WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

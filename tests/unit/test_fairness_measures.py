@@ -17,9 +17,9 @@ from fairlearn.metrics import (
 )
 from statsmodels.stats.proportion import proportions_ztest
 
-from sparkweights.config import load_config
-from sparkweights.errors import ConfigError
-from sparkweights.evaluate.fairness import (
+from sparkweights.config.load import load_config
+from sparkweights.core.errors import ConfigError
+from sparkweights.evaluation.fairness import (
     FALSE_POSITIVE,
     TRUE_POSITIVE,
     UNKNOWN,
@@ -28,7 +28,7 @@ from sparkweights.evaluate.fairness import (
     measure_column,
     unfair_differences,
 )
-from sparkweights.evaluate.fairness_cells import quartile_edges, range_labels
+from sparkweights.evaluation.fairness_cells import quartile_edges, range_labels
 from sparkweights.report.fairness_sections import fairness_sections
 
 if TYPE_CHECKING:

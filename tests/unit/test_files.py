@@ -10,7 +10,7 @@ import numpy as np
 
 def test_as_json_numbers_that_are_none_become_null() -> None:
     """NaN and infinity, wherever they are; everything else stays what it was."""
-    from sparkweights.storage import as_json
+    from sparkweights.storage.files import as_json
 
     record = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": (np.float64("nan"), 2)}}
     whole = {**record, "e": "NaN", "f": None, "g": True, "h": date(2026, 3, 1)}

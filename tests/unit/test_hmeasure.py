@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from sparkweights.errors import ConfigError
-from sparkweights.evaluate.discrimination import roc_auc
-from sparkweights.evaluate.hmeasure import (
+from sparkweights.core.errors import ConfigError
+from sparkweights.evaluation.discrimination import roc_auc
+from sparkweights.evaluation.h_measure import (
     SYMMETRIC,
     BetaShape,
     h_measure,
@@ -18,7 +18,7 @@ from sparkweights.evaluate.hmeasure import (
     roc_convex_hull,
     threshold_shape,
 )
-from sparkweights.evaluate.table import ScoreTable
+from sparkweights.evaluation.score_table import ScoreTable
 
 QUICK = settings(max_examples=30, deadline=None)
 MIDDLES = (np.arange(10_000) + 0.5) / 10_000

@@ -6,19 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sparkweights.evaluate.influence import (
+from sparkweights.evaluation.influence import (
     COARSE,
     COARSE_BINS,
     MEASURES,
     BlockTable,
     measure_interval,
 )
-from sparkweights.evaluate.intervals import (
-    BLOCKS,
-    percentile_interval,
-    ratio_interval,
-)
-from sparkweights.evaluate.table import ScoreTable, bin_numbers
+from sparkweights.evaluation.intervals import BLOCKS, percentile_interval, ratio_interval
+from sparkweights.evaluation.score_table import ScoreTable, bin_numbers
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

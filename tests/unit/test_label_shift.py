@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 
 from benchmarks.rightness.label_shift import histogram
-from sparkweights.decision import estimate_shift
-from sparkweights.decision.priors import (
-    ScoreHistogram,
-    odds_ratio,
-    saerens_em,
-    shrunk_shares,
-    towards,
-)
-from sparkweights.decision.score_cells import level_of, levels
-from sparkweights.decision.shift import (
+from sparkweights.core.errors import ModelError
+from sparkweights.evaluation.drift import score_stability
+from sparkweights.probability.label_shift import (
     MIN_ROWS,
     NO_SHIFT,
     NOT_LABEL_SHIFT,
     SHIFTED,
     TOO_FAR,
     TOO_FEW_ROWS,
+    estimate_shift,
     histogram_from_dict,
     histogram_to_dict,
 )
-from sparkweights.decision.shift_tests import label_shift_p_value, no_shift_p_value
-from sparkweights.errors import ModelError
-from sparkweights.evaluate.stability import score_stability
+from sparkweights.probability.priors import (
+    ScoreHistogram,
+    odds_ratio,
+    saerens_em,
+    shrunk_shares,
+    towards,
+)
+from sparkweights.probability.score_cells import level_of, levels
+from sparkweights.probability.shift_tests import label_shift_p_value, no_shift_p_value
 
 Array = np.ndarray
 SLOPE = 1.05

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweights.costs.language import (
+from sparkweights.core.errors import ConfigError
+from sparkweights.costs.expression import (
     Call,
     Expression,
     Name,
@@ -21,7 +22,6 @@ from sparkweights.costs.language import (
     render,
     substitute,
 )
-from sparkweights.errors import ConfigError
 
 ROW = {"a": 2.0, "b": -3.0, "z": 0.0, "n": None, "x": math.nan, "loan.amount": 10.0, "c d": 7.0}
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweights.costs import CostMatrix, render
-from sparkweights.errors import ConfigError
+from sparkweights.core.errors import ConfigError
+from sparkweights.costs.expression import render
+from sparkweights.costs.matrix import CostMatrix
 
 GOOD_BAD = ["good", "bad"]
 

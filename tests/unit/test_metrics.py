@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn import metrics as sk
 
-from sparkweights.errors import ConfigError, InputError
-from sparkweights.evaluate.calibration import (
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.evaluation.calibration import (
     brier,
     brier_bound,
     brier_decomposition,
@@ -24,8 +24,8 @@ from sparkweights.evaluate.calibration import (
     log_loss_bound,
     reliability_curve,
 )
-from sparkweights.evaluate.confusion import Confusion, confusion
-from sparkweights.evaluate.discrimination import (
+from sparkweights.evaluation.confusion import Confusion, confusion
+from sparkweights.evaluation.discrimination import (
     average_precision,
     gains,
     gini,
@@ -35,8 +35,8 @@ from sparkweights.evaluate.discrimination import (
     roc_auc,
     roc_curve,
 )
-from sparkweights.evaluate.multiclass import macro_average, prevalence_average
-from sparkweights.evaluate.table import ScoreTable
+from sparkweights.evaluation.multiclass import macro_average, prevalence_average
+from sparkweights.evaluation.score_table import ScoreTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

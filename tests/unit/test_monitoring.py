@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 
 from sparkweights.cli.summary import monitor_summary
-from sparkweights.config import load_config
-from sparkweights.decision.priors import PriorEstimate
-from sparkweights.decision.shift import LabelShift
-from sparkweights.evaluate.rare_counts import count_p_value
-from sparkweights.evaluate.stability import (
+from sparkweights.config.load import load_config
+from sparkweights.evaluation.drift import (
     ColumnBins,
     Stability,
     column_stability,
@@ -23,15 +20,18 @@ from sparkweights.evaluate.stability import (
     homogeneity_p_value,
     stability_index,
 )
-from sparkweights.pipeline.alarms import (
+from sparkweights.evaluation.rare_counts import count_p_value
+from sparkweights.monitoring.alarms import (
     MISS_LEVEL,
     Calibration,
     diagnose,
     exceeded_limits,
     has_drifted,
 )
-from sparkweights.pipeline.monitoring import Monitored
-from sparkweights.pipeline.records import monitor_record
+from sparkweights.monitoring.monitor import Monitored
+from sparkweights.monitoring.records import monitor_record
+from sparkweights.probability.label_shift import LabelShift
+from sparkweights.probability.priors import PriorEstimate
 from sparkweights.report.monitor_report import monitor_report
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkweights.decision.ledger import RESAMPLING, WEIGHTS, Ledger, require_prior
-from sparkweights.decision.odds import bend, unbend
-from sparkweights.errors import ConfigError, ModelError
+from sparkweights.core.errors import ConfigError, ModelError
+from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger, require_prior
+from sparkweights.probability.odds import bend, unbend
 from sparkweights.weights.rule import WeightRule
 
 FACTOR = st.floats(1e-3, 1e3)

@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
-from sparkweights.costs import CostMatrix
-from sparkweights.decision.operating import (
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.evaluation.operating_points import (
     ALWAYS,
     CUT,
     NEVER,
@@ -25,7 +26,6 @@ from sparkweights.decision.operating import (
     roc_hull,
     roc_points,
 )
-from sparkweights.errors import ConfigError, InputError
 
 COST = st.integers(0, 20).map(float)
 PROBABILITY = st.floats(0.001, 0.999)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.rightness.comparisons import EQUALS, Equals, count_verdicts
-from sparkweights.evaluate import PairedCosts
-from sparkweights.evaluate.block_intervals import mean_interval, studentised_means
+from sparkweights.evaluation.block_intervals import mean_interval, studentised_means
+from sparkweights.evaluation.paired import PairedCosts
 
 ENOUGH = {"good": 300.0, "bad": 12.0}
 

@@ -7,16 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from sparkweights.decision.priors import (
+from sparkweights.core.errors import ModelError
+from sparkweights.probability.priors import (
     PriorEstimate,
     ScoreHistogram,
     bbse,
     saerens_em,
     soft_confusion,
 )
-from sparkweights.decision.score_cells import MAX_CELLS, level_of
-from sparkweights.decision.shift_tests import no_shift_p_value
-from sparkweights.errors import ModelError
+from sparkweights.probability.score_cells import MAX_CELLS, level_of
+from sparkweights.probability.shift_tests import no_shift_p_value
 
 GRID = np.linspace(0.0025, 0.9975, 200)
 PRIOR = (0.8, 0.2)

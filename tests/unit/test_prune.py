@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from sparkweights.errors import ConfigError
-from sparkweights.pipeline.pruning import Candidate, costs_beside_cheapest, one_standard_error
-from sparkweights.trees.prune import (
-    LEAF,
-    Node,
-    PlainTree,
-    leaf_counts,
-    pruned,
-    pruning_path,
-)
+from sparkweights.core.errors import ConfigError
+from sparkweights.training.pruning import Candidate, costs_beside_cheapest, one_standard_error
+from sparkweights.trees.pruning import LEAF, Node, PlainTree, leaf_counts, pruned, pruning_path
 
 
 def _grown(seed: int) -> tuple[DecisionTreeClassifier, np.ndarray, np.ndarray, np.ndarray]:

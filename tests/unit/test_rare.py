@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sparkweights.evaluate.cost_curves import cost_profile
-from sparkweights.evaluate.discrimination import roc_auc
-from sparkweights.evaluate.hmeasure import cost_shape, h_measure, prior_shape, threshold_shape
-from sparkweights.evaluate.table import BINS, ScoreTable, bin_numbers, least_scores
+from sparkweights.evaluation.cost_curves import cost_profile
+from sparkweights.evaluation.discrimination import roc_auc
+from sparkweights.evaluation.h_measure import cost_shape, h_measure, prior_shape, threshold_shape
+from sparkweights.evaluation.score_table import BINS, ScoreTable, bin_numbers, least_scores
 from sparkweights.report.evaluation_report import _cells
 
 

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from sparkweights.costs import CostMatrix, render
-from sparkweights.errors import ConfigError, InputError
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.costs.expression import render
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.diagnostics import WeightSums, diagnose
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
 from sparkweights.weights.schemes import (
@@ -22,7 +24,6 @@ from sparkweights.weights.schemes import (
     bounded_weights,
     regret_cells,
 )
-from sparkweights.weights.weighing import weigh_frequencies
 
 COUNTS = st.lists(st.integers(1, 10_000), min_size=2, max_size=6)
 

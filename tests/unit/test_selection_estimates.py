@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sparkweights.config import load_config
-from sparkweights.errors import ConfigError
-from sparkweights.evaluate.selection import BINS, SUMS, Selection, describe_selection
+from sparkweights.config.load import load_config
+from sparkweights.core.errors import ConfigError
+from sparkweights.evaluation.selection import BINS, SUMS, Selection, describe_selection
 from sparkweights.report.selection_sections import selection_sections
 
 if TYPE_CHECKING:

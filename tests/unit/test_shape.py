@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from xgboost import DMatrix, train
 
-from sparkweights.config import load_config
-from sparkweights.errors import ConfigError, QualityGateError
-from sparkweights.models import Constraints
-from sparkweights.trees import direction_violations, interaction_violations
+from sparkweights.config.load import load_config
+from sparkweights.core.errors import ConfigError, QualityGateError
+from sparkweights.models.constraints import Constraints
+from sparkweights.trees.shape import direction_violations, interaction_violations
 
 if TYPE_CHECKING:
     from pathlib import Path

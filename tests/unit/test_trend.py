@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from sparkweights.evaluate.trend import weighted_trend
+from sparkweights.evaluation.trend import weighted_trend
 
 
 def test_weighted_trend_equals_statsmodels() -> None:

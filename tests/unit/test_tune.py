@@ -18,9 +18,9 @@ from benchmarks.rightness.comparisons import (
     shares_of_verdicts,
 )
 from sparkweights.cli.summary import tune_summary
-from sparkweights.errors import InputError
-from sparkweights.trials import FoldCosts, Settings, Trial, compare_trials
-from sparkweights.tune import candidates, log_grid, ratio_weights
+from sparkweights.core.errors import InputError
+from sparkweights.training.trials import FoldCosts, Settings, Trial, compare_trials
+from sparkweights.training.weight_grid import candidates, log_grid, ratio_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BLOCKS = 40

@@ -1,0 +1,1 @@
+"""The application: a configuration on a Spark session."""

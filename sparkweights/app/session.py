@@ -1,0 +1,83 @@
+"""The Spark session of the command line and the jobs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from sparkweights.core.errors import SparkweightsError
+from sparkweights.models.mllib_trees import CHECKPOINTS
+
+LOCAL_SETTINGS = {
+    "spark.master": "local[*]",
+    "spark.driver.memory": "2g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "4",  # a laptop's; a cluster sets its own
+}
+
+
+def open_session(name: str) -> SparkSession:
+    """Return the session that spark-submit configured, or a quiet local one.
+
+    Raises
+    ------
+    SparkweightsError
+        If Spark cannot start because there is no Java.
+    """
+    builder = SparkSession.builder.appName(name)
+    # Dates and timestamps mean the same wherever the job runs.
+    builder = builder.config("spark.sql.session.timeZone", "UTC")
+    if "SPARK_REMOTE" not in os.environ:  # a server has its own
+        # Else PySpark tells the engine, of every step of every expression, which line built it:
+        # a third of the time in which large expressions are planned.
+        builder = builder.config("spark.python.sql.dataFrameDebugging.enabled", "false")
+    if not _submitted():
+        # Python workers need the packages of this environment, not those of the first python3.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        for key, value in LOCAL_SETTINGS.items():
+            builder = builder.config(key, value)
+        if SparkSession.getActiveSession() is None:  # a running engine has its own, or none
+            builder = builder.config(CHECKPOINTS, checkpoint_folder())
+        # Without this the engine greets every command with a dozen lines.
+        logging = Path(__file__).with_name("log4j2.properties")
+        if logging.is_file():
+            java = f"-Dlog4j2.configurationFile={logging.as_uri()}"
+            builder = builder.config("spark.driver.extraJavaOptions", java)
+        _require_java()
+    return builder.getOrCreate()
+
+
+def checkpoint_folder() -> str:
+    """Make a folder for the checkpoints of a local session, which goes when the process ends.
+
+    Boosting corrects the margins of its rows tree by tree; without checkpoints every task carries
+    all corrections so far, and some two hundred overflow the engine's stack.
+    """
+    folder = tempfile.mkdtemp(prefix="sparkweights-checkpoints-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _submitted() -> bool:
+    """Whether spark-submit, or a notebook's server, chose the settings."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    places = [Path(home) / "bin"] if home else [Path(p) for p in os.get_exec_path()]
+    if find_spec("pyspark") and not any((place / "java").exists() for place in places):
+        raise SparkweightsError(
+            "Spark needs Java 17 or newer, and no `java` is on the PATH.",
+            hint="install a Java runtime (Debian: apt-get install openjdk-17-jre-headless).",
+        )

@@ -1,0 +1,299 @@
+"""The model bundle: native Spark models and a manifest that vouches for every byte of it.
+
+``<artifacts>/<version>/`` holds the models as MLlib saves them, ``manifest.json`` (what the model
+is, and the SHA-256 of each file) and ``manifest.sha256``. ``<artifacts>/current`` names the version
+in use. A bundle is written aside and renamed into place; nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark import __version__ as running_spark
+
+from sparkweights.core.errors import ModelError
+from sparkweights.evaluation.drift import bins_from_dict
+from sparkweights.features.plan import FeaturePlan
+from sparkweights.models.registry import LEARNERS
+from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
+from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
+from sparkweights.probability.ledger import Ledger
+from sparkweights.storage.files import as_json, make_folder, remove, sha256, unwritable, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sparkweights.evaluation.drift import ColumnBins
+    from sparkweights.probability.priors import ScoreHistogram
+
+CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
+REFERENCE, REPORT = "reference.json", "report.html"
+MODEL, HELD_OUT = "model", "held_out"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Labelled rows that a model was not fitted on, as later tables are compared with them.
+
+    Attributes
+    ----------
+    scores
+        Their probabilities, by class.
+    bins
+        How the values of each feature column fall into bins.
+    """
+
+    scores: ScoreHistogram
+    bins: tuple[ColumnBins, ...]
+
+
+@dataclass(frozen=True)
+class HeldOutModel:
+    """A model beside the published one, which has not learned from the rows it is evaluated on."""
+
+    model: Any
+    calibrator: Calibrator | None
+    plan: FeaturePlan
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A fitted model with all that scoring needs.
+
+    Attributes
+    ----------
+    version
+        Its name under the artifacts folder.
+    kind
+        The learner that made it.
+    model
+        What the learner fitted.
+    calibrator
+        Fitted on held-out rows, or None.
+    plan
+        How rows become feature vectors.
+    ledger
+        What bent its training data, and what scoring must undo.
+    reference
+        What tables are compared with.
+    manifest
+        The record beside the models, as written.
+    folder
+        Where it lies; ``model`` in it is what the learner wrote, and ``held_out`` holds the models
+        that were evaluated where the published one has learned from all rows.
+    """
+
+    version: str
+    kind: str
+    model: Any
+    calibrator: Calibrator | None
+    plan: FeaturePlan
+    ledger: Ledger
+    reference: Reference
+    manifest: Mapping[str, Any]
+    folder: Path
+
+
+def publish_bundle(
+    artifacts: Path,
+    version: str,
+    *,
+    models: Sequence[object],
+    reference: Reference,
+    manifest: Mapping[str, Any],
+    report: str,
+    promote: bool = True,
+) -> Path:
+    """Write a bundle aside, rename it into place, and point ``current`` to it if it is promoted.
+
+    Parameters
+    ----------
+    models
+        What the learner fitted: the published model, then those of the manifest's ``held_out``.
+    report
+        The model's page for people, as HTML.
+
+    Raises
+    ------
+    PublishError
+        If the folder cannot be written; the old pointer stays.
+    """
+    staged = artifacts / f"_staging-{version}"
+    remove(staged)
+    make_folder(staged)
+    places = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
+    for model, place in zip(models, places, strict=True):
+        LEARNERS[manifest["model"]["kind"]].save(model, place)
+    stated = {
+        "scores": histogram_to_dict(reference.scores),
+        "bins": [own.to_dict() for own in reference.bins],
+    }
+    write_text(staged / REFERENCE, as_json(stated))
+    write_text(staged / REPORT, report)
+    files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
+    write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
+    write_text(staged / SEAL, sha256(staged / MANIFEST) + "\n")
+    target = artifacts / version
+    try:
+        staged.rename(target)
+    except OSError as error:
+        remove(staged)
+        raise unwritable(target, error) from None
+    if promote:
+        write_text(artifacts / CURRENT, version + "\n")
+    return target
+
+
+def name_in_use(artifacts: Path) -> str | None:
+    """Return the name of the configuration whose model is in use, or None where none can be told.
+
+    Nothing is verified; `load_bundle` does that.
+    """
+    try:
+        manifest = json.loads((artifacts / _current(artifacts) / MANIFEST).read_text("utf-8"))
+        return str(manifest["name"])
+    except (ModelError, OSError, ValueError, KeyError):
+        return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
+    """Load a bundle after checking every byte of it.
+
+    Parameters
+    ----------
+    version
+        A version's name, or None for the current one.
+
+    Raises
+    ------
+    ModelError
+        If there is none, a file is missing, altered or added, the Spark that wrote it is newer
+        than the one running, its kind is not in this version of the product, or its calibration
+        was written in the form of an older one.
+    """
+    try:
+        if version is None:
+            version = _current(artifacts)
+        folder = artifacts / version
+        manifest = _verified_manifest(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ModelError(
+            f"A file of the models under '{artifacts}' cannot be read: {reason}.",
+            hint="check the rights of the user who runs this, or restore the folder from a copy.",
+        ) from None
+    _require_spark(manifest["versions"]["spark"], folder)
+    kind = manifest["model"]["kind"]
+    if kind not in LEARNERS:
+        raise ModelError(
+            f"The model '{version}' is of kind '{kind}'; available: {', '.join(LEARNERS)}.",
+            hint="train it anew, or install the version of sparkweights that wrote it.",
+        )
+    # Only classes named here are ever loaded; the files cannot choose one.
+    calibration = manifest["calibration"]
+    return ModelBundle(
+        version=version,
+        kind=kind,
+        model=LEARNERS[kind].load(folder / "model", len(manifest["classes"])),
+        calibrator=None if calibration is None else calibrator_from_dict(calibration),
+        plan=FeaturePlan.from_dict(manifest["features"]),
+        ledger=Ledger.from_dict(manifest["ledger"]),
+        reference=_reference(folder),
+        manifest=manifest,
+        folder=folder,
+    )
+
+
+def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
+    """Load the models that were evaluated, where they are not the published one.
+
+    Only evaluations, comparisons and explanations need them; scoring does not.
+    """
+    own, classes = LEARNERS[bundle.kind], len(bundle.manifest["classes"])
+    return tuple(
+        HeldOutModel(
+            own.load(bundle.folder / HELD_OUT / str(place), classes),
+            None if stated["calibration"] is None else calibrator_from_dict(stated["calibration"]),
+            bundle.plan
+            if stated["features"] is None
+            else FeaturePlan.from_dict(stated["features"]),
+        )
+        for place, stated in enumerate(bundle.manifest["held_out"])
+    )
+
+
+def _reference(folder: Path) -> Reference:
+    stated = json.loads((folder / REFERENCE).read_text("utf-8"))
+    if "scores" not in stated:
+        raise ModelError(
+            f"The model bundle '{folder}' was written before bundles kept what tables are compared "
+            "with.",
+            hint="train again.",
+        )
+    bins = tuple(bins_from_dict(own) for own in stated["bins"])
+    return Reference(histogram_from_dict(stated["scores"]), bins)
+
+
+def _current(artifacts: Path) -> str:
+    try:
+        return (artifacts / CURRENT).read_text(encoding="utf-8").strip()
+    except OSError:
+        raise ModelError(
+            f"No current model under '{artifacts}'.",
+            hint="run `sparkweights train` first, or correct artifacts in the configuration.",
+        ) from None
+
+
+def _verified_manifest(folder: Path) -> dict[str, Any]:
+    advice = "restore the folder from a copy, or train again."
+    for name in (MANIFEST, SEAL):
+        if not (folder / name).is_file():
+            raise ModelError(
+                f"The model bundle '{folder}' has no {name}; it is missing or incomplete.",
+                hint=advice,
+            )
+    if (folder / SEAL).read_bytes() != f"{sha256(folder / MANIFEST)}\n".encode():
+        raise ModelError(
+            f"The model bundle '{folder}' was altered: {MANIFEST} does not match {SEAL}.",
+            hint=advice,
+        )
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    stated: dict[str, str] = manifest["files"]
+    present = {str(p.relative_to(folder)): p for p in _files(folder)}
+    for name in (MANIFEST, SEAL):
+        present.pop(name)
+    for name in sorted(stated.keys() | present.keys()):
+        if name not in present:
+            raise ModelError(f"The model bundle '{folder}' lacks the file '{name}'.", hint=advice)
+        if name not in stated:
+            raise ModelError(
+                f"The model bundle '{folder}' holds the file '{name}', which its manifest does "
+                "not list.",
+                hint=advice,
+            )
+        if sha256(present[name]) != stated[name]:
+            raise ModelError(
+                f"The model bundle '{folder}' was altered: '{name}' is not the file that "
+                "training wrote (its SHA-256 differs).",
+                hint=advice,
+            )
+    return manifest
+
+
+def _require_spark(written: str, folder: Path) -> None:
+    def release(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split(".")[:2])
+
+    if release(written) > release(running_spark):
+        raise ModelError(
+            f"The model bundle '{folder}' was written by Spark {written}; this is Spark "
+            f"{running_spark}, which may not read a newer one's models.",
+            hint="run on Spark of that release or newer, or train again here.",
+        )

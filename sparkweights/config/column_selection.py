@@ -1,0 +1,90 @@
+"""Columns by range or by pattern, for tables with more features than anyone would list."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sparkweights.config.sections import ColumnRange, ColumnsMatching
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+Selection = str | ColumnRange | ColumnsMatching
+
+
+def select_columns(
+    wanted: Sequence[Selection], table: Sequence[str], taken: Collection[str]
+) -> tuple[str, ...]:
+    """Return the names that a list of names, ranges and patterns stands for, each once.
+
+    Parameters
+    ----------
+    wanted
+        As under ``columns.numeric``.
+    table
+        The table's columns, in its order.
+    taken
+        Columns that play another part; ranges and patterns pass over them.
+
+    Raises
+    ------
+    InputError
+        If an end of a range is not in the table, or a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    passed_over = {name.casefold() for name in taken}
+    for one in wanted:
+        if isinstance(one, str):
+            found[one] = None
+            continue
+        own = _between(one, table) if isinstance(one, ColumnRange) else _matching(one, table)
+        found |= dict.fromkeys(name for name in own if name.casefold() not in passed_over)
+    return tuple(found)
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse a regular expression that cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        With what is wrong and where.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"columns.numeric: pattern {pattern!r} is not a regular expression: {error}.",
+            hint="for instance {matching: 'gene_[0-9]+'}; the whole name must match.",
+        ) from None
+
+
+def _between(wanted: ColumnRange, table: Sequence[str]) -> Sequence[str]:
+    for name in (wanted.first, wanted.last):
+        if name not in table:
+            raise InputError(
+                f"columns.numeric: the table has no column '{name}', an end of the range from "
+                f"'{wanted.first}' to '{wanted.last}'.",
+                hint=did_you_mean(name, table) or "name two columns of the table.",
+            )
+    first, last = table.index(wanted.first), table.index(wanted.last)
+    if first > last:
+        raise InputError(
+            f"columns.numeric: the range runs backwards; the table has '{wanted.first}' behind "
+            f"'{wanted.last}'.",
+            hint="exchange its ends.",
+        )
+    return table[first : last + 1]
+
+
+def _matching(wanted: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
+    found = [name for name in table if re.fullmatch(wanted.matching, name)]
+    if not found:
+        raise InputError(
+            f"columns.numeric: no column of the table matches {wanted.matching!r}; it has "
+            f"{listed(table[:8])}{' and more' if len(table) > 8 else ''}.",  # noqa: PLR2004 (a sample)
+            hint="the whole name must match the regular expression.",
+        )
+    return found

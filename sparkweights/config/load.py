@@ -1,0 +1,168 @@
+"""From a YAML file to a checked `Config`, with every problem told by file, line and key path."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from sparkweights.config.problems import dotted, fields, first_problem, placed
+from sparkweights.config.schema import Config
+from sparkweights.config.sections import REFERENCE
+from sparkweights.core.errors import ConfigError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sparkweights.config.problems import Place
+
+
+class _Scalars(yaml.SafeLoader):
+    """Values as YAML 1.2 reads them.
+
+    In 1.1 ``NO`` is false, ``0500`` is 320, ``1:30`` is 90, and ``1e-3`` is text.
+    """
+
+
+_FLOAT = r"(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)"
+_KINDS = {  # of a scalar, the first that fits; all others are text
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?(?:0|[1-9][0-9]*)",
+    "float": rf"[-+]?(?:{_FLOAT})|\.(?:nan|NaN|NAN)",
+    "null": r"~|null|Null|NULL|",
+}
+_Scalars.yaml_implicit_resolvers = {}
+for _kind, _pattern in _KINDS.items():
+    _Scalars.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), None
+    )
+
+
+def load_config(path: Path) -> Config:
+    """Read, parse and check a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not YAML, repeats a key, or breaks a rule.
+    """
+    lines: dict[Place, int] = {}
+    try:
+        values = _plain(_compose(path), (), lines, path)
+    except RecursionError:
+        raise ConfigError(
+            f"{path}: its values are nested too deep, or hold themselves.",
+            hint="start from the example in the README.",
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path}: the file holds {type(values).__name__}, not keys and values.",
+            hint="start from the example in the README.",
+        )
+    if "folder" in values:
+        raise ConfigError(
+            f"Unknown key 'folder' at {path}:{lines[('folder',)]}; allowed: "
+            f"{listed(fields(Config))}."
+        )
+    try:
+        config = Config(**{**values, "folder": path.resolve().parent})
+    except ValidationError as error:
+        raise first_problem(error, values, lines, path) from None
+    try:
+        config.check()
+    except ConfigError as error:
+        raise placed(error, lines, path) from None
+    return config
+
+
+def _compose(path: Path) -> yaml.Node:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"No configuration file at '{path}'.",
+            hint="`sparkweights demo` writes a complete example.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"The configuration file '{path}' cannot be read: {reason}.") from None
+    try:
+        node = yaml.compose(text, Loader=_Scalars)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        raise ConfigError(
+            f"{path} is not valid YAML{where}: {error.problem}.",
+            hint="check indentation, colons and quotes around this place.",
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from None
+    if node is None:
+        raise ConfigError(f"{path} is empty.", hint="start from the example in the README.")
+    return node
+
+
+def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -> Any:  # noqa: ANN401
+    """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
+    lines[place] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(
+                    f"{path}:{key_node.start_mark.line + 1}: a key is a list or a section; keys "
+                    "are text.",
+                    hint="check colons, brackets and question marks around this place.",
+                )
+            key = str(key_node.value)
+            if key in found:
+                raise ConfigError(
+                    f"{path}:{key_node.start_mark.line + 1}: key '{dotted((*place, key))}' is "
+                    "given twice.",
+                    hint="keep one of them.",
+                )
+            if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
+                raise ConfigError(
+                    f"{path}:{key_node.start_mark.line + 1}: '{dotted((*place, key))}' has no "
+                    "value; inside {...} a comma begins a new key.",
+                    hint="put text that holds a comma in quotes, and a space behind a colon.",
+                )
+            found[key] = _plain(value_node, (*place, key), lines, path)
+            lines[(*place, key)] = key_node.start_mark.line + 1
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or error
+        told = "its value" if "options" in place else f"'{node.value}'"  # it may be a secret
+        raise ConfigError(
+            f"{path}:{lines[place]}: {dotted(place)}: {told} cannot be read: {reason}.",
+            hint="put the value in quotes; tags (!...) are not allowed.",
+        ) from None
+
+
+def resolve_secrets(options: Mapping[str, str], *, where: str) -> dict[str, str]:
+    """Replace ``${NAME}`` by the environment's value, as late as possible and never logged.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is not set; its value is in no message.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ConfigError(
+                f"{where}: the environment has no variable '{name}'.",
+                hint=f"export {name} before the run.",
+            )
+        return os.environ[name]
+
+    return {key: REFERENCE.sub(value, text) for key, text in options.items()}

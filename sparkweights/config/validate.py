@@ -1,0 +1,417 @@
+"""What must hold between the sections of a configuration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sparkweights.config.column_selection import check_pattern
+from sparkweights.config.constraints import check_constraints
+from sparkweights.config.fairness import check_fairness
+from sparkweights.config.sections import ColumnsMatching, scheme_of
+from sparkweights.core.columns import reason_cols
+from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.costs.expression import names
+from sparkweights.costs.review import REVIEW
+from sparkweights.models.registry import check_params, require_explainable
+from sparkweights.probability.calibration import CALIBRATIONS
+from sparkweights.probability.ledger import require_prior
+from sparkweights.sampling.split import Span
+from sparkweights.storage.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sparkweights.config.schema import Config
+    from sparkweights.config.sections import Table
+
+NATURAL, ESTIMATE = "natural", "estimate"
+UNSCORABLE = "unscorable"  # the partition of rows without a decision
+
+
+def check_consistency(config: Config) -> None:
+    """Refuse what no single section can see.
+
+    Raises
+    ------
+    ConfigError
+        With the key path, the value, what is allowed, and the next step.
+    """
+    _check_classes(config)
+    _check_columns(config)
+    _check_names(config)
+    _check_choices(config)
+    _check_locations(config)
+    check_params(config.model.kind, config.model.params)
+    _check_reasons(config)
+    _check_sizing(config)
+    check_constraints(config)
+    check_fairness(config)
+    _check_tune(config)
+
+
+def _check_classes(config: Config) -> None:
+    classes = config.columns.classes
+    if len(classes) < 2:  # noqa: PLR2004 (one class leaves nothing to tell apart)
+        raise ConfigError(
+            f"columns.classes: {len(classes)} class given ({listed(classes)}); at least two are "
+            "needed.",
+            hint="name every outcome, for instance {repay: 0, default: 1}.",
+        )
+    kinds = {type(value) for value in classes.values()}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"columns.classes: values {listed(repr(v) for v in classes.values())} mix types.",
+            hint="write all of them as the label column holds them.",
+        )
+    twice = [repr(value) for value, n in Counter(classes.values()).items() if n > 1]
+    if twice:
+        raise ConfigError(
+            f"columns.classes: value {listed(twice)} names two classes.",
+            hint="give each class its own value.",
+        )
+
+
+def _check_columns(config: Config) -> None:
+    c = config.columns
+    if not c.numeric and not c.categorical:
+        raise ConfigError(
+            "columns: no features; numeric and categorical are both empty.",
+            hint="list the columns the model may learn from.",
+        )
+    for one in c.numeric:
+        if isinstance(one, ColumnsMatching):
+            check_pattern(one.matching)
+    numeric = config.roles.numeric
+    roles = {
+        "columns.keys": c.keys,
+        "columns.label": (c.label,),
+        "columns.numeric": numeric,
+        "columns.categorical": c.categorical,
+        "columns.weight": (c.weight,) if c.weight else (),
+        "selection": config.selection.columns if config.selection else (),
+    }
+    seen: dict[str, str] = {}
+    for role, own in roles.items():
+        for name in own:
+            if name in seen:
+                raise ConfigError(
+                    f"{role}: column '{name}' is listed under {seen[name]} already; a column "
+                    "plays one part (a key, label or weight must not become a feature).",
+                    hint="remove it from one of the two.",
+                )
+            seen[name] = role
+    never = {name.casefold() for name in c.sensitive}  # as Spark, which ignores case
+    sensitive = [name for name in (*numeric, *c.categorical) if name.casefold() in never]
+    if sensitive and not c.use_sensitive:
+        raise ConfigError(
+            f"columns.sensitive: {listed(sensitive)} would become a feature.",
+            hint="remove it from the features, or state columns.use_sensitive: true.",
+        )
+
+
+def _check_names(config: Config) -> None:
+    matrix = config.matrix
+    kept = {UNSCORABLE: "for rows that get no decision"}
+    if config.review is not None:
+        kept[REVIEW] = "for rows that a human looks at"
+    for name, purpose in kept.items():
+        if name in matrix.decisions:
+            raise ConfigError(
+                f"costs.{name}: this name is kept {purpose}.",
+                hint="choose another name for the decision.",
+            )
+    for where, named in (("costs", matrix.decisions), ("columns.classes", matrix.classes)):
+        _require_told_apart(where, named)
+    taken = {name.casefold() for name in output_columns(config)}
+    for where, used in _columns_read(config).items():
+        clash = [name for name in used if name.casefold() in taken]
+        if clash:
+            raise ConfigError(
+                f"{where}: {listed(clash)} is also the name of a column of the scored table.",
+                hint="rename the column where the table is made, or the class or decision that "
+                "the scored table's column is named after.",
+            )
+
+
+def _require_told_apart(where: str, named: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in named:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise ConfigError(
+                f"{where}: '{name}' and '{other}' name columns of the scored table, and Spark does "
+                "not tell upper from lower case.",
+                hint="give one of them another name.",
+            )
+
+
+def _columns_read(config: Config) -> dict[str, Iterable[str]]:
+    """Return the columns that scoring reads of a row, by where the file names them."""
+    price = config.review_price
+    return {
+        "columns.keys": config.roles.keys,
+        "columns": config.roles.features,
+        "columns.weight": filter(None, [config.roles.weight]),
+        "costs": config.matrix.columns,
+        "weights.by": config.weights.by,
+        "review.cost": () if price is None else [name.name for name in names(price)],
+    }
+
+
+def _check_reasons(config: Config) -> None:
+    wanted = config.reasons
+    if wanted is None:
+        return
+    features, matrix = config.roles.features, config.matrix
+    named = all(isinstance(one, str) for one in config.columns.numeric)
+    checked = [
+        ("against", wanted.against, matrix.decisions, "decision"),
+        ("against", wanted.against.values(), matrix.classes, "class"),
+        # A range or a pattern names its columns only once the table is known.
+        ("texts", wanted.texts if named else (), features, "feature"),
+        ("prices", wanted.prices, matrix.columns, "column of a cost"),
+    ]
+    for key, given, allowed, what in checked:
+        for name in given:
+            if name not in allowed:
+                raise ConfigError(
+                    f"reasons.{key}: {name!r} is no {what}; allowed: {listed(allowed)}.",
+                    hint=did_you_mean(name, allowed),
+                )
+    silent = {name.casefold() for name in config.columns.sensitive}
+    told = [name for name in features if name.casefold() not in silent]
+    if named and not told and not wanted.sensitive:
+        raise ConfigError(
+            "reasons.sensitive: false, but every feature is sensitive; no reason is left to tell.",
+            hint="state reasons.sensitive: true, or use other features.",
+        )
+    require_explainable(config.model.kind)
+
+
+def output_columns(config: Config) -> list[str]:
+    """Return the columns of the scored table behind the keys, in order."""
+    return [
+        *(f"probability_{name}" for name in config.matrix.classes),
+        *(f"expected_cost_{name}" for name in config.decisions),
+        "expected_cost",
+        *([] if config.reasons is None else reason_cols(config.reasons.top)),
+        "score_status",
+        "model_version",
+        "run_id",
+        "scored_at",
+        "run_date",
+        "decision",
+    ]
+
+
+def _check_choices(config: Config) -> None:
+    for key, value, allowed in (
+        ("decision.calibration", config.decision.calibration, CALIBRATIONS),
+        ("decision.target_prior", config.decision.target_prior, (NATURAL, ESTIMATE)),
+    ):
+        if isinstance(value, str) and value not in allowed:
+            also = " or {class: share}" if key == "decision.target_prior" else ""
+            raise ConfigError(
+                f"{key}: {value!r} is not available; available: {listed(allowed)}{also}.",
+                hint=did_you_mean(value, allowed),
+            )
+    if not isinstance(config.decision.target_prior, str):
+        require_prior(
+            config.decision.target_prior,
+            config.roles.class_names,
+            where="decision.target_prior",
+        )
+    if config.weights.window is not None and config.columns.time is None:
+        raise ConfigError(
+            f"weights.window: {config.weights.window!r} needs a column that tells the time.",
+            hint="name a date or timestamp under columns.time.",
+        )
+    _check_weights(config)
+    if config.costs is None and config.weight_spec.by_cost:
+        raise ConfigError(
+            f"weights.scheme: {config.weights.scheme!r} weighs by costs, and the file states none.",
+            hint="add costs: {decision: {class: cost}}, or choose scheme: balanced.",
+        )
+    _ = config.review_price  # parsing it checks it
+    _check_split(config)
+    if config.split.calibrate + config.split.test >= 1:
+        raise ConfigError(
+            f"split: calibrate {config.split.calibrate} and test {config.split.test} leave no "
+            "rows to fit on; together they must stay below 1.",
+            hint="for instance {calibrate: 0.2, test: 0.2}.",
+        )
+
+
+def _check_split(config: Config) -> None:
+    wanted = config.split
+    for key in ("gap", "mature"):
+        value = getattr(wanted, key)
+        if value is None:
+            continue
+        Span.parse(value, where=f"split.{key}")
+        if wanted.by is None:
+            raise ConfigError(
+                f"split.{key}: {value!r} goes with split.by, which names the column that tells "
+                "the time.",
+                hint=f"name a date or timestamp under split.by, or leave split.{key} out.",
+            )
+    if wanted.as_of is not None and wanted.mature is None:
+        raise ConfigError(
+            f"split.as_of: {wanted.as_of} says of which day outcomes are; without split.mature "
+            "nothing depends on it.",
+            hint="add split.mature, the time until an outcome is known, or leave it out.",
+        )
+
+
+def _check_weights(config: Config) -> None:
+    _ = config.weight_spec  # building it checks it
+    for name in config.weights.manual or ():
+        if name not in config.matrix.classes:
+            raise ConfigError(
+                f"weights.manual: {name!r} is no class; allowed: {listed(config.matrix.classes)}.",
+                hint=did_you_mean(name, config.matrix.classes),
+            )
+
+
+def _check_sizing(config: Config) -> None:
+    if config.model.prune != "none" and config.model.kind != "tree":
+        raise ConfigError(
+            f"model.prune: {config.model.prune!r} goes with kind tree; the kind is "
+            f"{config.model.kind!r}.",
+            hint="leave model.prune out.",
+        )
+    kind, many = config.model.kind, len(config.matrix.classes) > 2  # noqa: PLR2004 (binary or not)
+    staged = kind == "xgboost" or (kind == "boosted_trees" and not many)
+    if config.model.patience is not None and not staged:
+        raise ConfigError(
+            f"model.patience: {config.model.patience} goes with xgboost, or boosted_trees of two "
+            f"classes; the kind is {kind!r}, with {len(config.matrix.classes)} classes.",
+            hint="leave model.patience out.",
+        )
+
+
+def _check_tune(config: Config) -> None:
+    wanted = config.tune
+    for name, values in wanted.params.items():
+        for value in values:
+            check_params(config.model.kind, {name: value}, where="tune.params")
+    if wanted.ratio is not None and wanted.ratio[0] > wanted.ratio[1]:
+        raise ConfigError(
+            f"tune.ratio: {list(wanted.ratio)} runs backwards; the first must not exceed the last.",
+            hint="for instance [1, 50].",
+        )
+    if wanted.group and config.split.by is not None:
+        raise ConfigError(
+            f"tune.group: {listed(wanted.group)} and split.by: {config.split.by!r} cut folds in "
+            "two ways; one is allowed.",
+            hint="leave one of them out.",
+        )
+
+
+def _check_locations(config: Config) -> None:
+    named = {
+        role: table
+        for role in type(config.tables).model_fields
+        if (table := getattr(config.tables, role)) is not None
+    }
+    for role, table in named.items():
+        if role in {"scored", "quarantine"}:
+            _check_output(role, table)
+        if table.format in {"csv", "json"} and table.schema_ddl is None:
+            raise ConfigError(
+                f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
+                "types.",
+                hint="for instance schema: client_id bigint, credit_limit double.",
+            )
+        if table.format == "table" and table.schema_ddl is not None:
+            raise ConfigError(
+                f"tables.{role}.schema: {table.schema_ddl!r}; the catalog knows the columns and "
+                "types of its tables.",
+                hint=f"leave tables.{role}.schema out.",
+            )
+    for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
+        _check_place(where, location)
+    places = {
+        f"tables.{role}": config.path(table.location)
+        for role, table in named.items()
+        if table.scheme == "file"
+    }
+    _check_catalog_names(named)
+    places |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
+    outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
+    for output in (key for key in outputs if key in places):
+        for other, place in places.items():
+            own = places[output]
+            if other != output and (own == place or own in place.parents or place in own.parents):
+                raise ConfigError(
+                    f"{output} and {other} overlap ('{own}' and '{place}'); what is "
+                    "written must lie apart from everything else.",
+                    hint="give each its own folder.",
+                )
+
+
+def _check_catalog_names(named: Mapping[str, Table]) -> None:
+    """Refuse one table of the catalog in two roles, of which one is written."""
+    seen: dict[str, str] = {}
+    for role in ("scored", "quarantine", "incoming", "labelled"):
+        if role not in named or named[role].format != "table":
+            continue
+        name = str(TableName.parse(named[role].location))
+        if seen.get(name) in {"scored", "quarantine"}:
+            raise ConfigError(
+                f"tables.{seen[name]} and tables.{role} are both {named[role].location!r}; what is "
+                "written must lie apart from everything else.",
+                hint="give each its own table.",
+            )
+        seen.setdefault(name, role)
+
+
+def _check_output(role: str, table: Table) -> None:
+    if table.format not in {"parquet", "orc", "table"}:
+        raise ConfigError(
+            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc, table.",
+            hint="types and partitions do not survive csv or json.",
+        )
+    if table.format != "table":
+        _check_place(f"tables.{role}.location", table.location)
+    elif TableName.parse(table.location) is None:
+        raise ConfigError(
+            f"tables.{role}.location: {table.location!r} is no database.table of the catalog "
+            "spark_catalog.",
+            hint="for instance lending.scored; a part with other characters goes in backticks.",
+        )
+    if table.schema_ddl is not None:
+        raise ConfigError(
+            f"tables.{role}.schema: {table.schema_ddl!r}; a table that is written gets its columns "
+            "from the run.",
+            hint=f"leave tables.{role}.schema out.",
+        )
+    if table.partition:
+        raise ConfigError(
+            f"tables.{role}.partition: {listed(table.partition)} given; what is written has the "
+            "partitions of its own.",
+            hint=f"leave tables.{role}.partition out.",
+        )
+
+
+def _check_place(where: str, location: str) -> None:
+    """Refuse a place to write to that is no folder which driver and executors share."""
+    scheme = scheme_of(location)
+    if scheme != "file":
+        raise ConfigError(
+            f"{where}: {location!r} is on {scheme}; available for what is written: paths of a "
+            "file system that the driver and the executors share.",
+            hint="mount the storage, or name a local path; a table may also go into the catalog, "
+            "which knows where it lies (format: table).",
+        )
+    if "{run_date}" in location:
+        raise ConfigError(
+            f"{where}: {location!r} holds {{run_date}}; one folder holds every date.",
+            hint=f"leave the date out of {where}.",
+        )
+    if location.startswith("~") or "${" in location:
+        raise ConfigError(
+            f"{where}: {location!r}; a path is taken as it is written, without ~ and ${{NAME}}.",
+            hint="write the path out, or relative to the configuration file.",
+        )

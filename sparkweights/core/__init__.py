@@ -1,0 +1,1 @@
+"""Core: errors, columns, and what every Spark ML stage here stands on."""

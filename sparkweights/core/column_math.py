@@ -1,0 +1,40 @@
+"""Arithmetic on Columns: sums that stay shallow, and probabilities from log odds."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column
+
+
+def binary(log_odds: Column) -> list[Column]:
+    """Return both probabilities of a log odds of the second class."""
+    return [1 / (1 + F.exp(log_odds)), 1 / (1 + F.exp(-log_odds))]
+
+
+def softmax(margin: Column, classes: int) -> list[Column]:
+    """Return exp(m_c) / sum exp(m_k), without overflow."""
+    largest = F.array_max(margin)
+    return normalised([F.exp(margin.getItem(c) - largest) for c in range(classes)])
+
+
+def balanced_sum(terms: Sequence[Column]) -> Column:
+    """Return the sum as a tree of pairs, as deep as the logarithm of its length."""
+    level = list(terms)
+    while len(level) > 1:
+        pairs = [level[i] + level[i + 1] for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[2 * len(pairs) :]
+    return level[0]
+
+
+def normalised(values: list[Column]) -> list[Column]:
+    """Return values divided by their sum."""
+    total = reduce(add, values)
+    return [value / total for value in values]

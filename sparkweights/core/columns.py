@@ -1,0 +1,228 @@
+"""Columns by name: quoting that survives dots, spaces and backticks, and schema checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 (the name every Spark reader knows)
+from pyspark.sql import types as T  # noqa: N812
+
+from sparkweights.core.errors import InputError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pyspark.sql import Column
+
+ClassValue = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """Which column plays which part, resolved once from the configuration.
+
+    Attributes
+    ----------
+    keys
+        Columns that identify a row.
+    label
+        The outcome column of the labelled table.
+    classes
+        Class name -> its value in the label column, in declared order. The order gives each
+        class its index in vectors and arrays.
+    numeric, categorical
+        Feature columns.
+    sensitive
+        Columns kept for reports that are never features.
+    weight
+        An incoming sample weight, or None.
+    time
+        The column that orders rows in time, or None.
+    """
+
+    keys: tuple[str, ...]
+    label: str
+    classes: Mapping[str, ClassValue]
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    sensitive: tuple[str, ...] = ()
+    weight: str | None = None
+    time: str | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class names, in index order."""
+        return tuple(self.classes)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature columns, numeric first."""
+        return (*self.numeric, *self.categorical)
+
+
+def quoted(name: str) -> str:
+    """Return ``name`` in backticks, so that dots and spaces in it are part of the name.
+
+    Examples
+    --------
+    >>> quoted("loan.amount")
+    '`loan.amount`'
+    """
+    return "`" + name.replace("`", "``") + "`"
+
+
+def column(name: str) -> Column:
+    """Return the top-level column called exactly ``name``."""
+    return F.col(quoted(name))
+
+
+def number(name: str) -> Column:
+    """Return column ``name`` as a double in which NaN, like null, is null.
+
+    One word for "no value" lets every later step treat missing numbers alike.
+    """
+    return unless_nan(column(name).cast("double"))
+
+
+def unless_nan(value: Column) -> Column:
+    """Return a double in which NaN, like null, is null."""
+    return F.nanvl(value, F.lit(None).cast("double"))
+
+
+def text(name: str) -> Column:
+    """Return column ``name`` as the text of a category; NaN, like null, is null.
+
+    A whole number reads the same whatever its type, so that a column of codes which became a double
+    for want of one value keeps its categories: 1.0 is ``1``.
+    """
+    value = column(name)
+    plain = value.cast("string")
+    exact = plain.try_cast("decimal(38, 18)")
+    whole = F.when(exact == F.floor(exact), F.floor(exact).cast("string"))
+    fractional = F.typeof(value).rlike("^(float|double|decimal)")  # known before a row is read
+    return F.when(fractional, F.coalesce(whole, F.when(plain != "NaN", plain))).otherwise(plain)
+
+
+def is_number(data_type: T.DataType) -> bool:
+    """Whether a column of this type can enter arithmetic."""
+    return isinstance(data_type, T.NumericType)
+
+
+def kind_of(data_type: T.DataType) -> str:
+    """Return the family of a type: number, text, boolean, or Spark's own name for it.
+
+    Schema drift is judged by family: an int that became a double still is a number.
+    """
+    if is_number(data_type):
+        return "number"
+    if isinstance(data_type, T.StringType):
+        return "text"
+    return data_type.simpleString()
+
+
+def require_columns(schema: T.StructType, names: Iterable[str], *, table: str) -> None:
+    """Refuse a schema that lacks one of ``names`` or holds it twice.
+
+    Raises
+    ------
+    InputError
+        Naming the table, the column and the nearest column there is.
+    """
+    counts = Counter(field.name.casefold() for field in schema)
+    present = {field.name for field in schema}
+    for name in names:
+        if counts[name.casefold()] > 1:
+            raise InputError(
+                f"Table '{table}' holds column '{name}' {counts[name.casefold()]} times "
+                "(Spark does not tell upper from lower case); each column may appear once.",
+                hint="rename or drop one of them where the table is made.",
+            )
+        if name not in present:
+            raise InputError(
+                f"Table '{table}' has no column '{name}'; it has {listed(sorted(present))}.",
+                hint=did_you_mean(name, present)
+                or "correct the column's name in the configuration, or the table.",
+            )
+
+
+def require_kind(
+    schema: T.StructType, names: Iterable[str], kinds: tuple[str, ...], *, table: str, role: str
+) -> None:
+    """Refuse columns whose type family is not one of ``kinds``.
+
+    Raises
+    ------
+    InputError
+        Naming the table, the column, its type and the types that are allowed.
+    """
+    for name in names:
+        found = schema[name].dataType
+        if kind_of(found) not in kinds:
+            raise InputError(
+                f"Column '{name}' of table '{table}' is {found.simpleString()}; "
+                f"{role} must be {' or '.join(kinds)}.",
+                hint="cast it where the table is made, or change its role in the configuration.",
+            )
+
+
+def sample_weight(roles: ColumnRoles) -> Column:
+    """Return how often a labelled row counts; 2 is the row twice."""
+    return F.lit(1.0) if roles.weight is None else column(roles.weight).cast("double")
+
+
+def optional_weight(schema: T.StructType, roles: ColumnRoles) -> Column | None:
+    """Return how often a row of any table counts; None where each counts once.
+
+    Tables other than the labelled one may lack the weight. Where one has it, as a number, a row
+    whose weight is not above 0 and finite counts 0 times.
+    """
+    name = roles.weight
+    if name is None or name not in schema.names or not is_number(schema[name].dataType):
+        return None
+    times = sample_weight(roles)
+    return F.when((times > 0) & (times < float("inf")), times).otherwise(0.0)
+
+
+def class_index(roles: ColumnRoles) -> Column:
+    """Return the row's class as its index, -1 where the label is null or NaN, -2 where no class
+    names its value.
+    """  # noqa: D205 (one sentence)
+    label = column(roles.label)
+    chosen = F.when(label.isNull(), -1)
+    for index, value in enumerate(roles.classes.values()):
+        chosen = chosen.when(label == F.lit(value), index)
+    return chosen.when(F.lower(label.cast("string")) == "nan", -1).otherwise(-2)
+
+
+def require_label(schema: T.StructType, roles: ColumnRoles, *, table: str) -> None:
+    """Refuse a label column whose type cannot hold the values under ``columns.classes``.
+
+    Raises
+    ------
+    InputError
+        With the column's type and the values it is compared with.
+    """
+    require_columns(schema, [roles.label], table=table)
+    found = schema[roles.label].dataType
+    fits = {bool: "boolean", int: "number", float: "number", str: "text"}
+    for name, value in roles.classes.items():
+        if kind_of(found) != fits[type(value)]:
+            raise InputError(
+                f"Label column '{roles.label}' of table '{table}' is {found.simpleString()}, but "
+                f"class '{name}' is the {fits[type(value)]} {value!r}.",
+                hint="write the values under columns.classes as the column holds them "
+                "(text in quotes, numbers without).",
+            )
+
+
+def reason_cols(top: int) -> tuple[str, ...]:
+    """Return the names of the reason columns.
+
+    Examples
+    --------
+    >>> reason_cols(2)
+    ('reason_1', 'reason_2')
+    """
+    return tuple(f"reason_{i + 1}" for i in range(top))

@@ -1,0 +1,164 @@
+"""What every Spark ML stage here stands on: bounded Params, checked columns, no pickle.
+
+A stage's whole state lies in its Params, so Spark's own JSON metadata saves it, on classic Spark
+and through Spark Connect alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pyspark.ml.param import Param, Params
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+
+from sparkweights.core.columns import require_columns
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a Param accepts: a type with its range, or a list of choices.
+
+    Attributes
+    ----------
+    type
+        bool, int, float or str.
+    low, high
+        The range of a number, both included.
+    choices
+        The words allowed; where they are MLlib's, a positive number is allowed as well.
+    or_number
+        Whether a positive number may stand instead of a choice.
+    """
+
+    type: type
+    low: float = float("-inf")
+    high: float = float("inf")
+    choices: tuple[str, ...] = ()
+    or_number: bool = False
+
+    def __str__(self) -> str:
+        """Say what is allowed."""
+        if self.type is bool:
+            return "true or false"
+        if self.choices:
+            return f"one of {listed(self.choices)}" + (" or a number" if self.or_number else "")
+        if self.type is str:
+            return "a text"
+        kind = "a whole number" if self.type is int else "a number"
+        low = "" if self.low == float("-inf") else f" >= {self.low:g}"
+        high = "" if self.high == float("inf") else f"{' and' if low else ''} <= {self.high:g}"
+        return f"{kind}{low}{high}"
+
+    def admits(self, value: object) -> bool:
+        """Whether ``value`` is allowed."""
+        if self.choices:
+            known = isinstance(value, str) and value in self.choices
+            return known or (self.or_number and _is_positive_number(str(value)))
+        if isinstance(value, bool) or self.type is bool:
+            return isinstance(value, bool) and self.type is bool
+        if self.type is str:
+            return isinstance(value, str) and bool(value)
+        if not isinstance(value, int if self.type is int else (int, float)):
+            return False
+        return self.low <= value <= self.high and abs(value) <= sys.float_info.max
+
+
+def _is_positive_number(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def bounded(name: str, doc: str, bound: Bound) -> Param[Any]:
+    """Declare a Param with the values it accepts, told in its doc and in its errors."""
+
+    def convert(value: Any) -> Any:  # noqa: ANN401 (of the bound's type)
+        if not bound.admits(value):
+            raise ConfigError(f"Param {name}: {value!r}; allowed: {bound}.")
+        return bound.type(value) if bound.type is float else value
+
+    return Param(Params._dummy(), name, f"{doc} ({bound})", typeConverter=convert)  # noqa: SLF001 (how MLlib declares Params)
+
+
+def checked(name: str, doc: str, check: Callable[[Any], Any]) -> Param[Any]:
+    """Declare a Param whose value is a list or a mapping; ``check`` returns it or raises."""
+    return Param(Params._dummy(), name, doc, typeConverter=check)  # noqa: SLF001 (as above)
+
+
+def column_name(name: str, doc: str) -> Param[Any]:
+    """Declare a Param that names a column."""
+    return bounded(name, doc, Bound(str))
+
+
+def texts(name: str) -> Callable[[Any], list[str]]:
+    """Return a check for a list of texts."""
+
+    def check(value: object) -> list[str]:
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(item, str) and item for item in value
+        ):
+            raise ConfigError(f"Param {name}: {value!r}; allowed: a list of column names.")
+        return list(value)
+
+    return check
+
+
+class Stage(Params, DefaultParamsReadable[Any], DefaultParamsWritable):
+    """Params given by keyword at construction, and columns checked before any job.
+
+    Raises
+    ------
+    ConfigError
+        If a Param is unknown or its value is not allowed.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 (values of any Param)
+        super().__init__()
+        self._setDefault(**self.defaults)
+        self.set_params(**given)
+
+    def set_params(self, **given: Any) -> Any:  # noqa: ANN401 (the stage's own type)
+        """Set Params by name; None leaves one as it is."""
+        names = [param.name for param in self.params]
+        for name in given:
+            if name not in names:
+                raise ConfigError(
+                    f"{type(self).__name__} has no Param '{name}'; allowed: {listed(names)}.",
+                    hint=did_you_mean(name, names),
+                )
+        self._set(**{name: value for name, value in given.items() if value is not None})
+        return self
+
+    def value(self, name: str) -> Any:  # noqa: ANN401 (of any Param)
+        """Return a Param's value, its default, or None where it has neither."""
+        param = self.getParam(name)
+        return self.getOrDefault(param) if self.isDefined(param) else None
+
+    def check_frame(self, df: DataFrame, reads: Iterable[str], adds: Iterable[str]) -> None:
+        """Refuse a DataFrame that lacks a column, holds it twice, or has one to be added.
+
+        Raises
+        ------
+        InputError
+            Naming the stage and the column.
+        """
+        stage = type(self).__name__
+        require_columns(df.schema, dict.fromkeys(reads), table=f"input of {stage}")
+        present = {name.casefold() for name in df.columns}
+        for name in adds:
+            if name.casefold() in present:
+                raise InputError(
+                    f"{stage} would add column '{name}', which its input has already.",
+                    hint="drop or rename that column, or choose another output column.",
+                )

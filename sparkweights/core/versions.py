@@ -1,0 +1,34 @@
+"""The versions that a result depends on, and short digests of settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import pyspark
+
+__version__ = "0.1.0"
+_XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {
+        "sparkweights": __version__,
+        "spark": pyspark.__version__,
+        "python": platform.python_version(),
+    }
+    for name in ("great-expectations", "numpy", "pandas", "pyarrow", "scikit-learn", *_XGBOOST):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def digest(*parts: object) -> str:
+    """Return twelve hex digits that stand for plain values."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Evaluation: one pass over scored rows with known outcomes, then arithmetic."""

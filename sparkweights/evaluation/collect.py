@@ -1,0 +1,309 @@
+"""One distributed pass over scored rows with known outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column, text
+from sparkweights.core.errors import InputError
+from sparkweights.evaluation.assembly import (
+    BLOCK_SCORES,
+    LOWEST_OCTAVE,
+    MONEY,
+    STAKES,
+    STAKES_PER_OCTAVE,
+    evaluation_of,
+)
+from sparkweights.evaluation.influence import COARSE, COARSE_BINS
+from sparkweights.evaluation.intervals import EVALUATION_BLOCKS
+from sparkweights.evaluation.score_table import BIN_SCALE, BINS, CLIP, OFFSET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.evaluation.evaluation import Evaluation
+    from sparkweights.evaluation.score_table import Array
+
+MOST_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Where a scored table with known outcomes holds what an evaluation asks for.
+
+    Attributes
+    ----------
+    probability_cols
+        Class name -> column of its natural probability, in index order.
+    class_col, decision_col
+        The row's class index, and the decision it got.
+    right_decisions
+        Class name -> the decision that counts as right for it.
+    constant_costs, policy_costs
+        Decision, or policy, -> what it cost on the row.
+    order
+        A number in [0, 1) that deals rows into blocks. It depends on nothing but the row's keys,
+        or on the customer, say, whose rows belong together.
+    weight
+        Incoming sample weight of the row; class weights never enter an evaluation.
+    weighted_cols
+        As ``probability_cols``, with the weights still in; may be empty.
+    costs
+        ``[decision][class]``, the decisions as in ``constant_costs``: what is needed to compare
+        the expected with the realised cost; may be empty.
+    clustered
+        Whether ``order`` is shared by rows that depend on each other. Every interval is then one
+        of blocks of such rows.
+    """
+
+    probability_cols: Mapping[str, str]
+    class_col: str
+    decision_col: str
+    right_decisions: Mapping[str, str]
+    constant_costs: Mapping[str, Column]
+    policy_costs: Mapping[str, Column]
+    order: Column
+    weight: Column = field(default_factory=lambda: F.lit(1.0))
+    weighted_cols: Mapping[str, str] = field(default_factory=dict)
+    costs: Sequence[Sequence[Column]] = ()
+    clustered: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in index order."""
+        return tuple(self.probability_cols)
+
+    @property
+    def two(self) -> bool:
+        """Whether the classes mirror each other, so that the second one's table is enough."""
+        return len(self.probability_cols) == 2  # noqa: PLR2004 (binary)
+
+    @property
+    def natural_scores(self) -> int:
+        """How many of `scores` are natural probabilities; they come first."""
+        return 1 if self.two else len(self.probability_cols)
+
+    @cached_property
+    def scores(self) -> list[tuple[int, str]]:
+        """Class index and column of each score whose table is wanted."""
+        every = [list(self.probability_cols.values()), list(self.weighted_cols.values())]
+        kept = [(c, name) for names in every for c, name in enumerate(names)]
+        return [(c, name) for c, name in kept if c == 1 or not self.two]
+
+
+def collect_evaluation(scored_df: DataFrame, scored: Scored, *, exact: bool = False) -> Evaluation:
+    """Evaluate decisions in one Spark job.
+
+    Parameters
+    ----------
+    exact
+        Keep every distinct score instead of bins.
+
+    Raises
+    ------
+    InputError
+        If there are too many distinct scores to keep, no rows, or rows without a decision.
+    """
+    return collect_segments(scored_df, scored, exact=exact)[()]
+
+
+def collect_segments(
+    scored_df: DataFrame, scored: Scored, *, by: Sequence[str] = (), exact: bool = False
+) -> dict[tuple[str | None, ...], Evaluation]:
+    """Evaluate decisions as a whole, under the key (), and by segment, in one Spark job.
+
+    Parameters
+    ----------
+    by
+        Columns whose values together are a segment.
+
+    Raises
+    ------
+    InputError
+        As `collect_evaluation`.
+    """
+    segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
+    kept_df = scored_df
+    if scored.costs:
+        kept_df = kept_df.withColumns(_taken_costs(scored)).withColumns(_outlook(scored))
+    kept_df = kept_df.withColumns({
+        "__w": scored.weight.cast("double"), "__entry": F.explode(_entries(scored, exact=exact)),
+    })  # fmt: skip
+    entry = F.col("__entry")
+    grouped_df = kept_df.groupBy(entry["kind"].alias("kind"), entry["at"].alias("at"), *segment)
+    # The limit lies below the projection, so that it does not turn the job into several.
+    found_df = grouped_df.agg(*_measures(scored)).limit(MOST_SCORES + 1).select("*")
+    found = found_df.toArrow()
+    if found.num_rows > MOST_SCORES:
+        raise InputError(
+            f"More than {MOST_SCORES:,} distinct scores; the exact mode keeps each of them.",
+            hint="evaluate with bins (exact: false), or on a sample of the rows.",
+        )
+    if found.num_rows == 0:
+        raise InputError(
+            "No rows to evaluate on.", hint="see that the table holds rows with known outcomes."
+        )
+    sums = {name: np.asarray(found[name].fill_null(0)) for name in found.column_names
+            if not name.startswith("by_")}  # fmt: skip
+    if sums["undecided"].any():
+        raise InputError(
+            f"{sums['undecided'].sum():.0f} rows have no decision: a column that the costs or the "
+            "weights read is missing there.",
+            hint="fill it, or leave these rows out, where the table is made.",
+        )
+    segments = _segments(found, len(by))
+    every = np.ones(found.num_rows, dtype=bool)
+    chosen = {(): every, **(segments if by else {})}
+    return {
+        key: evaluation_of(
+            {name: values[rows] for name, values in sums.items()}, scored, exact=exact
+        )
+        for key, rows in chosen.items()
+    }
+
+
+def _taken_costs(scored: Scored) -> dict[str, Column]:
+    """Return what the decision taken would cost, were the row of each class."""
+    taken = {}
+    for c in range(len(scored.classes)):
+        cost = F.lit(None).cast("double")
+        for name, row in zip(scored.constant_costs, scored.costs, strict=True):
+            cost = F.when(column(scored.decision_col) == name, row[c]).otherwise(cost)
+        taken[f"__taken_{c}"] = cost
+    return taken
+
+
+def _outlook(scored: Scored) -> dict[str, Column]:
+    """Return the expected cost of the decision taken, and each class's part of its moments."""
+    p = [column(name).cast("double") for name in scored.probability_cols.values()]
+    taken = [F.col(f"__taken_{c}") for c in range(len(p))]
+    expected = reduce(add, [share * cost for share, cost in zip(p, taken, strict=True)])
+    found = {"__expected": expected}
+    for c, (share, cost) in enumerate(zip(p, taken, strict=True)):
+        gap = cost - expected
+        found |= {f"__second_{c}": share * gap * gap, f"__third_{c}": share * gap * gap * gap}
+    return found
+
+
+def _stake(scored: Scored) -> Column:
+    """Return the range of the most that a row's decision can make a difference of, as a number."""
+    if not scored.costs:
+        return F.lit(0.0)
+    gaps = []
+    for c in range(len(scored.classes)):
+        of_class = [row[c] for row in scored.costs]
+        gaps.append(F.greatest(*of_class) - F.least(*of_class))
+    stake = F.greatest(*gaps, F.lit(0.0))
+    octaves = F.floor(F.log2(F.when(stake > 0, stake)) * STAKES_PER_OCTAVE)
+    number = octaves - LOWEST_OCTAVE * STAKES_PER_OCTAVE
+    return F.coalesce(F.greatest(F.least(number, F.lit(STAKES - 1)), F.lit(1)), F.lit(0))
+
+
+def _bin(p: Column) -> Column:
+    """Return the number of a probability's bin; see `score_table.bin_numbers`."""
+    scaled = F.log((p + OFFSET) / (1 - p + OFFSET)) * BIN_SCALE + BINS / 2
+    return F.greatest(F.least(F.floor(scaled), F.lit(BINS - 1)), F.lit(0))
+
+
+def _entries(scored: Scored, *, exact: bool) -> Column:
+    """Return the places of the sums that a row belongs to: one per score, and its block."""
+    kinds = []
+    nothing = F.lit(None)
+    block = F.floor(scored.order * EVALUATION_BLOCKS)
+    for kind, (c, name) in enumerate(scored.scores):
+        p, own = column(name).cast("double"), column(scored.class_col) == c
+        kinds.append(_entry(kind, p if exact else _bin(p), p, own))
+        if scored.clustered and kind < scored.natural_scores:
+            place = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
+            kinds.append(_entry(BLOCK_SCORES - kind, place, p, own))
+    place = block * STAKES + _stake(scored)
+    kinds.append(_entry(MONEY, place, nothing.cast("double"), nothing.cast("boolean")))
+    return F.array(*kinds)
+
+
+def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
+    return F.struct(
+        F.lit(kind).alias("kind"), at.cast("double").alias("at"), p.alias("p"), positive.alias("y")
+    )
+
+
+def _measures(scored: Scored) -> list[Column]:
+    entry, w = F.col("__entry"), F.col("__w")
+    p, y = entry["p"], entry["y"]
+    money = entry["kind"] == MONEY
+    happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
+    wanted = {
+        "positives": F.when(y, w),
+        "negatives": F.when(~y, w),
+        "score_sum": w * p,
+        "square_sum": w * p * p,
+        "positive_score_sum": F.when(y, w * p),
+        "log_loss_sum": -w * F.log(F.when(p.isNotNull(), happened)),
+    }
+    if scored.two:
+        approve, decline = _sides(scored, 1)
+        for name, cost in (("approve", approve), ("decline", decline)):
+            wanted[f"{name}_positive"] = F.when(y, w * cost)
+            wanted[f"{name}_negative"] = F.when(~y, w * cost)
+    wanted |= _block_measures(scored, money, w)
+    ends = [F.min(p).alias("least"), F.max(p).alias("greatest")]
+    return [*ends, *(F.sum(value).alias(name) for name, value in wanted.items())]
+
+
+def _block_measures(scored: Scored, money: Column, w: Column) -> dict[str, Column]:
+    """Return what is summed of a block's rows: weights, costs, decisions, and their outlook."""
+    wanted = {}
+    wanted["weight"] = F.when(money, w)
+    for c in range(len(scored.classes)):
+        of_class = money & (column(scored.class_col) == c)
+        wanted[f"square_{c}"] = F.when(of_class, w * w)
+    undecided = money & column(scored.decision_col).isNull()
+    wanted["undecided"] = F.when(undecided, 1.0)
+    costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
+    wanted |= {f"cost_{i}": F.when(money, w * cost) for i, cost in enumerate(costs)}
+    for d, (decision, cost) in enumerate(scored.constant_costs.items()):
+        for c in range(len(scored.classes)):
+            here = money & (column(scored.decision_col) == decision)
+            here = here & (column(scored.class_col) == c)
+            wanted |= {
+                f"rows_{d}_{c}": F.when(here, 1.0),
+                f"weight_{d}_{c}": F.when(here, w),
+                f"cost_{d}_{c}": F.when(here, w * cost),
+            }
+    if scored.costs:
+        outlook = ["expected"]
+        outlook += [f"{part}_{c}" for part in ("second", "third")
+                    for c in range(len(scored.classes))]  # fmt: skip
+        wanted |= {name: F.when(money, w * F.col(f"__{name}")) for name in outlook}
+        taken = F.lit(None).cast("double")
+        for c in range(len(scored.classes)):
+            own = column(scored.class_col) == c
+            taken = F.when(own, F.col(f"__taken_{c}")).otherwise(taken)
+        wanted["realised"] = F.when(money, w * taken)
+    return wanted
+
+
+def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
+    """Return what a row costs below a cut of the class's probability, and at or above it."""
+    names = scored.classes
+    other = scored.right_decisions[names[1 - c]]
+    return scored.constant_costs[other], scored.constant_costs[scored.right_decisions[names[c]]]
+
+
+def _segments(found: pa.Table, columns: int) -> dict[tuple[str | None, ...], Array]:
+    """Return which entries belong to each segment."""
+    values = [found[f"by_{i}"].to_pylist() for i in range(columns)]
+    keys = list(zip(*values, strict=True))
+    return {
+        key: np.array([own == key for own in keys])
+        for key in sorted(set(keys), key=lambda key: [str(part) for part in key])
+    }

@@ -1,0 +1,304 @@
+"""Population stability: does a table still look like the one that a model was made for, by bins.
+
+``PSI = sum_b (a_b - e_b) ln(a_b / e_b)`` over the shares of a reference (e) and of today's rows
+(a), with Jeffreys' divergence as its other name (Siddiqi 2006, ch. 6). On a feature it is called
+CSI. Missing values are a bin of their own.
+
+The index of two samples of one population is not 0: with n and m rows in B bins it is distributed
+as (1/n + 1/m) chi-squared with B - 1 degrees of freedom (Yurdakul 2018, section 3), .18 on average
+for ten bins of 50 rows. So an index comes with its p-value: the chance of one as large where
+nothing moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+from scipy.stats import chi2
+
+from sparkweights.core.columns import number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.evaluation.score_table import Array
+
+TENTHS = 10
+MOST_LEVELS = 30  # of a category; rarer ones share a bin
+MOST_COLUMNS = 200  # that are followed; wide tables are followed by their scores alone
+LEAST_ROWS = 0.5  # what an empty bin counts, so that its logarithm is defined
+LEAST_EXPECTED = 5.0  # rows of a bin that a chi-square is asked about (Cochran 1954)
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How far the shares of bins have moved, and whether chance alone moves them as far.
+
+    Attributes
+    ----------
+    index
+        The PSI, or CSI.
+    p_value
+        Chance of an index as large where nothing moved, for so many effective rows.
+    """
+
+    index: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class ColumnBins:
+    """How the values of a column fall into bins; bin 0 is missing.
+
+    Attributes
+    ----------
+    name
+        The column.
+    edges
+        Of a number: value <= edge is the bin of the first edge that holds; more lie above.
+    levels
+        Of a category: one bin each, and one for all others. None for a number.
+    counts
+        Reference rows per bin; a row with a weight counts as often as that says.
+    weight_square_sum
+        Of the rows counted; None where each counts once.
+    """
+
+    name: str
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] | None = None
+    counts: tuple[float, ...] = ()
+    weight_square_sum: float | None = None
+
+    @property
+    def effective_rows(self) -> float:
+        """Return (sum w)^2 / sum w^2 of the rows counted (Kish 1965, section 11.7)."""
+        total = sum(self.counts)
+        squares = total if self.weight_square_sum is None else self.weight_square_sum
+        return total**2 / squares if squares else 0.0
+
+    @property
+    def size(self) -> int:
+        """Number of bins."""
+        return 2 + len(self.edges if self.levels is None else self.levels)
+
+    def place(self) -> Column:
+        """Return the bin of a row."""
+        if self.levels is None:
+            value, known = number(self.name), [*self.edges]
+            place = F.lit(self.size - 1)
+            for i, edge in reversed(list(enumerate(known))):
+                place = F.when(value <= edge, i + 1).otherwise(place)
+        else:
+            value = text(self.name)
+            place = F.lit(self.size - 1)
+            for i, level in enumerate(self.levels):
+                place = F.when(value == level, i + 1).otherwise(place)
+        return F.when(value.isNull(), 0).otherwise(place)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the bins, ready for JSON; `bins_from_dict` reads them back."""
+        return asdict(self)
+
+
+def bins_from_dict(record: Mapping[str, Any]) -> ColumnBins:
+    """Read bins that `ColumnBins.to_dict` wrote."""
+    levels = record["levels"]
+    return ColumnBins(
+        record["name"],
+        tuple(record["edges"]),
+        None if levels is None else tuple(levels),
+        tuple(record["counts"]),
+        record.get("weight_square_sum"),
+    )
+
+
+def collect_bins(
+    df: DataFrame,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    weight: Column | None = None,
+) -> tuple[ColumnBins, ...]:
+    """Learn tenths and levels from reference rows and count them, in two Spark jobs.
+
+    Of more than `MOST_COLUMNS` columns none are followed. Bins are those of the rows; their counts
+    are of the population that a weight makes of these.
+    """
+    if len(numeric) + len(categorical) > MOST_COLUMNS:
+        return ()
+    steps = F.array(*[F.lit(i / TENTHS) for i in range(1, TENTHS)])
+    measures = [F.percentile_approx(number(name), steps) for name in numeric]
+    measures += [
+        F.call_function("approx_top_k", text(name), F.lit(MOST_LEVELS)) for name in categorical
+    ]
+    found = df.agg(*[one.alias(f"m{i}") for i, one in enumerate(measures)]).first()
+    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+    bins = [
+        ColumnBins(name, tuple(sorted(set(map(float, found[i] or ())))))
+        for i, name in enumerate(numeric)
+    ]
+    for i, name in enumerate(categorical, start=len(numeric)):
+        levels = sorted(entry["item"] for entry in found[i] or () if entry["item"] is not None)
+        bins.append(ColumnBins(name, levels=tuple(levels)))
+    return count_bins(df, bins, weight)
+
+
+def count_bins(
+    df: DataFrame, bins: Sequence[ColumnBins], weight: Column | None = None
+) -> tuple[ColumnBins, ...]:
+    """Return the bins with the counts of these rows, in one Spark job."""
+    if not bins:
+        return ()
+    entries = F.array(
+        *[F.struct(F.lit(i).alias("c"), own.place().alias("bin")) for i, own in enumerate(bins)]
+    )
+    times = F.lit(1.0) if weight is None else weight
+    one_df = df.select(times.alias("times"), F.explode(entries).alias("e")).select("times", "e.*")
+    counts, squares = [[0.0] * own.size for own in bins], [0.0] * len(bins)
+    sums = F.sum("times").alias("rows"), F.sum(F.col("times") ** 2).alias("squares")
+    for row in one_df.groupBy("c", "bin").agg(*sums).orderBy("c", "bin").collect():
+        counts[row["c"]][row["bin"]] = row["rows"]
+        squares[row["c"]] += row["squares"]
+    return tuple(
+        ColumnBins(own.name, own.edges, own.levels, tuple(rows), None if weight is None else square)
+        for own, rows, square in zip(bins, counts, squares, strict=True)
+    )
+
+
+def column_stability(reference: ColumnBins, today: ColumnBins) -> Stability:
+    """Return the CSI of a column, and its chance."""
+    return _stability(
+        reference.counts, today.counts, (reference.effective_rows, today.effective_rows)
+    )
+
+
+def _stability(
+    reference: Sequence[float] | Array,
+    rows: Sequence[float] | Array,
+    effective: tuple[float, float],
+) -> Stability:
+    return Stability(
+        stability_index(reference, rows), homogeneity_p_value(reference, rows, effective)
+    )
+
+
+def homogeneity_p_value(
+    reference: Sequence[float] | Array,
+    rows: Sequence[float] | Array,
+    effective: tuple[float, float],
+) -> float:
+    """Return the p-value of "both counts are of one population", by Pearson's chi-square.
+
+    To first order the statistic is the PSI over 1/n + 1/m; unlike that it stays near chi-squared
+    where bins are small. Bins expected to hold fewer than `LEAST_EXPECTED` rows are joined.
+
+    Parameters
+    ----------
+    reference, rows
+        Counts of the same bins.
+    effective
+        Effective rows (Kish) of both, n and m; with weights the statistic shrinks by the design
+        effect (Rao & Scott 1981, section 3).
+
+    Returns
+    -------
+    float
+        1 where fewer than two bins are left to compare, NaN where one of both has no rows.
+    """
+    counts = np.array([reference, rows], dtype=np.float64)
+    totals = counts.sum(axis=1)
+    if not totals.all():
+        return float("nan")
+    sizes = np.array(effective)
+    scaled = counts / totals[:, None] * sizes[:, None]
+    # By the reference alone: joins that depend on the rows tested would choose what they show.
+    expected = counts[0] / totals[0] * sizes.min()
+    joined = expected < LEAST_EXPECTED
+    if joined.any() and expected[joined].sum() < LEAST_EXPECTED and not joined.all():
+        joined[np.where(joined, np.inf, expected).argmin()] = True
+    scaled = np.column_stack([scaled[:, ~joined], scaled[:, joined].sum(axis=1)])
+    scaled = scaled[:, scaled.any(axis=0)]
+    if scaled.shape[1] < 2:  # noqa: PLR2004 (nothing to compare)
+        return 1.0
+    pooled = scaled.sum(axis=0) / sizes.sum()
+    expected = pooled * sizes[:, None]
+    statistic = float(((scaled - expected) ** 2 / expected).sum())
+    return float(chi2.sf(statistic, scaled.shape[1] - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number, so that the family's level holds (Holm 1979).
+
+    A p-value of NaN is of no test, and stays.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.02])
+    [0.03, 0.04, 0.04]
+    """
+    tested = sorted((p, i) for i, p in enumerate(p_values) if p == p)  # noqa: PLR0124 (NaN)
+    adjusted, largest = list(map(float, p_values)), 0.0
+    for rank, (p, i) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[i] = largest
+    return adjusted
+
+
+def stability_index(reference: Sequence[float] | Array, rows: Sequence[float] | Array) -> float:
+    """Return the PSI of two counts by bin; 0 is no change, 0.25 is commonly called large.
+
+    Parameters
+    ----------
+    reference, rows
+        Counts of the same bins; a bin that is empty in both is left out.
+
+    Examples
+    --------
+    >>> stability_index([50, 50], [50, 50])
+    0.0
+    >>> round(stability_index([50, 50], [75, 25]), 4)
+    0.2747
+    """
+    counts = np.array([reference, rows], dtype=np.float64)
+    counts = counts[:, counts.any(axis=0)]
+    if not counts.sum(axis=1).all():
+        return float("nan")
+    expected, actual = np.maximum(counts, LEAST_ROWS) / counts.sum(axis=1, keepdims=True)
+    return float((actual - expected) @ np.log(actual / expected))
+
+
+def score_stability(
+    reference: Array,
+    rows: Array,
+    scores: tuple[Array, Array],
+    effective: tuple[float, float] | None = None,
+) -> Stability:
+    """Return the PSI of a score, by tenths of the reference, and its chance.
+
+    Parameters
+    ----------
+    reference, rows
+        Rows per cell of each histogram.
+    scores
+        The score of each cell of both.
+    effective
+        Effective rows of both; None where each row counts once.
+    """
+    order = np.argsort(scores[0])
+    known = scores[0][order]
+    shares = np.cumsum(reference[order]) / reference.sum()
+    ends = np.searchsorted(shares, np.arange(1, TENTHS) / TENTHS)
+    # Halfway to the next score: rounding must not move a calibrated plateau across an edge.
+    edges = np.unique((known[ends] + np.append(known[1:], 1.0)[ends]) / 2)
+
+    def binned(score: Array, weight: Array) -> Array:
+        place = np.searchsorted(edges, score)
+        return np.bincount(place, weights=weight, minlength=len(edges) + 1).astype(np.float64)
+
+    sizes = (float(reference.sum()), float(rows.sum())) if effective is None else effective
+    return _stability(binned(scores[0], reference), binned(scores[1], rows), sizes)

@@ -1,0 +1,393 @@
+"""Fairness of decisions: how acceptance, and its errors, differ between groups of rows.
+
+A row is accepted where it gets the favourable decision. A class for which that decision is right
+is positive, so the true positive rate is the share accepted of those who should be, and the false
+positive rate that of those who should not. Point values are those of fairlearn
+(``selection_rate``, ``demographic_parity_ratio``, ``equalized_odds_difference``).
+
+All of it is arithmetic on counts by group, decision and outcome. Intervals are percentiles of a
+bootstrap of these counts: a count of n rows is drawn as Gamma(n + 1/2), so that a share is drawn
+from Beta(k + 1/2, n - k + 1/2). That is the Bayesian bootstrap (Rubin 1981) with Jeffreys' prior,
+whose intervals keep their level also where a share is near 0 or 1 (Brown, Cai & DasGupta 2001,
+sec. 3.1), where drawing rows with replacement would find no spread at all. Rows that depend on
+each other, such as those of one customer, make the intervals too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import comb, erfc, isnan, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparkweights.evaluation.intervals import percentile_interval
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+ACCEPTANCE, TRUE_POSITIVE, FALSE_POSITIVE = (
+    "acceptance", "true_positive_rate", "false_positive_rate",
+)  # fmt: skip
+RATES = (ACCEPTANCE, TRUE_POSITIVE, FALSE_POSITIVE)
+NEGATIVE, POSITIVE, UNKNOWN = range(3)  # outcomes: is the favourable decision right?
+DRAWS = 2_000
+MIN_OUTCOMES = 10  # effective rows of an outcome; of fewer, a rate says next to nothing
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One group's rows, by what was decided and what happened.
+
+    Attributes
+    ----------
+    rows, weight, square
+        ``[decision, outcome]``: rows, and the sums of their sample weights and of the weights'
+        squares. Decision 1 is the favourable one; outcomes are `NEGATIVE`, `POSITIVE` and
+        `UNKNOWN`.
+    """
+
+    rows: Array
+    weight: Array
+    square: Array
+
+    @classmethod
+    def empty(cls) -> Cells:
+        """Return a group without rows."""
+        return cls(*np.zeros((3, 2, 3)))
+
+    def __add__(self, other: Cells) -> Cells:
+        return Cells(self.rows + other.rows, self.weight + other.weight, self.square + other.square)
+
+    def share(self, rate: str) -> Share:
+        """Return a rate of the group."""
+        outcomes = {TRUE_POSITIVE: [POSITIVE], FALSE_POSITIVE: [NEGATIVE]}.get(rate, [0, 1, 2])
+        weight, square = (sums[:, outcomes].sum(axis=1) for sums in (self.weight, self.square))
+        return Share(weight, square)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of accepted rows.
+
+    Attributes
+    ----------
+    weight, square
+        ``[decision]``: sums of sample weights and of their squares.
+    """
+
+    weight: Array
+    square: Array
+
+    @property
+    def value(self) -> float:
+        """The share; NaN without rows."""
+        total = float(self.weight.sum())
+        return float(self.weight[1]) / total if total else float("nan")
+
+    @property
+    def effective(self) -> float:
+        """The effective number of rows, (sum w)^2 / sum w^2 (Kish 1965)."""
+        total = float(self.square.sum())
+        return float(self.weight.sum()) ** 2 / total if total else 0.0
+
+    def draws(self, generator: np.random.Generator) -> Array:
+        """Return what the share might have been, `DRAWS` times.
+
+        The weight W of a decision is Gamma(n + 1/2) times the weight per effective row,
+        n = W^2 / sum w^2: its mean and its variance are those of drawing rows with their weights.
+        """
+        overall = self.square.sum() / self.weight.sum()
+        used = self.weight > 0
+        per_row = np.where(used, self.square / np.where(used, self.weight, 1), overall)
+        drawn = generator.gamma(self.weight / per_row + 0.5, size=(DRAWS, 2)) * per_row
+        return np.asarray(drawn[:, 1] / drawn.sum(axis=1))
+
+
+class Measure(NamedTuple):
+    """A value and its 95 % interval; NaN where there are too few rows."""
+
+    value: float
+    low: float
+    high: float
+
+
+UNMEASURED = Measure(float("nan"), float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class GroupFairness:
+    """One group beside the reference group.
+
+    Attributes
+    ----------
+    group
+        The value, or the range of values.
+    rows, weight
+        Its rows and the sum of their sample weights.
+    rates
+        Rate (`RATES`) -> its value in the group, from 0 to 1.
+    ratio
+        The group's acceptance over that of the reference: the adverse-impact ratio.
+    differences
+        Rate -> the group's minus that of the reference, from -1 to 1.
+    """
+
+    group: str
+    rows: int
+    weight: float
+    rates: Mapping[str, Measure]
+    ratio: Measure
+    differences: Mapping[str, Measure]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The two groups between which a rate differs most.
+
+    Attributes
+    ----------
+    low, high
+        The groups.
+    difference
+        The rate of ``high`` minus that of ``low``; its interval is that of these two groups.
+    ratio
+        The rate of ``low`` over that of ``high``.
+    p_value
+        Of a score test that both rates are equal, times the number of pairs of groups
+        (Bonferroni), as the pair was chosen for being far apart.
+    """
+
+    low: str
+    high: str
+    difference: Measure
+    ratio: Measure
+    p_value: float
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether chance alone would rarely make such a difference."""
+        return self.p_value < SIGNIFICANCE
+
+
+@dataclass(frozen=True)
+class ColumnFairness:
+    """How decisions differ between the groups of a column.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    reference
+        The group that others are compared with: the stated one, or the most often accepted one;
+        None where no group has enough rows.
+    groups
+        Those of enough rows.
+    small
+        Group -> rows, of those that have too few and are counted, not measured.
+    gaps
+        Rate -> the largest difference of it; of acceptance to the reference where one was stated.
+        Only rates that two groups have.
+    """
+
+    column: str
+    reference: str | None
+    groups: tuple[GroupFairness, ...]
+    small: Mapping[str, int]
+    gaps: Mapping[str, Gap]
+
+    @property
+    def equalized_odds_difference(self) -> float:
+        """The larger of the differences in true and in false positive rates (Hardt et al. 2016)."""
+        found = [self.gaps[rate].difference.value for rate in RATES[1:] if rate in self.gaps]
+        return max(found, default=float("nan"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, ready for JSON."""
+        return {
+            "column": self.column,
+            "reference": self.reference,
+            "groups": [_plain(asdict(group)) for group in self.groups],
+            "small": dict(self.small),
+            "gaps": {rate: _plain(asdict(gap)) for rate, gap in self.gaps.items()},
+            "equalized_odds_difference": self.equalized_odds_difference,
+        }
+
+
+def _plain(record: Any) -> Any:  # noqa: ANN401 (plain values)
+    """Return measures as mappings."""
+    if isinstance(record, Measure):
+        return record._asdict()
+    if isinstance(record, dict):
+        return {name: _plain(value) for name, value in record.items()}
+    return record
+
+
+def measure_column(
+    column: str,
+    cells: Mapping[str, Cells],
+    *,
+    min_rows: int,
+    reference: str | None = None,
+    seed: int = 0,
+) -> ColumnFairness:
+    """Compare the groups of a column.
+
+    Parameters
+    ----------
+    cells
+        Group -> its rows.
+    min_rows
+        A group of fewer rows is counted and not measured.
+    reference
+        The group that others are compared with; by itself the most often accepted one.
+
+    Examples
+    --------
+    >>> rows = {"a": [[20, 0, 0], [0, 80, 0]], "b": [[40, 20, 0], [0, 40, 0]]}
+    >>> cells = {name: Cells(*[np.array(own, dtype=float)] * 3) for name, own in rows.items()}
+    >>> found = measure_column("sex", cells, min_rows=50)
+    >>> found.reference, found.gaps["acceptance"].ratio.value
+    ('a', 0.5)
+    """
+    counted = {group: round(own.rows.sum()) for group, own in cells.items()}
+    kept = {
+        group: own
+        for group, own in cells.items()
+        if counted[group] >= min_rows and own.weight.sum() > 0
+    }
+    small = {group: rows for group, rows in counted.items() if group not in kept}
+    if not kept:
+        return ColumnFairness(column, None, (), small, {})
+    stated = reference is not None and reference in kept
+    chosen = reference if stated else max(kept, key=lambda own: kept[own].share(ACCEPTANCE).value)
+    assert chosen is not None  # noqa: S101 (narrows the type)
+    samples = {group: _samples(own, seed + i) for i, (group, own) in enumerate(kept.items())}
+    groups = tuple(
+        GroupFairness(
+            group,
+            counted[group],
+            float(own.weight.sum()),
+            {rate: _measure(own.share(rate).value, samples[group][rate]) for rate in RATES},
+            _compared(kept, samples, (group, chosen), ACCEPTANCE, ratio=True),
+            {rate: _compared(kept, samples, (group, chosen), rate) for rate in RATES},
+        )
+        for group, own in kept.items()
+    )
+    gaps = {rate: _gap(kept, samples, rate, chosen if stated else None) for rate in RATES}
+    return ColumnFairness(
+        column, chosen, groups, small, {rate: gap for rate, gap in gaps.items() if gap is not None}
+    )
+
+
+_Samples = Mapping[str, Mapping[str, Array]]
+
+
+def _samples(own: Cells, seed: int) -> dict[str, Array]:
+    """Return draws of each rate of a group; NaN where an outcome has too few rows."""
+    generator = np.random.default_rng(seed)
+    shares = {rate: own.share(rate) for rate in RATES}
+    return {
+        rate: share.draws(generator)
+        if share.effective >= MIN_OUTCOMES or (rate == ACCEPTANCE and share.effective)
+        else np.full(DRAWS, np.nan)
+        for rate, share in shares.items()
+    }
+
+
+def _measure(value: float, draws: Array) -> Measure:
+    """Return a value with the interval of its draws, which holds the value."""
+    low, high = percentile_interval(draws)
+    if isnan(low) or isnan(value):
+        return UNMEASURED
+    return Measure(value, min(low, value), max(high, value))
+
+
+def _compared(
+    kept: Mapping[str, Cells],
+    samples: _Samples,
+    pair: tuple[str, str],
+    rate: str,
+    *,
+    ratio: bool = False,
+) -> Measure:
+    """Return a group's rate minus, or over, that of another."""
+    one, other = (kept[group].share(rate).value for group in pair)
+    ones, others = (samples[group][rate] for group in pair)
+    if pair[0] == pair[1]:
+        return Measure(*(1.0 if ratio else 0.0,) * 3) if not isnan(ones[0]) else UNMEASURED
+    if not ratio:
+        return _measure(one - other, ones - others)
+    return _measure(one / other if other else float("nan"), ones / others)
+
+
+def _gap(
+    kept: Mapping[str, Cells], samples: _Samples, rate: str, reference: str | None
+) -> Gap | None:
+    values = {
+        group: own.share(rate).value
+        for group, own in kept.items()
+        if not isnan(samples[group][rate][0])
+    }
+    if len(values) < 2:  # noqa: PLR2004 (a difference is between two)
+        return None
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    pairs = comb(len(values), 2)
+    if rate == ACCEPTANCE and reference is not None:
+        high, pairs = reference, len(values) - 1
+    p_value = equality_p_value(kept[low].share(rate), kept[high].share(rate))
+    return Gap(
+        low,
+        high,
+        _compared(kept, samples, (high, low), rate),
+        _compared(kept, samples, (low, high), rate, ratio=True),
+        min(p_value * pairs, 1.0),
+    )
+
+
+def equality_p_value(one: Share, other: Share) -> float:
+    """Return the two-sided p-value of the score test that two shares are equal.
+
+    z = (p - q) / sqrt(r (1 - r) (1/n + 1/m)) with the pooled share r (Fleiss, Levin & Paik 2003,
+    eq. 3.5, without the continuity correction); n and m are effective rows.
+    """
+    n, m = one.effective, other.effective
+    pooled = (n * one.value + m * other.value) / (n + m)
+    variance = pooled * (1 - pooled) * (1 / n + 1 / m)
+    if variance <= 0:  # nobody, or everybody, in both
+        return 1.0
+    return erfc(abs(one.value - other.value) / sqrt(2 * variance))
+
+
+def unfair_differences(
+    found: ColumnFairness, favourable: str, *, ratio: float, difference: float
+) -> list[str]:
+    """Return a sentence per limit that a column's groups pass, and not by chance alone.
+
+    Parameters
+    ----------
+    ratio
+        Least ratio of acceptance; .8 is the four-fifths rule (29 CFR 1607.4 D), which asks for a
+        significant difference as well.
+    difference
+        Largest difference of the true and of the false positive rates.
+    """
+    told = []
+    for rate, gap in found.gaps.items():
+        low, high = f"{found.column} {gap.low}", f"{found.column} {gap.high}"
+        if not gap.is_significant:
+            continue
+        if rate == ACCEPTANCE and gap.ratio.value < ratio:
+            told.append(
+                f"{low} gets {favourable} at {gap.ratio.value:.2f} times the rate of {high} "
+                f"(95 % interval {gap.ratio.low:.2f} to {gap.ratio.high:.2f}); the limit is "
+                f"{ratio:g}"
+            )
+        if rate != ACCEPTANCE and gap.difference.value > difference:
+            told.append(
+                f"the {rate.replace('_', ' ')} of {high} exceeds that of {low} by "
+                f"{gap.difference.value:.3f} (95 % interval {gap.difference.low:.3f} to "
+                f"{gap.difference.high:.3f}); the limit is {difference:g}"
+            )
+    return told

@@ -1,0 +1,175 @@
+"""One distributed pass that counts decisions by group and outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from operator import add
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import is_number, number, text
+from sparkweights.evaluation.fairness import UNKNOWN, Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+MISSING, OTHER = "missing", "other values"
+MAX_CODES = 12  # numbers of a column that are groups as they are; of more, groups are its quartiles
+MAX_GROUPS = 50  # of text; the rarer values share a group
+MAX_CELLS = 100_000  # of values, decisions and outcomes, that reach the driver
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How a column's values become groups.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    edges
+        Of ranges, for numbers; empty: text and few distinct numbers are groups as they are, and
+        more numbers are grouped by their quartiles.
+    """
+
+    column: str
+    edges: tuple[float, ...] = ()
+
+    @property
+    def value(self) -> Column:
+        """The value that rows are counted by: the text, or the number of a range."""
+        if not self.edges:
+            return text(self.column)
+        own = number(self.column)
+        return reduce(add, [(own >= F.lit(edge)).cast("int") for edge in self.edges]).cast("string")
+
+
+def collect_cells(
+    df: DataFrame,
+    groupings: Sequence[Grouping],
+    *,
+    favourable: Column,
+    positive: Column,
+    weight: Column,
+) -> dict[str, dict[str, Cells]] | None:
+    """Count rows by the groups of each column, by decision and by outcome, in one Spark job.
+
+    Parameters
+    ----------
+    favourable
+        Whether the row gets the favourable decision; rows without a decision (null) are left out.
+    positive
+        Whether that decision is right for the row; null where the outcome is not known.
+    weight
+        Sample weight of the row.
+
+    Returns
+    -------
+    dict or None
+        Column -> group -> its rows, numbers in their order, text in the alphabet's; None where the
+        columns hold so many values that the driver should not count them (`MAX_CELLS`).
+    """
+    if not groupings:
+        return {}
+    entries = [
+        F.struct(F.lit(at).alias("at"), own.value.alias("value"))
+        for at, own in enumerate(groupings)
+    ]
+    w = F.col("weight")
+    # Rows without a decision are left out below: a filter here would be pushed through the
+    # projections of the score, and their expressions repeated at each of its uses.
+    long_df = df.select(
+        F.explode(F.array(*entries)).alias("entry"),
+        favourable.cast("int").alias("decision"),
+        F.coalesce(positive.cast("int"), F.lit(UNKNOWN)).alias("outcome"),
+        weight.cast("double").alias("weight"),
+    )
+    sums = (F.count(F.lit(1)).alias("rows"), F.sum(w).alias("weight"), F.sum(w * w).alias("square"))
+    counted_df = long_df.groupBy("entry.at", "entry.value", "decision", "outcome").agg(*sums)
+    found = counted_df.limit(MAX_CELLS + 1).collect()
+    if len(found) > MAX_CELLS:
+        return None
+    return {
+        own.column: _grouped(
+            [row for row in found if row["at"] == at],
+            own,
+            numeric=is_number(df.schema[own.column].dataType),
+        )
+        for at, own in enumerate(groupings)
+    }
+
+
+def _grouped(rows: Sequence[Row], own: Grouping, *, numeric: bool) -> dict[str, Cells]:
+    """Return the rows of a column's values by group."""
+    by_value: dict[str | None, Cells] = {}
+    for row in rows:
+        if row["decision"] is None:
+            continue
+        cells = by_value.setdefault(row["value"], Cells.empty())
+        place = row["decision"], row["outcome"]
+        cells.rows[place] += row["rows"]
+        cells.weight[place] += row["weight"] or 0.0
+        cells.square[place] += row["square"] or 0.0
+    missing = by_value.pop(None, None)
+    values = {value: cells for value, cells in by_value.items() if value is not None}
+    names = _names(values, own, numeric=numeric)
+    groups: dict[str, Cells] = {}
+    for value in names:  # in the order of the groups
+        groups[names[value]] = groups.get(names[value], Cells.empty()) + values[value]
+    return groups if missing is None else {**groups, MISSING: missing}
+
+
+def _names(values: Mapping[str, Cells], own: Grouping, *, numeric: bool) -> dict[str, str]:
+    """Return the group of each value."""
+    if own.edges:
+        labels = range_labels(own.edges)
+        return {value: labels[int(value)] for value in sorted(values, key=int)}
+    if not numeric:
+        rows = {value: float(cells.rows.sum()) for value, cells in values.items()}
+        common = set(sorted(rows, key=lambda value: (-rows[value], value))[:MAX_GROUPS])
+        rare = dict.fromkeys(sorted(set(values) - common), OTHER)
+        return {**{value: value for value in sorted(common)}, **rare}
+    ordered = sorted(values, key=float)
+    if len(ordered) <= MAX_CODES:
+        return {value: value for value in ordered}
+    edges = quartile_edges({float(value): cells.rows.sum() for value, cells in values.items()})
+    labels = range_labels(edges)
+    return {value: labels[sum(float(value) >= edge for edge in edges)] for value in ordered}
+
+
+def range_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
+    """Return the names of the ranges between edges; an edge belongs to the range above it.
+
+    Examples
+    --------
+    >>> range_labels((25, 40))
+    ('below 25', '25 to below 40', '40 and above')
+    """
+    between = (f"{low:g} to below {high:g}" for low, high in pairwise(edges))
+    return (f"below {edges[0]:g}", *between, f"{edges[-1]:g} and above")
+
+
+def quartile_edges(rows: Mapping[float, float]) -> tuple[float, ...]:
+    """Return the values at a quarter, a half and three quarters of the rows, as edges of ranges.
+
+    Parameters
+    ----------
+    rows
+        Value -> how many rows hold it; at least two values.
+
+    Examples
+    --------
+    >>> quartile_edges({18: 1, 30: 1, 40: 1, 70: 1})
+    (30, 40, 70)
+    """
+    values = sorted(rows)
+    below = np.cumsum([0.0, *(rows[value] for value in values)])[:-1] / sum(rows.values())
+    found = (next(v for v, part in zip(values, below, strict=True) if part >= q) for q in
+             (0.25, 0.5, 0.75) if below[-1] >= q)  # fmt: skip
+    return tuple(sorted(set(found))) or (values[-1],)

@@ -1,0 +1,92 @@
+"""Intervals of money from compact sums, without another pass over the rows.
+
+What each row costs differs from row to row, so money is resampled by blocks: rows are dealt into
+blocks at random, or by the customer whose rows belong together, and blocks are drawn with
+replacement. A few heavy losses make such sums skewed. A percentile interval then lies too low
+(it covers 76 to 93 % where 95 % is meant); the bootstrap-t interval corrects for the skewness to
+second order (Hall 1988; Efron & Tibshirani 1993, ch. 12), and in simulation covers more than BCa
+does at every number of events: see `benchmarks.rightness.intervals`. What depends on the scores
+alone is in `sparkweights.evaluation.influence`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sparkweights.evaluation.score_table import Array
+
+Interval = tuple[float, float]
+
+BLOCKS = 1_000
+EVALUATION_BLOCKS = 400  # each is told apart by stake as well
+BLOCK_REPLICATES = 1_000
+LEVEL = 0.95
+FEW_EVENTS = 50  # of the scarcest class: with fewer, intervals cover less than they say
+
+
+def percentile_interval(replicates: Array, level: float = LEVEL) -> Interval:
+    """Return the percentile interval (Efron & Tibshirani 1993, ch. 13); NaN where some are."""
+    if np.isnan(replicates).any():
+        return (float("nan"), float("nan"))
+    # The expected rank of a quantile; others are too narrow when replicates are few.
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(replicates, ends, method="weibull")
+    return float(low), float(high)
+
+
+def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
+    """Return the bootstrap-t interval of ``sum(part) / sum(whole)`` over blocks.
+
+    With R the ratio, its standard error is ``sqrt(B / (B - 1) sum (part - R whole)^2) / sum whole``
+    over the B blocks (Cochran 1977, eq. 2.39); every replicate is studentised by its own.
+    Replicates in which no block differs have no error, and are left out. Both sums are of
+    quantities >= 0, so the interval does not go below 0.
+
+    Parameters
+    ----------
+    part, whole
+        ``[block]``, >= 0; blocks with neither are left out.
+
+    Returns
+    -------
+    tuple
+        NaN where the whole is 0, or there are fewer than two blocks.
+
+    Examples
+    --------
+    >>> ratio_interval(np.array([2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]))
+    (2.0, 2.0)
+    """
+    held = (part != 0) | (whole != 0)
+    part, whole = part[held], whole[held]
+    blocks, total = len(part), float(whole.sum())
+    if blocks < 2 or total <= 0:  # noqa: PLR2004 (one block has no spread)
+        return (float("nan"), float("nan"))
+    found = float(part.sum()) / total
+    scale = blocks / (blocks - 1)
+    error = float(np.sqrt(scale * ((part - found * whole) ** 2).sum())) / total
+    if error <= found * np.finfo(float).eps * blocks:
+        return (found, found)
+    sums = _draws(blocks) @ np.stack([part, whole, part**2, part * whole, whole**2], axis=1)
+    parts, wholes, squares, products, whole_squares = sums.T
+    usable = wholes > 0
+    ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=usable)
+    spread = squares - 2 * ratios * products + ratios**2 * whole_squares
+    usable &= spread > np.finfo(float).eps * squares
+    if not usable.any():
+        return (float("nan"), float("nan"))
+    errors = np.sqrt(scale * spread[usable]) / wholes[usable]
+    low, high = percentile_interval((ratios[usable] - found) / errors, level)
+    return max(found - high * error, 0.0), found - low * error
+
+
+@lru_cache(maxsize=16)
+def _draws(blocks: int) -> Array:
+    """Return how often each block is drawn, ``[replicate, block]``; alike for equal numbers."""
+    generator = np.random.default_rng(blocks)
+    counts = generator.multinomial(blocks, np.full(blocks, 1 / blocks), BLOCK_REPLICATES)
+    return counts.astype(np.float64)

@@ -1,0 +1,145 @@
+"""Is one set of decisions cheaper than another on the same rows? A paired bootstrap in one pass.
+
+Rows are dealt into blocks by a hash; only each block's sums leave the executors. Blocks are drawn
+with replacement instead of rows: the dealing is random, so that the spread of a mean is the same,
+whatever the number of rows, and rows that share what is hashed stay together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.evaluation.block_intervals import mean_interval
+from sparkweights.evaluation.intervals import BLOCKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+BETTER, WORSE, ALIKE = "better", "worse", "no difference shown"
+MIN_CHANGED = 10  # of each class; with fewer the rows do not show what its mistakes cost
+
+
+class Decided(NamedTuple):
+    """A set of decisions: the decision on the row, and what it cost there."""
+
+    decision: Column
+    cost: Column
+
+
+@dataclass(frozen=True)
+class PairedCosts:
+    """What two sets of decisions cost on the same rows.
+
+    Attributes
+    ----------
+    rows
+        How many.
+    before, after
+        Mean cost of a row, in the money of the table.
+    interval
+        Of ``after - before``: 95 %; see `sparkweights.evaluation.block_intervals`.
+    changed
+        Class name -> rows of the class that the two sets decide differently, as an effective
+        number (Kish 1965): (sum w)^2 / sum w^2.
+    """
+
+    rows: int
+    before: float
+    after: float
+    interval: tuple[float, float]
+    changed: Mapping[str, float]
+
+    @property
+    def scarce(self) -> tuple[str, ...]:
+        """The classes of which fewer than `MIN_CHANGED` rows are decided differently.
+
+        Where no rare and expensive mistake happens to be among the rows, the set of decisions that
+        risks more of them looks cheaper, and no interval of these rows can show otherwise.
+        """
+        return tuple(name for name, rows in self.changed.items() if rows < MIN_CHANGED)
+
+    @property
+    def verdict(self) -> str:
+        """What the rows show of the second set: better, worse, or no difference shown."""
+        low, high = self.interval
+        if self.scarce:
+            return ALIKE
+        return BETTER if high < 0 else WORSE if low > 0 else ALIKE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison, ready for JSON."""
+        found = {**asdict(self), "changed": dict(self.changed), "needed": MIN_CHANGED}
+        return {**found, "scarce": list(self.scarce), "verdict": self.verdict}
+
+
+def collect_paired_costs(
+    df: DataFrame,
+    before: Decided,
+    after: Decided,
+    *,
+    index: Column,
+    classes: Sequence[str],
+    order: Column,
+    weight: Column | None = None,
+) -> PairedCosts:
+    """Compare the costs of two sets of decisions in one Spark job.
+
+    Parameters
+    ----------
+    before, after
+        The two sets; rows without a cost under one of them are left out.
+    index, classes
+        The row's class as a place in ``classes``.
+    order
+        A number in [0, 1) that deals rows into blocks and depends on neither cost. A hash of a
+        customer's columns keeps the customer's rows together.
+    weight
+        Sample weight of the row.
+    """
+    own = F.lit(1.0) if weight is None else weight
+    # Not a filter: Spark would work both costs out for it, and once more for the sums.
+    both = F.col("before").isNotNull() & F.col("after").isNotNull()
+    sums = [F.sum(F.when(both, F.col(name))).alias(name) for name in ("weight", "before", "after")]
+    for c in range(len(classes)):
+        changed = F.when(both & F.col("differs") & (F.col("index") == c), F.col("weight"))
+        sums += [F.sum(changed).alias(f"sum_{c}"), F.sum(changed**2).alias(f"square_{c}")]
+    blocks = (
+        df.select(
+            F.floor(order * BLOCKS).alias("block"),
+            own.alias("weight"),
+            (own * before.cost).alias("before"),
+            (own * after.cost).alias("after"),
+            (before.decision != after.decision).alias("differs"),
+            index.alias("index"),
+        )
+        .groupBy("block")
+        .agg(F.count_if(both).alias("rows"), *sums)
+        .collect()
+    )
+    return _compared([row[1:] for row in sorted(blocks) if row["rows"]], classes)
+
+
+def _compared(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) -> PairedCosts:
+    """Return the comparison from the sums of each block."""
+    if not blocks:
+        return PairedCosts(0, 0.0, 0.0, (0.0, 0.0), dict.fromkeys(classes, 0.0))
+    table = np.array([[value or 0.0 for value in row] for row in blocks], dtype=float)
+    rows, weight_sum, first, second, *squares = table.T
+    rows_changed = [
+        float(one.sum() ** 2 / square.sum()) if square.sum() else 0.0
+        for one, square in zip(squares[::2], squares[1::2], strict=True)
+    ]
+    several = len(blocks) > 1  # one block has no spread
+    return PairedCosts(
+        int(rows.sum()),
+        float(first.sum() / weight_sum.sum()),
+        float(second.sum() / weight_sum.sum()),
+        mean_interval(second - first, weight_sum) if several else (float("nan"),) * 2,
+        dict(zip(classes, rows_changed, strict=True)),
+    )

@@ -1,0 +1,155 @@
+"""Did as many events happen as the probabilities say? Tests with the error that holds if they did.
+
+A test that takes its standard error from what was observed finds no contradiction where a model
+gives a class a probability of 1e-7 and ten of its rows turn up: the error at the observed share is
+a third of that share. Under the model itself ten such rows are impossible. So the error here is
+the model's own (a score test): given the probabilities, the variance and the third moment of the
+sum are known.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.special import gammainc, gammaincc, ndtr
+
+from sparkweights.evaluation.score_table import ratio
+
+if TYPE_CHECKING:
+    from sparkweights.evaluation.score_table import Array, ScoreTable
+
+_NORMAL = 1e-4  # a skewness below it changes no digit that is shown
+
+
+class Tails(NamedTuple):
+    """Chance of a sum at or below, and at or above, the one that was seen."""
+
+    below: float
+    above: float
+
+    @property
+    def p_value(self) -> float:
+        """Of both sides: twice the smaller one."""
+        return min(1.0, 2 * min(self.below, self.above))
+
+
+def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0) -> Tails:
+    """Return the tails of a centred sum, by the gamma distribution with its first three moments.
+
+    That is Pearson's type III, with the normal distribution as its limit; of a Poisson variable it
+    is the chi-square relation up to the correction for continuity. Few heavy losses make a sum so
+    skewed that the normal tail is off by orders of magnitude. The gamma distribution has a least
+    value, and the sum goes below it: on the side of the short tail the larger of gamma and normal
+    counts, as sums of quantities >= 0 have a lower tail below the normal one (Maurer 2003).
+
+    Parameters
+    ----------
+    gap
+        The sum less its expectation.
+    variance, third
+        Second and third central moment of the sum.
+    step
+        By how much the sum jumps where it is a count; half of it corrects for continuity.
+
+    Examples
+    --------
+    At least 5 events where 1 is expected; of a Poisson variable, .0037:
+
+    >>> round(skewed_tails(4.0, 1.0, 1.0, step=1.0).above, 4)
+    0.0049
+    """
+    if not variance > 0:
+        return Tails(float(gap <= 0), float(gap >= 0))
+    deviation = math.sqrt(variance)
+    low, high = (gap + step / 2) / deviation, (gap - step / 2) / deviation
+    skewness = third / deviation**3
+    if abs(skewness) < _NORMAL:
+        return Tails(float(ndtr(low)), float(ndtr(-high)))
+    if skewness < 0:
+        mirrored = skewed_tails(-gap, variance, -third, step=step)
+        return Tails(mirrored.above, mirrored.below)
+    shape = 4 / skewness**2
+    at_low, at_high = (max(shape + 2 / skewness * end, 0.0) for end in (low, high))
+    below = max(float(gammainc(shape, at_low)), float(ndtr(low)))
+    return Tails(below, float(gammaincc(shape, at_high)))
+
+
+def base_rate_tails(
+    table: ScoreTable, per_row: tuple[float, float], *, design_effect: float = 1.0
+) -> Tails:
+    """Return how likely so few, and so many, rows of the class are under its probabilities.
+
+    With a_1 and a_0 what a row of the class, and of the others, weighs (``sum w^2 / sum w``,
+    Kish's), the sum of w (y - p) has the variance ``sum w p (1 - p) ((1 - p) a_1 + p a_0)`` and
+    the third moment ``sum w p (1 - p) ((1 - p)^2 a_1^2 - p^2 a_0^2)``: rows that were sampled at
+    other rates by class, and weigh for it, count as often as there are of them.
+
+    Parameters
+    ----------
+    per_row
+        (a_1, a_0).
+    design_effect
+        By how much rows that depend on each other multiply the variance.
+    """
+    p, weight = table.mean_score, table.weight
+    of_class, of_others = per_row
+    spread = weight * p * (1 - p)
+    variance = float(spread @ ((1 - p) * of_class + p * of_others))
+    third = float(spread @ (((1 - p) * of_class) ** 2 - (p * of_others) ** 2))
+    gap = float(table.positives.sum() - weight @ p)
+    return skewed_tails(
+        gap, variance * design_effect, third * design_effect**2, step=of_class * design_effect
+    )
+
+
+def stratified_tails(
+    table: ScoreTable, effective: tuple[float, float], *, calibration_share: float = 0.0
+) -> Tails:
+    """Return the tails of mean probability - share where the split fixed the rows of each class.
+
+    Then the share of the class is no accident of the rows: it is that of the whole table, on
+    which the probabilities were calibrated. What varies is only which scores the rows of each
+    class have, ``sum_c share_c^2 Var(p | c) / n_c``, on the test rows and, as the probabilities
+    are fitted to the share there, on the calibration rows.
+
+    Parameters
+    ----------
+    effective
+        Effective rows of the class and of the others.
+    calibration_share
+        Test rows over calibration rows; 0 where nothing was calibrated.
+    """
+    p, total = table.mean_score, float(table.weight.sum())
+    variance = 0.0
+    for weight, rows in zip((table.positives, table.negatives), effective, strict=True):
+        own = float(weight.sum())
+        mean = ratio(float(weight @ p), own)
+        spread = ratio(float(weight @ (p - mean) ** 2), own)
+        variance += (own / total) ** 2 * ratio(spread, max(rows - 1, 1)) if own else 0.0
+    gap = float(table.positives.sum() - table.weight @ p) / total
+    return skewed_tails(gap, variance * (1 + calibration_share), 0.0)
+
+
+def design_effect(residuals: Array, variance: float) -> float:
+    """Return how many times its variance under independence a sum over blocks varies; >= 1.
+
+    Parameters
+    ----------
+    residuals
+        ``[block]``: sums over the blocks of what has the mean 0.
+    variance
+        Of their total, were all rows independent.
+    """
+    blocks = len(residuals)
+    if blocks < 2 or not variance > 0:  # noqa: PLR2004 (one block has no spread)
+        return 1.0
+    own = residuals - residuals.mean()
+    return max(float(own @ own) * blocks / (blocks - 1) / variance, 1.0)
+
+
+def row_weights(weights: Array, squares: Array) -> Array:
+    """Return what a row of each class weighs, ``sum w^2 / sum w``; of an absent one, of any row."""
+    every = ratio(float(np.sum(squares)), float(np.sum(weights)))
+    return np.where(weights > 0, squares / np.where(weights > 0, weights, 1.0), every)

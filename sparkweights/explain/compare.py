@@ -1,0 +1,305 @@
+"""The explain stage: what the model in use leans on, beside its twin without weights."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import class_index, column, sample_weight
+from sparkweights.core.errors import ModelError
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.evaluation.ranking import AreaShift, compare_areas
+from sparkweights.explain.importance import Importance, collect_importance, collect_spread, ranks
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import AUTO, learner
+from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.sampling.hashing import Stream, uniform
+from sparkweights.sampling.split import (
+    CALIBRATE,
+    FIT,
+    TEST,
+    Split,
+    require_crossed_rows,
+    require_rows,
+)
+from sparkweights.scoring.schema_checks import require_model, require_same_training
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.training.choose_learner import with_learner
+from sparkweights.training.cross_fit import (
+    CrossFitting,
+    cross_fit,
+    fit_scorer,
+    held_out_rows,
+    held_out_scorer,
+)
+from sparkweights.training.data import (
+    PART,
+    count_folds,
+    count_parts,
+    learn_plan,
+    prepared,
+    with_parts_of_bundle,
+)
+from sparkweights.training.select import finish
+from sparkweights.weights.rule import WeightRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.core.progress import Progress
+    from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.scoring.scorer import RowScorer
+
+DEALING, CHOOSING, PRICES = "__dealing", "__choosing", "__prices"
+_KEPT = "__kept"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column as two models see it.
+
+    Attributes
+    ----------
+    weighted, unweighted
+        Its importance to the model in use, and to the same learner without weights.
+    rank, unweighted_rank
+        Its place by cost among all columns, 1 for the dearest.
+    """
+
+    weighted: Importance
+    unweighted: Importance
+    rank: int
+    unweighted_rank: int
+
+    @property
+    def rank_change(self) -> int:
+        """How many places weighting moves the column up."""
+        return self.unweighted_rank - self.rank
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The explain stage's record.
+
+    Attributes
+    ----------
+    columns
+        The most important to the model in use first.
+    areas
+        Class -> the area under its ROC curve without and with weights; of two the second.
+    coefficients
+        Of a linear model of two classes: intercept and slopes, without and with weights.
+    """
+
+    rows: int
+    columns: tuple[Seen, ...]
+    areas: Mapping[str, AreaShift]
+    coefficients: Mapping[str, tuple[float, float]] | None
+
+
+def explain(
+    labelled_df: DataFrame, config: Config, bundle: ModelBundle, progress: Progress
+) -> Explanation:
+    """Measure what each column is worth to the model in use and to its unweighted twin.
+
+    The twin is fitted on the rows and with the parameters of the model in use; both are judged
+    on that model's test rows.
+
+    Raises
+    ------
+    ModelError
+        If the configuration speaks of another kind of model or of other classes, or was edited
+        since the training in what the model follows from.
+    """
+    _require_same(config, bundle)
+    require_same_training(config, bundle)
+    if config.model.kind == AUTO:
+        config = with_learner(config, bundle.kind, bundle.manifest["model"]["params"])
+    roles = config.roles
+    seed = bundle.manifest["model"]["seed"]
+    orders = {
+        CHOOSING: uniform(roles.keys, seed, Stream.SAMPLE),
+        DEALING: uniform(roles.keys, seed, Stream.PERMUTATION),
+    }
+    require_model(
+        labelled_df.schema, config, Scorer.of(bundle), bundle.manifest["schema"], table="labelled"
+    )
+    known_df = labelled_df.filter(class_index(roles) >= 0)
+    divided_df = with_parts_of_bundle(known_df, config, bundle)
+    crossed = bundle.manifest["split"]["crossed"]
+    compared = _compared_across_folds if crossed else _compared_on_test_rows
+    with compared(divided_df, config, bundle, orders, progress) as (test_df, rows, twin):
+        own = held_out_scorer(bundle)
+        found = []
+        for text, scorer in (("the model in use", own), ("its twin", twin)):
+            progress.step(f"permuting columns for {text}")
+            found.append(_importance(test_df, config, scorer, rows))
+        progress.step("comparing the rankings")
+        areas = _areas(test_df, own, twin, sample_weight(roles))
+    return Explanation(rows, _side_by_side(*found), areas, _coefficients(own, twin))
+
+
+@contextmanager
+def _compared_on_test_rows(
+    divided_df: DataFrame,
+    config: Config,
+    bundle: ModelBundle,
+    orders: Mapping[str, Column],
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, int, RowScorer]]:
+    """Yield the model's test rows, how many there are, and its twin."""
+    plan = bundle.plan
+    if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
+        plan = replace(plan, folds=learn_plan(divided_df, config).folds)
+    with prepared(divided_df, config, _rule(bundle), plan, also=orders) as prepared_df:
+        progress.step("counting rows")
+        counts = count_parts(prepared_df, config)
+        require_rows(counts.by_class, config.roles)
+        progress.step(f"fitting {bundle.kind} without weights")
+        fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), config)
+        bare = fit_scorer(fit_df, config, bundle.plan, _unweighted_ledger(bundle))
+        twin = finish(bare, prepared_df, config, counts.size(CALIBRATE)).scorer
+        yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], twin
+
+
+@contextmanager
+def _compared_across_folds(
+    divided_df: DataFrame,
+    config: Config,
+    bundle: ModelBundle,
+    orders: Mapping[str, Column],
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, int, RowScorer]]:
+    """Yield all rows, each with its fold, how many there are, and the twin of each fold's model."""
+    split = Split.from_dict(bundle.manifest["split"])
+    fitted_df = divided_df.withColumn(PART, F.lit(FIT))
+    fitting = CrossFitting.of(split, fitted_df, config)
+    also = {**orders, **fitting.columns(config)}
+    with prepared(fitted_df, config, _rule(bundle), fitting.plan, also=also) as prepared_df:
+        progress.step("counting rows")
+        counts = count_folds(prepared_df, config, F.lit(col=True))
+        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
+        progress.step(f"fitting {bundle.kind} without weights, one model a fold")
+        twin = cross_fit(
+            _unweighted(prepared_df, config),
+            fitting,
+            config,
+            _unweighted_ledger(bundle),
+            calibrates=F.lit(col=True),
+        ).held_out
+        yield held_out_rows(prepared_df), counts.rows, twin
+
+
+def _unweighted(prepared_df: DataFrame, config: Config) -> DataFrame:
+    return prepared_df.withColumn(WEIGHT, sample_weight(config.roles))
+
+
+def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
+    even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest["classes"], 1.0))
+    return Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
+
+
+def _require_same(config: Config, bundle: ModelBundle) -> None:
+    theirs = tuple(bundle.manifest["classes"])
+    if config.model.kind not in {AUTO, bundle.kind} or theirs != config.roles.class_names:
+        raise ModelError(
+            f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
+            f"configuration asks for {config.model.kind} and "
+            f"{', '.join(config.roles.class_names)}.",
+            hint="train with this configuration first, or explain with the model's own.",
+        )
+
+
+def _rule(bundle: ModelBundle) -> WeightRule:
+    """Return the weights that the model in use was trained with."""
+    (own,) = [bend.rule for bend in bundle.ledger.bends if bend.kind == WEIGHTS]
+    return own
+
+
+def _areas(
+    test_df: DataFrame, weighted: RowScorer, twin: RowScorer, weight: Column
+) -> dict[str, AreaShift]:
+    """Compare how both rank the same rows, one Spark job per class."""
+    added = [*weighted.weighted_cols, *weighted.probability_cols]
+    kept_df = test_df.withColumn(_KEPT, F.col(FEATURES))
+    names = {c: f"__twin_{c}" for c in range(len(twin.classes))}
+    twin_df = twin.score(kept_df).withColumns(
+        {names[c]: column(name) for c, name in enumerate(twin.probability_cols)}
+    )
+    both_df = weighted.score(twin_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
+    first = 1 if len(twin.classes) == 2 else 0  # noqa: PLR2004 (two classes mirror each other)
+    return {
+        name: compare_areas(
+            both_df,
+            F.col(names[c]),
+            column(weighted.probability_cols[c]),
+            F.col(LABEL) == c,
+            weight,
+        )
+        for c, name in enumerate(twin.classes)
+        if c >= first
+    }
+
+
+def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, float]] | None:
+    """Return coefficients without and with weights; of several folds, their means."""
+    if not learner(own.kind).linear or len(own.classes) > 2:  # noqa: PLR2004 (one row of them)
+        return None
+    pairs = [
+        np.mean(
+            [(float(m.intercept), *m.coefficients.toArray().tolist()) for m in scorer.models],
+            axis=0,
+        ).tolist()
+        for scorer in (twin, own)
+    ]
+    names = ("intercept", *own.plan.names)
+    return {name: (pairs[0][i], pairs[1][i]) for i, name in enumerate(names)}
+
+
+def _importance(
+    test_df: DataFrame, config: Config, scorer: RowScorer, rows: int
+) -> list[Importance]:
+    own, sources = learner(scorer.kind), scorer.plan.sources
+    # Only a linear model's coefficients depend on the columns' units.
+    spread = collect_spread(test_df, len(sources)) if own.linear else None
+    prices = F.array(*[F.array(*row) for row in cost_columns(config.matrix)])
+    shares = [own.importances(model, len(sources), spread) for model in scorer.models]
+    return collect_importance(
+        test_df.withColumn(PRICES, prices),
+        partial(_append_cost, scorer, config.matrix),
+        sources,
+        np.mean(shares, axis=0),
+        rows=rows,
+        orders=(F.col(CHOOSING), F.col(DEALING)),
+        weight=sample_weight(config.roles),
+        undone=scorer.ledger.columns,
+    )
+
+
+def _append_cost(scorer: RowScorer, matrix: CostMatrix, df: DataFrame, name: str) -> DataFrame:
+    """Append what the decision cost by `PRICES`, which a column's turn leaves alone."""
+    costs = [
+        [F.get(F.get(F.col(PRICES), d), c) for c in range(len(matrix.classes))]
+        for d in range(len(matrix.decisions))
+    ]
+    natural = [column(probability) for probability in scorer.probability_cols]
+    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
+    cost = realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, costs)
+    scored_df = scorer.score(df).withColumn(name, cost)
+    return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
+
+
+def _side_by_side(weighted: list[Importance], unweighted: list[Importance]) -> tuple[Seen, ...]:
+    places = ranks([one.cost for one in weighted]), ranks([one.cost for one in unweighted])
+    seen = [Seen(*four) for four in zip(weighted, unweighted, *places, strict=True)]
+    return tuple(sorted(seen, key=lambda one: (one.rank, one.weighted.name)))

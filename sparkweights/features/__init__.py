@@ -1,0 +1,1 @@
+"""Features: encoders, and the plan from a row to its feature vector."""

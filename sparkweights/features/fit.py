@@ -1,0 +1,342 @@
+"""Learning a feature plan from the fit rows: one aggregation, and one more where outcomes count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import (
+    ColumnRoles,
+    class_index,
+    column,
+    number,
+    quoted,
+    sample_weight,
+    text,
+    unless_nan,
+)
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.features.encoders import (
+    BinnedFeature,
+    ByTarget,
+    CategoricalFeature,
+    Encoder,
+    NumericBlock,
+    NumericFeature,
+    OrderedFeature,
+    TargetFeature,
+    is_infinite,
+)
+from sparkweights.features.plan import FeaturePlan, fold_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+NUMERIC = ("auto", "plain", "quantile", "binned")
+CATEGORICAL = ("onehot", "ordered", "target")
+STEPS = 32  # of the quantile transform; even, so that one of them is the median
+BIN_STEPS = 2  # steps to a bin of the binned encoding
+HEAVY_TAIL = 8.0  # range over the middle 80 %: a normal column has 3, an exponential one 5
+MEDIAN_ACCURACY = 10_000  # Spark's default: rank error at most rows / 10,000
+MOST_LEVELS = 100  # of a category; rarer ones share the feature of other values
+MOST_TARGET_LEVELS = 1_000  # where a level is one number, not one position
+WIDE = 200  # more numeric columns than this are learned and encoded as one array
+FOLDS = 5
+_SET = "__set"
+SHRINKAGE = 20.0  # rows at the prior that every level is given
+
+
+def learn_features(
+    fit_df: DataFrame,
+    roles: ColumnRoles,
+    numeric: str = "plain",
+    categorical: str = "onehot",
+    *,
+    order: Column | None = None,
+    impute: bool = True,
+) -> FeaturePlan:
+    """Learn medians, quantiles, levels and, where asked, what happened on them.
+
+    One Spark job over the fit rows; one more for the encodings that look at outcomes.
+
+    Parameters
+    ----------
+    numeric
+        ``plain``; ``quantile``, normal scores of the quantiles; ``binned``, log odds of the class
+        by range; ``auto``, quantile where a column's tails are heavy, for learners that are linear
+        in their features. More than `WIDE` columns are always plain.
+    categorical
+        ``onehot``; ``ordered``, one code per level; ``target``, log odds of the class by level.
+    order
+        A number in [0, 1) per row that deals rows into folds; needed by ``binned`` and ``target``.
+    impute
+        Whether a missing number becomes the median, with a flag beside it; else it stays NaN, for
+        learners that split on missing values themselves; a column that was complete on the fit
+        rows is imputed either way, and ``binned`` has a range for missing values.
+
+    Raises
+    ------
+    InputError
+        If a feature has no value on any fit row, or an infinite one.
+    ConfigError
+        If too many columns are to be scored or binned.
+    """
+    wide = len(roles.numeric) > WIDE
+    if wide and numeric in {"quantile", "binned"}:
+        raise ConfigError(
+            f"features.numeric: {numeric!r} for {len(roles.numeric):,} columns; more than {WIDE} "
+            "are learned plain.",
+            hint="leave features.numeric out, or name fewer columns.",
+        )
+    row, numbers = _collect_statistics(fit_df, roles, categorical, wide=wide)
+    encoders: list[Encoder] = []
+    if wide:
+        encoders.append(_block(roles.numeric, row, numbers))
+    else:
+        encoders += [
+            _numeric(name, row, numbers[i], numeric, roles) for i, name in enumerate(roles.numeric)
+        ]
+    if not impute:
+        encoders = [_without_median(encoder) for encoder in encoders]
+    encoders += [
+        _categorical(name, row, i, categorical, roles) for i, name in enumerate(roles.categorical)
+    ]
+    plan = FeaturePlan(tuple(encoders))
+    if not plan.looks_at_outcomes:
+        return plan
+    assert order is not None  # noqa: S101 (whoever asks for outcomes deals the folds)
+    return learn_outcomes(fit_df, roles, plan, order, [F.lit(col=True)])[0]
+
+
+class _Number:
+    """What the pass found about one numeric column."""
+
+    def __init__(self, quantiles: Sequence[float] | None, present: int, infinite: int) -> None:
+        self.quantiles = [float(value) for value in quantiles or ()]
+        self.present, self.infinite = present, infinite
+
+    @property
+    def median(self) -> float:
+        return self.quantiles[STEPS // 2]
+
+
+def _number_measures(value: Column, raw: Column, suffix: str = "") -> list[Column]:
+    steps = F.array(*[F.lit(step / STEPS) for step in range(STEPS + 1)])
+    return [
+        F.percentile_approx(value, steps, MEDIAN_ACCURACY).alias(f"quantiles{suffix}"),
+        F.count(value).alias(f"present{suffix}"),
+        F.count_if(is_infinite(raw)).alias(f"infinite{suffix}"),
+    ]
+
+
+def _collect_statistics(
+    fit_df: DataFrame, roles: ColumnRoles, categorical: str, *, wide: bool
+) -> tuple[Row, list[_Number]]:
+    measures = [F.count(F.lit(1)).alias("rows")]
+    for i, name in enumerate(() if wide else roles.numeric):
+        measures += _number_measures(number(name), column(name), f"_{i}")
+    most = MOST_TARGET_LEVELS if categorical == "target" else MOST_LEVELS
+    for i, name in enumerate(roles.categorical):
+        # Null counts as an item, so there is one place more than levels.
+        top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
+        measures.append(top.alias(f"levels_{i}"))
+    row = fit_df.agg(*measures).first()
+    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+    if wide:
+        return row, _collect_wide(fit_df, roles.numeric)
+    return row, [
+        _Number(row[f"quantiles_{i}"], row[f"present_{i}"], row[f"infinite_{i}"])
+        for i in range(len(roles.numeric))
+    ]
+
+
+def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Number]:
+    """Aggregate many columns as rows of one: the query stays small however many there are."""
+    raws = F.array(*[column(name).cast("double") for name in names])
+    long_df = fit_df.select(F.posexplode(raws).alias("at", "raw"))
+    raw = F.col("raw")
+    value = unless_nan(raw)
+    found = long_df.groupBy("at").agg(*_number_measures(value, raw)).collect()
+    by_place = {row["at"]: row for row in found}
+    if not by_place:
+        return [_Number(None, 0, 0) for _ in names]
+    rows = (by_place[at] for at in range(len(names)))
+    return [_Number(row["quantiles"], row["present"], row["infinite"]) for row in rows]
+
+
+def _require_usable(name: str, row: Row, found: _Number) -> None:
+    if found.infinite:
+        raise InputError(
+            f"Feature column '{name}' is infinite on {found.infinite} of {row['rows']} fit "
+            "rows; numbers must be finite (null and NaN stand for missing).",
+            hint="find the division by zero that made them; write null instead.",
+        )
+    if not found.present:
+        raise InputError(
+            f"Feature column '{name}' is null or NaN on all {row['rows']} fit rows.",
+            hint=f"remove {quoted(name)} from columns.numeric, or repair the job that fills it.",
+        )
+
+
+def _block(names: Sequence[str], row: Row, numbers: Sequence[_Number]) -> NumericBlock:
+    for name, found in zip(names, numbers, strict=True):
+        _require_usable(name, row, found)
+    missing = [
+        name for name, found in zip(names, numbers, strict=True) if found.present < row["rows"]
+    ]
+    return NumericBlock(tuple(names), tuple(found.median for found in numbers), tuple(missing))
+
+
+def _numeric(name: str, row: Row, found: _Number, encoding: str, roles: ColumnRoles) -> Encoder:
+    _require_usable(name, row, found)
+    if encoding == "binned":
+        edges = sorted(set(found.quantiles[BIN_STEPS:-1:BIN_STEPS]))
+        return BinnedFeature(name, (), roles.class_names[1:], tuple(edges))
+    scored = encoding == "quantile" or (encoding == "auto" and _heavy_tailed(found.quantiles))
+    knots = normal_scores(found.quantiles) if scored else ()
+    return NumericFeature(name, found.median, found.present < row["rows"], knots)
+
+
+def _without_median(encoder: Encoder) -> Encoder:
+    """Return an encoder that leaves missing numbers NaN, where some were missing on fit rows.
+
+    Where none was, no split has learned where missing values go, and the median is the better
+    guess.
+    """
+    if isinstance(encoder, NumericFeature) and encoder.flag_missing:
+        return replace(encoder, median=None, flag_missing=False)
+    if isinstance(encoder, NumericBlock):
+        stated = zip(encoder.names, encoder.medians, strict=True)
+        medians = tuple(None if name in encoder.flagged else median for name, median in stated)
+        return replace(encoder, medians=medians, flagged=())
+    return encoder
+
+
+def _heavy_tailed(quantiles: Sequence[float]) -> bool:
+    low, high = quantiles[STEPS // 10], quantiles[-1 - STEPS // 10]
+    return quantiles[-1] - quantiles[0] > HEAVY_TAIL * (high - low)
+
+
+def normal_scores(quantiles: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """Return (value, normal score) at each distinct quantile of a column.
+
+    A value that several quantiles share, as zeros do, has the score of their mean rank. Ranks are
+    kept half a step from 0 and 1.
+
+    Examples
+    --------
+    >>> [round(score, 2) for _, score in normal_scores([0.0, 0.0, 0.0, 1.0, 9.0])]
+    [-0.67, 0.67, 1.15]
+    """
+    last = len(quantiles) - 1
+    by_value: dict[float, list[int]] = {}
+    for rank, value in enumerate(quantiles):
+        by_value.setdefault(value, []).append(rank)
+    normal, edge = NormalDist(), 0.5 / last
+    found = [
+        (value, normal.inv_cdf(min(max(sum(own) / len(own) / last, edge), 1 - edge)))
+        for value, own in by_value.items()
+    ]
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _categorical(name: str, row: Row, i: int, encoding: str, roles: ColumnRoles) -> Encoder:
+    found = sorted(entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None)
+    if not found:
+        raise InputError(
+            f"Feature column '{name}' is null on all {row['rows']} fit rows.",
+            hint=f"remove {quoted(name)} from columns.categorical, or repair the job that fills "
+            "it.",
+        )
+    levels = tuple(found)
+    if encoding == "target":
+        return TargetFeature(name, (), roles.class_names[1:], levels)
+    return (
+        OrderedFeature(name, levels) if encoding == "ordered" else CategoricalFeature(name, levels)
+    )
+
+
+def learn_outcomes(
+    df: DataFrame, roles: ColumnRoles, plan: FeaturePlan, order: Column, learns: Sequence[Column]
+) -> list[FeaturePlan]:
+    """Learn what happened on each level, once for each set of rows, in one Spark job.
+
+    Parameters
+    ----------
+    plan
+        Its encoders' levels and ranges are kept; their tables are learned.
+    order
+        A number in [0, 1) per row that deals rows into folds: each returned plan holds a plan per
+        fold that has not seen the fold's outcomes.
+    learns
+        Whether a row is in the set, per set; null is no.
+    """
+    wanted = [encoder for encoder in plan.encoders if isinstance(encoder, ByTarget)]
+    weight = sample_weight(roles)
+    levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
+    keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
+    sets = F.array_compact(F.array(*[F.when(own, F.lit(k)) for k, own in enumerate(learns)]))
+    of_set_df = df.select("*", F.explode(sets).alias(_SET))
+    long_df = of_set_df.select(_SET, *keys, weight.alias("weight"), levels)
+    found = (
+        long_df.groupBy(_SET, "at", "level", "fold", "class")
+        .agg(F.sum("weight").alias("sum"))
+        .collect()
+    )
+    classes = len(roles.class_names)
+    counts = [
+        {at: np.zeros((FOLDS, one.size, classes)) for at, one in enumerate(wanted)} for _ in learns
+    ]
+    for row in found:
+        counts[row[_SET]][row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
+    return [_with_folds(plan, own) for own in counts]
+
+
+def _with_folds(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
+    """Fill the tables from all rows, and in a plan per fold from those outside it."""
+    whole = {at: own.sum(axis=0) for at, own in counts.items()}
+    folds = [
+        _filled(plan, {at: whole[at] - own[fold] for at, own in counts.items()})
+        for fold in range(FOLDS)
+    ]
+    return replace(_filled(plan, whole), folds=tuple(folds))
+
+
+def _filled(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
+    places = iter(range(len(counts)))
+    return FeaturePlan(
+        tuple(
+            replace(encoder, table=log_odds(counts[next(places)]))
+            if isinstance(encoder, ByTarget)
+            else encoder
+            for encoder in plan.encoders
+        )
+    )
+
+
+def log_odds(counts: Array) -> tuple[tuple[float, ...], ...]:
+    """Return the log odds of each class but the first, per level, shrunk to the prior.
+
+    p = (n_c + m pi_c) / (n + m) with m = `SHRINKAGE` (Micci-Barreca 2001); a level without rows
+    has the prior's log odds.
+
+    Parameters
+    ----------
+    counts
+        ``[level, class]``: weights of the rows; a weight of 2 is a row twice.
+    """
+    prior = counts.sum(axis=0) / (counts.sum() or 1.0)
+    prior = np.clip(prior, 1e-9, 1 - 1e-9)
+    shares = (counts + SHRINKAGE * prior) / (counts.sum(axis=1, keepdims=True) + SHRINKAGE)
+    return tuple(
+        tuple(math.log(share / (1 - share)) for share in level[1:]) for level in shares.tolist()
+    )

@@ -1,0 +1,143 @@
+"""The feature plan: every encoder in its order, from a row's columns to its feature vector.
+
+A plan is a small frozen record: it travels in the model's manifest, and applying it is Column
+arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column
+from sparkweights.features.encoders import ENCODERS, ByTarget, ColumnEncoder, Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """How a row's columns become its feature vector.
+
+    Attributes
+    ----------
+    encoders
+        In the order of their positions.
+    folds
+        Where encoders look at outcomes, a plan per fold of the fit rows that has not seen the
+        fold's; they serve training alone and are no part of the record.
+    """
+
+    encoders: tuple[Encoder, ...]
+    folds: tuple[FeaturePlan, ...] = field(default=(), compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each position of the vector."""
+        return tuple(label for encoder in self.encoders for label in encoder.labels)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column that each position of the vector was made from."""
+        return tuple(source for encoder in self.encoders for source in encoder.sources)
+
+    @property
+    def increasing(self) -> tuple[bool, ...]:
+        """Whether each position of the vector keeps the order of its column's values."""
+        return tuple(kept for encoder in self.encoders for kept in encoder.increasing)
+
+    @property
+    def imputes(self) -> bool:
+        """Whether a missing number becomes its column's median; else it stays NaN."""
+        return not any(encoder.native_missing for encoder in self.encoders)
+
+    @property
+    def looks_at_outcomes(self) -> bool:
+        """Whether some encoder was learned from what happened."""
+        return any(isinstance(encoder, ByTarget) for encoder in self.encoders)
+
+    def vector(self) -> Column:
+        """Return the feature vector of a row; infinite numbers pass through (see `unusable`)."""
+        return array_to_vector(self.array())
+
+    def training_vector(self, fitted: Column, order: Column) -> Column:
+        """Return the feature vector of a row of the labelled table.
+
+        Parameters
+        ----------
+        fitted
+            Whether the plan was learned from the row. Its own outcome is then not in its vector.
+        order
+            The number in [0, 1) that dealt rows into folds when the plan was learned.
+        """
+        array = self.array()
+        for number, plan in enumerate(self.folds):
+            own = fitted & (fold_of(order, len(self.folds)) == number)
+            array = F.when(own, plan.array()).otherwise(array)
+        return array_to_vector(array)
+
+    def array(self) -> Column:
+        """Return the positions of a row as an array of doubles."""
+        parts: list[Column] = []
+        run: list[Column] = []
+        for encoder in self.encoders:
+            if isinstance(encoder, ColumnEncoder):
+                run += [value.cast("double") for value in encoder.values()]
+                continue
+            if run:
+                parts.append(F.array(*run))
+            run = []
+            parts.append(encoder.array())
+        if run:
+            parts.append(F.array(*run))
+        return parts[0] if len(parts) == 1 else F.concat(*parts)
+
+    def positions(self) -> list[Column] | None:
+        """Return each position of the vector as a Column; None where a block is no such list."""
+        found: list[Column] = []
+        for encoder in self.encoders:
+            if not isinstance(encoder, ColumnEncoder):
+                return None
+            found += [value.cast("double") for value in encoder.values()]
+        return found
+
+    def unusable(self) -> Column:
+        """Return the name of a feature that is infinite on this row, or null."""
+        names = [name for encoder in self.encoders for name in encoder.numbers]
+        if not names:
+            return F.lit(None).cast("string")
+        # One look-up: a case per column soon makes a method that Java does not compile.
+        sizes = F.array(*[F.abs(column(name).cast("double")) for name in names])
+        place = F.array_position(sizes, float("inf")).cast("int")
+        return F.get(F.lit(names), place - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan ready for JSON; `from_dict` reads it back."""
+        return {
+            "encoders": [{"kind": encoder.kind, **asdict(encoder)} for encoder in self.encoders]
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> FeaturePlan:
+        """Read a plan that `to_dict` wrote."""
+        found = []
+        for stated in record["encoders"]:
+            values = {name: _frozen(value) for name, value in stated.items() if name != "kind"}
+            found.append(ENCODERS[stated["kind"]](**values))
+        return cls(tuple(found))
+
+
+def fold_of(order: Column, folds: int) -> Column:
+    """Return the fold that rows are dealt into by a number in [0, 1)."""
+    return F.floor(order * folds).cast("int")
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401 (plain JSON)
+    """Return lists as tuples, as the encoders hold them."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Monitoring: a published model on rows that came after it."""

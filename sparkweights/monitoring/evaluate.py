@@ -1,0 +1,153 @@
+"""The evaluate stage: what a published model's decisions cost on rows with known outcomes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import class_index, column, require_columns
+from sparkweights.core.errors import ModelError, listed
+from sparkweights.models.base import LABEL
+from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
+from sparkweights.sampling.split import TEST
+from sparkweights.scoring.schema_checks import require_model, require_same_labels
+from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, kept_scores
+from sparkweights.training.data import PART, with_parts_of_bundle
+from sparkweights.training.evaluate import (
+    BLOCK,
+    ORDER,
+    block_order,
+    evaluate_segments,
+    review_order,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.training.evaluate import JudgedRows
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The evaluate stage's record: all rows, and each segment that has enough of them.
+
+    ``fairness`` compares groups; None where no column is sensitive or named for it.
+    """
+
+    overall: JudgedRows
+    segments: Mapping[tuple[str | None, ...], JudgedRows]
+    fairness: FairnessResult | None = None
+
+    def _repr_html_(self) -> str:
+        return self.overall._repr_html_()
+
+
+def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged:
+    """Evaluate a model on the rows of the labelled table that it held out as test rows.
+
+    Parameters
+    ----------
+    labelled_df
+        May be newer than the one that the model was trained on: the split is by hash of the
+        keys, or by time, so that no row that the model has learned from is a test row.
+
+    Raises
+    ------
+    ModelError
+        If the model tells other classes apart than the configuration names, was trained on other
+        outcomes, or decided between other decisions.
+    InputError
+        If there are no such rows, or a column is missing.
+    """
+    wanted, scorer = config.evaluate, held_out_scorer(bundle)
+    require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
+    require_same_labels(labelled_df.schema, config, bundle)
+    require_columns(labelled_df.schema, wanted.by, table="labelled")
+    if config.fairness is not None:
+        require_columns(labelled_df.schema, fairness_columns(config), table="labelled")
+    index = class_index(config.roles)
+    parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), config, bundle)
+    known_df = parted_df.filter(F.col(PART) == TEST).withColumns({
+        LABEL: index.cast("double"),
+        ORDER: review_order(config),
+        BLOCK: block_order(config),
+    })  # fmt: skip
+    right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
+    _require_decisions(right, config)
+    with ExitStack() as stack:
+        scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
+        if isinstance(scorer, CrossFittedScorer):
+            folder = config.path(config.artifacts)
+            scored = stack.enter_context(kept_scores(known_df, scorer, folder))
+        return _judge(*scored, config, right)
+
+
+def _judge(
+    known_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
+) -> Judged:
+    wanted = config.evaluate
+    found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
+    overall = found.pop(())
+    fairness = collect_fairness(
+        scorer.score(known_df),
+        config,
+        natural=[column(name) for name in scorer.probability_cols],
+        index=column(LABEL).cast("int"),
+        right=right,
+        prior=scorer.ledger.prior,
+    )
+    return Judged(overall, found, fairness)
+
+
+def _require_decisions(right: Mapping[str, str], config: Config) -> None:
+    gone = sorted(set(right.values()) - set(config.matrix.decisions))
+    if gone:
+        raise ModelError(
+            f"The model was trained to decide between {listed(gone)} and others; the configuration "
+            f"has {listed(config.matrix.decisions)}.",
+            hint="train again, or evaluate with the costs that it was trained with.",
+        )
+
+
+def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
+    """Return a short record per segment; those with few rows are counted, not measured."""
+    least = config.evaluate.min_rows
+    records = []
+    for key, found in judged.segments.items():
+        weights = {
+            name: sum(cell.weight for cell in row.values()) for name, row in found.cells.items()
+        }
+        weight = sum(weights.values())
+        record: dict[str, Any] = {
+            "segment": dict(zip(config.evaluate.by, key, strict=True)),
+            "rows": found.rows,
+            "weight": weight,
+            "measured": found.rows >= least and weight > 0,
+        }
+        if record["measured"]:
+            record |= {
+                "savings": found.savings("ours"),
+                "cost": found.cost("ours"),
+                "cost_interval": found.cost_interval("ours"),
+                "decisions": {name: own / weight for name, own in weights.items()},
+                "classes": {
+                    name: {
+                        "share": own.share,
+                        "mean_probability": own.mean_probability,
+                        "auc": own.auc,
+                        "auc_interval": own.intervals["auc"],
+                        "recall": own.recall,
+                    }
+                    for name, own in found.classes.items()
+                },
+            }
+        records.append(record)
+    return records

@@ -1,0 +1,205 @@
+"""How a model's decisions differ between groups of people: for `evaluate` and for `monitor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.config.sections import Fairness
+from sparkweights.core.columns import column, is_number
+from sparkweights.core.errors import InputError, listed
+from sparkweights.costs.policy import cheapest_decision, expected_costs
+from sparkweights.costs.spark import cost_columns
+from sparkweights.evaluation.fairness import (
+    Cells,
+    ColumnFairness,
+    measure_column,
+    unfair_differences,
+)
+from sparkweights.evaluation.fairness_cells import MAX_CELLS, Grouping, collect_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
+
+    from sparkweights.config.schema import Config
+
+_TOO_MANY = f"hold more than {MAX_CELLS:,} values by decision and outcome"
+_ABSENT = "is not in the table"
+
+
+@dataclass(frozen=True)
+class FairnessResult:
+    """How decisions differ between the groups of each column.
+
+    Attributes
+    ----------
+    favourable
+        The decision that is a favour to whoever gets it.
+    positive
+        The classes for which it is right: rates of true and of false positives are about them.
+    columns
+        One record per column.
+    unmeasured
+        Column -> why its groups could not be compared, or not as stated.
+    exceeded
+        A sentence per limit that is passed.
+    """
+
+    favourable: str
+    positive: tuple[str, ...]
+    columns: tuple[ColumnFairness, ...]
+    unmeasured: Mapping[str, str]
+    exceeded: tuple[str, ...]
+
+    def to_dict(self, wanted: Fairness) -> dict[str, Any]:
+        """Return the record, ready for JSON."""
+        return {
+            "favourable": self.favourable,
+            "positive": list(self.positive),
+            "min_rows": wanted.min_rows,
+            "limits": {"ratio": wanted.ratio, "difference": wanted.difference},
+            "columns": [own.to_dict() for own in self.columns],
+            "unmeasured": dict(self.unmeasured),
+            "exceeded": list(self.exceeded),
+        }
+
+
+def fairness_settings(config: Config) -> Fairness:
+    """Return what is wanted: what the configuration states, or the defaults."""
+    return config.fairness or Fairness()
+
+
+def fairness_columns(config: Config) -> tuple[str, ...]:
+    """Return the columns whose groups are compared: those stated, or the sensitive ones."""
+    return fairness_settings(config).columns or config.roles.sensitive
+
+
+def favourable_decision(
+    wanted: Fairness, right: Mapping[str, str], prior: Mapping[str, float]
+) -> str:
+    """Return the favourable decision: the stated one, or that which is right for most rows."""
+    commonest = max(prior, key=lambda name: prior[name])
+    return wanted.favourable or right[commonest]
+
+
+def collect_fairness(
+    scored_df: DataFrame,
+    config: Config,
+    *,
+    natural: Sequence[Column],
+    index: Column,
+    right: Mapping[str, str],
+    prior: Mapping[str, float],
+) -> FairnessResult | None:
+    """Count decisions by group in one Spark job, and compare the groups.
+
+    Where the favourable decision is right for every class, or for none, only acceptance differs.
+
+    Parameters
+    ----------
+    scored_df
+        Rows that get a decision.
+    natural
+        The probability of each class, as decisions are priced by.
+    index
+        The row's class, negative where it is not known.
+    right
+        Class name -> the decision that counts as right for it.
+    prior
+        Class name -> its share.
+
+    Returns
+    -------
+    FairnessResult or None
+        None where no column is named.
+
+    Raises
+    ------
+    InputError
+        If a column with ranges holds no numbers, or stated columns have too many values.
+    """
+    wanted, named = fairness_settings(config), fairness_columns(config)
+    if not named:
+        return None
+    favourable = favourable_decision(wanted, right, prior)
+    classes = config.roles.class_names
+    positive = tuple(name for name in classes if right[name] == favourable)
+    groupings = _groupings(scored_df.schema, named, wanted)
+    places = [classes.index(name) for name in positive]
+    matrix, weight = config.matrix, config.roles.weight
+    costs = expected_costs(list(natural), cost_columns(matrix))
+    weighted = weight is not None and weight in scored_df.columns
+    cells = collect_cells(
+        scored_df,
+        groupings,
+        favourable=cheapest_decision(costs, matrix.decisions) == favourable,
+        positive=F.when(index >= 0, index.isin(*places) if places else F.lit(col=False)),
+        weight=column(weight) if weighted and weight is not None else F.lit(1.0),
+    )
+    if cells is None and config.fairness is not None:
+        raise InputError(
+            f"fairness.columns: {listed(own.column for own in groupings)} {_TOO_MANY}.",
+            hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
+        )
+    columns = _measured(cells or {}, wanted, config.seed)
+    exceeded = _exceeded(columns, favourable, wanted)
+    unmeasured = {
+        name: _TOO_MANY if name in scored_df.columns else _ABSENT
+        for name in named
+        if cells is None or name not in cells
+    }
+    unmeasured |= _without_reference(columns, wanted)
+    return FairnessResult(favourable, positive, columns, unmeasured, exceeded)
+
+
+def _without_reference(columns: Sequence[ColumnFairness], wanted: Fairness) -> dict[str, str]:
+    """Return what to say of columns whose stated reference group has too few rows, or none."""
+    stated = {own.column: wanted.reference.get(own.column) for own in columns}
+    return {
+        own.column: f"has no group '{stated[own.column]}' of {wanted.min_rows:,} rows, which "
+        f"fairness.reference names; its groups are compared with {own.reference}"
+        for own in columns
+        if stated[own.column] not in {None, own.reference}
+    }
+
+
+def _exceeded(
+    columns: Sequence[ColumnFairness], favourable: str, wanted: Fairness
+) -> tuple[str, ...]:
+    return tuple(
+        sentence
+        for own in columns
+        for sentence in unfair_differences(
+            own, favourable, ratio=wanted.ratio, difference=wanted.difference
+        )
+    )
+
+
+def _measured(
+    cells: Mapping[str, Mapping[str, Cells]], wanted: Fairness, seed: int
+) -> tuple[ColumnFairness, ...]:
+    return tuple(
+        measure_column(
+            name, own, min_rows=wanted.min_rows, reference=wanted.reference.get(name), seed=seed
+        )
+        for name, own in cells.items()
+    )
+
+
+def _groupings(schema: StructType, named: Sequence[str], wanted: Fairness) -> list[Grouping]:
+    """Return how the columns that are there become groups."""
+    found = [Grouping(name, wanted.ranges.get(name, ())) for name in named if name in schema.names]
+    for own in found:
+        kind = schema[own.column].dataType
+        if own.edges and not is_number(kind):
+            raise InputError(
+                f"fairness.ranges: column '{own.column}' is {kind.simpleString()}; ranges are of "
+                "numbers.",
+                hint=f"remove fairness.ranges.{own.column}: its values are the groups.",
+            )
+    return found

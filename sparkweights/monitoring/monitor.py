@@ -1,0 +1,325 @@
+"""The monitor stage: whether a table still is one that the model was made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.config.validate import ESTIMATE
+from sparkweights.core.columns import (
+    class_index,
+    column,
+    optional_weight,
+    require_columns,
+    require_kind,
+    require_label,
+)
+from sparkweights.costs.policy import cheapest_decision
+from sparkweights.costs.review import collect_review_cut, is_reviewed
+from sparkweights.evaluation.drift import (
+    Stability,
+    column_stability,
+    count_bins,
+    holm,
+    score_stability,
+)
+from sparkweights.evaluation.rare_counts import count_p_value
+from sparkweights.monitoring.alarms import Calibration, diagnose, exceeded_limits, has_drifted
+from sparkweights.monitoring.fairness import FairnessResult, collect_fairness
+from sparkweights.probability.label_shift import collect_histogram, estimate_shift
+from sparkweights.quality.compile import compile_suite
+from sparkweights.quality.suite import load_suite
+from sparkweights.report import drift_sections, fragment
+from sparkweights.scoring import plan as deciding
+from sparkweights.scoring.plan import SET_ASIDE, is_usable, mark
+from sparkweights.scoring.schema_checks import require_model, require_same_labels
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.training.evaluate import review_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.evaluation.drift import ColumnBins
+    from sparkweights.probability.label_shift import LabelShift
+    from sparkweights.probability.priors import ScoreHistogram
+
+USABLE = "__usable"
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """The monitor stage's record.
+
+    Attributes
+    ----------
+    rows
+        Of the table.
+    columns
+        Feature column -> its stability index (CSI); p-values are adjusted for the number of
+        indices of the table.
+    scores
+        Class -> the stability index of its probability (PSI); of two classes the second.
+    shift
+        What the scores say of tonight's class shares.
+    assumed
+        The class shares that decisions are taken for: the model's own, or those that the
+        configuration states.
+    calibration
+        Class -> its calibration; empty where no outcome is known.
+    overrides
+        Share of the rows whose decision was another than the model's, of those that the model
+        decides: rows that go to review are decided by a human. None where not known.
+    quarantined
+        Share of the rows that scoring would set aside.
+    diagnosis
+        Class -> whether its rows drifted or its probabilities are wrong, where outcomes are known
+        and one of both shows.
+    exceeded
+        A sentence per limit that is passed.
+    fairness
+        How decisions differ between groups; None where the configuration does not ask for it.
+    """
+
+    rows: int
+    columns: Mapping[str, Stability]
+    scores: Mapping[str, Stability]
+    shift: LabelShift
+    assumed: Mapping[str, float]
+    calibration: Mapping[str, Calibration]
+    overrides: float | None
+    quarantined: float
+    diagnosis: Mapping[str, str] = field(default_factory=dict)
+    exceeded: tuple[str, ...] = ()
+    fairness: FairnessResult | None = None
+
+    def drift(self, limit: float) -> dict[str, Any]:
+        """Return the record of the columns' stability beside a limit, ready for JSON."""
+        return {
+            "measure": "CSI",
+            "limit": limit,
+            "columns": {name: own.index for name, own in self.columns.items()},
+            "p_values": {name: own.p_value for name, own in self.columns.items()},
+            "over": [name for name, own in self.columns.items() if has_drifted(own, limit)],
+        }
+
+    def _repr_html_(self) -> str:
+        drift = {"measure": "CSI", "columns": {n: own.index for n, own in self.columns.items()}}
+        return "".join(map(fragment, drift_sections(drift)))
+
+
+def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -> Monitored:
+    """Compare a table with the reference in a model's bundle.
+
+    One pass counts features by bin; one scores the rows; one more sums what is known of outcomes
+    and overrides, and with overrides beside a review another chooses the rows to review. Where the
+    table has the column of sample weights, rows count by it.
+
+    Parameters
+    ----------
+    table
+        Its role, for messages.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or no row can be scored.
+    ModelError
+        If the model tells other classes apart than the configuration names, or was trained on
+        other outcomes.
+    """
+    scorer = Scorer.of(bundle)
+    require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
+    decided = [*filter(None, [config.monitor.decided])]
+    require_columns(df.schema, decided, table=table)
+    require_kind(df.schema, decided, ("text",), table=table, role="decided")
+    if config.roles.label in df.columns:
+        require_label(df.schema, config.roles, table=table)
+        require_same_labels(df.schema, config, bundle)
+    weight = optional_weight(df.schema, config.roles)
+    today = count_bins(df, bundle.reference.bins, weight)
+    marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))
+    scores = collect_histogram(
+        scorer.score(marked_df.filter(USABLE)), scorer.probability_cols, weight=weight
+    )
+    shift = estimate_shift(
+        bundle.reference.scores, scores, scorer.ledger.prior, max_shift=config.decision.max_shift
+    )
+    assumed = _assumed(config, shift)
+    deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
+    indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
+    found = Monitored(
+        columns=indices[0],
+        scores=indices[1],
+        shift=shift,
+        assumed=scorer.ledger.prior if assumed is None or _is_estimated(config) else assumed,
+        **_known(
+            marked_df,
+            config,
+            deciding_scorer,
+            F.lit(1.0) if weight is None else weight,
+        ),
+    )
+    found = replace(found, diagnosis=diagnose(shift, found.calibration))
+    fairness = _fairness(marked_df, config, bundle, deciding_scorer)
+    exceeded = (*exceeded_limits(found, config), *(fairness.exceeded if fairness else ()))
+    return replace(found, exceeded=exceeded, fairness=fairness)
+
+
+def _fairness(
+    marked_df: DataFrame, config: Config, bundle: ModelBundle, scorer: Scorer
+) -> FairnessResult | None:
+    """Compare how the decisions that scoring would take differ between groups, if wanted."""
+    if config.fairness is None:
+        return None
+    scored_df = scorer.score(marked_df.filter(USABLE))
+    return collect_fairness(
+        scored_df,
+        config,
+        natural=[column(name) for name in scorer.probability_cols],
+        index=_outcome(scored_df, config),
+        right=bundle.manifest["evaluation"]["right_decisions"],
+        prior=bundle.ledger.prior,
+    )
+
+
+def _stability(
+    reference: Sequence[ColumnBins],
+    today: Sequence[ColumnBins],
+    before: ScoreHistogram,
+    scores: ScoreHistogram,
+    scorer: Scorer,
+) -> tuple[dict[str, Stability], dict[str, Stability]]:
+    """Return the indices of columns and scores, their p-values adjusted as one family (Holm)."""
+    columns = {
+        own.name: column_stability(old, own) for old, own in zip(reference, today, strict=True)
+    }
+    names = scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes  # noqa: PLR2004 (two mirror each other)
+    of_scores = {
+        name: score_stability(
+            before.of_cell,
+            scores.of_cell,
+            (
+                before.probabilities[:, scorer.classes.index(name)],
+                scores.probabilities[:, scorer.classes.index(name)],
+            ),
+            (before.effective_rows, scores.effective_rows),
+        )
+        for name in names
+    }
+    adjusted = iter(holm([own.p_value for own in [*columns.values(), *of_scores.values()]]))
+    return (
+        {name: Stability(own.index, next(adjusted)) for name, own in columns.items()},
+        {name: Stability(own.index, next(adjusted)) for name, own in of_scores.items()},
+    )
+
+
+def _marked(df: DataFrame, config: Config) -> DataFrame:
+    """Append whether scoring would put a row into quarantine."""
+    if config.checks.incoming is None:
+        return mark(df, config, None)
+    suite = load_suite(config.path(config.checks.incoming))
+    return mark(df, config, compile_suite(df, suite, table="incoming"))
+
+
+def _is_estimated(config: Config) -> bool:
+    return config.decision.target_prior == ESTIMATE
+
+
+def _assumed(config: Config, shift: LabelShift) -> Mapping[str, float] | None:
+    """Return the class shares that scoring moves its probabilities to, if it does."""
+    wanted = config.decision.target_prior
+    if not isinstance(wanted, str):
+        return wanted
+    return shift.target_prior() if _is_estimated(config) else None
+
+
+def _known(marked_df: DataFrame, config: Config, scorer: Scorer, times: Column) -> dict[str, Any]:
+    """Return the rows, and what outcomes and decisions say where the table holds them.
+
+    Parameters
+    ----------
+    scorer
+        Its probabilities are those that decisions are taken by.
+    times
+        How often a row counts.
+    """
+    decided = config.monitor.decided
+    scored_df = (
+        scorer.score(marked_df) if decided is None else deciding.price(marked_df, scorer, config)
+    )
+    index = F.when(F.col(USABLE), _outcome(scored_df, config)).otherwise(-1)
+    weight = F.when(index >= 0, times).otherwise(0.0)
+    measures = [
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(weight > 0).alias("known"),
+        F.count_if(F.col(SET_ASIDE)).alias("set_aside"),
+        F.sum(weight).alias("weight"),
+    ]
+    for c, name in enumerate(scorer.probability_cols):
+        own = column(name)
+        measures += [
+            F.sum(F.when(index == c, times).otherwise(0.0)).alias(f"happened_{c}"),
+            F.sum(F.when(weight > 0, weight * own)).alias(f"expected_{c}"),
+            F.sum(F.when(weight > 0, weight * own * (1 - own))).alias(f"variance_{c}"),
+            F.sum(F.when(weight > 0, weight**2 * own * (1 - own))).alias(f"weighted_{c}"),
+        ]
+    if decided is not None:
+        differs = _differs(scored_df, decided, config)
+        counted = F.sum(F.when(differs.isNotNull(), times))
+        other = F.sum(times * differs.cast("double"))
+        measures.append(F.try_divide(other, counted).alias("overrides"))
+    found = scored_df.agg(*measures).first()
+    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+    return {
+        "rows": found["rows"],
+        "calibration": {
+            name: _calibration(found, c) for c, name in enumerate(scorer.classes) if found["known"]
+        },
+        "overrides": None if decided is None else found["overrides"],
+        "quarantined": found["set_aside"] / found["rows"],
+    }
+
+
+def _calibration(found: Mapping[str, Any] | Row, c: int) -> Calibration:
+    plain, weighted = found[f"variance_{c}"], found[f"weighted_{c}"]
+    return Calibration(
+        rows=found["known"],
+        share=found[f"happened_{c}"] / found["weight"],
+        mean_probability=found[f"expected_{c}"] / found["weight"],
+        p_value=count_p_value(
+            found[f"happened_{c}"],
+            found[f"expected_{c}"],
+            weighted,
+            weight_ratio=weighted / plain if plain > 0 else 1.0,
+        ),
+    )
+
+
+def _differs(priced_df: DataFrame, decided: str, config: Config) -> Column:
+    """Return whether another decision was taken than the model's, null where it decides nothing.
+
+    A row that scoring sends to review is decided by a human, whatever the model would do. The rows
+    are chosen as scoring chooses them, among all that are not set aside.
+    """
+    costs = [column(deciding.expected_col(name)) for name in config.matrix.decisions]
+    decision = cheapest_decision(costs, config.matrix.decisions)
+    decides = F.col(USABLE) & F.col(deciding.FAULT).isNull()
+    if config.review is not None:
+        gain = deciding.gain_of_review(config)
+        passing_df = deciding.passing(priced_df)
+        weight = deciding.review_weight(passing_df, config)
+        cut = collect_review_cut(passing_df, gain, config.review.capacity, weight)
+        decides &= ~is_reviewed(gain, review_order(config), cut)
+    return F.when(decides, column(decided) != decision)
+
+
+def _outcome(df: DataFrame, config: Config) -> Column:
+    if config.roles.label not in df.columns:
+        return F.lit(-1)
+    return class_index(config.roles)

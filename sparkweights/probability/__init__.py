@@ -1,0 +1,1 @@
+"""Probabilities: corrections that can be inverted, calibration, and label shift."""

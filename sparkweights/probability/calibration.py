@@ -1,0 +1,394 @@
+"""Calibration on held-out rows that carry no class weights: isotonic, sigmoid, temperature.
+
+Each method maps the natural probabilities of a row to better ones. Two classes share one map (of
+the second class); more are calibrated one against the rest and normalised, except by
+temperature, which keeps the ranking of classes within a row.
+
+One Spark job sums the rows by score (`collect_calibration_table`); `calibration_fit` fits maps to
+the sums, for all rows and without each fold. A fitted map is a few numbers, applied as Column
+arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column
+from sparkweights.core.errors import ModelError
+from sparkweights.probability.calibration_fit import (
+    AUTO,
+    CELL,
+    LEAST,
+    CalibrationTable,
+    Choice,
+    IsotonicMap,
+    SigmoidMap,
+    choose_method,
+    fit_isotonic,
+    fit_sigmoid,
+    fit_temperature,
+    require_classes,
+    targets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+CALIBRATIONS = (AUTO, "none", "isotonic", "sigmoid", "temperature")
+_PREFIX = "probability_"  # of the columns that a scorer names after classes
+_NEWTON_STEPS = 50
+
+
+class Calibrator(Protocol):
+    """A fitted calibration."""
+
+    def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
+        """Replace the probability columns by calibrated ones that sum to 1."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method and its numbers, ready for JSON."""
+
+
+@dataclass(frozen=True)
+class IsotonicCalibrator:
+    """Monotone maps of logit p: one for two classes (the second), else one per class."""
+
+    maps: tuple[IsotonicMap, ...]
+
+    def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
+        """Replace the probability columns by calibrated ones that sum to 1."""
+        names = _targets(probability_cols)
+        # A column of its own, so that the logarithm is taken once per row.
+        places = {
+            f"{name}__place": _place(one, logit(column(name)))
+            for one, name in zip(self.maps, names, strict=True)
+        }
+        pairs = zip(self.maps, places, strict=True)
+        mapped = [_interpolate(one, column(place)) for one, place in pairs]
+        return _normalised(df.withColumns(places), probability_cols, mapped).drop(*places)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method and its numbers, ready for JSON."""
+        return {"method": "isotonic", "maps": [one.to_dict() for one in self.maps]}
+
+
+@dataclass(frozen=True)
+class SigmoidCalibrator:
+    """logit p' = slope * logit p + intercept, per class as for `IsotonicCalibrator`."""
+
+    maps: tuple[SigmoidMap, ...]
+
+    def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
+        """Replace the probability columns by calibrated ones that sum to 1."""
+        scores = [logit(column(name)) for name in _targets(probability_cols)]
+        mapped = [_sigmoid(one, z) for one, z in zip(self.maps, scores, strict=True)]
+        return _normalised(df, probability_cols, mapped)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method and its numbers, ready for JSON."""
+        return {"method": "sigmoid", "maps": [one.to_dict() for one in self.maps]}
+
+
+@dataclass(frozen=True)
+class TemperatureCalibrator:
+    """p'_c proportional to p_c ^ (1 / temperature) (Guo et al. 2017)."""
+
+    temperature: float
+
+    def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
+        """Replace the probability columns by calibrated ones that sum to 1."""
+        powers = _powers(probability_cols, F.lit(1 / self.temperature))
+        total = reduce(add, powers)
+        return df.withColumns({
+            name: power / total for name, power in zip(probability_cols, powers, strict=True)
+        })  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method and its numbers, ready for JSON."""
+        return {"method": "temperature", "temperature": self.temperature}
+
+
+@dataclass(frozen=True)
+class CalibrationFit:
+    """A calibration, and what it rests on.
+
+    Attributes
+    ----------
+    choice
+        The method, why it is that one, and how many rows of each class there were.
+    calibrator
+        Fitted on all rows.
+    by_fold
+        Fitted without the rows of fold 0, 1, ... in turn; empty where rows have no folds.
+    """
+
+    choice: Choice
+    calibrator: Calibrator
+    by_fold: tuple[Calibrator, ...] = ()
+
+
+def calibrator_from_dict(record: Mapping[str, Any]) -> Calibrator:
+    """Rebuild a calibrator from its numbers.
+
+    Raises
+    ------
+    ModelError
+        If the record lacks them, as those of older versions do.
+    """
+    try:
+        match record["method"]:
+            case "isotonic":
+                return IsotonicCalibrator(
+                    tuple(
+                        IsotonicMap(one["low"], one["step"], tuple(one["probabilities"]))
+                        for one in record["maps"]
+                    )
+                )
+            case "sigmoid":
+                return SigmoidCalibrator(tuple(SigmoidMap(**one) for one in record["maps"]))
+            case _:
+                return TemperatureCalibrator(record["temperature"])
+    except KeyError as error:
+        raise ModelError(
+            f"The calibration '{record.get('method')}' of the model has no {error.args[0]!r}: an "
+            "older version of sparkweights wrote it, in another form.",
+            hint="train again.",
+        ) from None
+
+
+def calibrate_scores(
+    df: DataFrame,
+    probability_cols: Sequence[str],
+    method: str,
+    *,
+    class_col: str,
+    weight_col: str | None,
+    fold_col: str | None = None,
+) -> CalibrationFit:
+    """Choose and fit a calibration of natural probabilities, in one Spark job.
+
+    Temperature with more than two classes takes a job per step of Newton's method besides.
+
+    Parameters
+    ----------
+    df
+        Rows that the model was not fitted on, with a natural probability per class, the class
+        index in ``class_col`` and, optionally, an incoming *sample* weight. Class weights have no
+        place here: they would move the probabilities away from the population again.
+    method
+        ``auto``, ``isotonic``, ``sigmoid`` or ``temperature``.
+    fold_col
+        The fold of each row, 0, 1, ...: its rows were scored by a model that had not seen them.
+
+    Raises
+    ------
+    ModelError
+        If a class has no row, among all or without one of the folds.
+    """
+    table = collect_calibration_table(
+        df, probability_cols, class_col=class_col, weight_col=weight_col, fold_col=fold_col
+    )
+    choice = choose_method(method, table)
+    without = [None] if fold_col is None else [None, *range(max(table.folds, default=-1) + 1)]
+    if choice.method == "temperature" and len(probability_cols) > 2:  # noqa: PLR2004 (binary)
+        fitted: list[Calibrator] = []
+        for fold in without:
+            require_classes(choice.method, table.without(fold))
+            others_df = (
+                df if fold is None or fold_col is None else df.filter(F.col(fold_col) != fold)
+            )
+            fitted.append(
+                fit_multiclass_temperature(
+                    others_df, probability_cols, class_col=class_col, weight_col=weight_col
+                )
+            )
+    else:
+        fitted = [fit_calibrator(choice.method, table.without(fold)) for fold in without]
+    return CalibrationFit(choice, fitted[0], tuple(fitted[1:]))
+
+
+def collect_calibration_table(
+    df: DataFrame,
+    probability_cols: Sequence[str],
+    *,
+    class_col: str,
+    weight_col: str | None,
+    fold_col: str | None = None,
+) -> CalibrationTable:
+    """Sum rows by fold, class and cell of logit p, in one Spark job.
+
+    At most 5,500 cells can be occupied per class and fold; some hundreds are. Rows without
+    a probability are left out.
+    """
+    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
+    fold = F.lit(0) if fold_col is None else column(fold_col)
+    entries = F.array(*[
+        F.struct(
+            F.lit(c).alias("target"),
+            F.when(_is_known(column(probability_cols[c])), logit(column(probability_cols[c])))
+            .alias("logit"),
+            (column(class_col) == c).alias("event"),
+        )
+        for c in targets(len(probability_cols))
+    ])  # fmt: skip
+    event, score, w = F.col("event"), F.col("logit"), F.col("w")
+    sums = {
+        "weight": F.sum(w),
+        "moment": F.sum(w * score),
+        "positives": F.sum(F.when(event, w).otherwise(0.0)),
+        "positive_squares": F.sum(F.when(event, w * w).otherwise(0.0)),
+        "squares": F.sum(w * w),
+        "positive_rows": F.count_if(event),
+        "rows": F.count(F.lit(1)),
+    }
+    found = (
+        df.select(fold.cast("long").alias("fold"), weight.alias("w"), F.inline(entries))
+        .filter(score.isNotNull() & (w > 0))
+        .groupBy("fold", "target", F.floor(score / CELL).alias("cell"))
+        .agg(*[value.alias(name) for name, value in sums.items()])
+        .toArrow()
+    )
+    at = {name: found[name].to_numpy() for name in found.column_names}
+    return CalibrationTable(
+        classes=tuple(name.removeprefix(_PREFIX) for name in probability_cols),
+        fold=at["fold"].astype(np.int64),
+        target=at["target"].astype(np.int64),
+        cell=at["cell"].astype(np.int64),
+        logit=at["moment"] / at["weight"],
+        positives=at["positives"],
+        negatives=at["weight"] - at["positives"],
+        positive_squares=at["positive_squares"],
+        negative_squares=at["squares"] - at["positive_squares"],
+        positive_rows=at["positive_rows"].astype(float),
+        negative_rows=(at["rows"] - at["positive_rows"]).astype(float),
+    )
+
+
+def fit_calibrator(method: str, table: CalibrationTable) -> Calibrator:
+    """Fit a calibration to a table of sums: arithmetic on the driver, no Spark job.
+
+    Parameters
+    ----------
+    method
+        ``isotonic``, ``sigmoid``, or ``temperature`` of two classes.
+
+    Raises
+    ------
+    ModelError
+        If a class has no row, or temperature has no answer.
+    """
+    require_classes(method, table)
+    match method:
+        case "isotonic":
+            return IsotonicCalibrator(tuple(fit_isotonic(table, c) for c in table.targets))
+        case "sigmoid":
+            return SigmoidCalibrator(tuple(fit_sigmoid(table, c) for c in table.targets))
+        case _:
+            return TemperatureCalibrator(fit_temperature(table))
+
+
+def logit(probability: Column) -> Column:
+    """Return the log odds of a probability, finite at 0 and 1."""
+    held = F.greatest(F.least(probability, F.lit(1 - LEAST)), F.lit(LEAST))
+    return F.log(held / (1 - held))
+
+
+def fit_multiclass_temperature(
+    df: DataFrame, probability_cols: Sequence[str], *, class_col: str, weight_col: str | None
+) -> TemperatureCalibrator:
+    """Minimise the log loss over b = 1 / T by Newton's method; one small pass a step.
+
+    With z_c = log p_c, the gradient is the mean of E_b[z] - z_y and the curvature that of
+    Var_b[z], so the loss is convex and a step that overshoots is halved.
+    """
+    index = column(class_col)
+    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
+    inverse = 1.0
+    for _ in range(_NEWTON_STEPS):
+        powers = _powers(probability_cols, F.lit(inverse))
+        total = reduce(add, powers)
+        shares = [power / total for power in powers]
+        logs = [_log(name) for name in probability_cols]
+        mean = reduce(add, [p * z for p, z in zip(shares, logs, strict=True)])
+        square = reduce(add, [p * z * z for p, z in zip(shares, logs, strict=True)])
+        own = reduce(add, [F.when(index == c, z).otherwise(0.0) for c, z in enumerate(logs)])
+        row = df.agg(
+            F.sum(weight * (mean - own)).alias("gradient"),
+            F.sum(weight * (square - mean * mean)).alias("curvature"),
+        ).first()
+        if row is None or not row["curvature"] or row["curvature"] <= 0:
+            break
+        step = row["gradient"] / row["curvature"]
+        step = min(max(step, -inverse), inverse / 2)  # b stays above half, below twice itself
+        inverse -= step
+        if abs(step) < 1e-10 * inverse:
+            break
+    if not math.isfinite(inverse) or inverse <= 0:
+        raise ModelError(
+            f"Temperature calibration did not converge (1 / T reached {inverse}).",
+            hint="use calibration sigmoid or isotonic.",
+        )
+    return TemperatureCalibrator(1 / inverse)
+
+
+def _sigmoid(fitted: SigmoidMap, score: Column) -> Column:
+    limited = F.greatest(F.least(score, F.lit(fitted.bound)), F.lit(-fitted.bound))
+    return 1 / (1 + F.exp(-(F.lit(fitted.slope) * limited + F.lit(fitted.intercept))))
+
+
+def _place(fitted: IsotonicMap, score: Column) -> Column:
+    """Return where a score lies among the even knots, 0 being the first."""
+    last = len(fitted.probabilities) - 1
+    place = (score - fitted.low) / fitted.step
+    return F.greatest(F.least(place, F.lit(float(last))), F.lit(0.0))
+
+
+def _interpolate(fitted: IsotonicMap, place: Column) -> Column:
+    """Return the map's value at a place among its knots; they are one literal array."""
+    values = F.lit(np.array(fitted.probabilities))
+    knot = F.least(F.floor(place), F.lit(len(fitted.probabilities) - 2)).cast("int")
+    below, above = F.get(values, knot), F.get(values, knot + 1)
+    return below + (place - knot) * (above - below)
+
+
+def _is_known(probability: Column) -> Column:
+    return probability.isNotNull() & ~F.isnan(probability)
+
+
+def _log(name: str) -> Column:
+    return F.when(_is_known(column(name)), F.log(F.greatest(column(name), F.lit(LEAST))))
+
+
+def _powers(probability_cols: Sequence[str], inverse: Column) -> list[Column]:
+    # Relative to the largest, so that no sharpening underflows all of them.
+    logs = [_log(name) for name in probability_cols]
+    largest = F.greatest(*logs)
+    return [F.exp((z - largest) * inverse) for z in logs]
+
+
+def _targets(probability_cols: Sequence[str]) -> list[str]:
+    return [probability_cols[c] for c in targets(len(probability_cols))]
+
+
+def _normalised(
+    df: DataFrame, probability_cols: Sequence[str], mapped: Sequence[Column]
+) -> DataFrame:
+    names = _targets(probability_cols)
+    # greatest and least skip nulls, and a row without a probability must stay without one.
+    held = [
+        F.when(_is_known(column(name)), value) for name, value in zip(names, mapped, strict=True)
+    ]
+    df = df.withColumns(dict(zip(names, held, strict=True)))
+    if len(names) == 1:
+        return df.withColumn(probability_cols[0], 1 - column(probability_cols[1]))
+    total = reduce(add, [column(name) for name in names])
+    return df.withColumns({name: column(name) / total for name in names})

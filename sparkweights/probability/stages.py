@@ -1,0 +1,220 @@
+"""Correcting, deciding and pricing as Spark ML stages, for notebooks and Pipelines.
+
+They take MLlib's probability vector, whose entry i belongs to the class that is i in the label.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pyspark.ml import Transformer
+from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.ml_stage import Stage, checked, column_name, texts
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import check_costs, cost_columns
+from sparkweights.probability.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+
+def _ledger(value: Any) -> dict[str, Any]:  # noqa: ANN401 (a ledger or its JSON)
+    if isinstance(value, Ledger):
+        return value.to_dict()
+    try:
+        return Ledger.from_dict(value).to_dict()
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            f"Param ledger: {value!r}; allowed: a Ledger, or what its to_dict returns.",
+            hint="write Ledger.by_hand(prior, weights).",
+        ) from None
+
+
+class _ReadsProbabilities(Stage):
+    """The class probabilities of a row, and their history."""
+
+    probabilityCol = column_name("probabilityCol", "MLlib's vector of class probabilities")
+    ledger = checked("ledger", "the history of the probabilities", _ledger)
+    defaults: ClassVar[Mapping[str, Any]] = {"probabilityCol": "probability"}
+
+    def history(self) -> Ledger | None:
+        """Return the ledger, or None where none was given."""
+        record = self.value("ledger")
+        return None if record is None else Ledger.from_dict(record)
+
+    def _probabilities(self, count: int) -> list[Column]:
+        array = vector_to_array(column(self.value("probabilityCol")))
+        return [array.getItem(c) for c in range(count)]
+
+
+class ProbabilityCorrector(_ReadsProbabilities, Transformer):
+    """Add the natural probabilities behind those of a weighted model.
+
+    Params
+    ------
+    probabilityCol, outputCol
+        The model's vector, and the corrected one.
+    ledger
+        What bent the training; or
+    classWeightsCol
+        the array of w_c(x) that a weigher added, for Pipelines in which the weights are fitted
+        together with the model.
+    """
+
+    outputCol = column_name("outputCol", "the corrected vector to add")
+    classWeightsCol = column_name("classWeightsCol", "w_c(x) of each class, as an array")
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **_ReadsProbabilities.defaults,
+        "outputCol": "natural_probability",
+    }
+
+    def after(self) -> Ledger | None:
+        """Return the ledger of the corrected probabilities, where one was given."""
+        ledger = self.history()
+        return None if ledger is None else ledger.after_undoing()
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        weights, ledger = self.value("classWeightsCol"), self.history()
+        if (weights is None) == (ledger is None):
+            raise ConfigError(
+                "ProbabilityCorrector needs one of the Params ledger and classWeightsCol; "
+                f"{'neither' if ledger is None else 'both'} of them is set.",
+                hint="set classWeightsCol to the weigher's in a Pipeline, or ledger elsewhere.",
+            )
+        reads = [self.value("probabilityCol")]
+        reads += [weights] if ledger is None else ledger.columns
+        self.check_frame(dataset, reads, [self.value("outputCol")])
+        if ledger is not None:
+            ledger.after_undoing()  # refuses to undo twice
+            natural = ledger.undo(self._probabilities(len(ledger.prior)))
+            vector = array_to_vector(F.array(*natural))
+        else:
+            vector = array_to_vector(self._divided(weights))
+        return dataset.withColumn(self.value("outputCol"), vector)
+
+    def _divided(self, weights: str) -> Column:
+        quotients = F.zip_with(
+            vector_to_array(column(self.value("probabilityCol"))),
+            column(weights),
+            lambda probability, weight: probability / weight,
+        )
+        total = F.aggregate(quotients, F.lit(0.0), lambda sum_, value: sum_ + value)
+        return F.transform(quotients, lambda value: value / total)
+
+
+class _Prices(_ReadsProbabilities):
+    """Costs per decision and class, and probabilities that may be priced with them."""
+
+    costs = checked("costs", "{decision: {class: cost}}", dict)
+    classes = checked("classes", "class names, in the order of the label", texts("classes"))
+
+    def matrix(self) -> CostMatrix:
+        """Return the cost matrix; 0/1 loss where no costs are given."""
+        classes = self.value("classes")
+        if not classes:
+            raise ConfigError(
+                f"{type(self).__name__} needs Param classes.",
+                hint="name the class of label 0, of label 1, and so on.",
+            )
+        if self.value("costs") is None:
+            return CostMatrix.zero_one(classes)
+        return CostMatrix.parse(self.value("costs"), classes)
+
+    def _expected(self, dataset: DataFrame, matrix: CostMatrix) -> list[Column]:
+        ledger = self.history()
+        if ledger is not None:
+            ledger.require_natural()
+        check_costs(matrix, dataset.schema)
+        return expected_costs(self._probabilities(len(matrix.classes)), cost_columns(matrix))
+
+
+class CostDecider(_Prices, Transformer):
+    """Add the Bayes decision: the one of least expected cost.
+
+    Params
+    ------
+    costs
+        ``{decision: {class: number or arithmetic over columns}}``; 0/1 loss by default.
+    classes
+        Class names, in the order of the label: the first is MLlib's 0.0.
+    probabilityCol
+        *Natural* probabilities; see `ProbabilityCorrector`.
+    ledger
+        Their history, if known: one that still holds weights is refused.
+    decisionCol, expectedCostCol
+        Columns to add: a decision's name, and what it is expected to cost. Both are null where
+        a cost or a probability is; a tie goes to the decision declared first.
+    """
+
+    decisionCol = column_name("decisionCol", "the decision to add")
+    expectedCostCol = column_name("expectedCostCol", "its expected cost, to add")
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **_Prices.defaults,
+        "decisionCol": "decision",
+        "expectedCostCol": "expected_cost",
+    }
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        matrix = self.matrix()
+        adds = [self.value("decisionCol"), self.value("expectedCostCol")]
+        self.check_frame(dataset, [self.value("probabilityCol"), *matrix.columns], adds)
+        expected = self._expected(dataset, matrix)
+        decision = cheapest_decision(expected, matrix.decisions)
+        least = F.when(decision.isNotNull(), F.least(*expected))
+        return dataset.withColumns(dict(zip(adds, [decision, least], strict=True)))
+
+
+class ExpectedCostEvaluator(_Prices, Evaluator):
+    """Mean realised cost of the Bayes decisions, in money per row; smaller is better.
+
+    With it CrossValidator and TrainValidationSplit minimise money.
+
+    Params
+    ------
+    costs, classes, probabilityCol, ledger
+        As of `CostDecider`.
+    labelCol, weightCol
+        The true class as a number from 0, and an incoming *sample* weight.
+    """
+
+    labelCol = column_name("labelCol", "the true class, from 0")
+    weightCol = column_name("weightCol", "an incoming sample weight")
+    defaults: ClassVar[Mapping[str, Any]] = {**_Prices.defaults, "labelCol": "label"}
+
+    def isLargerBetter(self) -> bool:  # noqa: N802 (MLlib's name)
+        """Return False: money lost."""
+        return False
+
+    def _evaluate(self, dataset: DataFrame) -> float:
+        matrix = self.matrix()
+        label, weight = self.value("labelCol"), self.value("weightCol")
+        reads = [self.value("probabilityCol"), label, weight, *matrix.columns]
+        self.check_frame(dataset, filter(None, reads), [])
+        decision = cheapest_decision(self._expected(dataset, matrix), matrix.decisions)
+        index = column(label).cast("int")
+        cost = realised_cost(decision, index, matrix.decisions, cost_columns(matrix))
+        own = F.lit(1.0) if weight is None else column(weight).cast("double")
+        row = dataset.agg(
+            F.sum(own * cost).alias("cost"),
+            F.sum(own).alias("rows"),
+            F.count_if(cost.isNull()).alias("undefined"),
+        ).first()
+        return _mean_cost(row)
+
+
+def _mean_cost(row: Any) -> float:  # noqa: ANN401 (a Row or None)
+    if row is None or not row["rows"] or row["undefined"]:
+        undefined = 0 if row is None else row["undefined"]
+        raise InputError(
+            f"The mean cost is not defined: {undefined} rows have no cost, label or probability.",
+            hint="drop these rows, or write coalesce(column, number) in the costs.",
+        )
+    return float(row["cost"] / row["rows"])

@@ -1,0 +1,175 @@
+"""The gates: what stops a run before anything is published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparkweights.core.errors import QualityGateError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sparkweights.evaluation.evaluation import Evaluation
+    from sparkweights.quality.suite import CheckReport
+
+_TOLD = 3  # of the checks that failed
+BY_CHANCE = 0.01  # a sound model is stopped in at most one of a hundred runs
+
+
+def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str) -> None:
+    """Stop where a critical check failed that quarantining rows cannot answer.
+
+    Parameters
+    ----------
+    quarantined
+        Ids of checks whose failing rows are set aside instead.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the checks that failed.
+    """
+    failed = [
+        result
+        for result in report.results
+        if not result.success
+        and result.severity == "critical"
+        and (result.error is not None or result.id not in quarantined)
+    ]
+    if failed:
+        raise QualityGateError(
+            f"Table '{table}' fails {len(failed)} critical checks of suite '{report.suite}': "
+            f"{'; '.join(result.sentence for result in failed)}.",
+            hint="nothing was published; repair the table, or change the expectation's severity.",
+        )
+
+
+def gate_shares(
+    *,
+    rows: int,
+    quarantined: int,
+    unscorable: int,
+    limits: Mapping[str, float],
+    quarantined_for: Mapping[str, int],
+    faults: Mapping[str, int],
+) -> None:
+    """Stop where too many rows would leave without a decision.
+
+    Parameters
+    ----------
+    quarantined_for
+        The check that set rows aside -> rows.
+    faults
+        Why a row was unscorable -> rows.
+
+    Raises
+    ------
+    QualityGateError
+        With the share, its limit, and what was wrong with most of the rows.
+    """
+    why = {
+        "quarantined": _told("failed most", quarantined_for),
+        "unscorable": _told("most for", faults),
+    }
+    for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):
+        share = count / rows if rows else 0.0
+        if share > limits[name]:
+            raise QualityGateError(
+                f"{count} of {rows} rows ({share:.1%}) are {name}; at most "
+                f"{limits[name]:.1%} may be{why[name]}.",
+                hint=f"nothing was published; repair the table, or raise checks.max_{name}.",
+            )
+
+
+def _told(words: str, rows: Mapping[str, int]) -> str:
+    """Return the commonest of what was wrong, in brackets; nothing where nothing was."""
+    worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])[:_TOLD]
+    told = listed(f"{name} on {count}" for name, count in worst)
+    return f" ({words}: {told})" if worst else ""
+
+
+def gate_base_rate(
+    evaluation: Evaluation,
+    tolerance: float,
+    *,
+    stratified: bool = False,
+    calibration_share: float = 0.0,
+    prior: Mapping[str, float] | None = None,
+) -> None:
+    """Stop where calibrated probabilities do not average to the share of the class.
+
+    The mean over the test rows misses the share if it is off by more than ``tolerance`` times the
+    share, and the probabilities themselves make so wide a gap less likely than `BY_CHANCE`.
+
+    Parameters
+    ----------
+    stratified
+        Whether the split gave the test rows the class shares of the table (a random split by
+        class); else, forward in time or by groups, their counts vary as well.
+    calibration_share
+        Test rows over the rows that the probabilities were calibrated on; 0 without calibration.
+    prior
+        Class name -> share that the probabilities were calibrated to. Where the split is not
+        stratified, it tells a share that moved from probabilities that are wrong.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the classes.
+    """
+    level = BY_CHANCE / max(len(evaluation.tables) - 1, 1)  # of two classes, one says it all
+    off, drifted = [], []
+    for name, table in evaluation.tables.items():
+        share, mean = table.prior, float(np.average(table.mean_score, weights=table.weight))
+        tails = evaluation.base_rate_tails(
+            name, stratified=stratified, calibration_share=calibration_share
+        )
+        if abs(mean - share) > tolerance * share and tails.p_value < level:
+            off.append(f"{name}: mean probability {mean:.4g}, share {share:.4g}")
+            before = None if stratified or prior is None else prior.get(name)
+            if before and abs(mean - before) <= tolerance * before:
+                drifted.append(f"{name} from {before:.4g} to {share:.4g}")
+    if not off:
+        return
+    hint = (
+        "the model was not published; calibrate it (decision.calibration: auto), or set "
+        "decision.base_rate_tolerance."
+    )
+    if len(drifted) == len(off):
+        hint = (
+            f"the probabilities fit the rows that they were calibrated on, and the share moved "
+            f"since ({listed(drifted)}): this is drift, not miscalibration. Train on later rows, "
+            "or set decision.target_prior to the shares that are expected, or raise "
+            "decision.base_rate_tolerance."
+        )
+    raise QualityGateError(
+        f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
+        f"{evaluation.rows} test rows ({listed(off)}), which chance does not explain.",
+        hint=hint,
+    )
+
+
+def gate_costs(evaluation: Evaluation, tolerance: float) -> None:
+    """Stop where decisions cost something far from what was expected of them.
+
+    That is: expected over realised cost, of all test rows or of a tenth of their stakes that
+    carries a tenth of the cost, is off by more than twice the tolerance, and not by chance.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the ratios.
+    """
+    found = evaluation.cost_calibration
+    far = () if found is None else found.far_off(tolerance)
+    if found is None or not far:
+        return
+    raise QualityGateError(
+        f"The model's decisions do not cost what it expects, by more than {2 * tolerance:.0%} on "
+        f"{evaluation.rows} test rows: {'; '.join(map(found.describe, far))}.",
+        hint="the model was not published; its probabilities are wrong where costs are high: fit "
+        "without per-row weights (weights.scheme: cost or none) and calibrate, or raise "
+        "decision.cost_tolerance.",
+    )

@@ -1,0 +1,1 @@
+"""Sampling: hashed splits and resampling, the same rows on every run."""

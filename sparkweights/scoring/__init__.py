@@ -1,0 +1,1 @@
+"""Scoring: from a row to its probabilities, expected costs and decision."""

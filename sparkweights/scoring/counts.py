@@ -1,0 +1,169 @@
+"""Counts of a scoring run: every row is accounted for, and the incoming table is read once.
+
+Incoming rows are counted while they pass by, as nothing else remembers them; what became of them is
+counted where it lies, in the staged table, whose columns cost a query far less than its rows cost
+an observation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import Observation
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.config.validate import UNSCORABLE
+from sparkweights.core.columns import column
+from sparkweights.scoring.plan import FOUND, KEYS_PRESENT, SET_ASIDE, expected_col, without_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.quality.compile import CompiledSuite
+    from sparkweights.quality.suite import CheckReport
+
+MOST_TEXTS = 20  # that a manifest lists
+
+
+def observe_marked(
+    marked_df: DataFrame, config: Config, suite: CompiledSuite | None
+) -> tuple[DataFrame, Observation]:
+    """Count rows and what a suite asks for, while they pass by with what it found as `FOUND`."""
+    observation = Observation()
+    measures = [
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
+        F.count_if(without_key(marked_df.schema, config)).alias("without_key"),
+    ]
+    if suite is not None:
+        measures += suite.measures(F.col(FOUND))
+    return marked_df.observe(observation, *measures), observation
+
+
+def collect_staged(
+    staged_df: DataFrame, config: Config, suite: CompiledSuite | None
+) -> dict[str, Any]:
+    """Count decisions, sum probabilities and costs, and measure what a suite asks for, in one job.
+
+    One more counts the first reasons, where there are any, and one what was wrong with rows
+    without a decision.
+    """
+    matrix = config.matrix
+    measures = [
+        F.count_if(F.col("decision") == name).alias(f"decision_{i}")
+        for i, name in enumerate((*config.decisions, UNSCORABLE))
+    ]
+    measures += [
+        F.sum(column(f"probability_{name}")).alias(f"class_{i}")
+        for i, name in enumerate(matrix.classes)
+    ]
+    measures += [
+        F.sum(column(expected_col(name))).alias(f"cost_{i}")
+        for i, name in enumerate(matrix.decisions)
+    ]
+    measures.append(F.sum("expected_cost").alias("cost"))
+    if suite is not None:
+        measures += suite.measures()
+    row = staged_df.agg(*measures).first()
+    assert row is not None  # noqa: S101 (an aggregate without groups has its row)
+    found = row.asDict()
+    if config.reasons is not None:
+        found["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
+    if found[f"decision_{len(config.decisions)}"]:
+        unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a folder of its own
+        fault = F.substr("score_status", F.lit(len(f"{UNSCORABLE}:") + 1))
+        found["faults"] = _collect_commonest(unscorable_df, fault)
+    return found
+
+
+def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
+    """Return how many rows have each text, the most first; rows without one do not count."""
+    counts_df = staged_df.filter(text.isNotNull()).groupBy(text.alias("text")).count()
+    commonest_df = counts_df.orderBy(F.desc("count"), "text").limit(MOST_TEXTS)
+    return {row["text"]: row["count"] for row in commonest_df.collect()}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a scoring run counted while it wrote.
+
+    Attributes
+    ----------
+    rows, quarantined, unscorable
+        Incoming rows, and those that got no decision.
+    without_key
+        Of the quarantined, those that lack a key.
+    quarantined_for
+        What set rows aside -> rows, most first; a row may have several.
+    decisions
+        Decision -> rows.
+    expected_classes
+        Class -> the sum of its probability: how many rows of it to expect.
+    expected_costs
+        Decision -> the expected cost had every scored row got it.
+    expected_cost
+        The expected cost of the decisions taken.
+    reasons
+        The commonest first reasons -> rows, most first.
+    faults
+        What made rows unscorable -> rows, most first.
+    """
+
+    rows: int
+    quarantined: int
+    unscorable: int
+    without_key: int
+    decisions: Mapping[str, int]
+    expected_classes: Mapping[str, float]
+    expected_costs: Mapping[str, float]
+    expected_cost: float
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
+    quarantined_for: Mapping[str, int] = field(default_factory=dict)
+
+    def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> Counted:
+        """Return the counts with what set rows aside, by what a suite found about them."""
+        found = {KEYS_PRESENT: self.without_key}
+        if report is not None and suite is not None:
+            asked = [own for own in report.results if own.id in suite.quarantining]
+            found |= {own.id: own.unexpected or 0 for own in asked}
+        worst = sorted(found.items(), key=lambda item: -item[1])
+        return replace(self, quarantined_for={name: count for name, count in worst if count})
+
+    @property
+    def scored(self) -> int:
+        """Rows that got a decision."""
+        return sum(self.decisions.values())
+
+
+def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Config) -> Counted:
+    """Return the counts of a finished write.
+
+    Parameters
+    ----------
+    observed
+        What `observe_marked` saw.
+    staged
+        What `collect_staged` found.
+    """
+    matrix = config.matrix
+    return Counted(
+        rows=observed["rows"],
+        quarantined=observed["quarantined"],
+        without_key=observed["without_key"],
+        unscorable=staged[f"decision_{len(config.decisions)}"],
+        decisions={name: staged[f"decision_{i}"] for i, name in enumerate(config.decisions)},
+        expected_classes={
+            name: staged[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
+        },
+        expected_costs={
+            name: staged[f"cost_{i}"] or 0.0 for i, name in enumerate(matrix.decisions)
+        },
+        expected_cost=staged["cost"] or 0.0,
+        reasons=staged.get("reasons", {}),
+        faults=staged.get("faults", {}),
+    )

@@ -1,0 +1,185 @@
+"""Reason codes: what spoke against a row, in words, for the decisions that owe an explanation.
+
+A reason is a column that raises the margin of the class that the decision is taken against: by
+its positions in the model, and by what undoing the weights makes of it, since the decision is
+taken by natural probabilities. The largest come first. Where the decision hangs on the price of a
+column, in that a typical value of it in the costs would have brought another decision, that is told
+before any risk. Only rows with such a decision are taken apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.column_math import balanced_sum
+from sparkweights.core.columns import reason_cols
+from sparkweights.models.base import (
+    POSITIONS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.models.attributions import Explainer
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+CONTRIBUTIONS, RANKED = "__contributions", "__ranked"
+MOST_WRITTEN = 64  # positions; of more, written-out sums make a method that Java does not compile
+
+
+@dataclass(frozen=True)
+class ReasonRule:
+    """Which rows get reasons, and in which words.
+
+    Attributes
+    ----------
+    explainers
+        Decision that owes an explanation -> what takes the margin of its class apart.
+    top
+        At most so many reasons per row.
+    texts
+        Column -> what to tell; its name where nothing is said.
+    silent
+        Columns that can never be a reason.
+    contrasts
+        Of more than two classes: decision -> how often each class's margin counts (see
+        `sparkweights.models.attributions.contrast_of`).
+    undone
+        Decision -> column -> what undoing the weights adds to the margin because the column is not
+        a typical one.
+    prices
+        Decision -> what to tell of a price -> whether the decision hangs on it.
+    """
+
+    explainers: Mapping[str, Explainer]
+    top: int
+    texts: Mapping[str, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+    contrasts: Mapping[str, Column] = field(default_factory=dict)
+    undone: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+    prices: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+
+    def words(self, sources: tuple[str, ...]) -> dict[str, str]:
+        """Return what to tell of each column that may be a reason."""
+        undone = [name for columns in self.undone.values() for name in columns]
+        return {
+            name: self.texts.get(name, name)
+            for name in dict.fromkeys([*sources, *undone])
+            if name not in self.silent
+        }
+
+
+def append_reasons(
+    df: DataFrame, rule: ReasonRule, sources: tuple[str, ...], decision: Column
+) -> DataFrame:
+    """Append `reason_cols`; null where there is no reason left, or the decision owes none.
+
+    Parameters
+    ----------
+    df
+        Rows with `POSITIONS`, and what the rule's Columns read.
+    sources
+        The column that each position was made from.
+    decision
+        What was decided about the row.
+    """
+    parts = [
+        explainer.contributions(F.col(POSITIONS), decision == name, rule.contrasts.get(name))
+        for name, explainer in rule.explainers.items()
+    ]
+    apart_df = df.withColumn(CONTRIBUTIONS, F.coalesce(*parts))
+    ranked_df = apart_df.withColumn(RANKED, _ranked(rule, sources, decision))
+    named = {name: _text(F.get(F.col(RANKED), i)) for i, name in enumerate(reason_cols(rule.top))}
+    return ranked_df.withColumns(named).drop(CONTRIBUTIONS, RANKED)
+
+
+def _ranked(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Column:
+    """Return what each column adds and its words, the most first; equal ones by their words."""
+    words = rule.words(sources)
+    added = _added(list(words), sources)
+    if rule.undone:
+        undone = [
+            _of_decision(decision, {d: own[name] for d, own in rule.undone.items() if name in own})
+            for name in words
+        ]
+        added = F.zip_with(added, F.array(*undone), lambda model, weights: model + weights)
+    texts = [*words.values()]
+    prices = list(dict.fromkeys(text for own in rule.prices.values() for text in own))
+    if prices:
+        decided = [
+            _of_decision(
+                decision,
+                {
+                    d: F.when(own[text], float("inf"))
+                    for d, own in rule.prices.items()
+                    if text in own
+                },
+            )
+            for text in prices
+        ]
+        added = F.concat(added, F.array(*decided))
+    ranked = F.sort_array(F.arrays_zip(added, F.lit([*texts, *prices])), asc=False)
+    # Null does not stop the sums: the rows that nobody asks about would pay for them as well.
+    return F.when(F.col(CONTRIBUTIONS).isNotNull(), ranked)
+
+
+def _added(names: list[str], sources: tuple[str, ...]) -> Column:
+    """Return, per column, the sum of what its positions add."""
+    contributions = F.col(CONTRIBUTIONS)
+    places = [[i for i, own in enumerate(sources) if own == name] for name in names]
+    if len(sources) <= MOST_WRITTEN:  # it takes half as long as the other way
+        nothing = F.lit(0.0)  # of a column that is told apart by weights alone
+        return F.array(*[
+            balanced_sum([F.get(contributions, i) for i in own]) if own else nothing
+            for own in places
+        ])  # fmt: skip
+    return F.transform(F.lit(places), lambda own: _total(contributions, own))
+
+
+def _of_decision(decision: Column, values: Mapping[str, Column]) -> Column:
+    """Return the value of the row's decision; 0 where it has none."""
+    chosen = [F.when(decision == name, value) for name, value in values.items()]
+    return F.coalesce(*chosen, F.lit(0.0))
+
+
+def _total(contributions: Column, places: Column) -> Column:
+    return F.aggregate(places, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
+
+
+def _text(entry: Column) -> Column:
+    """Return the words of what raises the margin; null for the rest."""
+    return F.when(entry["0"] > 0, entry["1"])
+
+
+def collect_reference(
+    df: DataFrame, features: Column, size: int, approved: Column, weight: Column
+) -> tuple[float, ...]:
+    """Return the mean of each position of a vector over the approved rows, in one Spark job.
+
+    It is what a linear model's reasons compare a row with; the mean of all rows where none is
+    approved.
+    """
+    one_df = df.select(
+        F.coalesce(approved, F.lit(col=False)).alias("approved"),
+        weight.alias("weight"),
+        F.posexplode(vector_to_array(features)).alias("at", "value"),
+    )
+    found = (
+        one_df.groupBy("approved", "at")
+        .agg(F.sum("weight").alias("weight"), F.sum(F.col("weight") * F.col("value")).alias("sum"))
+        .collect()
+    )
+    sums, weights = np.zeros((2, size)), np.zeros((2, size))
+    for row in found:
+        sums[int(row["approved"]), row["at"]] = row["sum"]
+        weights[int(row["approved"]), row["at"]] = row["weight"]
+    chosen = int(weights[1].any())
+    return tuple((sums[chosen] / weights[chosen]).tolist())

@@ -1,0 +1,206 @@
+"""Reasons of a model: what training must remember for them, and the rule that scoring follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce
+from operator import add, or_
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column, number
+from sparkweights.core.errors import ModelError
+from sparkweights.costs.expression import names, substitute
+from sparkweights.costs.policy import cheapest_decision, expected_costs
+from sparkweights.costs.spark import cost_columns
+from sparkweights.models.attributions import contrast_of
+from sparkweights.models.base import FEATURES
+from sparkweights.models.registry import learner
+from sparkweights.scoring.reason_codes import ReasonRule, collect_reference
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.weights.rule import GroupFactors
+from sparkweights.weights.spark import class_weight_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.weights.rule import WeightRule
+
+_KEPT = "__kept"
+
+
+def reference_of(test_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[float, ...]:
+    """Return what a linear model's reasons compare with; empty where nobody asks for it.
+
+    It is the mean of the test rows whose decision owes no explanation: the approved ones.
+    """
+    if config.reasons is None or not learner(scorer.kind).linear:
+        return ()
+    natural = [column(name) for name in scorer.probability_cols]
+    matrix = config.matrix
+    decision = cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
+    weight = config.roles.weight
+    return collect_reference(
+        scorer.score(test_df.withColumn(_KEPT, F.col(FEATURES))),
+        F.col(_KEPT),
+        len(scorer.plan.names),
+        ~decision.isin(*config.reasons.against),
+        F.lit(1.0) if weight is None else column(weight).cast("double"),
+    )
+
+
+def typical_of(test_df: DataFrame, config: Config, rule: WeightRule) -> dict[str, float]:
+    """Return the median of each column that costs or weights are worked out from, in one job.
+
+    It is what a row's price is compared with when a decision is explained; sample weights are left
+    out of it. Empty where costs and weights read no column.
+    """
+    read = [name.name for cell in rule.cells for name in names(cell)]
+    wanted = list(dict.fromkeys([*config.matrix.columns, *read]))
+    if not wanted:
+        return {}
+    middle = [F.percentile_approx(number(name), 0.5) for name in wanted]
+    found = test_df.agg(*[own.alias(str(i)) for i, own in enumerate(middle)]).first()
+    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+    return {name: own for name, own in zip(wanted, found, strict=True) if own is not None}
+
+
+def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
+    """Return the rule of the configuration over the model of a bundle, if reasons are wanted.
+
+    Raises
+    ------
+    ModelError
+        If the model is linear and was trained before reasons were asked for.
+    """
+    wanted = config.reasons
+    if wanted is None:
+        return None
+    own, reference = learner(bundle.kind), tuple(bundle.manifest.get("reference", ()))
+    if own.linear and not reference:
+        raise ModelError(
+            f"Model '{bundle.version}' was trained without reasons; a linear model's compare a row "
+            "with the approved ones, which training remembers.",
+            hint="train again with this configuration, or leave reasons out tonight.",
+        )
+    classes = config.matrix.classes
+    explainers = {
+        decision: own.explainer(
+            bundle.model,
+            bundle.folder / "model",
+            against=classes.index(name),
+            classes=len(classes),
+            reference=reference,
+        )
+        for decision, name in wanted.against.items()
+    }
+    against = {decision: classes.index(name) for decision, name in wanted.against.items()}
+    natural = [column(name) for name in Scorer.of(bundle).probability_cols]
+    contrasts = {decision: contrast_of(natural, k) for decision, k in against.items()}
+    typical = bundle.manifest.get("typical", {})
+    silent = _silent(config, bundle)
+    many = len(classes) > 2  # noqa: PLR2004 (of two, the margin is the contrast)
+    return ReasonRule(
+        explainers,
+        wanted.top,
+        {**_directions(bundle), **wanted.texts},
+        silent,
+        contrasts=contrasts if many else {},
+        undone={
+            decision: _undone(Scorer.of(bundle), k, contrasts[decision], typical)
+            for decision, k in against.items()
+            if bundle.ledger.columns
+        },
+        prices=_prices(config, typical, silent),
+    )
+
+
+def _silent(config: Config, bundle: ModelBundle) -> frozenset[str]:
+    """Return the columns that may not be told, of all that a decision is taken from."""
+    if config.reasons is not None and config.reasons.sensitive:
+        return frozenset()
+    never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
+    read = (*bundle.plan.sources, *bundle.ledger.columns, *config.matrix.columns)
+    return frozenset(name for name in read if name.casefold() in never)
+
+
+def _directions(bundle: ModelBundle) -> dict[str, str]:
+    """Return what to tell of each column whose effect has one direction, by construction."""
+    rarer = bundle.manifest["classes"][-1]
+    return {
+        name: f"{name} ({'higher' if sign > 0 else 'lower'} raises the probability of {rarer})"
+        for name, sign in bundle.manifest["model"].get("monotone", {}).items()
+    }
+
+
+def _prices(
+    config: Config, typical: Mapping[str, float], silent: frozenset[str]
+) -> dict[str, dict[str, Column]]:
+    """Return, per decision and what to tell of a price, whether the decision hangs on it."""
+    assert config.reasons is not None  # noqa: S101 (narrows the type)
+    words = config.reasons.prices
+    told = [name for name in config.matrix.columns if name in typical and name not in silent]
+    return {
+        decision: {
+            words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], config)
+            for name in told
+        }
+        for decision in config.reasons.against
+    }
+
+
+def _undone(
+    scorer: Scorer, against: int, contrast: Column, typical: Mapping[str, float]
+) -> dict[str, Column]:
+    """Return, per column, what undoing the weights adds to the margin of a class.
+
+    That is minus the contrast of log w_c(x), less what it were with a typical value of the column,
+    in the unit of the margin. Groups are compared with the weights of all rows; columns that tell
+    groups apart together share it evenly.
+    """
+    unit = learner(scorer.kind).slope(column(scorer.weighted_cols[against]))
+    found: dict[str, list[Column]] = {}
+    for bend in scorer.ledger.bends:
+        for columns, usual in _typical_rules(bend.rule, typical):
+            logs = [
+                F.log(own / other)
+                for own, other in zip(
+                    class_weight_columns(bend.rule), class_weight_columns(usual), strict=True
+                )
+            ]
+            moved = reduce(add, [F.get(contrast, c) * own for c, own in enumerate(logs)])
+            for name in columns:
+                found.setdefault(name, []).append(-unit * moved / len(columns))
+    return {name: reduce(add, terms) for name, terms in found.items()}
+
+
+def _typical_rules(
+    rule: WeightRule, typical: Mapping[str, float]
+) -> Iterator[tuple[tuple[str, ...], WeightRule]]:
+    """Yield columns that a rule reads, and the rule that takes them for typical ones."""
+    read = dict.fromkeys(name.name for cell in rule.cells for name in names(cell))
+    for name in read:
+        if name in typical:
+            cells = tuple(substitute(cell, {name: typical[name]}) for cell in rule.cells)
+            yield (name,), replace(rule, cells=cells)
+    if rule.groups is not None:
+        grouping = rule.groups.grouping
+        everybody = GroupFactors(grouping, {}, rule.groups.otherwise)
+        yield grouping.columns, replace(rule, groups=everybody)
+
+
+def _hangs_on(decision: str, name: str, value: float, config: Config) -> Column:
+    """Return whether another decision were cheaper at a typical value of a column in the costs."""
+    matrix = config.matrix
+    cells = tuple(tuple(substitute(cell, {name: value}) for cell in row) for row in matrix.cells)
+    natural = [column(f"probability_{own}") for own in matrix.classes]
+    expected = expected_costs(natural, cost_columns(replace(matrix, cells=cells)))
+    costs = dict(zip(matrix.decisions, expected, strict=True))
+    own = costs.pop(decision)
+    return reduce(or_, [other < own for other in costs.values()])

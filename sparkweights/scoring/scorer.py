@@ -1,0 +1,163 @@
+"""From a row to its natural probabilities: features, model, weights undone, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column
+from sparkweights.models.base import FEATURES, MARGIN
+from sparkweights.models.registry import learner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.features.plan import FeaturePlan
+    from sparkweights.probability.calibration import Calibrator
+    from sparkweights.probability.ledger import Ledger
+
+
+class RowScorer(Protocol):
+    """What evaluations ask of a model: probabilities of rows, and what they have been through."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+
+    @property
+    def probability_cols(self) -> tuple[str, ...]:
+        """The names of the natural probabilities, in index order."""
+
+    @property
+    def weighted_cols(self) -> tuple[str, ...]:
+        """The names of the probabilities of the weighted training, in index order."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state of the probabilities."""
+
+    @property
+    def kind(self) -> str:
+        """The learner."""
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted: one model, or one a fold."""
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """How rows become vectors."""
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted model as a function from a DataFrame to the same one with more columns.
+
+    Attributes
+    ----------
+    kind, model, plan
+        The learner, what it fitted, and how rows become vectors.
+    classes
+        Class names in index order.
+    ledger
+        The state of the probabilities that the bare model gives.
+    calibrator
+        None until one is fitted.
+    folder
+        Where the model was written, for learners that have a quicker way to many rows.
+    """
+
+    kind: str
+    model: Any
+    plan: FeaturePlan
+    classes: tuple[str, ...]
+    ledger: Ledger
+    calibrator: Calibrator | None = None
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, bundle: ModelBundle, *, many_rows: bool = False) -> Scorer:
+        """Return the scorer of a loaded bundle.
+
+        Parameters
+        ----------
+        many_rows
+            Whether there are so many that a start of some seconds pays.
+        """
+        return cls(
+            bundle.kind,
+            bundle.model,
+            bundle.plan,
+            tuple(bundle.manifest["classes"]),
+            bundle.ledger,
+            bundle.calibrator,
+            bundle.folder / "model" if many_rows else None,
+        )
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted, alone."""
+        return (self.model,)
+
+    @property
+    def probability_cols(self) -> tuple[str, ...]:
+        """The names of the natural probabilities, in index order."""
+        return tuple(f"probability_{name}" for name in self.classes)
+
+    @property
+    def weighted_cols(self) -> tuple[str, ...]:
+        """The names of the probabilities as the weighted training left them, in index order."""
+        return tuple(f"__weighted_{name}" for name in self.classes)
+
+    def with_calibrator(self, calibrator: Calibrator, method: str) -> Scorer:
+        """Return the scorer whose probabilities are calibrated."""
+        return replace(self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method))
+
+    def with_undone(self) -> Scorer:
+        """Return the scorer whose ledger says that `score` undoes what bent the training."""
+        return replace(self, ledger=self.ledger.after_undoing())
+
+    def with_target_prior(self, target_prior: Mapping[str, float]) -> Scorer:
+        """Return the scorer whose probabilities speak of a population with other shares."""
+        return replace(self, ledger=self.ledger.after_shift(target_prior))
+
+    def _append_margin(self, df: DataFrame) -> DataFrame:
+        """Append `MARGIN` the cheapest way: from the row's columns where that is enough."""
+        own = learner(self.kind)
+        if FEATURES in df.columns:
+            return own.append_margin(self.model, df)
+        margin = own.margin(self.model, self.plan, self.folder)
+        if margin is not None:
+            return df.withColumn(MARGIN, margin)
+        return own.append_margin(self.model, df.withColumn(FEATURES, self.plan.vector()))
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`.
+
+        The model is asked once per row for its raw prediction; everything behind it is Column
+        arithmetic. Rows with infinite features or without a weight get probabilities that mean
+        nothing; the caller marks them unscorable.
+        """
+        weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
+        scored_df = (
+            self._append_margin(df)
+            .withColumns(dict(zip(self.weighted_cols, weighted, strict=True)))
+            .drop(MARGIN)
+        )
+        natural = self.ledger.undo([column(name) for name in self.weighted_cols])
+        scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
+        if self.calibrator is not None:
+            scored_df = self.calibrator.apply(scored_df, self.probability_cols)
+        if self.ledger.target_prior is None:
+            return scored_df
+        shifted = self.ledger.shift([column(name) for name in self.probability_cols])
+        return scored_df.withColumns(dict(zip(self.probability_cols, shifted, strict=True)))

@@ -1,0 +1,1 @@
+"""Training: from a labelled table to an evaluated scorer."""

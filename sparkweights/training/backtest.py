@@ -1,0 +1,219 @@
+"""Training as it would have been done at several moments of the past, each evaluated on what came.
+
+At each origin a model learns from the rows before it (whose outcome was known by then), is
+calibrated on the latest of these, and decides about the rows up to the next origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.core.errors import ConfigError
+from sparkweights.evaluation.score_table import ratio
+from sparkweights.evaluation.trend import LEVEL, Trend, weighted_trend
+from sparkweights.sampling.split import (
+    Span,
+    Split,
+    collect_earlier_quantiles,
+    collect_moments,
+    moment_text,
+    part,
+    time_kind,
+    time_order,
+)
+from sparkweights.training.data import PART
+from sparkweights.training.evaluate import evaluate, right_decisions
+from sparkweights.training.train import fitted_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.core.progress import Progress
+    from sparkweights.evaluation.intervals import Interval
+    from sparkweights.training.data import Weighed
+    from sparkweights.training.evaluate import JudgedRows
+
+OURS = "ours"
+_Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One moment of the past.
+
+    Attributes
+    ----------
+    after
+        The last moment that the model could know of, as text.
+    rows
+        Rows to fit, to calibrate and to evaluate.
+    evaluation
+        On the rows up to the next origin.
+    """
+
+    after: str
+    rows: Mapping[str, int]
+    evaluation: JudgedRows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the origin's figures, ready for JSON; costs are per row of sample weight."""
+        found = self.evaluation
+        low, high = found.cost_interval(OURS)
+        return {
+            "after": self.after,
+            "rows": dict(self.rows),
+            "cost": found.cost(OURS) / found.weight,
+            "cost_interval": [low / found.weight, high / found.weight],
+            "savings": found.savings(OURS),
+            "savings_interval": list(found.savings_interval(OURS)),
+            "classes": {
+                name: {
+                    "share": own.share,
+                    "mean_probability": own.mean_probability,
+                    "auc": own.auc,
+                    "auc_interval": list(own.intervals["auc"]),
+                }
+                for name, own in found.classes.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The backtest's record.
+
+    Attributes
+    ----------
+    origins
+        In the order of time.
+    trends
+        ``cost``, ``savings``, and of each class but the first ``auc <class>`` and
+        ``calibration <class>`` (mean probability over share): change from origin to origin. None
+        where too few origins tell it.
+    """
+
+    by: str
+    origins: tuple[Origin, ...]
+    trends: Mapping[str, Trend | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, ready for JSON."""
+        return {
+            "by": self.by,
+            "origins": [origin.to_dict() for origin in self.origins],
+            "trends": {
+                name: None if found is None else {**asdict(found), "shown": found.shown}
+                for name, found in self.trends.items()
+            },
+        }
+
+
+def backtest(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+) -> Backtest:
+    """Train and evaluate at each origin.
+
+    Two aggregations find the origins; each of them then takes the jobs of a training. Class
+    weights are those of the whole table: they are undone, so only their sizes matter.
+
+    Raises
+    ------
+    ConfigError
+        If there is no ``split.by``.
+    InputError
+        If an origin leaves too few rows of a class to fit, to calibrate or to evaluate.
+    """
+    by = config.split.by
+    if by is None:
+        raise ConfigError(
+            "evaluate --backtest: split.by is missing; a backtest needs a column that tells the "
+            "time.",
+            hint="name a date, timestamp or number under split.by.",
+        )
+    kind = time_kind(labelled_df.schema[by].dataType, by)
+    order, found = time_order(labelled_df, by), []
+    right = right_decisions(config.matrix, weighed.summary)
+    for split in _splits(labelled_df, config, by, kind):
+        _, origin = next(iter(split.cuts.values()))
+        after = moment_text(origin, kind)
+        progress.step(f"training as of {after}")
+        divided_df = labelled_df.withColumn(PART, part(split, config.roles, order))
+        with fitted_parts(divided_df, config, weighed, progress) as fitted:
+            evaluation = evaluate(fitted.test_df, fitted.finished.scorer, config, right)
+        found.append(Origin(after, fitted.counts.rows, evaluation))
+    return Backtest(by, tuple(found), _trends(found, config.roles.class_names))
+
+
+def _splits(labelled_df: DataFrame, config: Config, by: str, kind: str) -> list[Split]:
+    """Return the split of each origin."""
+    wanted, shares = config.evaluate.backtest, config.split
+    steps = [wanted.share * i / wanted.origins for i in range(wanted.origins)]
+    moments = collect_moments(labelled_df, by, [1 - wanted.share + step for step in steps])
+    known = [_known_before(moment, config, kind) for moment in moments]
+    calibrating = shares.calibrate / (1 - shares.test)
+    firsts = collect_earlier_quantiles(labelled_df, by, known, 1 - calibrating)
+    gap = Span.parse(shares.gap or 0, where="split.gap")
+    return [
+        Split(
+            by,
+            dict.fromkeys(config.roles.class_names, (first, origin)),
+            ends=(gap.before(first, kind, where="split.gap"), last),
+            until=until,
+        )
+        for first, last, origin, until in zip(
+            firsts, known, moments, [*moments[1:], None], strict=True
+        )
+    ]
+
+
+def _known_before(origin: float, config: Config, kind: str) -> float:
+    """Return the last moment whose outcomes were known, and are used, at an origin."""
+    spans = {"gap": config.split.gap, "mature": config.split.mature}
+    return min(
+        Span.parse(span or 0, where=f"split.{name}").before(origin, kind, where=f"split.{name}")
+        for name, span in spans.items()
+    )
+
+
+def _trends(origins: Sequence[Origin], classes: Sequence[str]) -> dict[str, Trend | None]:
+    found = [origin.to_dict() for origin in origins]
+    trends = {
+        name: weighted_trend(
+            [one[name] for one in found], [_error(one[f"{name}_interval"]) for one in found]
+        )
+        for name in ("cost", "savings")
+    }
+    for name in classes[1:]:
+        own = [one["classes"][name] for one in found]
+        trends[f"auc {name}"] = weighted_trend(
+            [one["auc"] for one in own], [_error(one["auc_interval"]) for one in own]
+        )
+        trends[f"calibration {name}"] = weighted_trend(
+            [one["mean_probability"] / one["share"] for one in own],
+            [
+                _share_error(origin, name) / one["share"]
+                for origin, one in zip(origins, own, strict=True)
+            ],
+        )
+    return trends
+
+
+def _share_error(origin: Origin, name: str) -> float:
+    """Return the standard error of a class's share s: s (1 - s) sqrt(1 / n_1 + 1 / n_0).
+
+    n_1 and n_0 are the effective rows of the class and of the others (Kish 1965).
+    """
+    share = origin.evaluation.tables[name].prior
+    of_class, others = origin.evaluation.effective_rows(name)
+    return share * (1 - share) * sqrt(ratio(1, of_class) + ratio(1, others))
+
+
+def _error(interval: Interval | Sequence[float]) -> float:
+    low, high = interval
+    return (high - low) / (2 * _Z)

@@ -1,0 +1,129 @@
+"""The new model beside the one in use, on rows that neither has learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.bundle.bundle import load_bundle
+from sparkweights.core.columns import class_index, column, kind_of
+from sparkweights.core.errors import ModelError
+from sparkweights.evaluation.paired import BETTER, Decided, PairedCosts, collect_paired_costs
+from sparkweights.sampling.split import FEWEST_ROWS, TEST
+from sparkweights.training.cross_fit import held_out_scorer
+from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, with_parts_of_bundle
+from sparkweights.training.evaluate import block_order, decided, paid
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.training.train import Trained
+
+CHAMPION, CHALLENGER = "__champion", "__challenger"
+_COST = "_cost"  # of the decision; appended to its column's name
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What came of comparing a new model with the one in use.
+
+    Attributes
+    ----------
+    champion
+        Version of the model in use, or None where there is none.
+    costs
+        What the decisions of both cost; None where they could not be compared.
+    obstacle
+        Why they could not be compared, as a sentence, or None.
+    promote
+        Whether the new model comes into use.
+    """
+
+    champion: str | None
+    costs: PairedCosts | None
+    obstacle: str | None
+    promote: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contest, ready for JSON."""
+        return {
+            "champion": self.champion,
+            "costs": None if self.costs is None else self.costs.to_dict(),
+            "obstacle": self.obstacle,
+            "promoted": self.promote,
+        }
+
+
+def hold_contest(labelled_df: DataFrame, config: Config, trained: Trained) -> Contest:
+    """Compare the new model with the current one, and say whether it comes into use.
+
+    One Spark job over the labelled table, where there is a current model. Only test rows of both
+    splits count, so a model is never judged on what it was fitted or calibrated on.
+    """
+    rule = config.promote
+    try:
+        champion = load_bundle(config.path(config.artifacts))
+    except ModelError as error:
+        # Nothing usable is in use, so there is nothing that a new model could make worse.
+        return Contest(None, None, error.message, promote=rule != "never")
+    obstacle = _obstacle(labelled_df, config, champion)
+    if obstacle is not None:
+        return Contest(champion.version, None, obstacle, promote=rule == "always")
+    costs, obstacle = _collect_costs(labelled_df, config, trained, champion)
+    better = costs is not None and costs.verdict == BETTER
+    promote = rule == "always" or (rule == "if_better" and better)
+    return Contest(champion.version, costs, obstacle, promote=promote)
+
+
+def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> str | None:
+    """Return why the champion cannot score these rows, or None."""
+    theirs = tuple(champion.manifest["classes"])
+    if theirs != config.roles.class_names:
+        return f"it tells apart {', '.join(theirs)}"
+    for name, kind in champion.manifest["schema"].items():
+        found = kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
+        if found != kind:
+            return f"its feature '{name}' is not in the table any more as {kind}"
+    for name in champion.ledger.columns:
+        if name not in labelled_df.columns:
+            return f"column '{name}', which its weights read, is not in the table any more"
+    return split_obstacle(labelled_df.schema, config, champion)
+
+
+def _collect_costs(
+    labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
+) -> tuple[PairedCosts | None, str | None]:
+    # Rows are left out before either model is asked: no filter gets below a model's function.
+    parted_df = with_parts(labelled_df, config, trained.split, config.seed)
+    tested_df = parted_df.filter(F.col(PART) == TEST).drop(PART, FOLD)
+    theirs_df = with_parts_of_bundle(tested_df, config, champion).filter(F.col(PART) == TEST)
+    paid_df = _paid(theirs_df, held_out_scorer(champion), config, CHAMPION).drop(PART, FOLD)
+    ours_df = with_parts(paid_df, config, trained.split, config.seed)
+    paid_df = _paid(ours_df, trained.held_out_scorer, config, CHALLENGER)
+    weight = config.roles.weight
+    costs = collect_paired_costs(
+        paid_df,
+        *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
+        index=class_index(config.roles),
+        classes=config.roles.class_names,
+        order=block_order(config),
+        weight=None if weight is None else column(weight).cast("double"),
+    )
+    needed = FEWEST_ROWS * len(config.roles.class_names)
+    if costs.rows < needed:
+        return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"
+    return costs, None
+
+
+def _paid(df: DataFrame, scorer: RowScorer, config: Config, name: str) -> DataFrame:
+    """Append a scorer's decision and what it cost on the row, and nothing else."""
+    cost = paid(scorer, config.matrix, class_index(config.roles))
+    scored_df = scorer.score(df).withColumns(
+        {name: decided(scorer, config.matrix), name + _COST: cost}
+    )
+    return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)

@@ -1,0 +1,176 @@
+"""`model.kind: auto`: logistic regression, unless trees have clearly less log loss.
+
+Where the log odds are nearly a line, logistic regression ranks new rows better than any trees of
+some thousand rows can; where they bend or interact, trees do. No one of the two is good on every
+table, and a table says itself which of them it takes. Where it does not say, the simpler model is
+taken: trees must be better by more than one standard error of the difference on held-out rows (the
+rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3, here for a paired difference).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import sample_weight
+from sparkweights.core.errors import ConfigError
+from sparkweights.evaluation.intervals import BLOCKS
+from sparkweights.features.fit import WIDE
+from sparkweights.models.base import LABEL
+from sparkweights.models.registry import AUTO, learner
+from sparkweights.training.early_stopping import LEAST
+from sparkweights.training.evaluate import block_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.scoring.scorer import RowScorer
+
+# Regularised, as tables may be small: on those the penalties between .001 and .01 lose little
+# against one that is chosen by cross-validation; rare events take the smaller ones.
+LOGISTIC: Mapping[str, float] = {"regParam": 0.005}
+BOOSTED_TREES: Mapping[str, float] = {
+    "maxIter": 80,
+    "maxDepth": 3,
+    "stepSize": 0.1,
+    "subsamplingRate": 0.7,
+}
+
+
+@dataclass(frozen=True)
+class LearnerChoice:
+    """Which learner was chosen, and what each would have been worth.
+
+    Attributes
+    ----------
+    kind, params
+        The chosen one and its parameters, without the learner's defaults.
+    losses
+        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from.
+    standard_error
+        Of the difference of the two losses.
+    """
+
+    kind: str
+    params: Mapping[str, bool | float | str]
+    losses: Mapping[str, float]
+    standard_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice, ready for JSON."""
+        return asdict(self)
+
+
+def candidates(config: Config, spark: SparkSession) -> list[Config]:
+    """Return the configuration for logistic regression, and for the best boosting there is."""
+    # XGBoost's estimator takes a classic session; MLlib's boosting takes both.
+    boosting: tuple[str, Mapping[str, Any]] = (
+        ("xgboost", {})
+        if find_spec("xgboost") is not None and isinstance(spark, SparkSession)
+        else ("boosted_trees", BOOSTED_TREES)
+    )
+    return [with_learner(config, "logistic", LOGISTIC), with_learner(config, *boosting)]
+
+
+def with_learner(config: Config, kind: str, params: Mapping[str, Any]) -> Config:
+    """Return a configuration of ``auto`` for one learner.
+
+    Logistic regression is given normal scores of the numeric columns, unless the configuration
+    says otherwise: its ranking then does not depend on units, tails or outliers.
+    """
+    features, wide = config.features, len(config.roles.numeric) > WIDE
+    if learner(kind).linear and features.numeric == "auto" and not wide:
+        features = features.model_copy(update={"numeric": "quantile"})
+    model = config.model.model_copy(update={"kind": kind, "params": dict(params)})
+    return config.model_copy(update={"model": model, "features": features})
+
+
+@dataclass(frozen=True)
+class PairedLosses:
+    """What two models lose on the same rows.
+
+    Attributes
+    ----------
+    losses
+        Mean of -log(probability of the row's class), of the first and of the second.
+    standard_error
+        Of the difference of the two means.
+    """
+
+    losses: tuple[float, float]
+    standard_error: float
+
+    @property
+    def second_is_better(self) -> bool:
+        """Whether the second loses less by more than one standard error."""
+        first, second = self.losses
+        return first - second > self.standard_error
+
+
+def collect_paired_losses(
+    rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, config: Config
+) -> PairedLosses:
+    """Return what two models lose on rows that neither has learned from, in one Spark job.
+
+    Parameters
+    ----------
+    rows_df
+        What both scorers score.
+    index
+        The row's class as its place among the classes.
+    """
+    df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
+    for name, scorer in zip(names, scorers, strict=True):
+        own = F.array(*[F.col(one) for one in scorer.probability_cols])
+        likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(LEAST))
+        df = scorer.score(df).withColumn(name, -F.log(likelihood))
+        df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
+    weight = sample_weight(config.roles)
+    blocks = (
+        df.select(
+            F.floor(block_order(config) * BLOCKS).alias("block"), weight.alias("weight"), *names
+        )
+        .groupBy("block")
+        .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in names])
+        .collect()
+    )
+    return paired_losses(np.array([row[1:] for row in blocks], dtype=float))
+
+
+def paired_losses(blocks: np.ndarray) -> PairedLosses:
+    """Return the comparison from sums over blocks of rows.
+
+    Parameters
+    ----------
+    blocks
+        Of shape (blocks, 3): the weight, and the weighted loss under the first and the second.
+    """
+    weight, first, second = blocks.T
+    total, count = weight.sum(), len(blocks)
+    difference = (first - second) - weight * (first - second).sum() / total
+    spread = math.sqrt(float(difference @ difference) * count / max(count - 1, 1)) / total
+    return PairedLosses((float(first.sum() / total), float(second.sum() / total)), float(spread))
+
+
+def require_named_kind(config: Config, verb: str) -> None:
+    """Refuse ``auto`` where one learner is fitted.
+
+    Raises
+    ------
+    ConfigError
+        Naming the next step.
+    """
+    if config.model.kind == AUTO:
+        raise ConfigError(
+            f"model.kind: '{AUTO}' is what `train` chooses by; `{verb}` fits one learner.",
+            hint="write the kind that train has chosen, which its report names.",
+        )

@@ -1,0 +1,391 @@
+"""Cross-fitting: every labelled row is scored once by a model that was fitted without it.
+
+Where rows are few, setting some aside to calibrate and to test wastes them. With K folds, K models
+are fitted, each without one fold, and score the fold that they have not learned from. Those scores
+fit the calibration and are evaluated; the model that is published is fitted on all rows.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
+
+from pyspark import inheritable_thread_target
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.bundle.bundle import load_held_out
+from sparkweights.core.errors import ConfigError
+from sparkweights.features.fit import learn_outcomes
+from sparkweights.features.plan import FeaturePlan
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.registry import learner
+from sparkweights.probability.calibration import calibrate_scores
+from sparkweights.scoring.scorer import Scorer
+from sparkweights.storage.scratch import keep_rows
+from sparkweights.training.data import FOLD, constraints_of, learn_plan, outcome_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.probability.ledger import Ledger
+    from sparkweights.sampling.split import Split
+    from sparkweights.scoring.scorer import RowScorer
+
+AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
+HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
+
+
+@dataclass(frozen=True)
+class Refit:
+    """Which rows the published model learned from, and why.
+
+    Attributes
+    ----------
+    rows
+        ``all`` or ``fit``.
+    folds
+        Of the cross-fitting; 0 without it.
+    reason
+        A sentence.
+    """
+
+    rows: str
+    folds: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice, ready for JSON."""
+        return asdict(self)
+
+
+def choose_refit(config: Config, rows: int) -> Refit:
+    """Return whether the published model is to learn from all rows.
+
+    Parameters
+    ----------
+    rows
+        Of the labelled table.
+
+    Raises
+    ------
+    ConfigError
+        If it is asked for together with what needs rows of its own.
+    """
+    wanted = config.train
+    if wanted.refit == "none":
+        return Refit("fit", 0, "train.refit is none")
+    needs = {
+        f"model.prune: {config.model.prune}": config.model.prune != "none",
+        f"model.patience: {config.model.patience}": config.model.patience is not None,
+        "resample": config.resample is not None,
+    }
+    obstacle = next((name for name, holds in needs.items() if holds), None)
+    if wanted.refit == "all":
+        if obstacle is not None:
+            raise ConfigError(
+                f"train.refit: 'all' and {obstacle} do not go together: the size of a model, or "
+                "the sample it is fitted on, is chosen with rows that are set aside.",
+                hint=f"leave {obstacle.split(':')[0]} out, or write train: {{refit: none}}.",
+            )
+        return Refit("all", wanted.folds, "train.refit is all")
+    if obstacle is not None:
+        return Refit("fit", 0, f"{obstacle} needs rows that are set aside")
+    if rows > AUTO_ROWS:
+        return Refit("fit", 0, f"the table has more than {AUTO_ROWS:,} rows")
+    return Refit("all", wanted.folds, f"the table has at most {AUTO_ROWS:,} rows")
+
+
+@dataclass(frozen=True)
+class CrossFittedScorer:
+    """Scores a row by the model that was fitted without the row's `FOLD`.
+
+    It is a `RowScorer`.
+
+    Attributes
+    ----------
+    scorers
+        By fold.
+    """
+
+    scorers: tuple[Scorer, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order."""
+        return self.scorers[0].classes
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state of the probabilities, the same for every fold."""
+        return self.scorers[0].ledger
+
+    @property
+    def kind(self) -> str:
+        """The learner."""
+        return self.scorers[0].kind
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What the learner fitted, by fold."""
+        return tuple(scorer.model for scorer in self.scorers)
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """How rows become vectors; of the first fold where encodings differ by fold."""
+        return self.scorers[0].plan
+
+    @property
+    def probability_cols(self) -> tuple[str, ...]:
+        """The names of the natural probabilities, in index order."""
+        return self.scorers[0].probability_cols
+
+    @property
+    def weighted_cols(self) -> tuple[str, ...]:
+        """The names of the probabilities of the weighted training, in index order."""
+        return self.scorers[0].weighted_cols
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`, fold by fold."""
+        df = held_out_rows(df)
+        parts = [
+            scorer.score(df.filter(F.col(FOLD) == fold)) for fold, scorer in enumerate(self.scorers)
+        ]
+        return reduce(lambda first, second: first.unionByName(second), parts)
+
+
+class KeptScores(CrossFittedScorer):
+    """The same for rows that hold their scores already, as `kept_scores` gives them."""
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Return the rows as they are."""
+        return df
+
+
+@contextmanager
+def kept_scores(
+    df: DataFrame, scorer: CrossFittedScorer, folder: Path
+) -> Iterator[tuple[DataFrame, KeptScores]]:
+    """Score rows fold by fold once, and keep them with their scores for many passes.
+
+    Spark plans what follows a union once per part of it: an evaluation would be compiled as often
+    as there are folds, in each of its passes.
+
+    Parameters
+    ----------
+    folder
+        Where the rows may lie meanwhile.
+    """
+    df = held_out_rows(df)
+    own = df.columns
+    if FEATURES in own:  # learners drop what they have read
+        df = df.withColumn(_FEATURES_KEPT, F.col(FEATURES))
+    scored_df = scorer.score(df)
+    if FEATURES in own:
+        scored_df = scored_df.drop(FEATURES).withColumnRenamed(_FEATURES_KEPT, FEATURES)
+    with keep_rows(scored_df, folder) as kept_df:
+        yield kept_df, KeptScores(scorer.scorers)
+
+
+def held_out_rows(prepared_df: DataFrame) -> DataFrame:
+    """Return kept rows with the features that they have for the model of their fold."""
+    if HELD_OUT_FEATURES not in prepared_df.columns:
+        return prepared_df
+    own = F.col(HELD_OUT_FEATURES)
+    return prepared_df.withColumn(FEATURES, own).drop(HELD_OUT_FEATURES)
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What cross-fitting gave.
+
+    Attributes
+    ----------
+    published
+        Fitted on all rows, calibrated on the held-out scores of all.
+    held_out
+        The models of the folds; each calibrated on the held-out scores of the other folds.
+    choice
+        How the calibration was chosen; None without one.
+    """
+
+    published: Scorer
+    held_out: CrossFittedScorer
+    choice: Choice | None
+
+
+def held_out_scorer(bundle: ModelBundle) -> RowScorer:
+    """Return what scores a bundle's labelled rows without having learned from them.
+
+    It reads `FOLD` and scores rows of part test; see
+    `sparkweights.training.data.with_parts_of_bundle`.
+    """
+    published = Scorer.of(bundle)
+    scorers = tuple(
+        replace(published, model=one.model, calibrator=one.calibrator, plan=one.plan)
+        for one in load_held_out(bundle)
+    )
+    if bundle.manifest["split"]["crossed"]:
+        return CrossFittedScorer(scorers)
+    return scorers[0] if scorers else published
+
+
+def fit_scorer(fit_df: DataFrame, config: Config, plan: FeaturePlan, ledger: Ledger) -> Scorer:
+    """Fit the configured learner on rows of `FEATURES`, `LABEL` and `WEIGHT`.
+
+    Parameters
+    ----------
+    ledger
+        What training does to the probabilities; it is inverted when rows are scored.
+    """
+    own, constraints = learner(config.model.kind), constraints_of(plan, config)
+    model = own.fit(
+        fit_df.select(FEATURES, LABEL, WEIGHT),
+        config.model.params,
+        seed=config.seed,
+        classes=len(config.roles.class_names),
+        constraints=constraints,
+    )
+    own.require_kept(model, constraints)
+    return Scorer(config.model.kind, model, plan, config.roles.class_names, ledger)
+
+
+@dataclass(frozen=True)
+class CrossFitting:
+    """The folds of a labelled table, and the feature plans of their models.
+
+    Attributes
+    ----------
+    split
+        See `sparkweights.training.data.cross`.
+    plan
+        Learned from all rows.
+    fold_plans
+        Where encodings look at outcomes: by fold, learned without it. Empty otherwise: medians and
+        levels say nothing of outcomes.
+    """
+
+    split: Split
+    plan: FeaturePlan
+    fold_plans: tuple[FeaturePlan, ...]
+
+    @classmethod
+    def of(cls, split: Split, divided_df: DataFrame, config: Config) -> CrossFitting:
+        """Learn the feature plans: one Spark job, and one more where outcomes count."""
+        plan, plans = learn_plan(divided_df, config), list[FeaturePlan]()
+        if plan.looks_at_outcomes:
+            others = [F.col(FOLD) != fold for fold in range(split.crossed)]
+            order = outcome_order(config)
+            plans = learn_outcomes(divided_df, config.roles, plan, order, others)
+        return cls(split, plan, tuple(plans))
+
+    def columns(self, config: Config) -> dict[str, Column]:
+        """Return what is kept of each row beside the usual: its fold, and vectors by fold."""
+        kept = {FOLD: F.col(FOLD)}
+        if not self.fold_plans:
+            return kept
+        order, fold = outcome_order(config), F.col(FOLD)
+        own = self.fold_plans[0].vector()
+        for k, plan in enumerate(self.fold_plans):
+            kept[_fold_features(k)] = plan.training_vector(fold != k, order)
+            own = F.when(fold == k, plan.vector()).otherwise(own)
+        return {**kept, HELD_OUT_FEATURES: own}
+
+    def rows_without(self, prepared_df: DataFrame, fold: int) -> DataFrame:
+        """Return the rows that the model of a fold learns from."""
+        rows_df = prepared_df.filter(F.col(FOLD) != fold)
+        if not self.fold_plans:
+            return rows_df
+        return rows_df.withColumn(FEATURES, F.col(_fold_features(fold)))
+
+    def plan_without(self, fold: int) -> FeaturePlan:
+        """Return the feature plan of a fold's model."""
+        return self.fold_plans[fold] if self.fold_plans else self.plan
+
+
+def _fold_features(fold: int) -> str:
+    return f"__features_{fold}"
+
+
+def cross_fit(
+    prepared_df: DataFrame,
+    fitting: CrossFitting,
+    config: Config,
+    ledger: Ledger,
+    *,
+    calibrates: Column,
+) -> CrossFit:
+    """Fit a model per fold and one on all rows, undo the weights, and calibrate across folds.
+
+    Parameters
+    ----------
+    prepared_df
+        Kept rows with the columns of `CrossFitting.columns`.
+    ledger
+        Of the training.
+    calibrates
+        Whether a row has a say in the calibration.
+    """
+    folds = fitting.split.crossed
+    tasks: list[Callable[[], Scorer]] = [
+        partial(fit_scorer, prepared_df, config, fitting.plan, ledger),
+        *(
+            partial(
+                fit_scorer,
+                fitting.rows_without(prepared_df, k),
+                config,
+                fitting.plan_without(k),
+                ledger,
+            )
+            for k in range(folds)
+        ),
+    ]
+    published, *by_fold = (
+        scorer.with_undone()
+        for scorer in run_together(prepared_df, tasks, config.train.parallelism)
+    )
+    held_out = CrossFittedScorer(tuple(by_fold))
+    method = config.decision.calibration
+    if method == "none":
+        return CrossFit(published, held_out, None)
+    scored_df = held_out.score(prepared_df.filter(calibrates))
+    found = calibrate_scores(
+        scored_df,
+        held_out.probability_cols,
+        method,
+        class_col=LABEL,
+        weight_col=config.roles.weight,
+        fold_col=FOLD,
+    )
+    chosen = found.choice.method
+    calibrated = [
+        scorer.with_calibrator(own, chosen)
+        for scorer, own in zip(by_fold, found.by_fold, strict=True)
+    ]
+    return CrossFit(
+        published.with_calibrator(found.calibrator, chosen),
+        replace(held_out, scorers=tuple(calibrated)),
+        found.choice,
+    )
+
+
+def run_together(
+    df: DataFrame, tasks: Sequence[Callable[[], Scorer]], parallelism: int
+) -> list[Scorer]:
+    """Run tasks on the session of a table, a few at a time; the first failure stops the rest."""
+    carry: Any = inheritable_thread_target(df.sparkSession)  # threads keep the session's settings
+    with ThreadPoolExecutor(parallelism) as pool:
+        jobs = [pool.submit(carry(task)) for task in tasks]
+        try:
+            return [job.result() for job in jobs]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

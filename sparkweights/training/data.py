@@ -1,0 +1,457 @@
+"""From the labelled table to rows that can be fitted on: weighed, split, encoded, and kept."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import class_index, column, sample_weight
+from sparkweights.core.errors import InputError, ModelError, listed
+from sparkweights.costs.expression import names
+from sparkweights.features.fit import learn_features
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.models.constraints import Constraints
+from sparkweights.models.registry import learner
+from sparkweights.sampling.hashing import Stream, uniform
+from sparkweights.sampling.resample import Resampling, copies, repeat_rows, resampling
+from sparkweights.sampling.split import (
+    CALIBRATE,
+    FIT,
+    TEST,
+    Span,
+    Split,
+    collect_order_quantiles,
+    cross_quantiles,
+    fold,
+    fold_quantiles,
+    moment_of,
+    part,
+    summarise_time_split,
+    time_kind,
+    time_order,
+)
+from sparkweights.storage.scratch import keep_rows
+from sparkweights.training.evaluate import BLOCK, ORDER, block_order, review_order
+from sparkweights.weights.choose import Weighting, weigh_classes
+from sparkweights.weights.frequencies import ClassSummary, summarise_classes
+from sparkweights.weights.spark import training_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
+    from pyspark.sql import Column, DataFrame, Row
+    from pyspark.sql.types import StructType
+
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.config.schema import Config
+    from sparkweights.features.plan import FeaturePlan
+    from sparkweights.weights.rule import WeightRule
+
+PART, FOLD, COPIES, INFINITE = "__part", "__fold", "__copies", "__infinite"
+MANY_EVENTS = 10_000  # of the rarest class; fewer are dealt into folds by exact quantiles
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The weights stage's record: what the one pass found, and the weights chosen from it."""
+
+    summary: ClassSummary
+    weighting: Weighting
+
+
+def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
+    """Summarise the labelled table in one pass and choose the weights."""
+    spec = config.weight_spec
+    summary = summarise_classes(
+        labelled_df,
+        config.roles,
+        config.matrix,
+        grouping=spec.grouping,
+        regret_bins=spec.per_row,
+        order=None if config.split.by is not None else split_order(labelled_df, config),
+    )
+    weighting = weigh_classes(config.matrix, summary, spec)
+    return Weighed(summary, weighting)
+
+
+def _quantiles(config: Config, folds: int) -> tuple[float, ...]:
+    shares = config.split
+    return fold_quantiles(1 - shares.calibrate - shares.test, 1 - shares.test, folds)
+
+
+def divide(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, *, folds: int = 1
+) -> tuple[Split, DataFrame]:
+    """Find the split into three parts, and append the part of each row as `PART`.
+
+    A split by time takes an aggregation of its own; a split by hash was found while weighing.
+
+    Parameters
+    ----------
+    folds
+        Into how many parts of equal size the fit rows are to be divided.
+    """
+    wanted, quantiles = config.split, _quantiles(config, folds)
+    if wanted.by is None:
+        found = weighed.summary.order_quantiles(quantiles, pooled=bool(wanted.group))
+        split = Split.at(None, found, wanted.group)
+    else:
+        split = summarise_time_split(labelled_df, config.roles, wanted.by, quantiles)
+        split = with_gap(split, labelled_df, config)
+    own = part(split, config.roles, split_order(labelled_df, config))
+    return split, labelled_df.withColumn(PART, own)
+
+
+def with_gap(split: Split, labelled_df: DataFrame, config: Config) -> Split:
+    """Return a split in time with the configured gap before each of its later parts."""
+    if config.split.gap is None:
+        return split
+    by = config.split.by or ""
+    kind = time_kind(labelled_df.schema[by].dataType, by)
+    return split.with_gap(Span.parse(config.split.gap, where="split.gap"), kind)
+
+
+def cross(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, folds: int
+) -> tuple[Split, DataFrame]:
+    """Deal every row into folds, stratified by class or whole groups, as `FOLD`.
+
+    Every row is a fit row of `PART`, and held out by the model of its fold.
+    """
+    group = config.split.group
+    order = uniform(group or config.roles.keys, config.seed)
+    quantiles = cross_quantiles(folds)
+    rarest = min(weighed.weighting.frequencies, key=lambda frequency: frequency.rows)
+    if config.split.by is None and rarest.rows > MANY_EVENTS:
+        found = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
+    else:
+        # Few events must be dealt out one by one: between the steps of the one pass, a fold may
+        # get none of them.
+        found = collect_order_quantiles(
+            labelled_df, config.roles, order, quantiles, pooled=bool(group)
+        )
+    split = Split.cross(folds, found, group)
+    own = fold(split, config.roles, order)
+    return split, labelled_df.withColumns({PART: F.lit(FIT), FOLD: own})
+
+
+def split_order(df: DataFrame, config: Config) -> Column:
+    """Return the number that orders rows for the split."""
+    if config.split.by is None:
+        return uniform(config.split.group or config.roles.keys, config.seed)
+    return time_order(df, config.split.by)
+
+
+def is_mature(df: DataFrame, config: Config, run_date: date) -> Column | None:
+    """Return whether the outcome of a labelled row can be known; None where all can be.
+
+    Parameters
+    ----------
+    run_date
+        The day that the table is of, unless ``split.as_of`` says another.
+    """
+    if config.split.mature is None:
+        return None
+    by = config.split.by or ""
+    kind = time_kind(df.schema[by].dataType, by)
+    window = Span.parse(config.split.mature, where="split.mature")
+    latest = window.before(
+        moment_of(config.split.as_of or run_date, kind), kind, where="split.mature"
+    )
+    # A row without a moment is refused by the split, which says so.
+    return F.coalesce(time_order(df, by) <= latest, F.lit(col=True))
+
+
+def split_record(
+    split: Split, rows: Mapping[str, int], schema: StructType, config: Config
+) -> dict[str, Any]:
+    """Return a split, ready for JSON: all it takes to tell later which part a row played."""
+    return {
+        **split.to_dict(),
+        "by_type": None if split.by is None else schema[split.by].dataType.simpleString(),
+        "keys": _types(schema, split.group or config.roles.keys),
+        "rows": dict(rows),
+    }
+
+
+def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> str | None:
+    """Return why nobody can tell which part a row played when a model was trained, or None."""
+    record = bundle.manifest["split"]
+    if record["by"] is not None:
+        return _clock_obstacle(schema, record["by"], record.get("by_type"))
+    group, then = record.get("group", ()), record["keys"]
+    missing = [name for name in group if name not in schema.names]
+    if missing:
+        return f"its split was by {_told(then)}, and column '{missing[0]}' is not there"
+    now = _types(schema, group or config.roles.keys)
+    if now == then:
+        return None
+    what = "the group" if group else "the keys"
+    return f"its split was by {what} {_told(then)}; they are {_told(now)} now"
+
+
+def _clock_obstacle(schema: StructType, by: str, then: str | None) -> str | None:
+    if by not in schema.names:
+        return f"column '{by}', which its split reads, is not there"
+    now = schema[by].dataType.simpleString()
+    if then in {None, now}:
+        return None
+    return f"its split was by '{by}' as {then}; it is {now} now, whose numbers are others"
+
+
+def _types(schema: StructType, names: Sequence[str]) -> dict[str, str]:
+    return {name: schema[name].dataType.simpleString() for name in names}
+
+
+def _told(keys: Mapping[str, str]) -> str:
+    return listed(f"{name} ({kind})" for name, kind in keys.items())
+
+
+def with_parts_of_bundle(df: DataFrame, config: Config, bundle: ModelBundle) -> DataFrame:
+    """Append the part that a row played when a model was trained, and the fold that held it out.
+
+    Raises
+    ------
+    ModelError
+        If the table's keys are not those that it was split by: a hash of others would call rows
+        that the model has learned from test rows.
+    """
+    obstacle = split_obstacle(df.schema, config, bundle)
+    if obstacle is not None:
+        raise ModelError(
+            f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
+            hint="restore the columns that it was split by and their types, or train again.",
+        )
+    split = Split.from_dict(bundle.manifest["split"])
+    return with_parts(df, config, split, bundle.manifest["model"]["seed"])
+
+
+def with_parts(df: DataFrame, config: Config, split: Split, seed: int) -> DataFrame:
+    """Append the part of a row as `PART`, and the fold that held it out as `FOLD`."""
+    roles = config.roles
+    if split.by is None:
+        order = uniform(split.group or roles.keys, seed)
+    else:
+        order = time_order(df, split.by)
+    held_out = fold(split, roles, order) if split.crossed else F.lit(0)
+    return df.withColumns({PART: part(split, roles, order), FOLD: held_out})
+
+
+def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
+    """Learn from the fit rows how columns become features, in one Spark job."""
+    wanted = config.features
+    # By itself only a linear learner minds heavy tails.
+    plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
+    return learn_features(
+        divided_df.filter(F.col(PART) == FIT),
+        config.roles,
+        "plain" if plain else wanted.numeric,
+        wanted.categorical,
+        order=outcome_order(config),
+        impute=imputes(config),
+    )
+
+
+def imputes(config: Config) -> bool:
+    """Return whether missing numbers become medians with flags; else they stay NaN."""
+    if config.features.impute == "auto":
+        return not learner(config.model.kind).native_missing
+    return config.features.impute == "median"
+
+
+def constraints_of(plan: FeaturePlan, config: Config) -> Constraints | None:
+    """Return what the configuration knows of effects, by position of the plan, if anything."""
+    return Constraints.of(plan, config.model.monotone, config.model.interactions)
+
+
+def outcome_order(config: Config) -> Column:
+    """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
+    return uniform(config.split.group or config.roles.keys, config.seed, Stream.ENCODING_FOLDS)
+
+
+def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
+    """Return how the rows to fit on are thinned or repeated, if they are."""
+    wanted = config.resample
+    if wanted is None:
+        return None
+    weighting = weighed.weighting
+    plan = resampling(weighting.frequencies, method=wanted.method, ratio=wanted.ratio)
+    return plan.with_weights(weighting.trained_shares)
+
+
+@contextmanager
+def prepared(
+    divided_df: DataFrame,
+    config: Config,
+    rule: WeightRule,
+    plan: FeaturePlan,
+    *,
+    thinning: Resampling | None = None,
+    also: Mapping[str, Column] | None = None,
+) -> Iterator[DataFrame]:
+    """Keep what fitting, calibrating and testing read, once per row, for their many passes.
+
+    Parameters
+    ----------
+    rule
+        Of the training weights; the columns it reads are kept too.
+    also
+        Further columns to keep, by name.
+    """
+    roles = config.roles
+    kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
+    if roles.weight is not None:
+        kept[roles.weight] = None
+    if config.review_price is not None:
+        kept |= dict.fromkeys(name.name for name in names(config.review_price))
+    if thinning is not None:
+        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=config.seed)).otherwise(1)
+        divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
+    wanted_df = divided_df.select(
+        PART,
+        class_index(roles).cast("double").alias(LABEL),
+        training_weight(rule, roles).alias(WEIGHT),
+        plan.training_vector(F.col(PART) == FIT, outcome_order(config)).alias(FEATURES),
+        review_order(config).alias(ORDER),
+        block_order(config).alias(BLOCK),
+        plan.unusable().alias(INFINITE),
+        *[value.alias(name) for name, value in (also or {}).items()],
+        *map(column, kept),
+    )
+    with keep_rows(wanted_df, config.path(config.artifacts)) as prepared_df:
+        yield prepared_df
+
+
+class Size(NamedTuple):
+    """Rows, and the sum of their sample weights."""
+
+    rows: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """What each part holds.
+
+    Attributes
+    ----------
+    by_class
+        (part, class) -> rows.
+    weights
+        (part, class) -> sum of their sample weights.
+    """
+
+    by_class: Mapping[tuple[str, str], int]
+    weights: Mapping[tuple[str, str], float]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many rows each part has."""
+        return {
+            which: sum(rows for (own, _), rows in self.by_class.items() if own == which)
+            for which in (FIT, CALIBRATE, TEST)
+        }
+
+    def size(self, which: str) -> Size:
+        """Return what a part holds of all classes."""
+        weights = [weight for (own, _), weight in self.weights.items() if own == which]
+        return Size(self.rows[which], sum(weights))
+
+    def shares(self, which: str) -> dict[str, float]:
+        """Return the weighted share of each class in a part."""
+        own = {name: weight for (part, name), weight in self.weights.items() if part == which}
+        total = sum(own.values())
+        return {name: weight / total for name, weight in own.items()}
+
+
+def infinite_measures() -> list[Column]:
+    """Return aggregates of prepared rows that `require_finite` judges."""
+    return [F.count(INFINITE).alias("infinite"), F.min(INFINITE).alias("infinite_name")]
+
+
+def require_finite(found: Sequence[Row]) -> None:
+    """Refuse labelled rows of any part with an infinite feature.
+
+    Of fit rows that was known before; on others it would break the calibration, or count in the
+    costs of a model that sets such rows aside when it scores.
+
+    Raises
+    ------
+    InputError
+        Naming a column.
+    """
+    rows = sum(row["infinite"] for row in found)
+    if rows:
+        name = min(row["infinite_name"] for row in found if row["infinite"])
+        raise InputError(
+            f"Feature column '{name}' is infinite on some of {rows} labelled rows with infinite "
+            "features; numbers must be finite (null and NaN stand for missing).",
+            hint="find the division by zero that made them; write null instead.",
+        )
+
+
+def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
+    """Count rows per part and class; the first job over the kept rows, so it also caches them."""
+    roles = config.roles
+    weight = sample_weight(roles)
+    sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
+    found = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(found)
+    found.sort(key=lambda row: row[LABEL])
+    places = [(row[PART], roles.class_names[int(row[LABEL])]) for row in found]
+    return PartCounts(
+        {place: row["rows"] for place, row in zip(places, found, strict=True)},
+        {place: row["weight"] for place, row in zip(places, found, strict=True)},
+    )
+
+
+@dataclass(frozen=True)
+class FoldCounts:
+    """What the folds of a cross-fitting hold.
+
+    Attributes
+    ----------
+    by_class
+        (fold, class) -> rows.
+    prior
+        Class -> its weighted share of the rows that calibrate.
+    """
+
+    by_class: Mapping[tuple[int, str], int]
+    prior: Mapping[str, float]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all folds."""
+        return sum(self.by_class.values())
+
+
+def count_folds(prepared_df: DataFrame, config: Config, calibrates: Column) -> FoldCounts:
+    """Count rows per fold and class; the first job over the kept rows, so it also caches them.
+
+    Parameters
+    ----------
+    calibrates
+        Whether a row has a say in the calibration.
+    """
+    roles, weight = config.roles, sample_weight(config.roles)
+    sums = [
+        F.count(F.lit(1)).alias("rows"),
+        F.sum(F.when(calibrates, weight).otherwise(0.0)).alias("weight"),
+    ]
+    found = prepared_df.groupBy(FOLD, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(found)
+    found.sort(key=lambda row: (row[LABEL], row[FOLD]))
+    names = roles.class_names
+    weights = dict.fromkeys(names, 0.0)
+    for row in found:
+        weights[names[int(row[LABEL])]] += row["weight"]
+    total = sum(weights.values())
+    return FoldCounts(
+        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in found},
+        {name: weight / total for name, weight in weights.items()},
+    )

@@ -1,0 +1,114 @@
+"""Early stopping: as many boosting stages as undone probabilities on held-out rows ask for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import column, sample_weight
+from sparkweights.models.base import LABEL, MARGIN, STAGES, StagedLearner
+from sparkweights.models.registry import learner
+from sparkweights.training.evaluate import ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.scoring.scorer import Scorer
+
+MOST_ROWS = 200_000  # more rows would not place the minimum better
+LEAST = 1e-15  # a probability below it would make one row decide
+STAGE = "__stage"
+
+
+@dataclass(frozen=True)
+class StoppingRecord:
+    """What each stage was worth, and how many were kept.
+
+    Attributes
+    ----------
+    losses
+        Mean log loss of the undone probabilities on held-out rows, after each stage.
+    patience
+        How many stages without a new minimum end the search.
+    kept
+        Stages of the model.
+    """
+
+    losses: tuple[float, ...]
+    patience: int
+    kept: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, ready for JSON."""
+        return asdict(self)
+
+
+def stop_early(
+    scorer: Scorer, held_out_df: DataFrame, config: Config, workspace: Path, *, rows: int
+) -> tuple[Scorer, StoppingRecord]:
+    """Return the scorer of the first stages, as far as held-out rows say that they help.
+
+    The learners boost without looking at held-out rows, and their own early stopping, where they
+    have it, judges weighted scores. Here all stages are fitted, and one Spark job follows the loss
+    of the undone probabilities through them.
+
+    Parameters
+    ----------
+    scorer
+        Of a boosted model; its ledger undoes the weights.
+    held_out_df
+        Prepared rows that the model was not fitted on, ``rows`` of them.
+    workspace
+        A folder that driver and executors share.
+    """
+    own = learner(scorer.kind)
+    assert isinstance(own, StagedLearner)  # noqa: S101 (the configuration allows no other)
+    part_df = held_out_df.filter(F.col(ORDER) < MOST_ROWS / rows)
+    staged_df = own.append_stages(scorer.model, part_df, workspace)
+    losses = _collect_losses(staged_df, scorer, config)
+    patience = config.model.patience or len(losses)
+    kept = stages_to_keep(losses, patience)
+    model = own.first_stages(scorer.model, kept, workspace)
+    return replace(scorer, model=model), StoppingRecord(tuple(losses), patience, kept)
+
+
+def stages_to_keep(losses: Sequence[float], patience: int) -> int:
+    """Return the stage of the least loss that no ``patience`` stages in a row failed to beat.
+
+    Examples
+    --------
+    >>> stages_to_keep([0.9, 0.5, 0.6, 0.6, 0.4], patience=2)
+    2
+    >>> stages_to_keep([0.9, 0.5, 0.6, 0.6, 0.4], patience=3)
+    5
+    """
+    best = 0
+    for stage, loss in enumerate(losses):
+        if loss < losses[best]:
+            best = stage
+        elif stage - best >= patience:
+            break
+    return best + 1
+
+
+def _collect_losses(staged_df: DataFrame, scorer: Scorer, config: Config) -> list[float]:
+    """Return the mean log loss after each stage, in one Spark job."""
+    sample = sample_weight(config.roles)
+    each_df = staged_df.select("*", F.posexplode(STAGES).alias(STAGE, MARGIN)).drop(STAGES)
+    weighted = learner(scorer.kind).scores(F.col(MARGIN), len(scorer.classes))
+    each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))
+    natural = scorer.ledger.undo([column(name) for name in scorer.weighted_cols])
+    loss = -F.log(F.greatest(_own(natural), F.lit(LEAST)))
+    found = each_df.groupBy(STAGE).agg((F.sum(sample * loss) / F.sum(sample)).alias("loss"))
+    return [row["loss"] for row in found.orderBy(STAGE).collect()]
+
+
+def _own(natural: Sequence[Column]) -> Column:
+    """Return the probability of the row's own class."""
+    return F.element_at(F.array(*natural), F.col(LABEL).cast("int") + 1)

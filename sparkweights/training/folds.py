@@ -1,0 +1,165 @@
+"""Folds: which part each row plays when a fold is held out, and features learned outside it.
+
+A fold is a split of its own: some rows to fit, some to calibrate, some to test. Its roles are kept
+as one column per fold beside the prepared rows, so that all which reads `PART` works on a fold as
+on the whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.errors import InputError
+from sparkweights.features.fit import learn_outcomes
+from sparkweights.models.base import FEATURES
+from sparkweights.sampling.split import (
+    CALIBRATE,
+    FEWEST_ROWS,
+    FIT,
+    TEST,
+    part,
+    summarise_time_split,
+)
+from sparkweights.training.data import PART, outcome_order, split_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.features.plan import FeaturePlan
+
+
+def role_col(fold: int) -> str:
+    """Return the column that holds a row's part in a fold: fit, calibrate, test, or null."""
+    return f"__role_{fold}"
+
+
+def features_col(fold: int) -> str:
+    """Return the column that holds a row's features as learned in a fold."""
+    return f"__features_{fold}"
+
+
+def held_out_roles(fold: Column, folds: int) -> tuple[Column, ...]:
+    """Return the roles of rows where each fold of the fit rows is held out in turn.
+
+    Parameters
+    ----------
+    fold
+        The row's fold, from 0. Rows to calibrate are those of the split itself.
+    """
+    of_part = F.col(PART)
+    return tuple(
+        F.when(of_part == CALIBRATE, CALIBRATE)
+        .when((of_part == FIT) & (fold == number), TEST)
+        .when(of_part == FIT, FIT)
+        for number in range(folds)
+    )
+
+
+def divide_forward(
+    labelled_df: DataFrame, config: Config, folds: int
+) -> tuple[DataFrame, tuple[Column, ...]]:
+    """Split by time, and return the roles of rows in folds that go forward in time.
+
+    The fit rows are cut into ``folds + 1`` spans of equal size, and every span but the first is
+    held out once. As `train` does, a fold fits on the earliest rows before its span and calibrates
+    on the latest of them; no row behind the span takes part. One aggregation.
+
+    Returns
+    -------
+    tuple
+        The table with `PART`, and a role per fold.
+    """
+    by, shares = config.split.by, config.split
+    assert by is not None  # noqa: S101 (narrows the type)
+    first, second = 1 - shares.calibrate - shares.test, 1 - shares.test
+    ends = [first * number / (folds + 1) for number in range(1, folds + 2)]
+    starts = [end * first / second for end in ends[:-1]]  # where the calibration rows begin
+    quantiles = sorted({round(value, 12) for value in (*starts, *ends, second)})
+    split = summarise_time_split(labelled_df, config.roles, by, tuple(quantiles))
+    name = config.roles.class_names[0]  # a moment cuts all classes alike
+    at = dict(zip(quantiles, (*split.folds[name], *split.cuts[name]), strict=True))
+    moments = [[at[round(value, 12)] for value in values] for values in (starts, ends)]
+    order = split_order(labelled_df, config)
+    roles = tuple(
+        F.when(order <= calibrated, FIT).when(order <= begun, CALIBRATE).when(order <= ended, TEST)
+        for calibrated, begun, ended in zip(
+            moments[0], moments[1][:-1], moments[1][1:], strict=True
+        )
+    )
+    return labelled_df.withColumn(PART, part(split, config.roles, order)), roles
+
+
+def learn_fold_plans(
+    divided_df: DataFrame, config: Config, plan: FeaturePlan, roles: Sequence[Column]
+) -> tuple[FeaturePlan, ...]:
+    """Learn, per fold, what happened on the rows that the fold fits on, in one Spark job.
+
+    An encoding that looks at outcomes would otherwise know those of the rows that are held out.
+    Medians, quantiles and levels are those of ``plan``: they know no outcome.
+
+    Returns
+    -------
+    tuple
+        A plan per fold; empty where the plan looks at no outcomes, and serves every fold.
+    """
+    if not plan.looks_at_outcomes:
+        return ()
+    order = outcome_order(config)
+    learns = [role == FIT for role in roles]
+    return tuple(learn_outcomes(divided_df, config.roles, plan, order, learns))
+
+
+def fold_columns(
+    config: Config, plans: Sequence[FeaturePlan], roles: Sequence[Column]
+) -> dict[str, Column]:
+    """Return what `prepared` keeps for the folds: a role each, and features where they differ."""
+    order = outcome_order(config)
+    kept = {role_col(number): role for number, role in enumerate(roles)}
+    for number, plan in enumerate(plans):
+        fitted = F.coalesce(roles[number] == FIT, F.lit(col=False))
+        kept[features_col(number)] = plan.training_vector(fitted, order)
+    return kept
+
+
+def fold_rows(prepared_df: DataFrame, fold: int) -> DataFrame:
+    """Return prepared rows as they are when a fold is held out: its parts, its features."""
+    own = {PART: F.col(role_col(fold))}
+    if features_col(fold) in prepared_df.columns:
+        own[FEATURES] = F.col(features_col(fold))
+    return prepared_df.withColumns(own)
+
+
+def require_role_rows(
+    counts: Mapping[tuple[int, str, str], int], names: Sequence[str], folds: int
+) -> None:
+    """Refuse folds that lack rows of a class.
+
+    Parameters
+    ----------
+    counts
+        (fold, role, class name) -> rows.
+
+    Raises
+    ------
+    InputError
+        Naming the class, the fold, the part and its rows.
+    """
+    totals = {
+        name: sum(rows for (*_, own), rows in counts.items() if own == name) for name in names
+    }
+    for name in sorted(names, key=totals.__getitem__):  # the scarcest class first
+        for fold in range(folds):
+            for role in (FIT, CALIBRATE, TEST):
+                rows = counts.get((fold, role, name), 0)
+                if rows < FEWEST_ROWS:
+                    raise InputError(
+                        f"Class '{name}' has {rows} rows to {role} in fold {fold + 1}; at least "
+                        f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to "
+                        "compare.",
+                        hint="lower tune.folds, group by a finer column, or gather more history.",
+                    )

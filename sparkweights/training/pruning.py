@@ -1,0 +1,180 @@
+"""Prune a fitted tree as far as held-out rows say that it costs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import sample_weight
+from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.evaluation.block_intervals import means_with_errors
+from sparkweights.models.base import FEATURES, LABEL
+from sparkweights.training.evaluate import BLOCK
+from sparkweights.trees.mllib_nodes import read_tree, write_tree
+from sparkweights.trees.pruning import leaf_counts, pruned, pruning_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.evaluation.score_table import Array
+    from sparkweights.scoring.scorer import Scorer
+    from sparkweights.trees.pruning import PlainTree, Pruning
+
+BLOCKS = 1_000  # of held-out rows, by which candidates are compared
+CANDIDATES = 24  # trees of the path that the held-out rows are asked about
+LEAF_COL, SHARES = "__leaf", "__shares"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One tree of the path: its penalty, its size, and what it costs on held-out rows.
+
+    Attributes
+    ----------
+    ccp_alpha, leaves
+        See `sparkweights.trees.Pruning`.
+    cost
+        Mean realised cost of the Bayes decisions, in money per row.
+    standard_error
+        Of the difference of its cost from that of the cheapest tree, paired on the same rows.
+    """
+
+    ccp_alpha: float
+    leaves: int
+    cost: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class PruningRecord:
+    """What was tried, and what was chosen."""
+
+    measure: str
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record, ready for JSON."""
+        return asdict(self)
+
+
+def prune_tree(
+    scorer: Scorer, held_out_df: DataFrame, config: Config, workspace: Path
+) -> tuple[Scorer, PruningRecord]:
+    """Return the scorer of the smallest tree within one standard error of the cheapest.
+
+    One Spark job over the held-out rows tries every candidate. The rule is that of Breiman et al.
+    (1984, sec. 3.4.3) with the standard error of the difference: trees of one path decide most
+    rows alike, and what these rows cost says nothing of which tree is cheaper.
+
+    Parameters
+    ----------
+    scorer
+        Of a fitted tree; its ledger undoes the weights.
+    held_out_df
+        Prepared rows that the tree was not grown on.
+    workspace
+        A folder that driver and executors share.
+    """
+    tree = read_tree(scorer.model, workspace)
+    path = pruning_path(tree, tree.risks(config.model.prune))
+    steps = _spread(path)
+    costs = _collect_costs(scorer, held_out_df, config, tree, path, steps)
+    candidates = tuple(
+        Candidate(step.ccp_alpha, step.leaves, cost, error)
+        for step, (cost, error) in zip(steps, costs, strict=True)
+    )
+    chosen = one_standard_error(candidates)
+    model = write_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
+    return replace(scorer, model=model), PruningRecord(config.model.prune, candidates, chosen)
+
+
+def one_standard_error(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the smallest tree that costs at most one standard error more than the cheapest.
+
+    Examples
+    --------
+    >>> tried = [Candidate(0, 9, 5.0, 0.0), Candidate(1, 4, 5.1, 0.2), Candidate(2, 1, 9.0, 0.2)]
+    >>> one_standard_error(tried).leaves
+    4
+    """
+    best = min(candidates, key=lambda tried: tried.cost)
+    good = [tried for tried in candidates if tried.cost - best.cost <= tried.standard_error]
+    return min(good, key=lambda tried: tried.leaves)
+
+
+def _spread(path: Sequence[Pruning]) -> list[Pruning]:
+    """Return at most `CANDIDATES` steps, the last of each alpha, evenly spread by leaves left."""
+    last = {step.ccp_alpha: step for step in path}  # equal alphas are one tree
+    steps = list(last.values())
+    if len(steps) <= CANDIDATES:
+        return steps
+    stride = (len(steps) - 1) / (CANDIDATES - 1)
+    return [steps[round(place * stride)] for place in range(CANDIDATES)]
+
+
+def _collect_costs(
+    scorer: Scorer,
+    held_out_df: DataFrame,
+    config: Config,
+    tree: PlainTree,
+    path: Sequence[Pruning],
+    steps: Sequence[Pruning],
+) -> list[tuple[float, float]]:
+    """Return per step what `costs_beside_cheapest` does, in one Spark job."""
+    by_step = [leaf_counts(tree, path, step.ccp_alpha) for step in steps]
+    shares = [counts / counts.sum(axis=1, keepdims=True) for counts in by_step]
+    rows = [
+        (float(leaf), [found[leaf].tolist() for found in shares]) for leaf in range(tree.leaves)
+    ]
+    spark = held_out_df.sparkSession
+    lookup_df = spark.createDataFrame(rows, f"{LEAF_COL} double, {SHARES} array<array<double>>")
+    quiet = scorer.model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
+    leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(LEAF_COL).transform(held_out_df)
+    joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
+    paid = [_paid(scorer, config, F.col(SHARES).getItem(k)) for k in range(len(steps))]
+    own = sample_weight(config.roles)
+    sums = [F.sum(own * cost).alias(f"sum_{k}") for k, cost in enumerate(paid)]
+    block = F.floor(F.col(BLOCK) * BLOCKS)
+    found = joined_df.groupBy(block).agg(F.sum(own).alias("weight"), *sums).collect()
+    quiet.setLeafCol("")
+    table = np.array([row[1:] for row in sorted(found)], dtype=float).T
+    return costs_beside_cheapest(table[1:], table[0])
+
+
+def costs_beside_cheapest(sums: Array, weights: Array) -> list[tuple[float, float]]:
+    """Return mean costs, and the standard error of each one's difference from the least.
+
+    Parameters
+    ----------
+    sums
+        ``[candidate, block]``: costs times sample weights of a block's rows.
+    weights
+        ``[block]``: their sample weights.
+
+    Examples
+    --------
+    Two candidates that cost the same 1 more on every row differ without any doubt.
+
+    >>> costs_beside_cheapest(np.array([[1.0, 9.0], [2.0, 10.0]]), np.ones(2))
+    [(5.0, 0.0), (6.0, 0.0)]
+    """
+    means, _ = means_with_errors(sums, weights)
+    _, errors = means_with_errors(sums - sums[means.argmin()], weights)
+    return list(zip(means.tolist(), errors.tolist(), strict=True))
+
+
+def _paid(scorer: Scorer, config: Config, shares: Column) -> Column:
+    """Return what the decision at a leaf with these weighted class shares costs on the row."""
+    matrix, costs = config.matrix, cost_columns(config.matrix)
+    natural = scorer.ledger.undo([shares.getItem(c) for c in range(len(matrix.classes))])
+    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
+    return realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, costs)

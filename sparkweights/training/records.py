@@ -1,0 +1,210 @@
+"""The records of weighing, training, tuning and backtests, as plain values for JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.config.sections import Weights
+from sparkweights.core.versions import digest, versions
+from sparkweights.models.registry import learner
+from sparkweights.scoring.schema_checks import feature_kinds
+from sparkweights.training.data import split_record
+from sparkweights.training.evaluate import evaluation_record
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pyspark.sql.types import StructType
+
+    from sparkweights.config.schema import Config
+    from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.scoring.scorer import Scorer
+    from sparkweights.training.backtest import Backtest
+    from sparkweights.training.champion import Contest
+    from sparkweights.training.data import Weighed
+    from sparkweights.training.train import Trained
+    from sparkweights.training.trials import Trial
+    from sparkweights.training.tune import Tuning
+
+
+def model_version(config: Config, now: datetime) -> str:
+    """Return a version that sorts by time and tells settings apart."""
+    return f"{now:%Y%m%dT%H%M%S}-{digest(config.fingerprint(), now.isoformat())}"
+
+
+def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
+    """Return the weights stage's record."""
+    weighting = weighed.weighting
+    effect = weighting.diagnostics
+    classes = [
+        {
+            "class": frequency.name,
+            "rows": frequency.rows,
+            "weight_sum": frequency.weight_sum,
+            "weight_square_sum": frequency.weight_square_sum,
+            "prior": effect.share_before[c],
+            "share_of_risk": effect.share_after[c],
+            "share_aimed": effect.share_aimed[c],
+            "mean_weight": effect.share_after[c] / effect.share_before[c],
+        }
+        for c, frequency in enumerate(weighting.frequencies)
+    ]
+    return {
+        "name": config.name,
+        "rows": weighed.summary.rows,
+        "classes": classes,
+        "rule": weighting.rule.to_dict(),
+        "diagnostics": {
+            "kish_ess": effect.kish_ess,
+            "design_effect": effect.design_effect,
+            "imbalance_ratio": effect.imbalance_ratio,
+            "gradient_variance": effect.gradient_variance,
+            "mean_weight": effect.mean_weight,
+            "smallest_weight": effect.smallest_weight,
+            "largest_weight": effect.largest_weight,
+        },
+        "always_best_decision": weighed.summary.always_best,
+        "versions": versions(),
+    }
+
+
+def model_manifest(
+    config: Config,
+    schema: StructType,
+    weighed: Weighed,
+    trained: Trained,
+    contest: Contest,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the manifest of a model bundle, without its files."""
+    scorer, finished = trained.scorer, trained.finished
+    choice = trained.learner_choice
+    params = config.model.params if choice is None else choice.params
+    return {
+        "name": config.name,
+        "trained_at": now.isoformat(),
+        "versions": versions(),
+        "model": {
+            "kind": scorer.kind,
+            "params": learner(scorer.kind).resolve(params),
+            "seed": config.seed,
+            "monotone": dict(config.model.monotone),
+            "interactions": [list(group) for group in config.model.interactions],
+            "choice": None if choice is None else choice.to_dict(),
+        },
+        "classes": list(scorer.classes),
+        "schema": feature_kinds(schema, config),
+        "features": scorer.plan.to_dict(),
+        "feature_names": list(scorer.plan.names),
+        "sensitive": list(config.roles.sensitive),
+        "ledger": scorer.ledger.to_dict(),
+        "reference": list(trained.reference),
+        "typical": dict(trained.typical),
+        "calibration": _calibration_record(scorer, finished.calibration),
+        "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
+        "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
+        "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
+        "split": split_record(trained.split, trained.rows, schema, config),
+        "refit": trained.refit.to_dict(),
+        "held_out": [held_out_record(one, scorer) for one in trained.held_out],
+        "costs": config.matrix.to_dict(),
+        "weights": weights_record(config, weighed),
+        "evaluation": evaluation_record(
+            trained.evaluation, config.matrix, config.decision.cost_tolerance
+        ),
+        "contest": contest.to_dict(),
+        "config": config.fingerprint(),
+    }
+
+
+def held_out_record(held_out: Scorer, published: Scorer) -> dict[str, Any]:
+    """Return what tells a model that was evaluated from the published one."""
+    return {
+        "calibration": None if held_out.calibrator is None else held_out.calibrator.to_dict(),
+        "features": None if held_out.plan == published.plan else held_out.plan.to_dict(),
+    }
+
+
+def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any] | None:
+    """Return the calibration's numbers, why it is that one, and what it rests on."""
+    if scorer.calibrator is None:
+        return None
+    return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
+
+
+def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
+    """Return the tuning stage's record, with the lines to put into the configuration."""
+    verdict, constant = tuning.verdict, tuning.constant_cost
+    trials = [
+        {
+            **trial_record(trial, constant),
+            "difference": apart.cost,
+            "difference_error": apart.error,
+        }
+        for trial, apart in zip(tuning.trials, verdict.differences, strict=True)
+    ]
+    effect = verdict.effect
+    return {
+        "name": config.name,
+        "model": {
+            "kind": config.model.kind,
+            "params": learner(config.model.kind).resolve(config.model.params),
+        },
+        "rows": tuning.rows,
+        "folds": {
+            "number": config.tune.folds,
+            "by": config.split.by or list(config.tune.group) or "class",
+        },
+        "constant_cost": constant,
+        "references": tuning.references,
+        "trials": trials,
+        "best": trials[tuning.trials.index(verdict.best)],
+        "chosen": trials[tuning.trials.index(verdict.chosen)],
+        "effect": None if effect is None else asdict(effect),
+        "settings": _chosen_settings(config, tuning),
+        "versions": versions(),
+    }
+
+
+def trial_record(trial: Trial, constant_cost: float) -> dict[str, Any]:
+    """Return what one candidate cost, and saved against the best constant decision."""
+    return {
+        "ratio": trial.settings.ratio,
+        "params": dict(trial.settings.params),
+        "cost": trial.cost,
+        "standard_error": trial.standard_error,
+        "interval": list(trial.interval),
+        "savings": 1 - trial.cost / constant_cost if constant_cost > 0 else 0.0,
+        "fold_costs": list(trial.costs),
+    }
+
+
+def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
+    """Return the chosen settings as sections of the configuration."""
+    weights = config.weights.model_dump(mode="json", exclude_defaults=True)
+    if tuning.weights is not None:
+        largest = max(tuning.weights.values()) / min(tuning.weights.values())
+        cap = {"cap": math.ceil(largest)} if largest > Weights().cap else {}
+        even = largest == 1
+        weights = (
+            {"scheme": "none"}
+            if even
+            else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
+        )
+    params = {**config.model.params, **tuning.verdict.chosen.settings.params}
+    model = config.model.model_dump(mode="json", exclude_defaults=True)
+    model |= {"kind": config.model.kind, "params": params}
+    return {"weights": weights, "model": model}
+
+
+def backtest_record(config: Config, found: Backtest) -> dict[str, Any]:
+    """Return the backtest's record."""
+    return {
+        "name": config.name,
+        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        **found.to_dict(),
+        "costs": config.matrix.to_dict(),
+        "versions": versions(),
+    }

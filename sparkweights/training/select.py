@@ -1,0 +1,71 @@
+"""What held-out rows decide about a fitted model: its size, and its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.models.base import LABEL
+from sparkweights.probability.calibration import calibrate_scores
+from sparkweights.sampling.split import CALIBRATE
+from sparkweights.storage.scratch import workspace
+from sparkweights.training.data import PART
+from sparkweights.training.early_stopping import StoppingRecord, stop_early
+from sparkweights.training.pruning import PruningRecord, prune_tree
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.scoring.scorer import Scorer
+    from sparkweights.training.data import Size
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A scorer whose probabilities are natural, and how its size and calibration were chosen."""
+
+    scorer: Scorer
+    pruning: PruningRecord | None
+    stopping: StoppingRecord | None
+    calibration: Choice | None
+
+
+def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> Finished:
+    """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
+
+    Parameters
+    ----------
+    prepared_df
+        Rows of all parts; only calibration rows are read, ``size`` of them.
+    """
+    held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
+    pruning = stopping = None
+    if config.model.prune != "none" or config.model.patience is not None:
+        # It lies beside the bundles, where driver and executors both reach it.
+        with workspace(config.path(config.artifacts)) as place:
+            if config.model.prune != "none":
+                bare, pruning = prune_tree(bare, held_out_df, config, place)
+            else:
+                bare, stopping = stop_early(bare, held_out_df, config, place, rows=size.rows)
+    scorer, calibration = _calibrated(bare.with_undone(), held_out_df, config)
+    return Finished(scorer, pruning, stopping, calibration)
+
+
+def _calibrated(
+    scorer: Scorer, held_out_df: DataFrame, config: Config
+) -> tuple[Scorer, Choice | None]:
+    method = config.decision.calibration
+    if method == "none":
+        return scorer, None
+    fit = calibrate_scores(
+        scorer.score(held_out_df),
+        scorer.probability_cols,
+        method,
+        class_col=LABEL,
+        weight_col=config.roles.weight,
+    )
+    return scorer.with_calibrator(fit.calibrator, fit.choice.method), fit.choice

@@ -1,0 +1,378 @@
+"""The training stage: split, features, fit, undo, calibrate, evaluate, gate."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import class_index, sample_weight
+from sparkweights.evaluation.drift import collect_bins
+from sparkweights.models.base import LABEL
+from sparkweights.models.registry import AUTO
+from sparkweights.probability.label_shift import collect_histogram
+from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger
+from sparkweights.quality.gates import gate_base_rate, gate_costs
+from sparkweights.sampling.split import (
+    CALIBRATE,
+    FIT,
+    TEST,
+    Split,
+    require_crossed_rows,
+    require_rows,
+)
+from sparkweights.scoring.reason_rules import reference_of, typical_of
+from sparkweights.training.choose_learner import LearnerChoice, candidates, collect_paired_losses
+from sparkweights.training.cross_fit import (
+    CrossFit,
+    CrossFittedScorer,
+    CrossFitting,
+    Refit,
+    choose_refit,
+    cross_fit,
+    fit_scorer,
+    kept_scores,
+)
+from sparkweights.training.data import (
+    PART,
+    count_folds,
+    count_parts,
+    cross,
+    divide,
+    learn_plan,
+    plan_resampling,
+    prepared,
+    with_parts,
+)
+from sparkweights.training.evaluate import evaluate, right_decisions
+from sparkweights.training.select import Finished, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.core.progress import Progress
+    from sparkweights.evaluation.drift import ColumnBins
+    from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.sampling.resample import Resampling
+    from sparkweights.scoring.scorer import RowScorer, Scorer
+    from sparkweights.training.data import PartCounts, Weighed
+    from sparkweights.training.evaluate import JudgedRows
+
+CALIBRATES = "__calibrates"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The train stage's record: a scorer, how its rows were split, and what it is worth.
+
+    Attributes
+    ----------
+    finished
+        The model that is published.
+    split, rows
+        How the labelled rows were split for the evaluation, and how many each part has.
+    evaluation
+        On rows that the evaluated models have not learned from.
+    scores
+        Their probabilities by class, for label shift to start from.
+    reference
+        What a linear model's reasons compare a row with, where reasons are wanted.
+    typical
+        What reasons compare a row's price with.
+    bins
+        What `monitor` compares tables with.
+    refit
+        Which rows the published model learned from.
+    held_out
+        The evaluated models, where they are not the published one: one a fold, or, with a split in
+        time, the one of earlier rows. Empty otherwise.
+    learner_choice
+        Of ``model.kind: auto``; None where the configuration names the learner.
+    """
+
+    finished: Finished
+    split: Split
+    rows: Mapping[str, int]
+    evaluation: JudgedRows
+    scores: ScoreHistogram
+    reference: tuple[float, ...]
+    bins: tuple[ColumnBins, ...]
+    resampling: Resampling | None
+    typical: Mapping[str, float]
+    refit: Refit
+    held_out: tuple[Scorer, ...] = ()
+    learner_choice: LearnerChoice | None = None
+
+    def _repr_html_(self) -> str:
+        return self.evaluation._repr_html_()
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer that is published."""
+        return self.finished.scorer
+
+    @property
+    def held_out_scorer(self) -> RowScorer:
+        """What scores rows of the labelled table without having learned from them."""
+        if self.split.crossed:
+            return CrossFittedScorer(self.held_out)
+        return self.held_out[0] if self.held_out else self.scorer
+
+
+def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress) -> Trained:
+    """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
+
+    Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
+    ``model.kind: auto`` both candidates are trained, and one is returned; see
+    `sparkweights.training.choose_learner`.
+
+    Raises
+    ------
+    InputError
+        If a part holds too few rows of a class, or a feature cannot be used.
+    QualityGateError
+        If the calibrated probabilities miss the base rate, or decisions cost far more or less
+        than they are expected to.
+    """
+    if config.model.kind != AUTO:
+        trained = _evaluated(labelled_df, config, weighed, progress)
+        return _gated_and_refitted(labelled_df, config, weighed, trained, progress)
+    simple, flexible = [
+        (_evaluated(labelled_df, one, weighed, progress), one)
+        for one in candidates(config, labelled_df.sparkSession)
+    ]
+    tested_df = with_parts(labelled_df, config, simple[0].split, config.seed)
+    found = collect_paired_losses(
+        tested_df.filter(F.col(PART) == TEST),
+        [simple[0].held_out_scorer, flexible[0].held_out_scorer],
+        class_index(config.roles),
+        config,
+    )
+    trained, chosen = flexible if found.second_is_better else simple
+    progress.step(f"chose {chosen.model.kind}")
+    kinds = (simple[1].model.kind, flexible[1].model.kind)
+    choice = LearnerChoice(
+        chosen.model.kind,
+        chosen.model.params,
+        dict(zip(kinds, found.losses, strict=True)),
+        found.standard_error,
+    )
+    trained = replace(trained, learner_choice=choice)
+    return _gated_and_refitted(labelled_df, chosen, weighed, trained, progress)
+
+
+def _evaluated(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+) -> Trained:
+    refit = choose_refit(config, weighed.summary.rows)
+    if refit.rows == "all" and config.split.by is None:
+        return _train_crossed(labelled_df, config, weighed, refit, progress)
+    return _train_parts(labelled_df, config, weighed, refit, progress)
+
+
+def _gated_and_refitted(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, trained: Trained, progress: Progress
+) -> Trained:
+    _gate(trained, config)
+    if trained.refit.rows == "fit" or config.split.by is None:
+        return trained
+    return _refit_later(labelled_df, config, weighed, trained, progress)
+
+
+def _warn(calibration: Choice | None, progress: Progress) -> None:
+    if calibration is not None and calibration.warning is not None:
+        progress.warn(calibration.warning)
+
+
+def _gate(trained: Trained, config: Config) -> None:
+    split, rows = trained.split, trained.rows
+    # Across folds, what one fold's calibration misses another's makes up for.
+    alone = config.decision.calibration != "none" and not split.crossed
+    gate_base_rate(
+        trained.evaluation,
+        config.decision.base_rate_tolerance,
+        stratified=split.by is None and not split.group,
+        calibration_share=rows[TEST] / rows[CALIBRATE] if alone else 0.0,
+        prior=trained.scorer.ledger.prior,
+    )
+    gate_costs(trained.evaluation, config.decision.cost_tolerance)
+
+
+@dataclass(frozen=True)
+class FittedParts:
+    """A model of the fit rows, calibrated, and the rows that it has not seen."""
+
+    finished: Finished
+    counts: PartCounts
+    test_df: DataFrame
+    resampling: Resampling | None
+
+
+@contextmanager
+def fitted_parts(
+    divided_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+) -> Iterator[FittedParts]:
+    """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
+    rule = weighed.weighting.rule
+    progress.step("learning the features")
+    plan = learn_plan(divided_df, config)
+    resampling = plan_resampling(config, weighed)
+    with prepared(divided_df, config, rule, plan, thinning=resampling) as prepared_df:
+        counts = count_parts(prepared_df, config)
+        require_rows(counts.by_class, config.roles, table=weighed.summary.rows_by_class)
+        progress.step(f"fitting {config.model.kind}")
+        ledger = training_ledger(_natural_prior(counts, config, weighed), weighed, resampling)
+        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), config, plan, ledger)
+        progress.step("calibrating on held-out rows")
+        finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
+        _warn(finished.calibration, progress)
+        test_df = prepared_df.filter(F.col(PART) == TEST)
+        yield FittedParts(finished, counts, test_df, resampling)
+
+
+def _train_parts(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+) -> Trained:
+    roles = config.roles
+    split, divided_df = divide(labelled_df, config, weighed)
+    with fitted_parts(divided_df, config, weighed, progress) as fitted:
+        progress.step("evaluating on the test rows")
+        scorer = fitted.finished.scorer
+        measured = _measured(fitted.test_df, scorer, config, weighed)
+    tested_df = divided_df.filter(F.col(PART) == TEST)
+    bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
+    return Trained(
+        fitted.finished,
+        split,
+        fitted.counts.rows,
+        bins=bins,
+        resampling=fitted.resampling,
+        refit=refit,
+        **vars(measured),
+    )
+
+
+def _train_crossed(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+) -> Trained:
+    """Cross-fit; evaluate every row by the model that was fitted without it."""
+    roles = config.roles
+    split, divided_df = cross(labelled_df, config, weighed, refit.folds)
+    with _crossed(split, divided_df, config, weighed, progress) as (prepared_df, found, rows):
+        progress.step("evaluating on the held-out folds")
+        folder = config.path(config.artifacts)
+        with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
+            measured = _measured(scored_df, scorer, config, weighed)
+    bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
+    return Trained(
+        Finished(found.published, None, None, found.choice),
+        split,
+        {"cross-fit": rows},
+        bins=bins,
+        resampling=None,
+        refit=refit,
+        held_out=found.held_out.scorers,
+        **vars(measured),
+    )
+
+
+def _refit_later(
+    labelled_df: DataFrame, config: Config, weighed: Weighed, earlier: Trained, progress: Progress
+) -> Trained:
+    """Publish a model of all rows, after one of earlier rows was evaluated on later ones.
+
+    Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
+    class shares change with time, and the latest rows are nearest to those that will be scored.
+    """
+    timed_df = with_parts(labelled_df, config, earlier.split, config.seed)
+    split, divided_df = cross(
+        timed_df.withColumn(CALIBRATES, F.col(PART).isin(CALIBRATE, TEST)),
+        config,
+        weighed,
+        earlier.refit.folds,
+    )
+    with _crossed(split, divided_df, config, weighed, progress) as (_, found, _rows):
+        pass
+    finished = Finished(found.published, None, None, found.choice)
+    return replace(earlier, finished=finished, held_out=(earlier.scorer,))
+
+
+@contextmanager
+def _crossed(
+    split: Split,
+    divided_df: DataFrame,
+    config: Config,
+    weighed: Weighed,
+    progress: Progress,
+) -> Iterator[tuple[DataFrame, CrossFit, int]]:
+    progress.step("learning the features")
+    fitting = CrossFitting.of(split, divided_df, config)
+    timed = CALIBRATES in divided_df.columns
+    calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
+    also = {**fitting.columns(config), CALIBRATES: calibrates}
+    rule = weighed.weighting.rule
+    with prepared(divided_df, config, rule, fitting.plan, also=also) as prepared_df:
+        counts = count_folds(prepared_df, config, F.col(CALIBRATES))
+        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
+        progress.step(f"fitting {split.crossed + 1} {config.model.kind} models, one a fold")
+        found = cross_fit(
+            prepared_df,
+            fitting,
+            config,
+            training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
+            calibrates=F.col(CALIBRATES),
+        )
+        _warn(found.choice, progress)
+        yield prepared_df, found, counts.rows
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What rows that a model has not learned from say of it; see `Trained`."""
+
+    evaluation: JudgedRows
+    scores: ScoreHistogram
+    reference: tuple[float, ...]
+    typical: Mapping[str, float]
+
+
+def _measured(test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed) -> _Measured:
+    right = right_decisions(config.matrix, weighed.summary)
+    return _Measured(
+        evaluate(test_df, scorer, config, right),
+        collect_histogram(
+            scorer.score(test_df),
+            scorer.probability_cols,
+            index=F.col(LABEL).cast("int"),
+            weight=sample_weight(config.roles),
+        ),
+        reference_of(test_df, scorer, config),
+        typical_of(test_df, config, weighed.weighting.rule),
+    )
+
+
+def training_ledger(
+    prior: Mapping[str, float], weighed: Weighed, resampling: Resampling | None
+) -> Ledger:
+    """Return what training does to the probabilities, to be inverted later."""
+    ledger = Ledger(prior).after_bending(WEIGHTS, weighed.weighting.undoing)
+    return ledger if resampling is None else ledger.after_bending(RESAMPLING, resampling.rule())
+
+
+def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
+    """Return the class shares that undone and calibrated probabilities speak of.
+
+    A split by hash gives every part the shares of the table. Parts in time have their own: then
+    they are those of the rows that had the last word on the probabilities.
+    """
+    if config.split.by is None:
+        return weighed.weighting.prior
+    if config.decision.calibration != "none":
+        return counts.shares(CALIBRATE)
+    return weighed.weighting.prior if config.resample is not None else counts.shares(FIT)

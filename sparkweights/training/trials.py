@@ -1,0 +1,349 @@
+"""What candidates cost on held-out rows, whether weighting pays, and which of them is chosen.
+
+Candidates are compared by paired differences: all decide on the same rows, so that what these rows
+happen to cost falls out of the difference. Sums over small blocks of rows give it many degrees of
+freedom, however few the folds are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from sparkweights.evaluation.block_intervals import with_one_more
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkweights.evaluation.score_table import Array
+
+LEVEL = 0.95
+MIN_CHANGED = 10  # blocks in which a trial gains, and in which it loses
+_SIDES = (np.minimum, np.maximum)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one trial fits with.
+
+    Attributes
+    ----------
+    ratio
+        Weight of the rarest class over that of the commonest; None for the configured scheme.
+    params
+        The learner's parameters that are tried, by name.
+    """
+
+    ratio: float | None
+    params: Mapping[str, Any]
+
+    @property
+    def weighting(self) -> float:
+        """How far from no weights at all: the size of the logarithm of the ratio."""
+        return math.inf if self.ratio is None else abs(math.log(self.ratio))
+
+
+@dataclass(frozen=True, eq=False)
+class FoldCosts:
+    """What decisions cost on the rows that were held out of one fold.
+
+    Attributes
+    ----------
+    sums
+        ``[class, block]``: realised costs times sample weights, in the money of the table.
+    weights
+        ``[block]``: sums of the sample weights.
+    """
+
+    sums: Array
+    weights: Array
+
+    @property
+    def mean(self) -> float:
+        """The mean cost of a row."""
+        return float(self.sums.sum() / self.weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What settings cost on the rows that were held out of each fold.
+
+    Attributes
+    ----------
+    folds
+        The costs of each fold; of all trials on the same rows, in the same blocks.
+    """
+
+    settings: Settings
+    folds: tuple[FoldCosts, ...]
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """Mean realised cost of a row, in the money of the table, per fold."""
+        return tuple(fold.mean for fold in self.folds)
+
+    @property
+    def cost(self) -> float:
+        """The mean over the folds."""
+        return float(np.mean(self.costs))
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean over the folds; two trials are compared by their `Difference` instead."""
+        return float(np.std(self.costs, ddof=1) / math.sqrt(len(self.costs)))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the cost, by Student's t over the folds."""
+        reach = stats.t.ppf(0.5 + LEVEL / 2, len(self.costs) - 1) * self.standard_error
+        return self.cost - reach, self.cost + reach
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a trial costs more than another on the same rows.
+
+    Attributes
+    ----------
+    cost
+        Difference of the means, in money per row.
+    error
+        Its standard error, paired: from blocks of rows and, where these differ by more, from folds.
+    """
+
+    cost: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What weighting is worth: a weighted trial against the cheapest without weights.
+
+    Attributes
+    ----------
+    ratio
+        Of the chosen trial where weighting pays, else of the cheapest weighted one; None for the
+        configured scheme.
+    saving
+        Cost of a row without weights minus with these; below 0 where weights cost more.
+    interval
+        Its 95 % interval, simultaneous over all weighted trials.
+    compared
+        How many weighted trials there were.
+    scarce
+        Whether too few rows are decided differently to show a saving.
+    matters
+        Whether weighting pays: chance is an unlikely reason for the saving.
+    """
+
+    ratio: float | None
+    saving: float
+    interval: tuple[float, float]
+    compared: int
+    scarce: bool
+    matters: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trials show. The settings that are proposed and every sentence come from it.
+
+    Attributes
+    ----------
+    best
+        The trial of least mean cost.
+    chosen
+        The trial whose settings are proposed: weighted if and only if ``effect`` matters, where
+        there is an effect.
+    effect
+        What weighting is worth; None where no trial is without weights, or all are.
+    differences
+        Of each trial from ``best``.
+    """
+
+    best: Trial
+    chosen: Trial
+    effect: Effect | None
+    differences: tuple[Difference, ...]
+
+
+def compare_trials(trials: Sequence[Trial], *, forward: bool = False) -> Verdict:
+    """Say whether weighting pays, and choose the settings accordingly.
+
+    Weighting pays where some weighted trial is cheaper than the cheapest trial without weights, by
+    more than chance explains: its simultaneous lower bound is above 0. Then the least weighted is
+    chosen of those that are shown to save and that lie within one standard error, paired, of the
+    cheapest of these (the rule of Breiman et al. 1984, sec. 3.4.3, for a difference). Otherwise the
+    first trial without weights within one standard error of the cheapest without weights, so
+    parameters are best listed from simple to complex.
+
+    Parameters
+    ----------
+    forward
+        Whether folds go forward in time. Then each has more rows to learn from than the one
+        before, and months of its own: what they differ by is no error, and intervals speak of
+        these folds. Folds dealt at random differ by chance alone, which is counted as an error.
+    """
+    best = cheapest(trials)
+    plain = [trial for trial in trials if trial.settings.weighting == 0]
+    weighted = [trial for trial in trials if trial.settings.weighting > 0]
+    differences = tuple(_differences(trials, best, forward=forward))
+    if not plain or not weighted:
+        return Verdict(best, _least_weighted(trials, forward=forward), None, differences)
+    reference = cheapest(plain)
+    savings = _simultaneous_savings(weighted, reference, forward=forward)
+    shown = [trial for trial, effect in zip(weighted, savings, strict=True) if effect.matters]
+    chosen = _least_weighted(shown or plain, forward=forward)
+    told = chosen if shown else cheapest(weighted)
+    return Verdict(best, chosen, savings[weighted.index(told)], differences)
+
+
+def cheapest(trials: Sequence[Trial]) -> Trial:
+    """Return the trial of least mean cost."""
+    return min(trials, key=lambda trial: trial.cost)
+
+
+def _least_weighted(trials: Sequence[Trial], *, forward: bool) -> Trial:
+    """Return the least weighted within one standard error of the cheapest; of equals the first."""
+    apart = _differences(trials, cheapest(trials), forward=forward)
+    near = [trial for trial, own in zip(trials, apart, strict=True) if own.cost <= own.error]
+    return min(near, key=lambda trial: trial.settings.weighting)
+
+
+def _differences(trials: Sequence[Trial], reference: Trial, *, forward: bool) -> list[Difference]:
+    paired = _Paired.of(trials, reference, forward=forward)
+    pairs = zip(paired.means.tolist(), paired.errors.tolist(), strict=True)
+    return [Difference(cost, error) for cost, error in pairs]
+
+
+def _simultaneous_savings(
+    trials: Sequence[Trial], reference: Trial, *, forward: bool
+) -> list[Effect]:
+    """Compare each trial with one of no weights, by intervals that hold for all together.
+
+    As Dunnett (1955) does with normal means, the critical value is a quantile of the largest
+    studentised difference; costs are skewed and the differences correlated, so its distribution
+    is resampled (Westfall & Young 1993, sec. 2.5).
+    """
+    paired = _Paired.of(trials, reference, forward=forward)
+    # A saving's lower end allows for one more loss, its upper end for one more gain.
+    lower, upper = (with_one_more(-paired.flat, paired.of_block, side) for side in _SIDES)
+    tail = (1 - LEVEL) / 2
+    above = np.quantile(lower.replicates.max(axis=1), 1 - tail, method="weibull")
+    below = np.quantile(-upper.replicates.min(axis=1), 1 - tail, method="weibull")
+    lows = lower.means - paired.critical(above) * np.hypot(lower.errors, paired.between)
+    highs = upper.means + paired.critical(below) * np.hypot(upper.errors, paired.between)
+    return [
+        Effect(
+            trial.settings.ratio, reference.cost - trial.cost, (low, high), len(trials),
+            scarce=scarce, matters=bool(low > 0 and not scarce),
+        )
+        for trial, low, high, scarce in zip(
+            trials, lows.tolist(), highs.tolist(), _scarce(trials, reference), strict=True
+        )
+    ]  # fmt: skip
+
+
+def _scarce(trials: Sequence[Trial], reference: Trial) -> list[bool]:
+    """Return which trials gain, or lose, against the reference in too few blocks of a class.
+
+    A block of one class's rows is at most as many as the rows that are decided differently there,
+    so that the count errs on the side of caution.
+    """
+    found = []
+    for trial in trials:
+        pairs = list(zip(trial.folds, reference.folds, strict=True))
+        cells = np.concatenate([(own.sums - other.sums).ravel() for own, other in pairs])
+        noise = 1e-9 * max(float(np.abs(other.sums).max()) for _, other in pairs)
+        found.append(min(np.sum(cells > noise), np.sum(cells < -noise)) < MIN_CHANGED)
+    return [bool(scarce) for scarce in found]
+
+
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """Differences of trials from a reference, on the same blocks of rows.
+
+    Attributes
+    ----------
+    values
+        ``[trial, fold, block]``: differences of the sums, over the fold's weight.
+    weights
+        ``[fold, block]``: the block's share of the fold's weight.
+    forward
+        See `compare_trials`.
+    """
+
+    values: Array
+    weights: Array
+    forward: bool
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], reference: Trial, *, forward: bool) -> _Paired:
+        folds = reference.folds
+        totals = np.array([fold.weights.sum() for fold in folds])[:, None]
+        theirs = np.array([fold.sums.sum(axis=0) for fold in folds])
+        ours = np.array([[fold.sums.sum(axis=0) for fold in trial.folds] for trial in trials])
+        weights = np.array([fold.weights for fold in folds]) / totals
+        return cls((ours - theirs) / totals, weights, forward)
+
+    @property
+    def flat(self) -> Array:
+        """``[trial, fold and block]``."""
+        return self.values.reshape(len(self.values), -1)
+
+    @property
+    def of_block(self) -> Array:
+        """``[fold and block]``."""
+        return self.weights.ravel()
+
+    @cached_property
+    def means(self) -> Array:
+        """``[trial]``: mean over the folds."""
+        mean: Array = self.values.sum(axis=2).mean(axis=1)
+        return mean
+
+    @cached_property
+    def within(self) -> Array:
+        """``[trial]``: standard error of the mean from the blocks of each fold."""
+        folds, blocks = self.weights.shape
+        rest = self.values - self.values.sum(axis=2, keepdims=True) * self.weights
+        squares = blocks / (blocks - 1) * (rest**2).sum(axis=(1, 2))
+        error: Array = np.sqrt(squares) / folds
+        return error
+
+    @cached_property
+    def between(self) -> Array:
+        """``[trial]``: standard error of the mean from what folds differ beyond their blocks.
+
+        By moments (Hedges 1983), 0 where the folds' spread is what the blocks explain. It is what
+        the choice of the rows that a fold fits on does to a model.
+        """
+        if self.forward:
+            return np.zeros(len(self.values))
+        folds = len(self.weights)
+        spread = self.values.sum(axis=2).var(axis=1, ddof=1) / folds
+        excess: Array = np.sqrt(np.maximum(spread - self.within**2, 0.0))
+        return excess
+
+    @property
+    def errors(self) -> Array:
+        """``[trial]``: standard error of the mean."""
+        both: Array = np.hypot(self.within, self.between)
+        return both
+
+    def critical(self, normal: float) -> Array:
+        """Return a critical value with few folds allowed for: ``[trial]``.
+
+        Student's t at the tail that the value has under the normal distribution, with the degrees
+        of freedom of Satterthwaite (1946, eq. 17) for the sum of both variances.
+        """
+        folds, blocks = self.weights.shape
+        parts = self.within**4 / (folds * (blocks - 1)) + self.between**4 / (folds - 1)
+        whole = self.errors**4
+        freedom = np.divide(whole, parts, out=np.full_like(whole, np.inf), where=parts > 0)
+        return np.asarray(stats.t.isf(stats.norm.sf(normal), freedom))

@@ -1,0 +1,339 @@
+"""The tuning stage: every candidate through the whole pipeline, on each fold of one kept table."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark import inheritable_thread_target
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import sample_weight
+from sparkweights.core.errors import ConfigError
+from sparkweights.costs.policy import realised_cost
+from sparkweights.costs.spark import cost_columns
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT
+from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.sampling.hashing import Stream, uniform
+from sparkweights.sampling.split import CALIBRATE, FIT, TEST, fold
+from sparkweights.training.cross_fit import fit_scorer
+from sparkweights.training.data import (
+    PART,
+    Size,
+    divide,
+    infinite_measures,
+    learn_plan,
+    prepared,
+    require_finite,
+    split_order,
+    weigh,
+)
+from sparkweights.training.evaluate import paid
+from sparkweights.training.folds import (
+    divide_forward,
+    fold_columns,
+    fold_rows,
+    held_out_roles,
+    learn_fold_plans,
+    require_role_rows,
+    role_col,
+)
+from sparkweights.training.select import finish
+from sparkweights.training.trials import FoldCosts, Settings, Trial, Verdict, compare_trials
+from sparkweights.training.weight_grid import candidates, log_grid, ratio_weights
+from sparkweights.weights.choose import mean_regrets, weigh_frequencies
+from sparkweights.weights.schemes import WeightSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.config.schema import Config
+    from sparkweights.core.progress import Progress
+    from sparkweights.features.plan import FeaturePlan
+    from sparkweights.sampling.split import Split
+    from sparkweights.training.data import Weighed
+    from sparkweights.weights.choose import Weighting
+    from sparkweights.weights.rule import WeightRule
+
+BLOCK = "__trial_block"
+BLOCKS = 100  # of each fold, by which trials are compared
+REACH = 4  # the grid ends at this multiple of the balanced or the cost ratio
+MOST_FITS = 1_000
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The tuning stage's record.
+
+    Attributes
+    ----------
+    rows
+        Fit rows that took part.
+    trials
+        What each candidate cost.
+    verdict
+        Whether weighting pays, and which trial is chosen.
+    references
+        Name -> the ratio that the scheme of this name has here.
+    constant_cost
+        Mean cost of a row under the best constant decision.
+    weights
+        Class name -> weight of the chosen trial; None for the configured scheme.
+    """
+
+    rows: int
+    trials: tuple[Trial, ...]
+    verdict: Verdict
+    references: dict[str, float]
+    constant_cost: float
+    weights: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The kept rows and what all trials share; a plan, and rows to calibrate, per fold."""
+
+    df: DataFrame
+    config: Config
+    weighed: Weighed
+    plans: tuple[FeaturePlan, ...]
+    calibrating: list[Size]
+
+
+def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
+    """Try weight ratios and parameters by cross-validated expected cost.
+
+    Folds are parts of the fit rows alone: the rows that `train` tests on stay unseen. Each fold is
+    fitted, undone, calibrated and priced as `train` would; forward in time, on rows before those
+    that it holds out.
+
+    Raises
+    ------
+    ConfigError
+        If there are too many candidates, or resampling would bend the held-out rows.
+    InputError
+        If a fold lacks rows of a class.
+    """
+    if config.resample is not None:
+        raise ConfigError(
+            "tune: resample would thin or repeat the rows that are held out.",
+            hint="leave resample out to tune; weights and resampling do the same work.",
+        )
+    progress.step("counting classes and cutting folds")
+    wanted = config.tune
+    weighed = weigh(labelled_df, config)
+    settings, references = _candidates(config, weighed)
+    if config.split.by is None:
+        split, divided_df = divide(labelled_df, config, weighed, folds=wanted.folds)
+        roles = held_out_roles(_fold(labelled_df, config, split), wanted.folds)
+    else:
+        divided_df, roles = divide_forward(labelled_df, config, wanted.folds)
+    plan = learn_plan(divided_df, config)
+    plans = learn_fold_plans(divided_df, config, plan, roles)
+    also = {BLOCK: _block(config), **fold_columns(config, plans, roles)}
+    with prepared(divided_df, config, weighed.weighting.rule, plan, also=also) as prepared_df:
+        rows, sizes, constant = _count(prepared_df, config)
+        table = _Table(prepared_df, config, weighed, plans or (plan,) * wanted.folds, sizes)
+        trials = _run_trials(table, settings, progress)
+    verdict = compare_trials(trials, forward=config.split.by is not None)
+    ratio = verdict.chosen.settings.ratio
+    return Tuning(
+        rows,
+        tuple(trials),
+        verdict,
+        references,
+        constant,
+        None if ratio is None else ratio_weights(weighed.weighting.prior, ratio),
+    )
+
+
+def _candidates(config: Config, weighed: Weighed) -> tuple[list[Settings], dict[str, float]]:
+    wanted, references = config.tune, _references(weighed)
+    low, high = wanted.ratio or (1.0, REACH * max(references.values()))
+    ratios = log_grid(low, high, wanted.points)
+    configured = not _on_curve(weighed.weighting, low, high)
+    found = candidates(ratios, wanted.params, configured=configured)
+    if len(found) * wanted.folds > MOST_FITS:
+        raise ConfigError(
+            f"tune: {len(found)} candidates in {wanted.folds} folds are "
+            f"{len(found) * wanted.folds:,} fits; at most {MOST_FITS:,} are allowed.",
+            hint="list fewer values under tune.params, or lower tune.points.",
+        )
+    return found, references
+
+
+def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
+    """Whether the configured weights are those of a ratio within the grid, which covers them.
+
+    One weight per class is a point of the curve where there are two classes; of more, only where
+    the others lie between as `ratio_weights` has them. Weights by group or by row are none.
+    """
+    constants, prior = weighting.rule.constants, weighting.prior
+    if constants is None:
+        return False
+    weights = dict(zip(prior, constants, strict=True))
+    rare, common = (pick(prior, key=prior.__getitem__) for pick in (min, max))
+    if rare == common:  # of classes equally common, the last is the one that a ratio is about
+        rare = list(prior)[-1]
+    ratio = weights[rare] / weights[common]
+    if not low * (1 - 1e-6) <= ratio <= high * (1 + 1e-6):
+        return False
+    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # noqa: PLR2004 (two have one ratio)
+    return all(
+        math.isclose(weights[name] / weights[common], line[name] / line[common], rel_tol=1e-3)
+        for name in prior
+    )
+
+
+def _references(weighed: Weighed) -> dict[str, float]:
+    """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
+    prior = weighed.weighting.prior
+    rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
+    found = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
+    regrets = mean_regrets(weighed.summary)
+    if min(regrets[rare], regrets[common]) > 0 and rare != common:
+        found["cost"] = regrets[rare] / regrets[common]
+    return found
+
+
+def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
+    wanted, group = config.tune, config.tune.group or config.split.group
+    if group:
+        return F.floor(uniform(group, config.seed) * wanted.folds).cast("int")
+    return fold(split, config.roles, split_order(labelled_df, config))
+
+
+def _block(config: Config) -> Column:
+    """Return the block of a row: rows of one group, or of one key, share it."""
+    names = config.tune.group or config.split.group or config.roles.keys
+    return F.floor(uniform(names, config.seed, Stream.BLOCKS) * BLOCKS).cast("int")
+
+
+def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], float]:
+    """Count rows by role, and price the best constant decision; fills the cache.
+
+    Returns
+    -------
+    tuple
+        Fit rows; rows to calibrate, per fold; mean cost of a held-out row.
+    """
+    matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
+    weight = sample_weight(config.roles)
+    folds, names = range(config.tune.folds), config.roles.class_names
+    measures = [F.count_if(F.col(PART) == FIT).alias("rows"), *infinite_measures()]
+    for k in folds:
+        for role in (FIT, CALIBRATE, TEST):
+            own = F.col(role_col(k)) == role
+            measures.append(F.count_if(own).alias(f"{role}_{k}"))
+            measures.append(F.sum(F.when(own, weight)).alias(f"{role}_{k}_weight"))
+        for d, name in enumerate(matrix.decisions):
+            cost = weight * realised_cost(F.lit(name), index, matrix.decisions, costs)
+            measures.append(F.sum(F.when(own, cost)).alias(f"cost_{k}_{d}"))
+    found = prepared_df.groupBy(LABEL).agg(*measures).collect()
+    require_finite(found)
+    require_role_rows(
+        {
+            (k, role, names[int(row[LABEL])]): row[f"{role}_{k}"]
+            for row in found
+            for k in folds
+            for role in (FIT, CALIBRATE, TEST)
+        },
+        names,
+        config.tune.folds,
+    )
+
+    def total(name: str) -> float:
+        return float(sum(row[name] or 0.0 for row in found))
+
+    weights = sum(total(f"{TEST}_{k}_weight") for k in folds)
+    constants = [
+        sum(total(f"cost_{k}_{d}") for k in folds) / weights for d in range(len(matrix.decisions))
+    ]
+    sizes = [Size(int(total(f"{CALIBRATE}_{k}")), total(f"{CALIBRATE}_{k}_weight")) for k in folds]
+    return int(total("rows")), sizes, min(constants)
+
+
+def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
+    """Run every candidate on every fold, a few at a time."""
+    wanted = table.config.tune
+    tasks = [
+        partial(_collect_costs, table, one, number)
+        for one in settings
+        for number in range(wanted.folds)
+    ]
+    progress.step(f"fitting {len(tasks)} models, {wanted.parallelism} at a time")
+    spark = table.df.sparkSession
+    carry: Any = inheritable_thread_target(spark)  # each thread keeps the session's settings
+    with ThreadPoolExecutor(wanted.parallelism) as pool:
+        jobs = [pool.submit(carry(task)) for task in tasks]
+        try:
+            costs = [job.result() for job in _told(jobs, progress)]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    step = wanted.folds
+    return [
+        Trial(one, tuple(costs[place * step : (place + 1) * step]))
+        for place, one in enumerate(settings)
+    ]
+
+
+def _told(jobs: Sequence[Future[FoldCosts]], progress: Progress) -> Iterator[Future[FoldCosts]]:
+    often = math.ceil(len(jobs) / 10)
+    for done, job in enumerate(jobs):
+        if done % often == 0 and done:
+            progress.step(f"fitted {done} of {len(jobs)} models")
+        yield job
+
+
+def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
+    """Fit on a fold's rows to fit, and return what its held-out rows cost, in one pass of them."""
+    config, df, plan = table.config, fold_rows(table.df, number), table.plans[number]
+    rule, names = _rule(table.weighed, settings), config.roles.class_names
+    fit_df = df.filter(F.col(PART) == FIT).select(
+        FEATURES, LABEL, _weight(config, settings, rule).alias(WEIGHT)
+    )
+    weighting = table.weighed.weighting
+    undoing = weighting.undoing if settings.ratio is None else rule
+    ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
+    params = {**config.model.params, **settings.params}
+    model = config.model.model_copy(update={"params": params})
+    bare = fit_scorer(fit_df, config.model_copy(update={"model": model}), plan, ledger)
+    scorer = finish(bare, df, config, table.calibrating[number]).scorer
+    index, weight = F.col(LABEL).cast("int"), sample_weight(config.roles)
+    found = (
+        scorer.score(df.filter(F.col(PART) == TEST))
+        .groupBy(BLOCK, index.alias("class"))
+        .agg(
+            F.sum(weight * paid(scorer, config.matrix, index)).alias("cost"),
+            F.sum(weight).alias("weight"),
+        )
+        .collect()
+    )
+    sums, weights = np.zeros((len(names), BLOCKS)), np.zeros(BLOCKS)
+    for row in found:
+        sums[row["class"], row[BLOCK]] += row["cost"] or 0.0
+        weights[row[BLOCK]] += row["weight"]
+    return FoldCosts(sums, weights)
+
+
+def _rule(weighed: Weighed, settings: Settings) -> WeightRule:
+    if settings.ratio is None:
+        return weighed.weighting.rule
+    manual = ratio_weights(weighed.weighting.prior, settings.ratio)
+    frequencies = weighed.weighting.frequencies
+    return weigh_frequencies(frequencies, WeightSpec("manual", manual=manual)).rule
+
+
+def _weight(config: Config, settings: Settings, rule: WeightRule) -> Column:
+    if settings.ratio is None:
+        return F.col(WEIGHT)
+    by_class = F.array(*map(F.lit, rule.constants or ()))
+    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * sample_weight(config.roles)

@@ -1,0 +1,281 @@
+"""Weakest-link pruning of a weighted tree: arithmetic on its nodes, no rows.
+
+A tree grown until its leaves are pure has learned the noise. Cost-complexity pruning (Breiman,
+Friedman, Olshen & Stone 1984, ch. 3) takes back, again and again, the branch whose leaves lower
+the risk least for their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparkweights.core.errors import ConfigError, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+LEAF = -1
+RISKS = ("gini", "entropy", "error")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a tree.
+
+    Attributes
+    ----------
+    left, right
+        Positions of its children in the tree's nodes, or `LEAF`.
+    counts
+        Training weight of each class among the rows that reached it.
+    feature
+        Position of the feature that it splits on, or `LEAF`.
+    cut
+        The threshold of a number (left where value <= cut), or the categories that go left.
+    categories
+        How many categories the feature has; -1 for a number.
+    rows
+        Training rows that reached it, unweighted.
+    """
+
+    left: int
+    right: int
+    counts: tuple[float, ...]
+    feature: int = LEAF
+    cut: tuple[float, ...] = ()
+    categories: int = -1
+    rows: int = 0
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it splits no further."""
+        return self.left == LEAF
+
+
+@dataclass(frozen=True)
+class PlainTree:
+    """A binary tree as its nodes, the root first and every child behind its parent."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def leaves(self) -> int:
+        """How many leaves it has."""
+        return sum(node.is_leaf for node in self.nodes)
+
+    @cached_property
+    def counts(self) -> Array:
+        """``[node, class]``: training weight."""
+        return np.array([node.counts for node in self.nodes], dtype=np.float64)
+
+    def risks(self, measure: str | Array = "gini") -> Array:
+        """Return each node's share of the risk, were it a leaf.
+
+        Parameters
+        ----------
+        measure
+            ``gini``, ``entropy`` or ``error``: impurity of the class weights times the node's
+            share of all weight. Or a cost matrix ``[decision, class]``: the expected cost of the
+            best decision for the node, per unit of weight; divide `counts` by class weights
+            beforehand (see `unweighted`), or costs count twice.
+
+        Raises
+        ------
+        ConfigError
+            If the measure is not known or its classes are not the tree's.
+        """
+        total = self.counts[0].sum()
+        if not isinstance(measure, str):
+            costs = np.asarray(measure, dtype=np.float64)
+            if costs.ndim != 2 or costs.shape[1] != self.counts.shape[1]:  # noqa: PLR2004 (a matrix)
+                raise ConfigError(
+                    f"measure: a matrix of shape {costs.shape}; allowed: one column for each of "
+                    f"the {self.counts.shape[1]} classes of the tree.",
+                )
+            return np.asarray((self.counts @ costs.T).min(axis=1) / total)
+        if measure not in RISKS:
+            raise ConfigError(f"measure: {measure!r}; allowed: {listed(RISKS)}, or a matrix.")
+        weight = self.counts.sum(axis=1)
+        shares = self.counts / weight[:, None]
+        impurity = {"gini": _gini, "entropy": _entropy, "error": _error}[measure](shares)
+        return np.asarray(weight / total * impurity)
+
+    def unweighted(self, weights: Sequence[float]) -> PlainTree:
+        """Return the tree with class weights divided out of its counts."""
+        return PlainTree(
+            tuple(
+                replace(
+                    node,
+                    counts=tuple(n / w for n, w in zip(node.counts, weights, strict=True)),
+                )
+                for node in self.nodes
+            )
+        )
+
+
+def _gini(shares: Array) -> Array:
+    return np.asarray(1 - (shares**2).sum(axis=1))
+
+
+def _entropy(shares: Array) -> Array:
+    logs = np.log2(np.where(shares > 0, shares, 1.0))
+    return np.asarray(-(shares * logs).sum(axis=1))
+
+
+def _error(shares: Array) -> Array:
+    return np.asarray(1 - shares.max(axis=1))
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """One step of the path.
+
+    Attributes
+    ----------
+    ccp_alpha
+        The penalty per leaf from which on the smaller tree is the better one.
+    risk
+        Total risk of the smaller tree's leaves.
+    leaves
+        How many it has.
+    cut
+        The node that became a leaf in this step, or None for the whole tree.
+    """
+
+    ccp_alpha: float
+    risk: float
+    leaves: int
+    cut: int | None
+
+
+def pruning_path(tree: PlainTree, risks: Array) -> list[Pruning]:
+    """Return the weakest-link path from the whole tree to its root.
+
+    In each step the node t with the least ``(R(t) - R(leaves of t)) / (leaves of t - 1)`` becomes
+    a leaf; of equal ones the first. Alphas grow along the path.
+
+    Parameters
+    ----------
+    risks
+        Of each node, see `PlainTree.risks`.
+
+    Examples
+    --------
+    >>> nodes = (Node(1, 2, (5, 5)), Node(LEAF, LEAF, (5, 0)), Node(LEAF, LEAF, (0, 5)))
+    >>> tree = PlainTree(nodes)
+    >>> [(step.ccp_alpha, step.leaves) for step in pruning_path(tree, tree.risks("gini"))]
+    [(0.0, 2), (0.5, 1)]
+    """
+    state = _State.of(tree, risks)
+    path = [Pruning(0.0, state.branch_risk[0], int(state.leaves[0]), None)]
+    while state.inner.any():
+        cut, alpha = state.weakest()
+        state.cut(cut)
+        # A split that gains nothing gains a little more or less than that in floating point.
+        alpha = max(alpha, path[-1].ccp_alpha)
+        path.append(Pruning(alpha, float(state.branch_risk[0]), int(state.leaves[0]), cut))
+    return path
+
+
+@dataclass
+class _State:
+    """The tree while it shrinks: per node, the risk and the number of the leaves below it."""
+
+    tree: PlainTree
+    risks: Array
+    parents: list[int]
+    branch_risk: Array
+    leaves: Array
+    inner: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+    @classmethod
+    def of(cls, tree: PlainTree, risks: Array) -> _State:
+        size = len(tree.nodes)
+        parents = [LEAF] * size
+        branch_risk, leaves = risks.astype(float).copy(), np.ones(size)
+        for place in reversed(range(size)):
+            node = tree.nodes[place]
+            if not node.is_leaf:
+                parents[node.left] = parents[node.right] = place
+                branch_risk[place] = branch_risk[node.left] + branch_risk[node.right]
+                leaves[place] = leaves[node.left] + leaves[node.right]
+        inner = np.array([not node.is_leaf for node in tree.nodes])
+        return cls(tree, risks, parents, branch_risk, leaves, inner)
+
+    def weakest(self) -> tuple[int, float]:
+        places = np.flatnonzero(self.inner)
+        gains = (self.risks[places] - self.branch_risk[places]) / (self.leaves[places] - 1)
+        first = int(np.argmin(gains))
+        return int(places[first]), float(gains[first])
+
+    def cut(self, place: int) -> None:
+        risk = self.risks[place] - self.branch_risk[place]
+        fewer = self.leaves[place] - 1
+        self._forget(place)
+        while place != LEAF:
+            self.branch_risk[place] += risk
+            self.leaves[place] -= fewer
+            place = self.parents[place]
+
+    def _forget(self, place: int) -> None:
+        below = [place]
+        while below:
+            own = below.pop()
+            if self.inner[own]:
+                self.inner[own] = False
+                below += [self.tree.nodes[own].left, self.tree.nodes[own].right]
+
+
+def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTree:
+    """Return the smallest tree of the path whose alpha does not exceed ``ccp_alpha``.
+
+    Raises
+    ------
+    ConfigError
+        If ``ccp_alpha`` is negative or not a number.
+    """
+    if not ccp_alpha >= 0:
+        raise ConfigError(f"ccp_alpha: {ccp_alpha}; allowed: a number >= 0.")
+    cuts = _cuts(path, ccp_alpha)
+    return _without(tree, lambda place: place in cuts)
+
+
+def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
+    """Return ``[leaf of the whole tree, class]``: the counts that its rows meet once pruned.
+
+    So one pass that knows the leaf of each row can try every tree of the path.
+    """
+    cuts = _cuts(path, ccp_alpha)
+    ends = list(range(len(tree.nodes)))
+    for place, node in enumerate(tree.nodes):  # parents first, so an end reaches all below it
+        if not node.is_leaf and (place in cuts or ends[place] != place):
+            ends[node.left] = ends[node.right] = ends[place]
+    return tree.counts[[ends[place] for place, node in enumerate(tree.nodes) if node.is_leaf]]
+
+
+def _cuts(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
+    return {step.cut for step in path if step.cut is not None and step.ccp_alpha <= ccp_alpha}
+
+
+def _without(tree: PlainTree, is_cut: Callable[[int], bool]) -> PlainTree:
+    """Return the tree whose cut nodes are leaves, its nodes numbered depth first."""
+    kept: list[Node] = []
+
+    def keep(place: int) -> int:
+        node, own = tree.nodes[place], len(kept)
+        kept.append(node)
+        if node.is_leaf or is_cut(place):
+            kept[own] = replace(node, left=LEAF, right=LEAF, feature=LEAF, cut=(), categories=-1)
+        else:
+            left = keep(node.left)
+            kept[own] = replace(node, left=left, right=keep(node.right))
+        return own
+
+    keep(0)
+    return PlainTree(tuple(kept))

@@ -1,0 +1,358 @@
+"""Class weights as Spark ML stages: `ClassWeigher` and `CostWeigher`.
+
+Both add the training weight of each row (``outputCol``) and, where asked, w_c(x) of every class
+as an array (``classWeightsCol``), which `sparkweights.ProbabilityCorrector` divides by.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+from pyspark.ml import Estimator, Model
+from pyspark.sql import functions as F  # noqa: N812
+
+from sparkweights.core.columns import ColumnRoles, column, require_label
+from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.ml_stage import Bound, Stage, bounded, checked, column_name, texts
+from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.spark import check_costs
+from sparkweights.weights.choose import weigh_classes, weigh_sums
+from sparkweights.weights.diagnostics import WeightDiagnostics
+from sparkweights.weights.frequencies import ClassSummary, summarise_classes
+from sparkweights.weights.labels import count_labels
+from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
+from sparkweights.weights.schemes import (
+    BY_COST,
+    BY_ROW_WARNING,
+    SCHEMES,
+    WeightSpec,
+    require_every_class,
+)
+from sparkweights.weights.spark import class_weight_columns, training_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+
+MOST_LITERALS = 64  # classes; beyond, a lookup table is joined instead of compiled
+_LOG = logging.getLogger("sparkweights")
+
+
+def _as_is(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    return value
+
+
+class _HasColumns(Stage):
+    """The columns of a weigher, and what it does where there is no label."""
+
+    labelCol = column_name("labelCol", "the outcome")
+    weightCol = column_name("weightCol", "an incoming sample weight, multiplied in")
+    outputCol = column_name("outputCol", "the training weight to add")
+    classWeightsCol = column_name("classWeightsCol", "w_c(x) of each class to add, as an array")
+    nullLabels = bounded(
+        "nullLabels",
+        "rows without a label: refuse them, or keep them with a null weight",
+        Bound(str, choices=("error", "keep")),
+    )
+    missingLabel = bounded(
+        "missingLabel",
+        "a table without the label column, as when scoring: refuse it, or add no training weight",
+        Bound(str, choices=("error", "skip")),
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "labelCol": "label",
+        "outputCol": "class_weight",
+        "nullLabels": "error",
+        "missingLabel": "error",
+    }
+
+    def _settings(self) -> dict[str, Any]:
+        names = [param.name for param in _HasColumns().params]
+        return {name: self.value(name) for name in names}
+
+    def _adds(self) -> list[str]:
+        return [name for name in (self.value("outputCol"), self.value("classWeightsCol")) if name]
+
+
+class _Weigher(_HasColumns, Estimator["WeigherModel"]):
+    """What both weighers share: bounds, groups, and the way to a fitted model."""
+
+    floor = bounded("floor", "least weight, in units of the mean weight", Bound(float, 0, 1))
+    cap = bounded("cap", "greatest weight, in units of the mean weight", Bound(float, 1))
+    groupCols = checked("groupCols", "columns whose values tell groups apart", texts("groupCols"))
+    timeCol = column_name("timeCol", "a date or timestamp that tells windows apart")
+    window = bounded("window", "the calendar unit of a window", Bound(str, choices=WINDOWS))
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **_HasColumns.defaults,
+        "floor": 0.0,
+        "groupCols": [],
+    }
+
+    def _grouping(self) -> Grouping:
+        time, window = self.value("timeCol"), self.value("window")
+        if (time is None) != (window is None):
+            raise ConfigError(
+                f"Params timeCol ({time!r}) and window ({window!r}) go together.",
+                hint=f"set both, window being one of {', '.join(WINDOWS)}, or neither.",
+            )
+        return Grouping(tuple(self.value("groupCols")), time, window)
+
+    def _cap(self) -> float:
+        cap = self.value("cap")
+        return math.inf if cap is None else float(cap)
+
+    def _reads(self) -> list[str]:
+        named = [self.value("labelCol"), self.value("weightCol"), *self._grouping().columns]
+        return [name for name in named if name is not None]
+
+    def _heed_nulls(self, nulls: int) -> None:
+        if not nulls:
+            return
+        if self.value("nullLabels") == "error":
+            raise InputError(
+                f"Label column '{self.value('labelCol')}' holds {nulls} null labels.",
+                hint="drop these rows, or set nullLabels='keep' to give them a null weight.",
+            )
+        _LOG.warning("%d rows have no label; they keep a null weight.", nulls)
+
+    def _model(
+        self,
+        scheme: str,
+        names: list[str],
+        labels: list[Any],
+        diagnostics: WeightDiagnostics,
+        **rule: dict[str, Any],
+    ) -> WeigherModel:
+        for warning in (diagnostics.warning, diagnostics.shortfall(names, scheme)):
+            if warning is not None:
+                _LOG.warning(warning)
+        return WeigherModel(
+            **self._settings(),
+            **rule,
+            classNames=names,
+            labels=labels,
+            diagnostics=dict(vars(diagnostics)),
+        )
+
+
+class ClassWeigher(_Weigher):
+    """Weigh rows by the frequency of their class.
+
+    One pass counts the labels, whatever they are: text, whole numbers, doubles or booleans.
+
+    Params
+    ------
+    scheme
+        One of none, balanced, inverse_sqrt, tempered (with ``power``), effective_number (with
+        ``beta``) and manual (with ``manual``, class name -> weight); see
+        `sparkweights.weights.schemes.raw_weights` for the formulas.
+    labelCol, weightCol, outputCol, classWeightsCol
+        Columns; ``outputCol`` is sample weight x class weight.
+    floor, cap
+        Bounds, in units of the mean weight, which is 1.
+    groupCols, timeCol, window
+        Rows are weighed group by group, and window by window.
+
+    Examples
+    --------
+    >>> ClassWeigher(labelCol="defaulted", scheme="tempered", power=0.7).value("power")
+    0.7
+    """
+
+    scheme = bounded(
+        "scheme",
+        "how weights follow from frequencies",
+        Bound(str, choices=tuple(name for name in SCHEMES if name not in BY_COST)),
+    )
+    power = bounded("power", "of scheme tempered", Bound(float, 0, 1))
+    beta = bounded("beta", "of scheme effective_number", Bound(float, 0, 1))
+    manual = checked("manual", "class name -> weight, of scheme manual", dict)
+    defaults: ClassVar[Mapping[str, Any]] = {**_Weigher.defaults, "scheme": "balanced"}
+
+    def _fit(self, dataset: DataFrame) -> WeigherModel:
+        spec = WeightSpec(
+            self.value("scheme"),
+            self.value("power"),
+            self.value("beta"),
+            self.value("manual"),
+            self.value("floor"),
+            self._cap(),
+            self._grouping(),
+        )
+        self.check_frame(dataset, self._reads(), self._adds())
+        counts = count_labels(
+            dataset, self.value("labelCol"), weight=self.value("weightCol"), grouping=spec.grouping
+        )
+        self._heed_nulls(counts.nulls)
+        if spec.grouping:
+            matrix = CostMatrix((), tuple(counts.names), ())
+            summary = ClassSummary(counts.frequencies, counts.cells)
+            weighting = weigh_classes(matrix, summary, spec)
+            rule = weighting.rule.to_dict()
+            return self._model(
+                spec.scheme, counts.names, counts.values, weighting.diagnostics, rule=rule
+            )
+        if (counts.sums.weight <= 0).any():
+            require_every_class(counts.frequencies)
+        weights, diagnostics = weigh_sums(counts.names, counts.sums, spec)
+        fixed = {"scheme": spec.scheme, "weights": weights.tolist()}
+        return self._model(spec.scheme, counts.names, counts.values, diagnostics, fixed=fixed)
+
+
+class CostWeigher(_Weigher):
+    """Weigh the rows of a class by its mean regret: what being wrong about it costs on average.
+
+    The row's own costs act in the decision (`sparkweights.CostDecider`), not in its
+    weight; see `sparkweights.weights.choose.mean_regrets`.
+
+    Params
+    ------
+    costs
+        ``{decision: {class: number or arithmetic over columns}}``.
+    classes
+        ``{class: value in labelCol}``; text, whole numbers or booleans.
+    balanced
+        Whether to multiply with balanced class weights.
+    byRow
+        Whether to weigh each row by its own regret instead of its class's mean, which learners
+        undo badly; not with ``balanced``.
+    labelCol, weightCol, outputCol, classWeightsCol, floor, cap, groupCols, timeCol, window
+        As of `ClassWeigher`; groups need ``balanced``.
+    """
+
+    costs = checked("costs", "{decision: {class: cost}}", dict)
+    classes = checked("classes", "{class: value in labelCol}", dict)
+    balanced = bounded("balanced", "multiply with balanced class weights", Bound(bool))
+    byRow = bounded("byRow", "weigh each row by its own regret, not its class's mean", Bound(bool))
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **_Weigher.defaults,
+        "balanced": False,
+        "byRow": False,
+    }
+
+    def _fit(self, dataset: DataFrame) -> WeigherModel:
+        for name in ("costs", "classes"):
+            if self.value(name) is None:
+                raise ConfigError(f"CostWeigher needs Param {name}.", hint=self.explainParam(name))
+        classes = self.value("classes")
+        roles = ColumnRoles(
+            (), self.value("labelCol"), classes, (), (), weight=self.value("weightCol")
+        )
+        matrix = CostMatrix.parse(self.value("costs"), tuple(classes))
+        spec = WeightSpec(
+            self._scheme(),
+            floor=self.value("floor"),
+            cap=self._cap(),
+            grouping=self._grouping(),
+        )
+        self.check_frame(dataset, [*self._reads(), *matrix.columns], self._adds())
+        require_label(dataset.schema, roles, table="input of CostWeigher")
+        check_costs(matrix, dataset.schema)
+        keep = self.value("nullLabels") == "keep"
+        summary = summarise_classes(
+            dataset,
+            roles,
+            matrix,
+            grouping=spec.grouping,
+            regret_bins=spec.per_row,
+            keep_nulls=keep,
+        )
+        self._heed_nulls(summary.nulls)
+        weighting = weigh_classes(matrix, summary, spec)
+        if spec.per_row:
+            _LOG.warning(BY_ROW_WARNING)
+        return self._model(
+            spec.scheme,
+            list(classes),
+            list(classes.values()),
+            weighting.diagnostics,
+            rule=weighting.rule.to_dict(),
+        )
+
+    def _scheme(self) -> str:
+        if not self.value("byRow"):
+            return "cost_balanced" if self.value("balanced") else "cost"
+        if self.value("balanced"):
+            raise ConfigError(
+                "Params byRow and balanced do not go together: balanced weights multiply the mean "
+                "regret of a class.",
+                hint="leave byRow out.",
+            )
+        return "cost_by_row"
+
+
+class WeigherModel(_HasColumns, Model):
+    """Fitted class weights: adds them to any table with the columns that they read."""
+
+    rule = checked("rule", "the rule that weighs a row", _as_is)
+    fixed = checked("fixed", "instead of a rule: a scheme and the weight of each class", _as_is)
+    classNames = checked("classNames", "class names, in index order", _as_is)
+    labels = checked("labels", "label values, in index order", _as_is)
+    diagnostics = checked("diagnostics", "what the weights do to the sample", _as_is)
+
+    def weight_rule(self) -> WeightRule:
+        """Return the rule, as a ledger keeps it."""
+        fixed = self.value("fixed")
+        if fixed is None:
+            return WeightRule.from_dict(self.value("rule"))
+        weights = dict(zip(self.value("classNames"), fixed["weights"], strict=True))
+        return WeightRule.fixed(fixed["scheme"], weights)
+
+    def weight_diagnostics(self) -> WeightDiagnostics:
+        """Return what the weights do to the sample and to the risk."""
+        found = self.value("diagnostics")
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
+        # Models that were saved before this share was recorded.
+        plain.setdefault("share_aimed", plain["share_after"])
+        return WeightDiagnostics(**plain)
+
+    def prior(self) -> dict[str, float]:
+        """Return the natural share of each class."""
+        names = self.value("classNames")
+        return dict(zip(names, self.weight_diagnostics().share_before, strict=True))
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        label, output = self.value("labelCol"), self.value("outputCol")
+        unlabelled = self.value("missingLabel") == "skip" and label not in dataset.columns
+        if len(self.value("labels")) > MOST_LITERALS and self.value("fixed") is not None:
+            return dataset if unlabelled else self._joined(dataset, label, output)
+        rule = self.weight_rule()
+        reads = [] if unlabelled else [label, self.value("weightCol")]
+        adds = [name for name in self._adds() if not (unlabelled and name == output)]
+        self.check_frame(dataset, [*filter(None, reads), *rule.columns], adds)
+        added = {}
+        if not unlabelled:
+            classes = dict(zip(self.value("classNames"), self.value("labels"), strict=True))
+            roles = ColumnRoles((), label, classes, (), (), weight=self.value("weightCol"))
+            added[output] = training_weight(rule, roles)
+        if self.value("classWeightsCol") is not None:
+            added[self.value("classWeightsCol")] = F.array(*class_weight_columns(rule))
+        return dataset.withColumns(added)
+
+    def _joined(self, dataset: DataFrame, label: str, output: str) -> DataFrame:
+        """Look the weight up in a broadcast table: thousands of literals do not compile."""
+        if self.value("classWeightsCol") is not None:
+            raise ConfigError(
+                f"Param classWeightsCol: {len(self.value('labels'))} classes in every row; "
+                f"at most {MOST_LITERALS} are allowed.",
+                hint="leave classWeightsCol out.",
+            )
+        weight = self.value("weightCol")
+        self.check_frame(dataset, filter(None, [label, weight]), [output])
+        frame = pd.DataFrame({
+            "__label": self.value("labels"),
+            output: self.value("fixed")["weights"],
+        })  # fmt: skip
+        lookup_df = dataset.sparkSession.createDataFrame(frame)
+        own = column(label) == lookup_df["__label"]
+        joined_df = dataset.join(F.broadcast(lookup_df), own, "left").drop("__label")
+        if weight is None:
+            return joined_df
+        return joined_df.withColumn(output, column(output) * column(weight).cast("double"))
