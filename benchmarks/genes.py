@@ -20,7 +20,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from benchmarks.wheels import member_of_wheel
-from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
 from sparkweights.models.registry import learner

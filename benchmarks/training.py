@@ -20,7 +20,7 @@ from benchmarks.credit import FEATURES as NAMES
 from benchmarks.credit import KEY, LABEL, load_credit
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session
 from benchmarks.savings import savings
-from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import COLUMNS, FEATURES, WEIGHT
 from sparkweights.models.base import LABEL as CLASS

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.core.versions import __version__
+from sparkweights.core.about import __version__
 
 if TYPE_CHECKING:
     from sparkweights.app.runner import Runner

@@ -16,7 +16,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, figure
-from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost

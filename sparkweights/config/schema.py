@@ -35,11 +35,10 @@ from sparkweights.config.sections import (
     Weights,
 )
 from sparkweights.config.validate import check_consistency
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError, InputError, did_you_mean
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Expression
-from sparkweights.costs.matrix import CostMatrix, parse_amount
-from sparkweights.costs.review import REVIEW
+from sparkweights.costs.matrix import REVIEW, CostMatrix, parse_amount
 from sparkweights.weights.rule import Grouping
 from sparkweights.weights.schemes import WeightSpec
 

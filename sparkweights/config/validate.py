@@ -9,14 +9,13 @@ from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
 from sparkweights.config.fairness import check_fairness
 from sparkweights.config.sections import ColumnsMatching, scheme_of
-from sparkweights.core.columns import reason_cols
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.roles import reason_cols
 from sparkweights.costs.expression import names
-from sparkweights.costs.review import REVIEW
+from sparkweights.costs.matrix import REVIEW
 from sparkweights.models.registry import check_params, require_explainable
-from sparkweights.probability.calibration import CALIBRATIONS
-from sparkweights.probability.ledger import require_prior
-from sparkweights.sampling.split import Span
+from sparkweights.probability.settings import CALIBRATIONS, require_prior
+from sparkweights.sampling.period import Span
 from sparkweights.storage.names import TableName
 
 if TYPE_CHECKING:

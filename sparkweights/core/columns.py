@@ -3,74 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 (the name every Spark reader knows)
 from pyspark.sql import types as T  # noqa: N812
 
 from sparkweights.core.errors import InputError, did_you_mean, listed
+from sparkweights.core.roles import ColumnRoles, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pyspark.sql import Column
-
-ClassValue = bool | int | float | str
-
-
-@dataclass(frozen=True)
-class ColumnRoles:
-    """Which column plays which part, resolved once from the configuration.
-
-    Attributes
-    ----------
-    keys
-        Columns that identify a row.
-    label
-        The outcome column of the labelled table.
-    classes
-        Class name -> its value in the label column, in declared order. The order gives each
-        class its index in vectors and arrays.
-    numeric, categorical
-        Feature columns.
-    sensitive
-        Columns kept for reports that are never features.
-    weight
-        An incoming sample weight, or None.
-    time
-        The column that orders rows in time, or None.
-    """
-
-    keys: tuple[str, ...]
-    label: str
-    classes: Mapping[str, ClassValue]
-    numeric: tuple[str, ...]
-    categorical: tuple[str, ...]
-    sensitive: tuple[str, ...] = ()
-    weight: str | None = None
-    time: str | None = None
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The class names, in index order."""
-        return tuple(self.classes)
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The feature columns, numeric first."""
-        return (*self.numeric, *self.categorical)
-
-
-def quoted(name: str) -> str:
-    """Return ``name`` in backticks, so that dots and spaces in it are part of the name.
-
-    Examples
-    --------
-    >>> quoted("loan.amount")
-    '`loan.amount`'
-    """
-    return "`" + name.replace("`", "``") + "`"
 
 
 def column(name: str) -> Column:
@@ -215,14 +159,3 @@ def require_label(schema: T.StructType, roles: ColumnRoles, *, table: str) -> No
                 hint="write the values under columns.classes as the column holds them "
                 "(text in quotes, numbers without).",
             )
-
-
-def reason_cols(top: int) -> tuple[str, ...]:
-    """Return the names of the reason columns.
-
-    Examples
-    --------
-    >>> reason_cols(2)
-    ('reason_1', 'reason_2')
-    """
-    return tuple(f"reason_{i + 1}" for i in range(top))

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pyspark
 
-__version__ = "0.1.0"
+from sparkweights.core.about import __version__
+
 _XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
 
 

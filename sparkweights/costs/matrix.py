@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
 import math
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
@@ -180,3 +186,6 @@ def parse_amount(value: str | float, *, where: str) -> Expression:
             "of this class until none is negative.",
         )
     return tree
+
+
+REVIEW = "review"  # the decision's name

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Any)
 
-REVIEW = "review"  # the decision's name
 BINS_PER_OCTAVE = 256  # gains within 0.3 % of each other count as equal
 
 

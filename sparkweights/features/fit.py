@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import (
-    ColumnRoles,
-    class_index,
-    column,
-    number,
-    quoted,
-    sample_weight,
-    text,
-    unless_nan,
-)
+from sparkweights.core.columns import class_index, column, number, sample_weight, text, unless_nan
 from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.roles import ColumnRoles, quoted
 from sparkweights.features.encoders import (
     BinnedFeature,
     ByTarget,

@@ -9,8 +9,8 @@ import numpy as np
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.core.bounds import Bound
 from sparkweights.core.errors import ConfigError
-from sparkweights.core.ml_stage import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,8 @@ import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.core.bounds import Bound
 from sparkweights.core.column_math import balanced_sum, binary, softmax
-from sparkweights.core.ml_stage import Bound
 from sparkweights.models.attributions import LinearContrast, LinearExplainer
 from sparkweights.models.base import (
     COUNT,

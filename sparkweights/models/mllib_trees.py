@@ -26,9 +26,9 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from sparkweights.core.bounds import Bound
 from sparkweights.core.column_math import binary, normalised
 from sparkweights.core.errors import ConfigError, ModelError
-from sparkweights.core.ml_stage import Bound
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
     COLUMNS,

@@ -17,9 +17,9 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.arrow_batches import per_batch
+from sparkweights.core.bounds import Bound
 from sparkweights.core.column_math import binary, softmax
 from sparkweights.core.errors import ConfigError
-from sparkweights.core.ml_stage import Bound
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
     COUNT,

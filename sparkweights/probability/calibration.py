@@ -23,7 +23,6 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.core.columns import column
 from sparkweights.core.errors import ModelError
 from sparkweights.probability.calibration_fit import (
-    AUTO,
     CELL,
     LEAST,
     CalibrationTable,
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-CALIBRATIONS = (AUTO, "none", "isotonic", "sigmoid", "temperature")
 _PREFIX = "probability_"  # of the columns that a scorer names after classes
 _NEWTON_STEPS = 50
 

@@ -19,6 +19,7 @@ from scipy.optimize import brentq, isotonic_regression
 from scipy.special import expit, logit
 
 from sparkweights.core.errors import ModelError
+from sparkweights.probability.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
-AUTO = "auto"
 CELL = 0.01  # width of a score cell in logit; its mean score is kept, so fits err by CELL^2
 LEAST = 1e-12  # probabilities are kept this far from 0 and 1 before a logarithm
 # Excess over the least cost, sigmoid and isotonic: at 10 events sigmoid is lower under each of

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.errors import ConfigError, ModelError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, ModelError, listed
 from sparkweights.probability.odds import bend, unbend
+from sparkweights.probability.settings import require_prior
 from sparkweights.weights.rule import WeightRule
 from sparkweights.weights.spark import class_weight_columns
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 WEIGHTS, RESAMPLING = "weights", "resampling"
-_SUM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -282,36 +282,6 @@ class Ledger:
             ),
             calibration=record["calibration"],
             target_prior=record["target_prior"],
-        )
-
-
-def require_prior(prior: Mapping[str, float], classes: Sequence[str], *, where: str) -> None:
-    """Refuse shares that are not one number > 0 per class, summing to 1.
-
-    Raises
-    ------
-    ConfigError
-        Naming the class, or the sum.
-    """
-    for name, share in prior.items():
-        if name not in classes:
-            raise ConfigError(
-                f"{where}: unknown class '{name}'; the model has seen {listed(classes)}.",
-                hint=did_you_mean(name, classes),
-            )
-        if not 0 < share < 1:
-            raise ConfigError(
-                f"{where}.{name}: {share}; a share is a number between 0 and 1, both excluded.",
-                hint="a class that never occurs cannot be weighed against; leave it out of "
-                "columns.classes.",
-            )
-    missing = [name for name in classes if name not in prior]
-    total = sum(prior.values())
-    if missing or abs(total - 1) > _SUM_TOLERANCE:
-        problem = f"no share for class {listed(missing)}" if missing else f"shares sum to {total}"
-        raise ConfigError(
-            f"{where}: {problem}; every class needs one and they sum to 1.",
-            hint=f"for instance {{{', '.join(f'{n}: {1 / len(classes):.2g}' for n in classes)}}}.",
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.core.columns import ColumnRoles
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.weights.schemes import ClassFrequency
 
 UNDER, OVER = "under", "over"

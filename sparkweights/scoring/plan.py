@@ -11,10 +11,12 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import DoubleType, FloatType
 
 from sparkweights.config.validate import UNSCORABLE
-from sparkweights.core.columns import column, reason_cols, unless_nan
+from sparkweights.core.columns import column, unless_nan
+from sparkweights.core.roles import reason_cols
 from sparkweights.costs.expression import constant
+from sparkweights.costs.matrix import REVIEW
 from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.review import REVIEW, is_reviewed, review_cost, review_gain
+from sparkweights.costs.review import is_reviewed, review_cost, review_gain
 from sparkweights.costs.spark import cost_columns, to_column
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.scoring.reason_codes import append_reasons

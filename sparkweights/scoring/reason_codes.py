@@ -17,7 +17,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.column_math import balanced_sum
-from sparkweights.core.columns import reason_cols
+from sparkweights.core.roles import reason_cols
 from sparkweights.models.base import (
     POSITIONS,
 )

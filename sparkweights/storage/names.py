@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sparkweights.core.columns import quoted
+from sparkweights.core.roles import quoted
 
 CATALOG = "spark_catalog"  # the session's own; others keep their tables in ways of their own
 _PART = r"(?:[A-Za-z_]\w*|`(?:[^`]|``)+`)"

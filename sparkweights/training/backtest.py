@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.score_table import ratio
 from sparkweights.evaluation.trend import LEVEL, Trend, weighted_trend
+from sparkweights.sampling.period import Span
 from sparkweights.sampling.split import (
-    Span,
     Split,
     collect_earlier_quantiles,
     collect_moments,

@@ -16,12 +16,12 @@ from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.constraints import Constraints
 from sparkweights.models.registry import learner
 from sparkweights.sampling.hashing import Stream, uniform
+from sparkweights.sampling.period import Span
 from sparkweights.sampling.resample import Resampling, copies, repeat_rows, resampling
 from sparkweights.sampling.split import (
     CALIBRATE,
     FIT,
     TEST,
-    Span,
     Split,
     collect_order_quantiles,
     cross_quantiles,

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column
+from sparkweights.costs.matrix import REVIEW
 from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.review import (
-    REVIEW,
-    collect_review_cut,
-    is_reviewed,
-    review_cost,
-    review_gain,
-)
+from sparkweights.costs.review import collect_review_cut, is_reviewed, review_cost, review_gain
 from sparkweights.costs.spark import cost_columns, to_column
 from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.curves import class_curves

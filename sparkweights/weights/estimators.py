@@ -14,9 +14,11 @@ import pandas as pd
 from pyspark.ml import Estimator, Model
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles, column, require_label
+from sparkweights.core.bounds import Bound
+from sparkweights.core.columns import column, require_label
 from sparkweights.core.errors import ConfigError, InputError
-from sparkweights.core.ml_stage import Bound, Stage, bounded, checked, column_name, texts
+from sparkweights.core.ml_stage import Stage, bounded, checked, column_name, texts
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.spark import check_costs
 from sparkweights.weights.choose import weigh_classes, weigh_sums

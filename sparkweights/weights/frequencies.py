@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles, class_index, column, sample_weight
+from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import InputError, listed
 from sparkweights.costs.expression import constant, render
 from sparkweights.costs.spark import cost_columns, to_column
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, Row
 
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.costs.expression import Expression
     from sparkweights.costs.matrix import CostMatrix
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.core.columns import ClassValue
+    from sparkweights.core.roles import ClassValue
     from sparkweights.weights.rule import Grouping
 
 MOST_CLASSES = 1_000_000  # beyond, the column is a key or a measurement

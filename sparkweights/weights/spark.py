@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles, class_index, column, text
+from sparkweights.core.columns import class_index, column, text
 from sparkweights.costs.spark import to_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.encoders import BinnedFeature, NumericBlock, TargetFeature
 from sparkweights.features.fit import FOLDS, SHRINKAGE, WIDE, learn_features, log_odds
 from sparkweights.features.plan import FeaturePlan

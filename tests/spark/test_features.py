@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import InputError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import roc_auc_score
 
 from sparkweights.config.load import load_config
-from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.evaluation.ranking import compare_areas
 from sparkweights.explain.compare import CHOOSING, DEALING, _importance

@@ -10,8 +10,8 @@ import pytest
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT

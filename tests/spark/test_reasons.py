@@ -14,7 +14,7 @@ import yaml
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.config.load import load_config
-from sparkweights.core.columns import ColumnRoles
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.policy import cheapest_decision, expected_costs
 from sparkweights.costs.spark import cost_columns

@@ -12,8 +12,8 @@ from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError, InputError, ModelError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.probability.ledger import RESAMPLING, Ledger
 from sparkweights.sampling.resample import Resampling, resample, resampling
 from sparkweights.weights.choose import weigh_frequencies

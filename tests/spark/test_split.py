@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.sampling.hashing import uniform
+from sparkweights.sampling.period import Span
 from sparkweights.sampling.split import (
-    Span,
     Split,
     collect_order_quantiles,
     cross_quantiles,

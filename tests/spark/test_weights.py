@@ -13,8 +13,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from scipy.optimize import brentq
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from sparkweights.core.columns import ColumnRoles
 from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.training.evaluate import right_decisions
 from sparkweights.weights.choose import Weighting, mean_regrets, weigh_classes

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkweights.core.errors import ConfigError, ModelError
-from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger, require_prior
+from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger
 from sparkweights.probability.odds import bend, unbend
+from sparkweights.probability.settings import require_prior
 from sparkweights.weights.rule import WeightRule
 
 FACTOR = st.floats(1e-3, 1e3)

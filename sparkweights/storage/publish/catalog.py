@@ -21,8 +21,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql import types as T  # noqa: N812
 
-from sparkweights.core.columns import quoted
 from sparkweights.core.errors import ConfigError, PublishError, engine_reason
+from sparkweights.core.roles import quoted
 from sparkweights.storage.lock import lease
 from sparkweights.storage.names import CATALOG, TableName
 from sparkweights.storage.publish.protocol import Publication
