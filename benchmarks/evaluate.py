@@ -28,8 +28,7 @@ from benchmarks.harness import (
     session,
 )
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import cost_columns
+from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.evaluation.collect import Scored, collect_evaluation
 from sparkweights.evaluation.curves import class_curves
 
@@ -72,8 +71,8 @@ def _write_table(spark: SparkSession, folder: Path, rows: int) -> str:
         .withColumn("y", (F.rand(2) < F.col("p_bad")).cast("double"))
         .withColumn("loan", F.floor(F.rand(3) * 90) * 10.0)
     )
-    costs = expected_costs([F.col("p_good"), F.col("p_bad")], cost_columns(MATRIX))
-    decided_df = scored_df.withColumn("decision", cheapest_decision(costs, MATRIX.decisions))
+    decision = DecisionPolicy(MATRIX).decide([F.col("p_good"), F.col("p_bad")])
+    decided_df = scored_df.withColumn("decision", decision)
     predicted_df = decided_df.withColumn(
         "prediction", (F.col("decision") == "decline").cast("double")
     )
@@ -93,8 +92,7 @@ def _mllib(df: DataFrame) -> list[float]:
 
 
 def _product(df: DataFrame) -> dict[str, Any]:
-    costs = cost_columns(MATRIX)
-    index = F.col("y").cast("int")
+    policy, index = DecisionPolicy(MATRIX), F.col("y").cast("int")
     found = collect_evaluation(
         df,
         Scored(
@@ -102,13 +100,10 @@ def _product(df: DataFrame) -> dict[str, Any]:
             class_col="y",
             decision_col="decision",
             right_decisions={"good": "approve", "bad": "decline"},
-            constant_costs={
-                name: realised_cost(F.lit(name), index, MATRIX.decisions, costs)
-                for name in MATRIX.decisions
-            },
-            policy_costs={"ours": realised_cost(F.col("decision"), index, MATRIX.decisions, costs)},
+            constant_costs={name: policy.realised_cost(name, index) for name in MATRIX.decisions},
+            policy_costs={"ours": policy.realised_cost(F.col("decision"), index)},
             order=F.pmod(F.xxhash64("id"), F.lit(1_000_003)) / 1_000_003,
-            costs=costs,
+            costs=policy.costs(),
         ),
     )
     return {**found.to_dict(), "curves": class_curves(found, "bad")}

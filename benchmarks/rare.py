@@ -16,6 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.errors import QualityGateError
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.training.data import weigh
@@ -75,9 +76,8 @@ def _mean_over_share(df: DataFrame, kind: str, params: dict[str, Any]) -> float 
         weights={"scheme": "balanced", "cap": 10_000},
         model={"kind": kind, "params": params},
     )
-    config.check()
     with tempfile.TemporaryDirectory() as name:
-        own = config.model_copy(update={"folder": Path(name)})
+        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
         try:
             trained = train(df, own, weigh(df, own), LoggedProgress())
         except QualityGateError as refused:

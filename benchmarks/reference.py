@@ -33,10 +33,9 @@ from benchmarks.careful import careful_probabilities
 from benchmarks.harness import Bar, figure, report, session
 from benchmarks.public_tables import CLASSES, KEY, LABEL, Problem, line, load_problems
 from sparkweights import Config
-from sparkweights.core.columns import column
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
-from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.spark import cost_columns
+from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
 
@@ -159,15 +158,15 @@ def product(
             "decision": {**settings.get("decision", {}), "base_rate_tolerance": 1.0},
         }
     )
-    config.check()
     with tempfile.TemporaryDirectory() as folder:
         placed = config.model_copy(update={"folder": Path(folder)})
         labelled, asked = problem.frame.iloc[train_rows], problem.frame.iloc[test_rows]
         train_df: DataFrame = spark.createDataFrame(labelled).repartition(2).cache()
-        trained = train(train_df, placed, weigh(train_df, placed), LoggedProgress())
+        spec = training_spec(placed, train_df.columns)
+        trained = train(train_df, spec, weigh(train_df, spec), LoggedProgress())
         matrix, scorer = placed.matrix, trained.scorer
-        natural = [column(name) for name in scorer.probability_cols]
-        chosen = cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
+        natural = natural_probabilities(scorer)
+        chosen = spec.problem.policy.decide(natural)
         test_df: DataFrame = spark.createDataFrame(asked)
         scored_df = scorer.score(test_df)
         scored = scored_df.select(KEY, natural[1].alias("p"), chosen.alias("decision")).toPandas()

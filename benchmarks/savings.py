@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.credit import ACCEPT_ALL, FEATURES, KEY, LABEL, load_credit
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
@@ -119,9 +120,8 @@ def savings(df: DataFrame, kind: str, scheme: str, seed: int, params: dict[str, 
             "cost_tolerance": 1.0,
         },
     )
-    config.check()
     with tempfile.TemporaryDirectory() as name:
-        own = config.model_copy(update={"folder": Path(name)})
+        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
         trained = train(df, own, weigh(df, own), LoggedProgress())
     return trained.evaluation.savings("ours")
 

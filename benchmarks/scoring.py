@@ -27,9 +27,9 @@ from pyspark.sql import functions as F  # noqa: N812
 from benchmarks.checks import run_library, suite_of_42
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session
 from sparkweights import Config, Runner
-from sparkweights.config.sections import Checks, Reasons
 from sparkweights.models.base import FEATURES
 from sparkweights.quality.suite import load_suite
+from sparkweights.spec.settings import Checks, Reasons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +180,6 @@ def train_runner(spark: SparkSession, folder: Path, kind: str, params: dict[str,
         decision={"calibration": "none", "base_rate_tolerance": 1.0, "cost_tolerance": 1.0},
         folder=folder,
     )
-    config.check()
     Runner(spark, config, NIGHT).train()
     return Runner(spark, config.model_copy(update={"reasons": None}), NIGHT)
 

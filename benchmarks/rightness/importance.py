@@ -19,14 +19,13 @@ from benchmarks.harness import Bar, figure
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import cost_columns
+from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.explain.importance import MOST_DONORS, collect_importance
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.registry import learner
 from sparkweights.probability.ledger import Ledger
-from sparkweights.scoring.scorer import Scorer
+from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.weights.rule import WeightRule
 from sparkweights.weights.spark import training_weight
 
@@ -136,7 +135,7 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
     rule = WeightRule("cost_by_row", roles.class_names, cells, scale=0.1, cap=50.0)
     df = spark.createDataFrame(frame)
     plan = learn_features(df, roles)
-    prices = F.array(*[F.array(*row) for row in cost_columns(matrix)])
+    prices = F.array(*[F.array(*row) for row in DecisionPolicy(matrix).costs()])
     featured_df = df.select(
         *("id", "amount", *ORDERS),
         plan.vector().alias(FEATURES),
@@ -152,12 +151,11 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
     model = learner("xgboost").fit(fit_df, params, seed=1, classes=2)
     ledger = Ledger({"good": 0.93, "bad": 0.07}).after_bending("weights", rule).after_undoing()
     scorer = Scorer("xgboost", model, plan, roles.class_names, ledger)
-    own = [[F.get(F.get("prices", F.lit(d)), F.lit(c)) for c in range(2)] for d in range(2)]
+    policy = DecisionPolicy(matrix, costs_col="prices")
 
     def append(own_df: DataFrame, name: str) -> DataFrame:
-        natural = [F.col(one) for one in scorer.probability_cols]
-        decision = cheapest_decision(expected_costs(natural, own), matrix.decisions)
-        cost = realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, own)
+        index = F.col(LABEL).cast("int")
+        cost = policy.realised_cost_of(natural_probabilities(scorer), index)
         costed_df = scorer.score(own_df).withColumn(name, cost)
         return costed_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
 

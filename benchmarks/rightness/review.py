@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.harness import Bar, figure
-from sparkweights.costs.policy import expected_costs
 from sparkweights.costs.review import review_cost, review_gain
 
 if TYPE_CHECKING:
@@ -33,7 +32,9 @@ def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any]
     nothing = np.zeros(rows)
     costs = [[nothing, 0.75 * amount], [0.1 * amount + 20, 0.3 * amount]]
     probabilities = [1 - bad, bad]
-    expected: Array = np.stack(expected_costs(probabilities, costs))  # type: ignore[arg-type]
+    expected: Array = np.stack([
+        sum(p * cost for p, cost in zip(probabilities, row, strict=True)) for row in costs
+    ])  # fmt: skip
     least: list[Array] = [np.minimum(own, other) for own, other in zip(*costs, strict=True)]
     price = np.full(rows, PRICE)
     gain = review_gain(expected.min(axis=0), review_cost(probabilities, least, price))

@@ -29,6 +29,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from benchmarks.harness import Bar, figure
 from sparkweights import Config
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
@@ -245,9 +246,8 @@ def fit(df: DataFrame, kind: str, weights: dict[str, Any], seed: int) -> Scorer:
         model={"kind": kind, "params": LEARNERS[kind]},
         decision={"base_rate_tolerance": 1.0},  # the figures below judge, not the gate
     )
-    config.check()
     with tempfile.TemporaryDirectory() as name:
-        own = config.model_copy(update={"folder": Path(name)})
+        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
         return train(df, own, weigh(df, own), LoggedProgress()).scorer
 
 

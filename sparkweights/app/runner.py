@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.app.tables import outputs, table_source
 from sparkweights.bundle.bundle import (
     ModelBundle,
     Reference,
@@ -14,7 +15,14 @@ from sparkweights.bundle.bundle import (
     name_in_use,
     publish_bundle,
 )
-from sparkweights.config.load import resolve_secrets
+from sparkweights.config.resolve import (
+    edited_since,
+    evaluation_spec,
+    monitoring_spec,
+    scoring_spec,
+    trained_spec,
+    training_spec,
+)
 from sparkweights.core.columns import require_columns
 from sparkweights.core.errors import ConfigError, listed
 from sparkweights.core.progress import LoggedProgress, Progress
@@ -27,7 +35,7 @@ from sparkweights.monitoring.records import evaluate_record, monitor_record
 from sparkweights.quality.compile import compile_suite, run_suite
 from sparkweights.quality.gates import gate_checks
 from sparkweights.quality.profile import collect_profile, propose_suite
-from sparkweights.quality.suite import CheckReport, load_suite
+from sparkweights.quality.suite import CheckReport, Suite, load_suite
 from sparkweights.report import (
     backtest_report,
     evaluation_report,
@@ -37,8 +45,11 @@ from sparkweights.report import (
     tuning_figure,
     tuning_report,
 )
+from sparkweights.scoring.clock import Clock
 from sparkweights.scoring.manifest import record_folder, recorded_name
-from sparkweights.scoring.run import OUTPUTS, ScoredRun, publication, score_table
+from sparkweights.scoring.plan import RunMetadata
+from sparkweights.scoring.record import run_id
+from sparkweights.scoring.run import Outputs, ScoredRun, ScoringRun
 from sparkweights.scoring.schema_checks import (
     feature_kinds,
     quarantine_schema,
@@ -75,6 +86,7 @@ if TYPE_CHECKING:
     from sparkweights.config.schema import Config
     from sparkweights.evaluation.selection import Selection
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -109,36 +121,29 @@ class Runner:
             that is written could not take its rows.
         """
         self._require_own_models()
-        recorded = recorded_name(record_folder(self.config, self.run_date))
-        require_own_record(recorded, self.config)
-        scored, quarantine = (
-            publication(self.spark, self.config, role, "", self.run_date) for role in OUTPUTS
-        )
-        suites = {
-            role: load_suite(self.config.path(location))
-            for role in ("incoming", "scored")
-            if (location := getattr(self.config.checks, role)) is not None
-        }
+        self._require_own_record()
+        own = outputs(self.spark, self.config, "", self.run_date)
+        suites = self._suites()
         source = self._source("incoming")
         incoming_df = read_table(self.spark, source)
-        labelled_df, config = self._labelled()
-        require_scorable(incoming_df.schema, config, feature_kinds(labelled_df.schema, config))
+        labelled_df, spec = self._labelled()
+        kinds = feature_kinds(labelled_df.schema, spec.problem.roles)
+        require_scorable(incoming_df.schema, spec.problem, kinds)
         # The weights that scoring undoes read them; windows are for training alone.
-        require_columns(incoming_df.schema, config.weights.by, table="incoming")
+        require_columns(incoming_df.schema, spec.weights.by, table="incoming")
         require_free_names(incoming_df.schema)
-        scored.require_ready()
-        quarantine.require_ready(quarantine_schema(incoming_df.schema))
+        own.scored.require_ready()
+        own.quarantine.require_ready(quarantine_schema(incoming_df.schema))
         if "incoming" in suites:
             compile_suite(incoming_df, suites["incoming"], table="incoming")
-        if not config.checks.allow_empty:
+        if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
 
     def weights(self) -> tuple[Weighed, dict[str, Any]]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
-        labelled_df, config = self._labelled()
-        weighed = self._weigh(labelled_df, config)
-        record = weights_record(self.config, weighed)
-        folder = self.config.path(self.config.artifacts) / "weights"
+        weighed = self._weigh(*self._labelled())
+        record = weights_record(self.config.name, weighed)
+        folder = self._artifacts / "weights"
         write_rows(folder / "weights.parquet", record["classes"])
         write_json(folder / "weights.json", record)
         return weighed, record
@@ -149,29 +154,39 @@ class Runner:
         It comes into use as the configuration's ``promote`` says.
         """
         self._require_own_models()
-        labelled_df, config = self._labelled()
+        labelled_df, spec = self._labelled()
         if weighed is None:
-            weighed = self._weigh(labelled_df, config)
+            weighed = self._weigh(labelled_df, spec)
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
-        if config.model.kind != AUTO:
-            self._tell_concern(config.model.kind, config.model.params)
-        trained = train(labelled_df, config, weighed, self.progress)
+        if spec.model.kind != AUTO:
+            self._tell_concern(spec.model.kind, spec.model.params)
+        trained = train(labelled_df, spec, weighed, self.progress)
         self.progress.step("comparing with the model in use")
-        contest = hold_contest(labelled_df, config, trained)
+        contest = hold_contest(labelled_df, spec, trained, self._artifacts, self.config.promote)
         if contest.champion is not None and contest.obstacle is not None:
             self.progress.warn(
                 f"Model {contest.champion} could not be compared with: {contest.obstacle}."
             )
         now = datetime.now(UTC)
         self.progress.step("publishing the model")
-        manifest = model_manifest(config, labelled_df.schema, weighed, trained, contest, now)
+        settings = self.config.resolve(labelled_df.columns).fingerprint()
+        manifest = model_manifest(
+            self.config.name,
+            spec,
+            labelled_df.schema,
+            weighed,
+            trained,
+            contest,
+            now=now,
+            settings=settings,
+        )
         selection = self._selection(trained.scorer)
         manifest["selection"] = selection and selection.to_dict()
-        version = model_version(self.config, now)
+        version = model_version(self.config.fingerprint(), now)
         publish_bundle(
-            self.config.path(self.config.artifacts),
+            self._artifacts,
             version,
             models=[trained.scorer.model, *(one.model for one in trained.held_out)],
             reference=Reference(trained.scores, trained.bins),
@@ -187,14 +202,14 @@ class Runner:
         Nothing that other verbs read changes; the record holds the lines to put into the
         configuration.
         """
-        labelled_df, config = self._labelled()
-        require_columns(labelled_df.schema, config.tune.group, table="labelled")
-        tried = [{name: one} for name, values in config.tune.params.items() for one in values]
-        require_named_kind(config, "tune")
-        self._tell_concern(config.model.kind, config.model.params, *tried)
-        tuning = tune(labelled_df, config, self.progress)
-        record = tuning_record(config, tuning)
-        folder = self.config.path(self.config.artifacts) / "tuning"
+        labelled_df, spec = self._labelled()
+        require_columns(labelled_df.schema, spec.tune.group, table="labelled")
+        tried = [{name: one} for name, values in spec.tune.params.items() for one in values]
+        require_named_kind(spec, "tune")
+        self._tell_concern(spec.model.kind, spec.model.params, *tried)
+        tuning = tune(labelled_df, spec, self.progress)
+        record = tuning_record(self.config.name, spec, tuning)
+        folder = self._artifacts / "tuning"
         rows = [{**trial, "params": json.dumps(trial["params"])} for trial in record["trials"]]
         write_rows(folder / "tuning.parquet", rows)
         write_text(folder / "curve.svg", tuning_figure(record))
@@ -205,12 +220,11 @@ class Runner:
     def explain(self, version: str | None = None) -> tuple[Explanation, dict[str, Any]]:
         """Measure what each column is worth to a model and its unweighted twin, in money."""
         self.progress.step("loading the model")
-        artifacts = self.config.path(self.config.artifacts)
         bundle = self._bundle(version)
         self._tell_concern(bundle.kind, bundle.manifest["model"]["params"])
-        explanation = explain(*self._labelled(), bundle, self.progress)
-        record = importance_record(self.config, bundle.version, explanation)
-        folder = artifacts / "importance" / bundle.version
+        explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
+        record = importance_record(self.config.name, bundle.version, explanation)
+        folder = self._artifacts / "importance" / bundle.version
         write_rows(folder / "importance.parquet", record["columns"])
         write_json(folder / "importance.json", record)
         write_text(folder / "report.html", explain_report(record))
@@ -219,24 +233,26 @@ class Runner:
     def evaluate(self, version: str | None = None) -> tuple[Judged, dict[str, Any]]:
         """Judge a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
-        artifacts = self.config.path(self.config.artifacts)
         bundle = self._bundle(version)
-        labelled_df, config = self._labelled()
+        trained = self._trained(bundle)
+        labelled_df, labelled = self._labelled()
+        spec = evaluation_spec(self.config, labelled, trained)
         self.progress.step("evaluating on the test rows")
-        judged = judge(labelled_df, config, bundle)
-        record = evaluate_record(config, bundle, judged)
-        folder = artifacts / "evaluation" / bundle.version
+        judged = judge(labelled_df, spec, trained, bundle)
+        record = evaluate_record(self.config.name, spec, bundle, judged)
+        folder = self._artifacts / "evaluation" / bundle.version
         write_json(folder / "evaluation.json", record)
         write_text(folder / "report.html", evaluation_report(record))
         return judged, record
 
     def backtest(self) -> tuple[Backtest, dict[str, Any]]:
         """Train and evaluate as it would have been done at several moments of the past."""
-        labelled_df, config = self._labelled()
-        require_named_kind(config, "evaluate --backtest")
-        found = backtest(labelled_df, config, self._weigh(labelled_df, config), self.progress)
-        record = backtest_record(config, found)
-        folder = self.config.path(self.config.artifacts) / "backtest"
+        labelled_df, spec = self._labelled()
+        require_named_kind(spec, "evaluate --backtest")
+        wanted, weighed = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
+        found = backtest(labelled_df, spec, wanted, weighed, self.progress)
+        record = backtest_record(self.config.name, spec, found)
+        folder = self._artifacts / "backtest"
         write_json(folder / "backtest.json", record)
         write_text(folder / "report.html", backtest_report(record))
         return found, record
@@ -247,9 +263,11 @@ class Runner:
         bundle = self._bundle(version)
         df = read_table(self.spark, self._source(role))
         self.progress.step("comparing with the model's reference")
-        found = monitor(df, self.config, bundle, table=role)
-        record = monitor_record(self.config, bundle, found, role, self.run_date)
-        folder = record_folder(self.config, self.run_date)
+        trained = self._trained(bundle)
+        spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
+        found = monitor(df, spec, trained, bundle, suite, table=role)
+        record = monitor_record(self.config.name, spec, bundle, found, role, self.run_date)
+        folder = self._records
         write_json(folder / "monitor.json", record)
         write_text(folder / "monitor.html", monitor_report(record))
         return found, record
@@ -291,63 +309,120 @@ class Runner:
         write_json(target, suite)
         return suite
 
-    def score(self, version: str | None = None) -> ScoredRun:
-        """Score the incoming table and publish its date."""
+    def score(self, version: str | None = None, into: Outputs | None = None) -> ScoredRun:
+        """Score the incoming table and publish its date.
+
+        Parameters
+        ----------
+        version
+            Of the model; the one in use by default.
+        into
+            Where rows go; the tables of the configuration by default.
+        """
         self.progress.step("loading the model")
-        bundle = self._bundle(version)
-        return score_table(
-            self.spark, self.config, bundle, self._source("incoming"), self.run_date, self.progress
+        bundle, settings = self._bundle(version), self.config.fingerprint()
+        self._require_own_record()
+        own_id = run_id(settings, self.run_date, bundle.version)
+        source = self._source("incoming")
+        incoming_df = read_table(self.spark, source)
+        if not self.config.checks.allow_empty:
+            require_rows(incoming_df, source)
+        run = ScoringRun(
+            scoring_spec(self.config, self._trained(bundle)),
+            bundle,
+            RunMetadata(
+                bundle.version, own_id, self.run_date, datetime.now(UTC).replace(microsecond=0)
+            ),
+            source,
+            into or outputs(self.spark, self.config, own_id, self.run_date),
+            self._suites(),
+            self.config.name,
+            settings,
+            self._records,
+            Clock(self.progress),
         )
+        return run.score(incoming_df)
+
+    @property
+    def _artifacts(self) -> Path:
+        return self.config.path(self.config.artifacts)
+
+    @property
+    def _records(self) -> Path:
+        return record_folder(self.config.path(self.config.runs), self.run_date)
 
     def _bundle(self, version: str | None) -> ModelBundle:
-        bundle = load_bundle(self.config.path(self.config.artifacts), version)
-        require_own_models(bundle.manifest["name"], self.config)
+        bundle = load_bundle(self._artifacts, version)
+        require_own_models(bundle.manifest["name"], self.config.name, self.config.artifacts)
         return bundle
 
-    def _require_own_models(self) -> None:
-        require_own_models(name_in_use(self.config.path(self.config.artifacts)), self.config)
+    def _trained(self, bundle: ModelBundle) -> TrainingSpec:
+        """Return what a model was trained by, and tell where the configuration says otherwise."""
+        trained = trained_spec(bundle.manifest, str(self._artifacts))
+        if differing := edited_since(self.config, trained):
+            self.progress.warn(
+                f"Model '{bundle.version}' was trained with {listed(differing)}. What it was "
+                "trained with counts until a model is trained by this configuration."
+            )
+        return trained
 
-    def _labelled(self) -> tuple[DataFrame, Config]:
-        """Return the labelled table, and the configuration with the names of its columns."""
+    def _require_own_models(self) -> None:
+        name = name_in_use(self._artifacts)
+        require_own_models(name, self.config.name, self.config.artifacts)
+
+    def _require_own_record(self) -> None:
+        require_own_record(recorded_name(self._records), self.config.name, self.config.runs)
+
+    def _suites(self) -> dict[str, Suite]:
+        """Return the suites of both ends, where the configuration names them."""
+        return {
+            role: load_suite(self.config.path(location))
+            for role in ("incoming", "scored")
+            if (location := getattr(self.config.checks, role)) is not None
+        }
+
+    def _labelled(self) -> tuple[DataFrame, TrainingSpec]:
+        """Return the labelled table, and how a model of it is trained."""
         df = read_table(self.spark, self._source("labelled"))
-        df, config = with_selection(df, self.config.resolve(df.columns))
-        require_labelled(df.schema, config)
-        mature = is_mature(df, config, self.run_date)
+        df, spec = with_selection(df, training_spec(self.config, df.columns))
+        require_labelled(df.schema, spec)
+        mature = is_mature(df, spec, self.run_date)
         if mature is None:
-            return accepted_rows(df, config), config
+            return accepted_rows(df, spec), spec
         young = df.filter(~mature).count()  # reads one column
         self.progress.step(
-            f"leaving out {young:,} labelled rows younger than {config.split.mature} (split.mature)"
+            f"leaving out {young:,} labelled rows younger than {spec.split.mature} (split.mature)"
         )
-        return accepted_rows(df.filter(mature), config), config
+        return accepted_rows(df.filter(mature), spec), spec
 
     def _selection(self, scorer: Scorer) -> Selection | None:
         """Score the rejected rows of the labelled table as well, and count who was accepted."""
         df = read_table(self.spark, self._source("labelled"))
-        df, config = with_selection(df, self.config.resolve(df.columns))
-        return collect_selection(df, config, scorer)
+        return collect_selection(
+            *with_selection(df, training_spec(self.config, df.columns)), scorer
+        )
 
-    def _weigh(self, labelled_df: DataFrame, config: Config) -> Weighed:
+    def _weigh(self, labelled_df: DataFrame, spec: TrainingSpec) -> Weighed:
         self.progress.step("counting classes and choosing weights")
-        weighed = weigh(labelled_df, config)
+        weighed = weigh(labelled_df, spec)
         if weighed.summary.always_best is not None:
             self.progress.warn(
-                f"Decision '{weighed.summary.always_best}' is never dearer than the others, "
-                "whatever the class: with these costs no model is needed. See costs in the "
-                "configuration."
+                f"Decision '{weighed.summary.always_best}' is never more expensive than the "
+                "others, whatever the class: with these costs no model is needed. See costs in "
+                "the configuration."
             )
-        read = config.matrix.columns if config.weight_spec.per_row else ()
-        if unseen := [name for name in read if name not in config.roles.features]:
+        read = spec.problem.matrix.columns if spec.weight_spec.per_row else ()
+        if unseen := [name for name in read if name not in spec.problem.roles.features]:
             self.progress.warn(
                 f"Weights differ by {listed(unseen)}, which the model does not see: what it cannot "
                 "learn is undone all the same, and probabilities may be off where it is large or "
                 "small. Make it a feature, or choose weights.scheme cost."
             )
-        if config.weight_spec.per_row:
+        if spec.weight_spec.per_row:
             self.progress.warn(BY_ROW_WARNING)
         for warning in weighed.weighting.warnings:
             self.progress.warn(warning)
-        plan = plan_resampling(config, weighed)
+        plan = plan_resampling(spec, weighed)
         if plan is not None and not weighed.weighting.rule.even:
             self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
         return weighed
@@ -377,21 +452,4 @@ class Runner:
         return replace(source, partition={"run_date": self.run_date.isoformat()})
 
     def _source(self, role: str) -> TableSource:
-        table = self.config.table(role)
-        location = self._dated(table.location)
-        if table.scheme == "file":
-            location = str(self.config.path(location))
-        return TableSource(
-            role=role,
-            location=location,
-            format=table.format,
-            schema_ddl=table.schema_ddl,
-            options=resolve_secrets(table.options, where=f"tables.{role}.options"),
-            partition={
-                name: self._dated(value) if isinstance(value, str) else value
-                for name, value in table.partition.items()
-            },
-        )
-
-    def _dated(self, text: str) -> str:
-        return text.replace("{run_date}", self.run_date.isoformat())
+        return table_source(self.config, role, self.run_date)

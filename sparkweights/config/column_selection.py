@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkweights.config.sections import ColumnRange, ColumnsMatching
 from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.spec.settings import ColumnRange, ColumnsMatching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

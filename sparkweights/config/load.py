@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from sparkweights.config.problems import dotted, fields, first_problem, placed
 from sparkweights.config.schema import Config
-from sparkweights.config.sections import REFERENCE
 from sparkweights.core.errors import ConfigError, listed
+from sparkweights.spec.settings import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,14 +69,11 @@ def load_config(path: Path) -> Config:
             f"{listed(fields(Config))}."
         )
     try:
-        config = Config(**{**values, "folder": path.resolve().parent})
-    except ValidationError as error:
-        raise first_problem(error, values, lines, path) from None
-    try:
-        config.check()
+        return Config(**{**values, "folder": path.resolve().parent})
     except ConfigError as error:
+        if isinstance(error.__cause__, ValidationError):
+            raise first_problem(error.__cause__, values, lines, path) from None
         raise placed(error, lines, path) from None
-    return config
 
 
 def _compose(path: Path) -> yaml.Node:

@@ -11,7 +11,7 @@ from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -35,8 +35,27 @@ _ALLOWED = {
 }
 
 
+def problem_of_values(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
+    """Return the sentence for the first value that is not allowed, of values without a file."""
+    return first_problem(error, values, dict.fromkeys(_places(values), 0), None)
+
+
+def _places(value: object, place: Place = ()) -> Iterator[Place]:
+    """Yield the place of a value and of all that it holds."""
+    yield place
+    if isinstance(value, dict):
+        for name, held in value.items():
+            yield from _places(held, (*place, name))
+    elif isinstance(value, (list, tuple)):
+        for i, held in enumerate(value):
+            yield from _places(held, (*place, i))
+
+
 def first_problem(
-    error: ValidationError, values: Mapping[str, Any], lines: Mapping[Place, int], path: Path
+    error: ValidationError,
+    values: Mapping[str, Any],
+    lines: Mapping[Place, int],
+    path: Path | None,
 ) -> ConfigError:
     """Return the sentence for the first value that is not allowed.
 
@@ -46,6 +65,8 @@ def first_problem(
         The file's.
     lines
         The line of every place in it.
+    path
+        Of the file; None where there is none.
     """
     found = [(_place(own, lines), own) for own in error.errors()]
     base = found[0][0]
@@ -53,7 +74,7 @@ def first_problem(
     # the value is about the form that was meant.
     group = [(place, own) for place, own in found if place[: len(base)] == base]
     place, problem = max(group, key=lambda one: (len(one[0]), _weight(*one)))
-    where = f"{path}:{_line(place, lines)}"
+    where = "Config" if path is None else f"{path}:{_line(place, lines)}"
     key = dotted(place)
     if problem["type"] == "extra_forbidden":
         allowed = fields(_model_at(place[:-1]))

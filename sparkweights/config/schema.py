@@ -8,10 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictInt
+from pydantic import ConfigDict, Field, StrictInt, ValidationError
 
 from sparkweights.config.column_selection import select_columns
-from sparkweights.config.sections import (
+from sparkweights.config.validate import check_consistency
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean
+from sparkweights.core.roles import ColumnRoles
+from sparkweights.costs.expression import Expression
+from sparkweights.costs.matrix import REVIEW, CostMatrix, parse_amount
+from sparkweights.spec.settings import (
     Amount,
     Checks,
     Columns,
@@ -34,22 +39,22 @@ from sparkweights.config.sections import (
     Tune,
     Weights,
 )
-from sparkweights.config.validate import check_consistency
-from sparkweights.core.errors import ConfigError, InputError, did_you_mean
-from sparkweights.core.roles import ColumnRoles
-from sparkweights.costs.expression import Expression
-from sparkweights.costs.matrix import REVIEW, CostMatrix, parse_amount
 from sparkweights.weights.rule import Grouping
 from sparkweights.weights.schemes import WeightSpec
 
 
 class Config(Section):
-    """One configuration file, checked as a whole by `check`.
+    """One configuration, checked as a whole, whether it comes from a file or from a notebook.
 
     Attributes
     ----------
     folder
         The file's folder; every relative path starts there.
+
+    Raises
+    ------
+    ConfigError
+        With the key path, the value, what is allowed, and the next step.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -78,6 +83,15 @@ class Config(Section):
     fairness: Fairness | None = None
     checks: Checks = Checks()
     folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 (whatever a file may hold)
+        from sparkweights.config.problems import problem_of_values  # noqa: PLC0415 (reads Config)
+
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise problem_of_values(error, values) from error
+        self.check()
 
     @cached_property
     def roles(self) -> ColumnRoles:

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING
 from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
 from sparkweights.config.fairness import check_fairness
-from sparkweights.config.sections import ColumnsMatching, scheme_of
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
-from sparkweights.core.roles import reason_cols
 from sparkweights.costs.expression import names
 from sparkweights.costs.matrix import REVIEW
 from sparkweights.models.registry import check_params, require_explainable
 from sparkweights.probability.settings import CALIBRATIONS, require_prior
 from sparkweights.sampling.period import Span
+from sparkweights.spec.outputs import UNSCORABLE, scored_columns
+from sparkweights.spec.scoring import ESTIMATE, NATURAL
+from sparkweights.spec.settings import ColumnsMatching, scheme_of
 from sparkweights.storage.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sparkweights.config.schema import Config
-    from sparkweights.config.sections import Table
-
-NATURAL, ESTIMATE = "natural", "estimate"
-UNSCORABLE = "unscorable"  # the partition of rows without a decision
+    from sparkweights.spec.settings import Table
 
 
 def check_consistency(config: Config) -> None:
@@ -190,18 +188,8 @@ def _check_reasons(config: Config) -> None:
 
 def output_columns(config: Config) -> list[str]:
     """Return the columns of the scored table behind the keys, in order."""
-    return [
-        *(f"probability_{name}" for name in config.matrix.classes),
-        *(f"expected_cost_{name}" for name in config.decisions),
-        "expected_cost",
-        *([] if config.reasons is None else reason_cols(config.reasons.top)),
-        "score_status",
-        "model_version",
-        "run_id",
-        "scored_at",
-        "run_date",
-        "decision",
-    ]
+    top = 0 if config.reasons is None else config.reasons.top
+    return scored_columns(config.matrix.classes, config.decisions, top)
 
 
 def _check_choices(config: Config) -> None:

@@ -12,8 +12,6 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import ModelError
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import cost_columns
 from sparkweights.evaluation.ranking import AreaShift, compare_areas
 from sparkweights.explain.importance import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
@@ -29,7 +27,7 @@ from sparkweights.sampling.split import (
     require_rows,
 )
 from sparkweights.scoring.schema_checks import require_model, require_same_training
-from sparkweights.scoring.scorer import Scorer
+from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.training.choose_learner import with_learner
 from sparkweights.training.cross_fit import (
     CrossFitting,
@@ -55,10 +53,10 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
     from sparkweights.core.progress import Progress
-    from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.costs.policy import DecisionPolicy
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.training import TrainingSpec
 
 DEALING, CHOOSING, PRICES = "__dealing", "__choosing", "__prices"
 _KEPT = "__kept"
@@ -108,12 +106,23 @@ class Explanation:
 
 
 def explain(
-    labelled_df: DataFrame, config: Config, bundle: ModelBundle, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    trained: TrainingSpec,
+    bundle: ModelBundle,
+    progress: Progress,
 ) -> Explanation:
     """Measure what each column is worth to the model in use and to its unweighted twin.
 
     The twin is fitted on the rows and with the parameters of the model in use; both are judged
     on that model's test rows.
+
+    Parameters
+    ----------
+    spec
+        What the configuration says now.
+    trained
+        What the model was trained by.
 
     Raises
     ------
@@ -121,29 +130,33 @@ def explain(
         If the configuration speaks of another kind of model or of other classes, or was edited
         since the training in what the model follows from.
     """
-    _require_same(config, bundle)
-    require_same_training(config, bundle)
-    if config.model.kind == AUTO:
-        config = with_learner(config, bundle.kind, bundle.manifest["model"]["params"])
-    roles = config.roles
+    _require_same(spec, bundle)
+    require_same_training(spec, trained, bundle.version)
+    if spec.model.kind == AUTO:
+        spec = with_learner(spec, bundle.kind, bundle.manifest["model"]["params"])
+    roles = spec.problem.roles
     seed = bundle.manifest["model"]["seed"]
     orders = {
         CHOOSING: uniform(roles.keys, seed, Stream.SAMPLE),
         DEALING: uniform(roles.keys, seed, Stream.PERMUTATION),
     }
     require_model(
-        labelled_df.schema, config, Scorer.of(bundle), bundle.manifest["schema"], table="labelled"
+        labelled_df.schema,
+        spec.problem,
+        Scorer.of(bundle),
+        bundle.manifest["schema"],
+        table="labelled",
     )
     known_df = labelled_df.filter(class_index(roles) >= 0)
-    divided_df = with_parts_of_bundle(known_df, config, bundle)
+    divided_df = with_parts_of_bundle(known_df, roles, bundle)
     crossed = bundle.manifest["split"]["crossed"]
     compared = _compared_across_folds if crossed else _compared_on_test_rows
-    with compared(divided_df, config, bundle, orders, progress) as (test_df, rows, twin):
+    with compared(divided_df, spec, bundle, orders, progress) as (test_df, rows, twin):
         own = held_out_scorer(bundle)
         found = []
         for text, scorer in (("the model in use", own), ("its twin", twin)):
             progress.step(f"permuting columns for {text}")
-            found.append(_importance(test_df, config, scorer, rows))
+            found.append(_importance(test_df, spec, scorer, rows))
         progress.step("comparing the rankings")
         areas = _areas(test_df, own, twin, sample_weight(roles))
     return Explanation(rows, _side_by_side(*found), areas, _coefficients(own, twin))
@@ -152,7 +165,7 @@ def explain(
 @contextmanager
 def _compared_on_test_rows(
     divided_df: DataFrame,
-    config: Config,
+    spec: TrainingSpec,
     bundle: ModelBundle,
     orders: Mapping[str, Column],
     progress: Progress,
@@ -160,22 +173,22 @@ def _compared_on_test_rows(
     """Yield the model's test rows, how many there are, and its twin."""
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
-        plan = replace(plan, folds=learn_plan(divided_df, config).folds)
-    with prepared(divided_df, config, _rule(bundle), plan, also=orders) as prepared_df:
+        plan = replace(plan, folds=learn_plan(divided_df, spec).folds)
+    with prepared(divided_df, spec, _rule(bundle), plan, also=orders) as prepared_df:
         progress.step("counting rows")
-        counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, config.roles)
+        counts = count_parts(prepared_df, spec)
+        require_rows(counts.by_class, spec.problem.roles)
         progress.step(f"fitting {bundle.kind} without weights")
-        fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), config)
-        bare = fit_scorer(fit_df, config, bundle.plan, _unweighted_ledger(bundle))
-        twin = finish(bare, prepared_df, config, counts.size(CALIBRATE)).scorer
+        fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), spec)
+        bare = fit_scorer(fit_df, spec, bundle.plan, _unweighted_ledger(bundle))
+        twin = finish(bare, prepared_df, spec, counts.size(CALIBRATE)).scorer
         yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], twin
 
 
 @contextmanager
 def _compared_across_folds(
     divided_df: DataFrame,
-    config: Config,
+    spec: TrainingSpec,
     bundle: ModelBundle,
     orders: Mapping[str, Column],
     progress: Progress,
@@ -183,25 +196,25 @@ def _compared_across_folds(
     """Yield all rows, each with its fold, how many there are, and the twin of each fold's model."""
     split = Split.from_dict(bundle.manifest["split"])
     fitted_df = divided_df.withColumn(PART, F.lit(FIT))
-    fitting = CrossFitting.of(split, fitted_df, config)
-    also = {**orders, **fitting.columns(config)}
-    with prepared(fitted_df, config, _rule(bundle), fitting.plan, also=also) as prepared_df:
+    fitting = CrossFitting.of(split, fitted_df, spec)
+    also = {**orders, **fitting.columns(spec)}
+    with prepared(fitted_df, spec, _rule(bundle), fitting.plan, also=also) as prepared_df:
         progress.step("counting rows")
-        counts = count_folds(prepared_df, config, F.lit(col=True))
-        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
+        counts = count_folds(prepared_df, spec, F.lit(col=True))
+        require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
         progress.step(f"fitting {bundle.kind} without weights, one model a fold")
         twin = cross_fit(
-            _unweighted(prepared_df, config),
+            _unweighted(prepared_df, spec),
             fitting,
-            config,
+            spec,
             _unweighted_ledger(bundle),
             calibrates=F.lit(col=True),
         ).held_out
         yield held_out_rows(prepared_df), counts.rows, twin
 
 
-def _unweighted(prepared_df: DataFrame, config: Config) -> DataFrame:
-    return prepared_df.withColumn(WEIGHT, sample_weight(config.roles))
+def _unweighted(prepared_df: DataFrame, spec: TrainingSpec) -> DataFrame:
+    return prepared_df.withColumn(WEIGHT, sample_weight(spec.problem.roles))
 
 
 def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
@@ -209,13 +222,13 @@ def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
     return Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
 
 
-def _require_same(config: Config, bundle: ModelBundle) -> None:
+def _require_same(spec: TrainingSpec, bundle: ModelBundle) -> None:
     theirs = tuple(bundle.manifest["classes"])
-    if config.model.kind not in {AUTO, bundle.kind} or theirs != config.roles.class_names:
+    if spec.model.kind not in {AUTO, bundle.kind} or theirs != spec.problem.roles.class_names:
         raise ModelError(
             f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
-            f"configuration asks for {config.model.kind} and "
-            f"{', '.join(config.roles.class_names)}.",
+            f"configuration asks for {spec.model.kind} and "
+            f"{', '.join(spec.problem.roles.class_names)}.",
             hint="train with this configuration first, or explain with the model's own.",
         )
 
@@ -267,34 +280,29 @@ def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, flo
 
 
 def _importance(
-    test_df: DataFrame, config: Config, scorer: RowScorer, rows: int
+    test_df: DataFrame, spec: TrainingSpec, scorer: RowScorer, rows: int
 ) -> list[Importance]:
     own, sources = learner(scorer.kind), scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
     spread = collect_spread(test_df, len(sources)) if own.linear else None
-    prices = F.array(*[F.array(*row) for row in cost_columns(config.matrix)])
+    prices = F.array(*[F.array(*row) for row in spec.problem.policy.costs()])
     shares = [own.importances(model, len(sources), spread) for model in scorer.models]
     return collect_importance(
         test_df.withColumn(PRICES, prices),
-        partial(_append_cost, scorer, config.matrix),
+        partial(_append_cost, scorer, spec.problem.policy.reading(PRICES)),
         sources,
         np.mean(shares, axis=0),
         rows=rows,
         orders=(F.col(CHOOSING), F.col(DEALING)),
-        weight=sample_weight(config.roles),
+        weight=sample_weight(spec.problem.roles),
         undone=scorer.ledger.columns,
     )
 
 
-def _append_cost(scorer: RowScorer, matrix: CostMatrix, df: DataFrame, name: str) -> DataFrame:
+def _append_cost(scorer: RowScorer, policy: DecisionPolicy, df: DataFrame, name: str) -> DataFrame:
     """Append what the decision cost by `PRICES`, which a column's turn leaves alone."""
-    costs = [
-        [F.get(F.get(F.col(PRICES), d), c) for c in range(len(matrix.classes))]
-        for d in range(len(matrix.decisions))
-    ]
-    natural = [column(probability) for probability in scorer.probability_cols]
-    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
-    cost = realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, costs)
+    index = F.col(LABEL).cast("int")
+    cost = policy.realised_cost_of(natural_probabilities(scorer), index)
     scored_df = scorer.score(df).withColumn(name, cost)
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
 

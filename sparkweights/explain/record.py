@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.versions import versions
 
 if TYPE_CHECKING:
-    from sparkweights.config.schema import Config
     from sparkweights.explain.compare import Explanation
 
 
-def importance_record(config: Config, version: str, explanation: Explanation) -> dict[str, Any]:
+def importance_record(name: str, version: str, explanation: Explanation) -> dict[str, Any]:
     """Return the explain stage's record."""
     return {
-        "name": config.name,
+        "name": name,
         "model_version": version,
         "rows": explanation.rows,
         "columns": [

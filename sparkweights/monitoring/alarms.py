@@ -10,10 +10,10 @@ from sparkweights.probability.label_shift import NOT_LABEL_SHIFT, SIGNIFICANCE, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkweights.config.schema import Config
     from sparkweights.evaluation.drift import Stability
     from sparkweights.monitoring.monitor import Monitored
     from sparkweights.probability.label_shift import LabelShift
+    from sparkweights.spec.scoring import MonitoringSpec
 
 DRIFT_LEVEL = 0.005  # of all indices of a table together: no false alarm in 199 of 200
 # Of the mean probabilities of a table's classes against what happened. Five events where one is
@@ -103,9 +103,9 @@ def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
     )
 
 
-def exceeded_limits(found: Monitored, config: Config) -> list[str]:
+def exceeded_limits(found: Monitored, spec: MonitoringSpec) -> list[str]:
     """Return a sentence per limit that is passed, the worst column first."""
-    limits = config.monitor
+    limits = spec.monitor
     ranked = sorted(found.columns.items(), key=lambda item: -item[1].index)
     indices = [(f"column {name}", own) for name, own in ranked]
     indices += [(f"the probability of {name}", own) for name, own in found.scores.items()]
@@ -120,7 +120,7 @@ def exceeded_limits(found: Monitored, config: Config) -> list[str]:
             f"{found.overrides:.1%} of the decisions were overridden; the limit is "
             f"{limits.overrides:.1%}"
         )
-    most = config.checks.max_quarantined
+    most = spec.scoring.checks.max_quarantined
     if found.quarantined > most:
         told.append(
             f"{found.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"

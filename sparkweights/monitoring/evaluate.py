@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -14,6 +15,7 @@ from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
 from sparkweights.sampling.split import TEST
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
+from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, kept_scores
 from sparkweights.training.data import PART, with_parts_of_bundle
 from sparkweights.training.evaluate import (
@@ -25,13 +27,15 @@ from sparkweights.training.evaluate import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.scoring import EvaluationSpec
+    from sparkweights.spec.settings import Evaluate
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.evaluate import JudgedRows
 
 
@@ -50,7 +54,9 @@ class Judged:
         return self.overall._repr_html_()
 
 
-def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged:
+def judge(
+    labelled_df: DataFrame, spec: EvaluationSpec, trained: TrainingSpec, bundle: ModelBundle
+) -> Judged:
     """Evaluate a model on the rows of the labelled table that it held out as test rows.
 
     Parameters
@@ -58,6 +64,8 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     labelled_df
         May be newer than the one that the model was trained on: the split is by hash of the
         keys, or by time, so that no row that the model has learned from is a test row.
+    trained
+        What the model was trained by.
 
     Raises
     ------
@@ -67,39 +75,48 @@ def judge(labelled_df: DataFrame, config: Config, bundle: ModelBundle) -> Judged
     InputError
         If there are no such rows, or a column is missing.
     """
-    wanted, scorer = config.evaluate, held_out_scorer(bundle)
-    require_model(labelled_df.schema, config, scorer, bundle.manifest["schema"], table="labelled")
-    require_same_labels(labelled_df.schema, config, bundle)
+    wanted, scorer, problem = spec.evaluate, held_out_scorer(bundle), spec.problem
+    require_model(labelled_df.schema, problem, scorer, bundle.manifest["schema"], table="labelled")
+    require_same_labels(labelled_df.schema, problem.roles, trained.problem.roles, bundle.version)
     require_columns(labelled_df.schema, wanted.by, table="labelled")
-    if config.fairness is not None:
-        require_columns(labelled_df.schema, fairness_columns(config), table="labelled")
-    index = class_index(config.roles)
-    parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), config, bundle)
+    if spec.fairness is not None:
+        compared = fairness_columns(spec.fairness, problem.roles)
+        require_columns(labelled_df.schema, compared, table="labelled")
+    index = class_index(problem.roles)
+    parted_df = with_parts_of_bundle(labelled_df.filter(index >= 0), problem.roles, bundle)
     known_df = parted_df.filter(F.col(PART) == TEST).withColumns({
         LABEL: index.cast("double"),
-        ORDER: review_order(config),
-        BLOCK: block_order(config),
+        ORDER: review_order(problem, spec.seed),
+        BLOCK: block_order(spec.unit_columns, spec.seed),
     })  # fmt: skip
     right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
-    _require_decisions(right, config)
+    _require_decisions(right, problem.matrix.decisions)
     with ExitStack() as stack:
         scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
         if isinstance(scorer, CrossFittedScorer):
-            folder = config.path(config.artifacts)
-            scored = stack.enter_context(kept_scores(known_df, scorer, folder))
-        return _judge(*scored, config, right)
+            scored = stack.enter_context(kept_scores(known_df, scorer, Path(spec.scratch)))
+        return _judge(*scored, spec, right)
 
 
 def _judge(
-    known_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
+    known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, right: Mapping[str, str]
 ) -> Judged:
-    wanted = config.evaluate
-    found = evaluate_segments(known_df, scorer, config, right, by=wanted.by, exact=wanted.exact)
+    found = evaluate_segments(
+        known_df,
+        scorer,
+        spec.problem,
+        right,
+        grouped=spec.grouped,
+        by=spec.evaluate.by,
+        exact=spec.evaluate.exact,
+    )
     overall = found.pop(())
     fairness = collect_fairness(
         scorer.score(known_df),
-        config,
-        natural=[column(name) for name in scorer.probability_cols],
+        spec.problem,
+        spec.fairness,
+        seed=spec.seed,
+        natural=natural_probabilities(scorer),
         index=column(LABEL).cast("int"),
         right=right,
         prior=scorer.ledger.prior,
@@ -107,19 +124,19 @@ def _judge(
     return Judged(overall, found, fairness)
 
 
-def _require_decisions(right: Mapping[str, str], config: Config) -> None:
-    gone = sorted(set(right.values()) - set(config.matrix.decisions))
+def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> None:
+    gone = sorted(set(right.values()) - set(decisions))
     if gone:
         raise ModelError(
             f"The model was trained to decide between {listed(gone)} and others; the configuration "
-            f"has {listed(config.matrix.decisions)}.",
+            f"has {listed(decisions)}.",
             hint="train again, or evaluate with the costs that it was trained with.",
         )
 
 
-def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
+def segment_records(judged: Judged, settings: Evaluate) -> list[dict[str, Any]]:
     """Return a short record per segment; those with few rows are counted, not measured."""
-    least = config.evaluate.min_rows
+    least = settings.min_rows
     records = []
     for key, found in judged.segments.items():
         weights = {
@@ -127,7 +144,7 @@ def segment_records(judged: Judged, config: Config) -> list[dict[str, Any]]:
         }
         weight = sum(weights.values())
         record: dict[str, Any] = {
-            "segment": dict(zip(config.evaluate.by, key, strict=True)),
+            "segment": dict(zip(settings.by, key, strict=True)),
             "rows": found.rows,
             "weight": weight,
             "measured": found.rows >= least and weight > 0,

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.config.sections import Fairness
 from sparkweights.core.columns import column, is_number
 from sparkweights.core.errors import InputError, listed
-from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.spark import cost_columns
 from sparkweights.evaluation.fairness import (
     Cells,
     ColumnFairness,
@@ -19,6 +16,7 @@ from sparkweights.evaluation.fairness import (
     unfair_differences,
 )
 from sparkweights.evaluation.fairness_cells import MAX_CELLS, Grouping, collect_cells
+from sparkweights.spec.settings import Fairness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
-    from sparkweights.config.schema import Config
+    from sparkweights.core.roles import ColumnRoles
+    from sparkweights.spec.problem import DecisionProblem
 
 _TOO_MANY = f"hold more than {MAX_CELLS:,} values by decision and outcome"
 _ABSENT = "is not in the table"
@@ -69,14 +68,9 @@ class FairnessResult:
         }
 
 
-def fairness_settings(config: Config) -> Fairness:
-    """Return what is wanted: what the configuration states, or the defaults."""
-    return config.fairness or Fairness()
-
-
-def fairness_columns(config: Config) -> tuple[str, ...]:
+def fairness_columns(stated: Fairness | None, roles: ColumnRoles) -> tuple[str, ...]:
     """Return the columns whose groups are compared: those stated, or the sensitive ones."""
-    return fairness_settings(config).columns or config.roles.sensitive
+    return (stated or Fairness()).columns or roles.sensitive
 
 
 def favourable_decision(
@@ -89,8 +83,10 @@ def favourable_decision(
 
 def collect_fairness(
     scored_df: DataFrame,
-    config: Config,
+    problem: DecisionProblem,
+    stated: Fairness | None,
     *,
+    seed: int,
     natural: Sequence[Column],
     index: Column,
     right: Mapping[str, str],
@@ -104,6 +100,10 @@ def collect_fairness(
     ----------
     scored_df
         Rows that get a decision.
+    stated
+        Which groups, and how far they may differ; None for the sensitive columns.
+    seed
+        Of the intervals.
     natural
         The probability of each class, as decisions are priced by.
     index
@@ -123,30 +123,29 @@ def collect_fairness(
     InputError
         If a column with ranges holds no numbers, or stated columns have too many values.
     """
-    wanted, named = fairness_settings(config), fairness_columns(config)
+    wanted, named = stated or Fairness(), fairness_columns(stated, problem.roles)
     if not named:
         return None
     favourable = favourable_decision(wanted, right, prior)
-    classes = config.roles.class_names
+    classes = problem.classes
     positive = tuple(name for name in classes if right[name] == favourable)
     groupings = _groupings(scored_df.schema, named, wanted)
     places = [classes.index(name) for name in positive]
-    matrix, weight = config.matrix, config.roles.weight
-    costs = expected_costs(list(natural), cost_columns(matrix))
+    weight = problem.roles.weight
     weighted = weight is not None and weight in scored_df.columns
     cells = collect_cells(
         scored_df,
         groupings,
-        favourable=cheapest_decision(costs, matrix.decisions) == favourable,
+        favourable=problem.policy.decide(natural) == favourable,
         positive=F.when(index >= 0, index.isin(*places) if places else F.lit(col=False)),
         weight=column(weight) if weighted and weight is not None else F.lit(1.0),
     )
-    if cells is None and config.fairness is not None:
+    if cells is None and stated is not None:
         raise InputError(
             f"fairness.columns: {listed(own.column for own in groupings)} {_TOO_MANY}.",
             hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
         )
-    columns = _measured(cells or {}, wanted, config.seed)
+    columns = _measured(cells or {}, wanted, seed)
     exceeded = _exceeded(columns, favourable, wanted)
     unmeasured = {
         name: _TOO_MANY if name in scored_df.columns else _ABSENT

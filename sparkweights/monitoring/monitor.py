@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.config.validate import ESTIMATE
 from sparkweights.core.columns import (
     class_index,
     column,
@@ -16,8 +15,7 @@ from sparkweights.core.columns import (
     require_kind,
     require_label,
 )
-from sparkweights.costs.policy import cheapest_decision
-from sparkweights.costs.review import collect_review_cut, is_reviewed
+from sparkweights.costs.review import collect_review_cut
 from sparkweights.evaluation.drift import (
     Stability,
     column_stability,
@@ -30,13 +28,11 @@ from sparkweights.monitoring.alarms import Calibration, diagnose, exceeded_limit
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness
 from sparkweights.probability.label_shift import collect_histogram, estimate_shift
 from sparkweights.quality.compile import compile_suite
-from sparkweights.quality.suite import load_suite
 from sparkweights.report import drift_sections, fragment
-from sparkweights.scoring import plan as deciding
-from sparkweights.scoring.plan import SET_ASIDE, is_usable, mark
+from sparkweights.scoring.plan import FAULT, SET_ASIDE, ScoringPlan, is_usable, passing
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
-from sparkweights.scoring.scorer import Scorer
-from sparkweights.training.evaluate import review_order
+from sparkweights.scoring.scorer import Scorer, natural_probabilities
+from sparkweights.spec.scoring import ESTIMATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,10 +40,13 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.evaluation.drift import ColumnBins
     from sparkweights.probability.label_shift import LabelShift
     from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.quality.suite import Suite
+    from sparkweights.spec.scoring import MonitoringSpec
+    from sparkweights.spec.training import TrainingSpec
 
 USABLE = "__usable"
 
@@ -113,7 +112,15 @@ class Monitored:
         return "".join(map(fragment, drift_sections(drift)))
 
 
-def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -> Monitored:
+def monitor(
+    df: DataFrame,
+    spec: MonitoringSpec,
+    trained: TrainingSpec,
+    bundle: ModelBundle,
+    suite: Suite | None,
+    *,
+    table: str,
+) -> Monitored:
     """Compare a table with the reference in a model's bundle.
 
     One pass counts features by bin; one scores the rows; one more sums what is known of outcomes
@@ -122,6 +129,10 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
 
     Parameters
     ----------
+    trained
+        What the model was trained by.
+    suite
+        What incoming rows are checked by; None without checks.
     table
         Its role, for messages.
 
@@ -134,55 +145,62 @@ def monitor(df: DataFrame, config: Config, bundle: ModelBundle, *, table: str) -
         other outcomes.
     """
     scorer = Scorer.of(bundle)
-    require_model(df.schema, config, scorer, bundle.manifest["schema"], table=table)
-    decided = [*filter(None, [config.monitor.decided])]
+    problem = spec.scoring.problem
+    require_model(df.schema, problem, scorer, bundle.manifest["schema"], table=table)
+    decided = [*filter(None, [spec.monitor.decided])]
     require_columns(df.schema, decided, table=table)
     require_kind(df.schema, decided, ("text",), table=table, role="decided")
-    if config.roles.label in df.columns:
-        require_label(df.schema, config.roles, table=table)
-        require_same_labels(df.schema, config, bundle)
-    weight = optional_weight(df.schema, config.roles)
+    if problem.roles.label in df.columns:
+        require_label(df.schema, problem.roles, table=table)
+        require_same_labels(df.schema, problem.roles, trained.problem.roles, bundle.version)
+    weight = optional_weight(df.schema, problem.roles)
     today = count_bins(df, bundle.reference.bins, weight)
-    marked_df = _marked(df, config).withColumn(USABLE, is_usable(scorer))
+    compiled = None if suite is None else compile_suite(df, suite, table="incoming")
+    plan = ScoringPlan(spec.scoring, compiled)
+    marked_df = plan.mark(df).withColumn(USABLE, is_usable(scorer))
     scores = collect_histogram(
         scorer.score(marked_df.filter(USABLE)), scorer.probability_cols, weight=weight
     )
     shift = estimate_shift(
-        bundle.reference.scores, scores, scorer.ledger.prior, max_shift=config.decision.max_shift
+        bundle.reference.scores, scores, scorer.ledger.prior, max_shift=spec.scoring.max_shift
     )
-    assumed = _assumed(config, shift)
+    asked = spec.scoring.target_prior
+    assumed = _assumed(asked, shift)
     deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
     indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
     found = Monitored(
         columns=indices[0],
         scores=indices[1],
         shift=shift,
-        assumed=scorer.ledger.prior if assumed is None or _is_estimated(config) else assumed,
+        assumed=scorer.ledger.prior if assumed is None or asked == ESTIMATE else assumed,
         **_known(
             marked_df,
-            config,
+            plan,
+            spec.monitor.decided,
             deciding_scorer,
             F.lit(1.0) if weight is None else weight,
         ),
     )
     found = replace(found, diagnosis=diagnose(shift, found.calibration))
-    fairness = _fairness(marked_df, config, bundle, deciding_scorer)
-    exceeded = (*exceeded_limits(found, config), *(fairness.exceeded if fairness else ()))
+    fairness = _fairness(marked_df, spec, bundle, deciding_scorer)
+    exceeded = (*exceeded_limits(found, spec), *(fairness.exceeded if fairness else ()))
     return replace(found, exceeded=exceeded, fairness=fairness)
 
 
 def _fairness(
-    marked_df: DataFrame, config: Config, bundle: ModelBundle, scorer: Scorer
+    marked_df: DataFrame, spec: MonitoringSpec, bundle: ModelBundle, scorer: Scorer
 ) -> FairnessResult | None:
     """Compare how the decisions that scoring would take differ between groups, if wanted."""
-    if config.fairness is None:
+    if spec.fairness is None:
         return None
     scored_df = scorer.score(marked_df.filter(USABLE))
     return collect_fairness(
         scored_df,
-        config,
-        natural=[column(name) for name in scorer.probability_cols],
-        index=_outcome(scored_df, config),
+        spec.scoring.problem,
+        spec.fairness,
+        seed=spec.scoring.seed,
+        natural=natural_probabilities(scorer),
+        index=_outcome(scored_df, spec.scoring.problem.roles),
         right=bundle.manifest["evaluation"]["right_decisions"],
         prior=bundle.ledger.prior,
     )
@@ -219,41 +237,30 @@ def _stability(
     )
 
 
-def _marked(df: DataFrame, config: Config) -> DataFrame:
-    """Append whether scoring would put a row into quarantine."""
-    if config.checks.incoming is None:
-        return mark(df, config, None)
-    suite = load_suite(config.path(config.checks.incoming))
-    return mark(df, config, compile_suite(df, suite, table="incoming"))
-
-
-def _is_estimated(config: Config) -> bool:
-    return config.decision.target_prior == ESTIMATE
-
-
-def _assumed(config: Config, shift: LabelShift) -> Mapping[str, float] | None:
+def _assumed(asked: str | Mapping[str, float], shift: LabelShift) -> Mapping[str, float] | None:
     """Return the class shares that scoring moves its probabilities to, if it does."""
-    wanted = config.decision.target_prior
-    if not isinstance(wanted, str):
-        return wanted
-    return shift.target_prior() if _is_estimated(config) else None
+    if not isinstance(asked, str):
+        return asked
+    return shift.target_prior() if asked == ESTIMATE else None
 
 
-def _known(marked_df: DataFrame, config: Config, scorer: Scorer, times: Column) -> dict[str, Any]:
+def _known(
+    marked_df: DataFrame, plan: ScoringPlan, decided: str | None, scorer: Scorer, times: Column
+) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them.
 
     Parameters
     ----------
+    decided
+        The column that holds the decision that was really taken, if there is one.
     scorer
         Its probabilities are those that decisions are taken by.
     times
         How often a row counts.
     """
-    decided = config.monitor.decided
-    scored_df = (
-        scorer.score(marked_df) if decided is None else deciding.price(marked_df, scorer, config)
-    )
-    index = F.when(F.col(USABLE), _outcome(scored_df, config)).otherwise(-1)
+    scored_df = scorer.score(marked_df) if decided is None else plan.price(marked_df, scorer)
+    outcome = _outcome(scored_df, plan.spec.problem.roles)
+    index = F.when(F.col(USABLE), outcome).otherwise(-1)
     weight = F.when(index >= 0, times).otherwise(0.0)
     measures = [
         F.count(F.lit(1)).alias("rows"),
@@ -270,7 +277,7 @@ def _known(marked_df: DataFrame, config: Config, scorer: Scorer, times: Column) 
             F.sum(F.when(weight > 0, weight**2 * own * (1 - own))).alias(f"weighted_{c}"),
         ]
     if decided is not None:
-        differs = _differs(scored_df, decided, config)
+        differs = _differs(scored_df, decided, plan)
         counted = F.sum(F.when(differs.isNotNull(), times))
         other = F.sum(times * differs.cast("double"))
         measures.append(F.try_divide(other, counted).alias("overrides"))
@@ -301,25 +308,20 @@ def _calibration(found: Mapping[str, Any] | Row, c: int) -> Calibration:
     )
 
 
-def _differs(priced_df: DataFrame, decided: str, config: Config) -> Column:
+def _differs(priced_df: DataFrame, decided: str, plan: ScoringPlan) -> Column:
     """Return whether another decision was taken than the model's, null where it decides nothing.
 
     A row that scoring sends to review is decided by a human, whatever the model would do. The rows
     are chosen as scoring chooses them, among all that are not set aside.
     """
-    costs = [column(deciding.expected_col(name)) for name in config.matrix.decisions]
-    decision = cheapest_decision(costs, config.matrix.decisions)
-    decides = F.col(USABLE) & F.col(deciding.FAULT).isNull()
-    if config.review is not None:
-        gain = deciding.gain_of_review(config)
-        passing_df = deciding.passing(priced_df)
-        weight = deciding.review_weight(passing_df, config)
-        cut = collect_review_cut(passing_df, gain, config.review.capacity, weight)
-        decides &= ~is_reviewed(gain, review_order(config), cut)
-    return F.when(decides, column(decided) != decision)
+    decides, review = F.col(USABLE) & F.col(FAULT).isNull(), plan.spec.problem.review
+    if review is not None:
+        passing_df = passing(priced_df)
+        weight = plan.review_weight(passing_df)
+        cut = collect_review_cut(passing_df, plan.gain_of_review(), review.capacity, weight)
+        decides &= ~plan.is_reviewed(cut)
+    return F.when(decides, column(decided) != plan.cheapest_decision())
 
 
-def _outcome(df: DataFrame, config: Config) -> Column:
-    if config.roles.label not in df.columns:
-        return F.lit(-1)
-    return class_index(config.roles)
+def _outcome(df: DataFrame, roles: ColumnRoles) -> Column:
+    return F.lit(-1) if roles.label not in df.columns else class_index(roles)

@@ -16,8 +16,8 @@ from sparkweights.core.columns import column
 from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.core.ml_stage import Stage, checked, column_name, texts
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import check_costs, cost_columns
+from sparkweights.costs.policy import DecisionPolicy
+from sparkweights.costs.spark import check_costs
 from sparkweights.probability.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ class _Prices(_ReadsProbabilities):
             return CostMatrix.zero_one(classes)
         return CostMatrix.parse(self.value("costs"), classes)
 
-    def _expected(self, dataset: DataFrame, matrix: CostMatrix) -> list[Column]:
+    def _expected(self, dataset: DataFrame, policy: DecisionPolicy) -> dict[str, Column]:
         ledger = self.history()
         if ledger is not None:
             ledger.require_natural()
-        check_costs(matrix, dataset.schema)
-        return expected_costs(self._probabilities(len(matrix.classes)), cost_columns(matrix))
+        check_costs(policy.matrix, dataset.schema)
+        return policy.expected_costs(self._probabilities(len(policy.matrix.classes)))
 
 
 class CostDecider(_Prices, Transformer):
@@ -166,9 +166,10 @@ class CostDecider(_Prices, Transformer):
         matrix = self.matrix()
         adds = [self.value("decisionCol"), self.value("expectedCostCol")]
         self.check_frame(dataset, [self.value("probabilityCol"), *matrix.columns], adds)
-        expected = self._expected(dataset, matrix)
-        decision = cheapest_decision(expected, matrix.decisions)
-        least = F.when(decision.isNotNull(), F.least(*expected))
+        policy = DecisionPolicy(matrix)
+        expected = self._expected(dataset, policy)
+        decision = policy.cheapest(expected)
+        least = F.when(decision.isNotNull(), F.least(*expected.values()))
         return dataset.withColumns(dict(zip(adds, [decision, least], strict=True)))
 
 
@@ -198,9 +199,9 @@ class ExpectedCostEvaluator(_Prices, Evaluator):
         label, weight = self.value("labelCol"), self.value("weightCol")
         reads = [self.value("probabilityCol"), label, weight, *matrix.columns]
         self.check_frame(dataset, filter(None, reads), [])
-        decision = cheapest_decision(self._expected(dataset, matrix), matrix.decisions)
-        index = column(label).cast("int")
-        cost = realised_cost(decision, index, matrix.decisions, cost_columns(matrix))
+        policy = DecisionPolicy(matrix)
+        decision = policy.cheapest(self._expected(dataset, policy))
+        cost = policy.realised_cost(decision, column(label).cast("int"))
         own = F.lit(1.0) if weight is None else column(weight).cast("double")
         row = dataset.agg(
             F.sum(own * cost).alias("cost"),

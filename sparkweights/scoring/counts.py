@@ -13,49 +13,49 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.config.validate import UNSCORABLE
 from sparkweights.core.columns import column
-from sparkweights.scoring.plan import FOUND, KEYS_PRESENT, SET_ASIDE, expected_col, without_key
+from sparkweights.scoring.plan import FOUND, KEYS_PRESENT, SET_ASIDE
+from sparkweights.spec.outputs import UNSCORABLE, expected_col
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.quality.compile import CompiledSuite
     from sparkweights.quality.suite import CheckReport
+    from sparkweights.scoring.plan import ScoringPlan
+    from sparkweights.spec.problem import DecisionProblem
+    from sparkweights.spec.scoring import ScoringSpec
 
 MOST_TEXTS = 20  # that a manifest lists
 
 
-def observe_marked(
-    marked_df: DataFrame, config: Config, suite: CompiledSuite | None
-) -> tuple[DataFrame, Observation]:
+def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, Observation]:
     """Count rows and what a suite asks for, while they pass by with what it found as `FOUND`."""
     observation = Observation()
     measures = [
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
-        F.count_if(without_key(marked_df.schema, config)).alias("without_key"),
+        F.count_if(plan.without_key(marked_df.schema)).alias("without_key"),
     ]
-    if suite is not None:
-        measures += suite.measures(F.col(FOUND))
+    if plan.suite is not None:
+        measures += plan.suite.measures(F.col(FOUND))
     return marked_df.observe(observation, *measures), observation
 
 
 def collect_staged(
-    staged_df: DataFrame, config: Config, suite: CompiledSuite | None
+    staged_df: DataFrame, spec: ScoringSpec, suite: CompiledSuite | None
 ) -> dict[str, Any]:
     """Count decisions, sum probabilities and costs, and measure what a suite asks for, in one job.
 
     One more counts the first reasons, where there are any, and one what was wrong with rows
     without a decision.
     """
-    matrix = config.matrix
+    matrix, decisions = spec.problem.matrix, spec.problem.decisions
     measures = [
         F.count_if(F.col("decision") == name).alias(f"decision_{i}")
-        for i, name in enumerate((*config.decisions, UNSCORABLE))
+        for i, name in enumerate((*decisions, UNSCORABLE))
     ]
     measures += [
         F.sum(column(f"probability_{name}")).alias(f"class_{i}")
@@ -71,9 +71,9 @@ def collect_staged(
     row = staged_df.agg(*measures).first()
     assert row is not None  # noqa: S101 (an aggregate without groups has its row)
     found = row.asDict()
-    if config.reasons is not None:
+    if spec.reasons is not None:
         found["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
-    if found[f"decision_{len(config.decisions)}"]:
+    if found[f"decision_{len(decisions)}"]:
         unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a folder of its own
         fault = F.substr("score_status", F.lit(len(f"{UNSCORABLE}:") + 1))
         found["faults"] = _collect_commonest(unscorable_df, fault)
@@ -140,7 +140,9 @@ class Counted:
         return sum(self.decisions.values())
 
 
-def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Config) -> Counted:
+def counted(
+    observed: Mapping[str, Any], staged: Mapping[str, Any], problem: DecisionProblem
+) -> Counted:
     """Return the counts of a finished write.
 
     Parameters
@@ -150,13 +152,13 @@ def counted(observed: Mapping[str, Any], staged: Mapping[str, Any], config: Conf
     staged
         What `collect_staged` found.
     """
-    matrix = config.matrix
+    matrix, decisions = problem.matrix, problem.decisions
     return Counted(
         rows=observed["rows"],
         quarantined=observed["quarantined"],
         without_key=observed["without_key"],
-        unscorable=staged[f"decision_{len(config.decisions)}"],
-        decisions={name: staged[f"decision_{i}"] for i, name in enumerate(config.decisions)},
+        unscorable=staged[f"decision_{len(decisions)}"],
+        decisions={name: staged[f"decision_{i}"] for i, name in enumerate(decisions)},
         expected_classes={
             name: staged[f"class_{i}"] or 0.0 for i, name in enumerate(matrix.classes)
         },

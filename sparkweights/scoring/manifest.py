@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from sparkweights.config.schema import Config
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
 
@@ -51,9 +50,9 @@ def record(folder: Path, manifest: Mapping[str, Any]) -> Path:
     return place
 
 
-def record_folder(config: Config, run_date: date) -> Path:
+def record_folder(runs: Path, run_date: date) -> Path:
     """Return where a date's records lie."""
-    return config.path(config.runs) / f"run_date={run_date}"
+    return runs / f"run_date={run_date}"
 
 
 def recorded_name(folder: Path) -> str | None:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import column, number
+from sparkweights.core.columns import column, number, sample_weight
 from sparkweights.core.errors import ModelError
 from sparkweights.costs.expression import names, substitute
-from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.spark import cost_columns
 from sparkweights.models.attributions import contrast_of
 from sparkweights.models.base import FEATURES
 from sparkweights.models.registry import learner
 from sparkweights.scoring.reason_codes import ReasonRule, collect_reference
-from sparkweights.scoring.scorer import Scorer
+from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.weights.rule import GroupFactors
 from sparkweights.weights.spark import class_weight_columns
 
@@ -28,41 +26,44 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
+    from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.costs.policy import DecisionPolicy
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.problem import DecisionProblem
+    from sparkweights.spec.scoring import ScoringSpec
+    from sparkweights.spec.settings import Reasons
     from sparkweights.weights.rule import WeightRule
 
 _KEPT = "__kept"
 
 
-def reference_of(test_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[float, ...]:
+def reference_of(
+    test_df: DataFrame, scorer: RowScorer, problem: DecisionProblem, reasons: Reasons | None
+) -> tuple[float, ...]:
     """Return what a linear model's reasons compare with; empty where nobody asks for it.
 
     It is the mean of the test rows whose decision owes no explanation: the approved ones.
     """
-    if config.reasons is None or not learner(scorer.kind).linear:
+    if reasons is None or not learner(scorer.kind).linear:
         return ()
-    natural = [column(name) for name in scorer.probability_cols]
-    matrix = config.matrix
-    decision = cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
-    weight = config.roles.weight
+    decision = problem.policy.decide(natural_probabilities(scorer))
     return collect_reference(
         scorer.score(test_df.withColumn(_KEPT, F.col(FEATURES))),
         F.col(_KEPT),
         len(scorer.plan.names),
-        ~decision.isin(*config.reasons.against),
-        F.lit(1.0) if weight is None else column(weight).cast("double"),
+        ~decision.isin(*reasons.against),
+        sample_weight(problem.roles),
     )
 
 
-def typical_of(test_df: DataFrame, config: Config, rule: WeightRule) -> dict[str, float]:
+def typical_of(test_df: DataFrame, matrix: CostMatrix, rule: WeightRule) -> dict[str, float]:
     """Return the median of each column that costs or weights are worked out from, in one job.
 
     It is what a row's price is compared with when a decision is explained; sample weights are left
     out of it. Empty where costs and weights read no column.
     """
     read = [name.name for cell in rule.cells for name in names(cell)]
-    wanted = list(dict.fromkeys([*config.matrix.columns, *read]))
+    wanted = list(dict.fromkeys([*matrix.columns, *read]))
     if not wanted:
         return {}
     middle = [F.percentile_approx(number(name), 0.5) for name in wanted]
@@ -71,15 +72,15 @@ def typical_of(test_df: DataFrame, config: Config, rule: WeightRule) -> dict[str
     return {name: own for name, own in zip(wanted, found, strict=True) if own is not None}
 
 
-def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
-    """Return the rule of the configuration over the model of a bundle, if reasons are wanted.
+def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
+    """Return the rule that explains decisions of a bundle's model, if reasons are asked for.
 
     Raises
     ------
     ModelError
         If the model is linear and was trained before reasons were asked for.
     """
-    wanted = config.reasons
+    wanted = spec.reasons
     if wanted is None:
         return None
     own, reference = learner(bundle.kind), tuple(bundle.manifest.get("reference", ()))
@@ -87,9 +88,9 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
         raise ModelError(
             f"Model '{bundle.version}' was trained without reasons; a linear model's compare a row "
             "with the approved ones, which training remembers.",
-            hint="train again with this configuration, or leave reasons out tonight.",
+            hint="train again with this configuration, or leave reasons out of this run.",
         )
-    classes = config.matrix.classes
+    classes = spec.problem.classes
     explainers = {
         decision: own.explainer(
             bundle.model,
@@ -104,7 +105,7 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
     natural = [column(name) for name in Scorer.of(bundle).probability_cols]
     contrasts = {decision: contrast_of(natural, k) for decision, k in against.items()}
     typical = bundle.manifest.get("typical", {})
-    silent = _silent(config, bundle)
+    silent = _silent(spec, bundle)
     many = len(classes) > 2  # noqa: PLR2004 (of two, the margin is the contrast)
     return ReasonRule(
         explainers,
@@ -117,16 +118,16 @@ def reason_rule(config: Config, bundle: ModelBundle) -> ReasonRule | None:
             for decision, k in against.items()
             if bundle.ledger.columns
         },
-        prices=_prices(config, typical, silent),
+        prices=_prices(wanted, spec.problem.policy, typical, silent),
     )
 
 
-def _silent(config: Config, bundle: ModelBundle) -> frozenset[str]:
+def _silent(spec: ScoringSpec, bundle: ModelBundle) -> frozenset[str]:
     """Return the columns that may not be told, of all that a decision is taken from."""
-    if config.reasons is not None and config.reasons.sensitive:
+    if spec.reasons is not None and spec.reasons.sensitive:
         return frozenset()
-    never = {name.casefold() for name in config.columns.sensitive}  # as Spark, in any case
-    read = (*bundle.plan.sources, *bundle.ledger.columns, *config.matrix.columns)
+    never = {name.casefold() for name in spec.problem.roles.sensitive}  # as Spark, in any case
+    read = (*bundle.plan.sources, *bundle.ledger.columns, *spec.problem.matrix.columns)
     return frozenset(name for name in read if name.casefold() in never)
 
 
@@ -140,18 +141,20 @@ def _directions(bundle: ModelBundle) -> dict[str, str]:
 
 
 def _prices(
-    config: Config, typical: Mapping[str, float], silent: frozenset[str]
+    reasons: Reasons,
+    policy: DecisionPolicy,
+    typical: Mapping[str, float],
+    silent: frozenset[str],
 ) -> dict[str, dict[str, Column]]:
     """Return, per decision and what to tell of a price, whether the decision hangs on it."""
-    assert config.reasons is not None  # noqa: S101 (narrows the type)
-    words = config.reasons.prices
-    told = [name for name in config.matrix.columns if name in typical and name not in silent]
+    words = reasons.prices
+    told = [name for name in policy.matrix.columns if name in typical and name not in silent]
     return {
         decision: {
-            words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], config)
+            words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], policy)
             for name in told
         }
-        for decision in config.reasons.against
+        for decision in reasons.against
     }
 
 
@@ -195,12 +198,12 @@ def _typical_rules(
         yield grouping.columns, replace(rule, groups=everybody)
 
 
-def _hangs_on(decision: str, name: str, value: float, config: Config) -> Column:
+def _hangs_on(decision: str, name: str, value: float, policy: DecisionPolicy) -> Column:
     """Return whether another decision were cheaper at a typical value of a column in the costs."""
-    matrix = config.matrix
+    matrix = policy.matrix
     cells = tuple(tuple(substitute(cell, {name: value}) for cell in row) for row in matrix.cells)
     natural = [column(f"probability_{own}") for own in matrix.classes]
-    expected = expected_costs(natural, cost_columns(replace(matrix, cells=cells)))
-    costs = dict(zip(matrix.decisions, expected, strict=True))
+    usual = replace(policy, matrix=replace(matrix, cells=cells))
+    costs = usual.expected_costs(natural)
     own = costs.pop(decision)
     return reduce(or_, [other < own for other in costs.values()])

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.versions import digest, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
     from sparkweights.quality.suite import CheckReport
     from sparkweights.scoring.counts import Counted
-    from sparkweights.scoring.plan import Adapted, Stamp
+    from sparkweights.scoring.plan import RunMetadata, ScoringContext
+    from sparkweights.spec.scoring import ScoringSpec
 
 
-def run_id(config: Config, run_date: date, model_version: str) -> str:
+def run_id(settings: Mapping[str, Any], run_date: date, model_version: str) -> str:
     """Return the run's id: the same settings, date and model give the same one."""
-    return f"{run_date.isoformat()}-{digest(config.fingerprint(), model_version)}"
+    return f"{run_date.isoformat()}-{digest(settings, model_version)}"
 
 
 def check_record(report: CheckReport | None) -> dict[str, Any] | None:
@@ -35,23 +36,31 @@ def check_record(report: CheckReport | None) -> dict[str, Any] | None:
     }
 
 
-def run_manifest(
-    config: Config,
+def run_manifest(  # noqa: PLR0913 (a record of everything)
+    name: str,
+    spec: ScoringSpec,
     bundle: ModelBundle,
-    stamp: Stamp,
+    run: RunMetadata,
     counts: Counted,
     *,
-    adapted: Adapted,
+    context: ScoringContext,
+    settings: Mapping[str, Any],
     checks: dict[str, CheckReport | None],
     fingerprints: dict[str, Any],
     durations: dict[str, float],
 ) -> dict[str, Any]:
-    """Return the manifest of a scoring run."""
+    """Return the manifest of a scoring run.
+
+    Parameters
+    ----------
+    settings
+        Of the configuration, for whoever reads the record later.
+    """
     return {
-        "name": config.name,
-        "run_id": stamp.run_id,
-        "run_date": stamp.run_date.isoformat(),
-        "scored_at": stamp.scored_at.isoformat(),
+        "name": name,
+        "run_id": run.run_id,
+        "run_date": run.run_date.isoformat(),
+        "scored_at": run.scored_at.isoformat(),
         "model_version": bundle.version,
         "rows": {
             "incoming": counts.rows,
@@ -67,12 +76,12 @@ def run_manifest(
             **{f"always_{name}": cost for name, cost in counts.expected_costs.items()},
         },
         "prior": dict(bundle.ledger.prior),
-        "ledger": adapted.scorer.ledger.to_dict(),
-        "label_shift": None if adapted.shift is None else adapted.shift.to_dict(),
-        "review": None if adapted.cut is None else adapted.cut.to_dict(),
-        "costs": config.matrix.to_dict(),
+        "ledger": context.scorer.ledger.to_dict(),
+        "label_shift": None if context.shift is None else context.shift.to_dict(),
+        "review": None if context.cut is None else context.cut.to_dict(),
+        "costs": spec.problem.matrix.to_dict(),
         "checks": {end: check_record(report) for end, report in checks.items()},
-        "config": config.fingerprint(),
+        "config": dict(settings),
         "tables": fingerprints,
         "versions": versions(),
         "durations_s": durations,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.features.plan import FeaturePlan
@@ -56,6 +56,11 @@ class RowScorer(Protocol):
 
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`."""
+
+
+def natural_probabilities(scorer: RowScorer) -> list[Column]:
+    """Return the natural probability of each class on a row that the scorer has scored."""
+    return [column(name) for name in scorer.probability_cols]
 
 
 @dataclass(frozen=True)

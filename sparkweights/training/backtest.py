@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.core.progress import Progress
     from sparkweights.evaluation.intervals import Interval
+    from sparkweights.spec.settings import Backtest as BacktestSettings
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import Weighed
     from sparkweights.training.evaluate import JudgedRows
 
@@ -115,7 +116,11 @@ class Backtest:
 
 
 def backtest(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    wanted: BacktestSettings,
+    weighed: Weighed,
+    progress: Progress,
 ) -> Backtest:
     """Train and evaluate at each origin.
 
@@ -129,7 +134,7 @@ def backtest(
     InputError
         If an origin leaves too few rows of a class to fit, to calibrate or to evaluate.
     """
-    by = config.split.by
+    by = spec.split.by
     if by is None:
         raise ConfigError(
             "evaluate --backtest: split.by is missing; a backtest needs a column that tells the "
@@ -138,31 +143,39 @@ def backtest(
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)
     order, found = time_order(labelled_df, by), []
-    right = right_decisions(config.matrix, weighed.summary)
-    for split in _splits(labelled_df, config, by, kind):
+    right = right_decisions(spec.problem.matrix, weighed.summary)
+    for split in _splits(labelled_df, spec, wanted, by, kind):
         _, origin = next(iter(split.cuts.values()))
         after = moment_text(origin, kind)
         progress.step(f"training as of {after}")
-        divided_df = labelled_df.withColumn(PART, part(split, config.roles, order))
-        with fitted_parts(divided_df, config, weighed, progress) as fitted:
-            evaluation = evaluate(fitted.test_df, fitted.finished.scorer, config, right)
+        divided_df = labelled_df.withColumn(PART, part(split, spec.problem.roles, order))
+        with fitted_parts(divided_df, spec, weighed, progress) as fitted:
+            evaluation = evaluate(
+                fitted.test_df,
+                fitted.finished.scorer,
+                spec.problem,
+                right,
+                grouped=bool(spec.split.group),
+            )
         found.append(Origin(after, fitted.counts.rows, evaluation))
-    return Backtest(by, tuple(found), _trends(found, config.roles.class_names))
+    return Backtest(by, tuple(found), _trends(found, spec.problem.roles.class_names))
 
 
-def _splits(labelled_df: DataFrame, config: Config, by: str, kind: str) -> list[Split]:
+def _splits(
+    labelled_df: DataFrame, spec: TrainingSpec, wanted: BacktestSettings, by: str, kind: str
+) -> list[Split]:
     """Return the split of each origin."""
-    wanted, shares = config.evaluate.backtest, config.split
+    shares = spec.split
     steps = [wanted.share * i / wanted.origins for i in range(wanted.origins)]
     moments = collect_moments(labelled_df, by, [1 - wanted.share + step for step in steps])
-    known = [_known_before(moment, config, kind) for moment in moments]
+    known = [_known_before(moment, spec, kind) for moment in moments]
     calibrating = shares.calibrate / (1 - shares.test)
     firsts = collect_earlier_quantiles(labelled_df, by, known, 1 - calibrating)
     gap = Span.parse(shares.gap or 0, where="split.gap")
     return [
         Split(
             by,
-            dict.fromkeys(config.roles.class_names, (first, origin)),
+            dict.fromkeys(spec.problem.roles.class_names, (first, origin)),
             ends=(gap.before(first, kind, where="split.gap"), last),
             until=until,
         )
@@ -172,9 +185,9 @@ def _splits(labelled_df: DataFrame, config: Config, by: str, kind: str) -> list[
     ]
 
 
-def _known_before(origin: float, config: Config, kind: str) -> float:
+def _known_before(origin: float, spec: TrainingSpec, kind: str) -> float:
     """Return the last moment whose outcomes were known, and are used, at an origin."""
-    spans = {"gap": config.split.gap, "mature": config.split.mature}
+    spans = {"gap": spec.split.gap, "mature": spec.split.mature}
     return min(
         Span.parse(span or 0, where=f"split.{name}").before(origin, kind, where=f"split.{name}")
         for name, span in spans.items()

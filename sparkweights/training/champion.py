@@ -12,16 +12,19 @@ from sparkweights.core.columns import class_index, column, kind_of
 from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.paired import BETTER, Decided, PairedCosts, collect_paired_costs
 from sparkweights.sampling.split import FEWEST_ROWS, TEST
+from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.cross_fit import held_out_scorer
 from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, with_parts_of_bundle
-from sparkweights.training.evaluate import block_order, decided, paid
+from sparkweights.training.evaluate import block_order
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.train import Trained
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
@@ -59,31 +62,39 @@ class Contest:
         }
 
 
-def hold_contest(labelled_df: DataFrame, config: Config, trained: Trained) -> Contest:
+def hold_contest(
+    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, artifacts: Path, rule: str
+) -> Contest:
     """Compare the new model with the current one, and say whether it comes into use.
 
     One Spark job over the labelled table, where there is a current model. Only test rows of both
     splits count, so a model is never judged on what it was fitted or calibrated on.
+
+    Parameters
+    ----------
+    artifacts
+        Where the current model lies.
+    rule
+        ``always``, ``if_better`` or ``never``.
     """
-    rule = config.promote
     try:
-        champion = load_bundle(config.path(config.artifacts))
+        champion = load_bundle(artifacts)
     except ModelError as error:
         # Nothing usable is in use, so there is nothing that a new model could make worse.
         return Contest(None, None, error.message, promote=rule != "never")
-    obstacle = _obstacle(labelled_df, config, champion)
+    obstacle = _obstacle(labelled_df, spec, champion)
     if obstacle is not None:
         return Contest(champion.version, None, obstacle, promote=rule == "always")
-    costs, obstacle = _collect_costs(labelled_df, config, trained, champion)
+    costs, obstacle = _collect_costs(labelled_df, spec, trained, champion)
     better = costs is not None and costs.verdict == BETTER
     promote = rule == "always" or (rule == "if_better" and better)
     return Contest(champion.version, costs, obstacle, promote=promote)
 
 
-def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> str | None:
+def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle) -> str | None:
     """Return why the champion cannot score these rows, or None."""
     theirs = tuple(champion.manifest["classes"])
-    if theirs != config.roles.class_names:
+    if theirs != spec.problem.roles.class_names:
         return f"it tells apart {', '.join(theirs)}"
     for name, kind in champion.manifest["schema"].items():
         found = kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
@@ -92,38 +103,39 @@ def _obstacle(labelled_df: DataFrame, config: Config, champion: ModelBundle) -> 
     for name in champion.ledger.columns:
         if name not in labelled_df.columns:
             return f"column '{name}', which its weights read, is not in the table any more"
-    return split_obstacle(labelled_df.schema, config, champion)
+    return split_obstacle(labelled_df.schema, spec.problem.roles, champion)
 
 
 def _collect_costs(
-    labelled_df: DataFrame, config: Config, trained: Trained, champion: ModelBundle
+    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
     # Rows are left out before either model is asked: no filter gets below a model's function.
-    parted_df = with_parts(labelled_df, config, trained.split, config.seed)
+    parted_df = with_parts(labelled_df, spec.problem.roles, trained.split, spec.seed)
     tested_df = parted_df.filter(F.col(PART) == TEST).drop(PART, FOLD)
-    theirs_df = with_parts_of_bundle(tested_df, config, champion).filter(F.col(PART) == TEST)
-    paid_df = _paid(theirs_df, held_out_scorer(champion), config, CHAMPION).drop(PART, FOLD)
-    ours_df = with_parts(paid_df, config, trained.split, config.seed)
-    paid_df = _paid(ours_df, trained.held_out_scorer, config, CHALLENGER)
-    weight = config.roles.weight
+    theirs_df = with_parts_of_bundle(tested_df, spec.problem.roles, champion).filter(
+        F.col(PART) == TEST
+    )
+    paid_df = _paid(theirs_df, held_out_scorer(champion), spec, CHAMPION).drop(PART, FOLD)
+    ours_df = with_parts(paid_df, spec.problem.roles, trained.split, spec.seed)
+    paid_df = _paid(ours_df, trained.held_out_scorer, spec, CHALLENGER)
+    weight = spec.problem.roles.weight
     costs = collect_paired_costs(
         paid_df,
         *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
-        index=class_index(config.roles),
-        classes=config.roles.class_names,
-        order=block_order(config),
+        index=class_index(spec.problem.roles),
+        classes=spec.problem.roles.class_names,
+        order=block_order(spec.unit_columns, spec.seed),
         weight=None if weight is None else column(weight).cast("double"),
     )
-    needed = FEWEST_ROWS * len(config.roles.class_names)
+    needed = FEWEST_ROWS * len(spec.problem.roles.class_names)
     if costs.rows < needed:
         return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"
     return costs, None
 
 
-def _paid(df: DataFrame, scorer: RowScorer, config: Config, name: str) -> DataFrame:
+def _paid(df: DataFrame, scorer: RowScorer, spec: TrainingSpec, name: str) -> DataFrame:
     """Append a scorer's decision and what it cost on the row, and nothing else."""
-    cost = paid(scorer, config.matrix, class_index(config.roles))
-    scored_df = scorer.score(df).withColumns(
-        {name: decided(scorer, config.matrix), name + _COST: cost}
-    )
+    policy, natural = spec.problem.policy, natural_probabilities(scorer)
+    cost = policy.realised_cost_of(natural, class_index(spec.problem.roles))
+    scored_df = scorer.score(df).withColumns({name: policy.decide(natural), name + _COST: cost})
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)

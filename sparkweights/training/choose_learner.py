@@ -10,7 +10,7 @@ rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3, here for a pair
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.training import TrainingSpec
 
 # Regularised, as tables may be small: on those the penalties between .001 and .01 lose little
 # against one that is chosen by cross-validation; rare events take the smaller ones.
@@ -70,28 +70,27 @@ class LearnerChoice:
         return asdict(self)
 
 
-def candidates(config: Config, spark: SparkSession) -> list[Config]:
-    """Return the configuration for logistic regression, and for the best boosting there is."""
+def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
+    """Return the spec of logistic regression, and of the best boosting that is installed."""
     # XGBoost's estimator takes a classic session; MLlib's boosting takes both.
     boosting: tuple[str, Mapping[str, Any]] = (
         ("xgboost", {})
         if find_spec("xgboost") is not None and isinstance(spark, SparkSession)
         else ("boosted_trees", BOOSTED_TREES)
     )
-    return [with_learner(config, "logistic", LOGISTIC), with_learner(config, *boosting)]
+    return [with_learner(spec, "logistic", LOGISTIC), with_learner(spec, *boosting)]
 
 
-def with_learner(config: Config, kind: str, params: Mapping[str, Any]) -> Config:
-    """Return a configuration of ``auto`` for one learner.
+def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, Any]) -> TrainingSpec:
+    """Return a spec of ``auto`` for one learner.
 
-    Logistic regression is given normal scores of the numeric columns, unless the configuration
+    Logistic regression is given normal scores of the numeric columns, unless the spec
     says otherwise: its ranking then does not depend on units, tails or outliers.
     """
-    features, wide = config.features, len(config.roles.numeric) > WIDE
+    features, wide = spec.features, len(spec.problem.roles.numeric) > WIDE
     if learner(kind).linear and features.numeric == "auto" and not wide:
         features = features.model_copy(update={"numeric": "quantile"})
-    model = config.model.model_copy(update={"kind": kind, "params": dict(params)})
-    return config.model_copy(update={"model": model, "features": features})
+    return replace(spec.with_model(kind=kind, params=dict(params)), features=features)
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class PairedLosses:
 
 
 def collect_paired_losses(
-    rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, config: Config
+    rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, spec: TrainingSpec
 ) -> PairedLosses:
     """Return what two models lose on rows that neither has learned from, in one Spark job.
 
@@ -134,10 +133,12 @@ def collect_paired_losses(
         likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(LEAST))
         df = scorer.score(df).withColumn(name, -F.log(likelihood))
         df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
-    weight = sample_weight(config.roles)
+    weight = sample_weight(spec.problem.roles)
     blocks = (
         df.select(
-            F.floor(block_order(config) * BLOCKS).alias("block"), weight.alias("weight"), *names
+            F.floor(block_order(spec.unit_columns, spec.seed) * BLOCKS).alias("block"),
+            weight.alias("weight"),
+            *names,
         )
         .groupBy("block")
         .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in names])
@@ -161,7 +162,7 @@ def paired_losses(blocks: np.ndarray) -> PairedLosses:
     return PairedLosses((float(first.sum() / total), float(second.sum() / total)), float(spread))
 
 
-def require_named_kind(config: Config, verb: str) -> None:
+def require_named_kind(spec: TrainingSpec, verb: str) -> None:
     """Refuse ``auto`` where one learner is fitted.
 
     Raises
@@ -169,7 +170,7 @@ def require_named_kind(config: Config, verb: str) -> None:
     ConfigError
         Naming the next step.
     """
-    if config.model.kind == AUTO:
+    if spec.model.kind == AUTO:
         raise ConfigError(
             f"model.kind: '{AUTO}' is what `train` chooses by; `{verb}` fits one learner.",
             hint="write the kind that train has chosen, which its report names.",

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.probability.ledger import Ledger
     from sparkweights.sampling.split import Split
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.training import TrainingSpec
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
 HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
@@ -67,7 +67,7 @@ class Refit:
         return asdict(self)
 
 
-def choose_refit(config: Config, rows: int) -> Refit:
+def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
     """Return whether the published model is to learn from all rows.
 
     Parameters
@@ -80,13 +80,13 @@ def choose_refit(config: Config, rows: int) -> Refit:
     ConfigError
         If it is asked for together with what needs rows of its own.
     """
-    wanted = config.train
+    wanted = spec.train
     if wanted.refit == "none":
         return Refit("fit", 0, "train.refit is none")
     needs = {
-        f"model.prune: {config.model.prune}": config.model.prune != "none",
-        f"model.patience: {config.model.patience}": config.model.patience is not None,
-        "resample": config.resample is not None,
+        f"model.prune: {spec.model.prune}": spec.model.prune != "none",
+        f"model.patience: {spec.model.patience}": spec.model.patience is not None,
+        "resample": spec.resample is not None,
     }
     obstacle = next((name for name, holds in needs.items() if holds), None)
     if wanted.refit == "all":
@@ -238,7 +238,7 @@ def held_out_scorer(bundle: ModelBundle) -> RowScorer:
     return scorers[0] if scorers else published
 
 
-def fit_scorer(fit_df: DataFrame, config: Config, plan: FeaturePlan, ledger: Ledger) -> Scorer:
+def fit_scorer(fit_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, ledger: Ledger) -> Scorer:
     """Fit the configured learner on rows of `FEATURES`, `LABEL` and `WEIGHT`.
 
     Parameters
@@ -246,16 +246,16 @@ def fit_scorer(fit_df: DataFrame, config: Config, plan: FeaturePlan, ledger: Led
     ledger
         What training does to the probabilities; it is inverted when rows are scored.
     """
-    own, constraints = learner(config.model.kind), constraints_of(plan, config)
+    own, constraints = learner(spec.model.kind), constraints_of(plan, spec)
     model = own.fit(
         fit_df.select(FEATURES, LABEL, WEIGHT),
-        config.model.params,
-        seed=config.seed,
-        classes=len(config.roles.class_names),
+        spec.model.params,
+        seed=spec.seed,
+        classes=len(spec.problem.roles.class_names),
         constraints=constraints,
     )
     own.require_kept(model, constraints)
-    return Scorer(config.model.kind, model, plan, config.roles.class_names, ledger)
+    return Scorer(spec.model.kind, model, plan, spec.problem.roles.class_names, ledger)
 
 
 @dataclass(frozen=True)
@@ -278,21 +278,21 @@ class CrossFitting:
     fold_plans: tuple[FeaturePlan, ...]
 
     @classmethod
-    def of(cls, split: Split, divided_df: DataFrame, config: Config) -> CrossFitting:
+    def of(cls, split: Split, divided_df: DataFrame, spec: TrainingSpec) -> CrossFitting:
         """Learn the feature plans: one Spark job, and one more where outcomes count."""
-        plan, plans = learn_plan(divided_df, config), list[FeaturePlan]()
+        plan, plans = learn_plan(divided_df, spec), list[FeaturePlan]()
         if plan.looks_at_outcomes:
             others = [F.col(FOLD) != fold for fold in range(split.crossed)]
-            order = outcome_order(config)
-            plans = learn_outcomes(divided_df, config.roles, plan, order, others)
+            order = outcome_order(spec)
+            plans = learn_outcomes(divided_df, spec.problem.roles, plan, order, others)
         return cls(split, plan, tuple(plans))
 
-    def columns(self, config: Config) -> dict[str, Column]:
+    def columns(self, spec: TrainingSpec) -> dict[str, Column]:
         """Return what is kept of each row beside the usual: its fold, and vectors by fold."""
         kept = {FOLD: F.col(FOLD)}
         if not self.fold_plans:
             return kept
-        order, fold = outcome_order(config), F.col(FOLD)
+        order, fold = outcome_order(spec), F.col(FOLD)
         own = self.fold_plans[0].vector()
         for k, plan in enumerate(self.fold_plans):
             kept[_fold_features(k)] = plan.training_vector(fold != k, order)
@@ -318,7 +318,7 @@ def _fold_features(fold: int) -> str:
 def cross_fit(
     prepared_df: DataFrame,
     fitting: CrossFitting,
-    config: Config,
+    spec: TrainingSpec,
     ledger: Ledger,
     *,
     calibrates: Column,
@@ -336,12 +336,12 @@ def cross_fit(
     """
     folds = fitting.split.crossed
     tasks: list[Callable[[], Scorer]] = [
-        partial(fit_scorer, prepared_df, config, fitting.plan, ledger),
+        partial(fit_scorer, prepared_df, spec, fitting.plan, ledger),
         *(
             partial(
                 fit_scorer,
                 fitting.rows_without(prepared_df, k),
-                config,
+                spec,
                 fitting.plan_without(k),
                 ledger,
             )
@@ -349,11 +349,10 @@ def cross_fit(
         ),
     ]
     published, *by_fold = (
-        scorer.with_undone()
-        for scorer in run_together(prepared_df, tasks, config.train.parallelism)
+        scorer.with_undone() for scorer in run_together(prepared_df, tasks, spec.train.parallelism)
     )
     held_out = CrossFittedScorer(tuple(by_fold))
-    method = config.decision.calibration
+    method = spec.calibration
     if method == "none":
         return CrossFit(published, held_out, None)
     scored_df = held_out.score(prepared_df.filter(calibrates))
@@ -362,7 +361,7 @@ def cross_fit(
         held_out.probability_cols,
         method,
         class_col=LABEL,
-        weight_col=config.roles.weight,
+        weight_col=spec.problem.roles.weight,
         fold_col=FOLD,
     )
     chosen = found.choice.method

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import InputError, ModelError, listed
-from sparkweights.costs.expression import names
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.constraints import Constraints
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.config.schema import Config
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.features.plan import FeaturePlan
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.weights.rule import WeightRule
 
 PART, FOLD, COPIES, INFINITE = "__part", "__fold", "__copies", "__infinite"
@@ -63,28 +64,28 @@ class Weighed:
     weighting: Weighting
 
 
-def weigh(labelled_df: DataFrame, config: Config) -> Weighed:
+def weigh(labelled_df: DataFrame, spec: TrainingSpec) -> Weighed:
     """Summarise the labelled table in one pass and choose the weights."""
-    spec = config.weight_spec
+    wanted = spec.weight_spec
     summary = summarise_classes(
         labelled_df,
-        config.roles,
-        config.matrix,
-        grouping=spec.grouping,
-        regret_bins=spec.per_row,
-        order=None if config.split.by is not None else split_order(labelled_df, config),
+        spec.problem.roles,
+        spec.problem.matrix,
+        grouping=wanted.grouping,
+        regret_bins=wanted.per_row,
+        order=None if spec.split.by is not None else split_order(labelled_df, spec),
     )
-    weighting = weigh_classes(config.matrix, summary, spec)
+    weighting = weigh_classes(spec.problem.matrix, summary, wanted)
     return Weighed(summary, weighting)
 
 
-def _quantiles(config: Config, folds: int) -> tuple[float, ...]:
-    shares = config.split
+def _quantiles(spec: TrainingSpec, folds: int) -> tuple[float, ...]:
+    shares = spec.split
     return fold_quantiles(1 - shares.calibrate - shares.test, 1 - shares.test, folds)
 
 
 def divide(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, *, folds: int = 1
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, *, folds: int = 1
 ) -> tuple[Split, DataFrame]:
     """Find the split into three parts, and append the part of each row as `PART`.
 
@@ -95,58 +96,58 @@ def divide(
     folds
         Into how many parts of equal size the fit rows are to be divided.
     """
-    wanted, quantiles = config.split, _quantiles(config, folds)
+    wanted, quantiles = spec.split, _quantiles(spec, folds)
     if wanted.by is None:
         found = weighed.summary.order_quantiles(quantiles, pooled=bool(wanted.group))
         split = Split.at(None, found, wanted.group)
     else:
-        split = summarise_time_split(labelled_df, config.roles, wanted.by, quantiles)
-        split = with_gap(split, labelled_df, config)
-    own = part(split, config.roles, split_order(labelled_df, config))
+        split = summarise_time_split(labelled_df, spec.problem.roles, wanted.by, quantiles)
+        split = with_gap(split, labelled_df, spec)
+    own = part(split, spec.problem.roles, split_order(labelled_df, spec))
     return split, labelled_df.withColumn(PART, own)
 
 
-def with_gap(split: Split, labelled_df: DataFrame, config: Config) -> Split:
+def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
     """Return a split in time with the configured gap before each of its later parts."""
-    if config.split.gap is None:
+    if spec.split.gap is None:
         return split
-    by = config.split.by or ""
+    by = spec.split.by or ""
     kind = time_kind(labelled_df.schema[by].dataType, by)
-    return split.with_gap(Span.parse(config.split.gap, where="split.gap"), kind)
+    return split.with_gap(Span.parse(spec.split.gap, where="split.gap"), kind)
 
 
 def cross(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, folds: int
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, folds: int
 ) -> tuple[Split, DataFrame]:
     """Deal every row into folds, stratified by class or whole groups, as `FOLD`.
 
     Every row is a fit row of `PART`, and held out by the model of its fold.
     """
-    group = config.split.group
-    order = uniform(group or config.roles.keys, config.seed)
+    group = spec.split.group
+    order = uniform(spec.unit_columns, spec.seed)
     quantiles = cross_quantiles(folds)
     rarest = min(weighed.weighting.frequencies, key=lambda frequency: frequency.rows)
-    if config.split.by is None and rarest.rows > MANY_EVENTS:
+    if spec.split.by is None and rarest.rows > MANY_EVENTS:
         found = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
     else:
         # Few events must be dealt out one by one: between the steps of the one pass, a fold may
         # get none of them.
         found = collect_order_quantiles(
-            labelled_df, config.roles, order, quantiles, pooled=bool(group)
+            labelled_df, spec.problem.roles, order, quantiles, pooled=bool(group)
         )
     split = Split.cross(folds, found, group)
-    own = fold(split, config.roles, order)
+    own = fold(split, spec.problem.roles, order)
     return split, labelled_df.withColumns({PART: F.lit(FIT), FOLD: own})
 
 
-def split_order(df: DataFrame, config: Config) -> Column:
+def split_order(df: DataFrame, spec: TrainingSpec) -> Column:
     """Return the number that orders rows for the split."""
-    if config.split.by is None:
-        return uniform(config.split.group or config.roles.keys, config.seed)
-    return time_order(df, config.split.by)
+    if spec.split.by is None:
+        return uniform(spec.unit_columns, spec.seed)
+    return time_order(df, spec.split.by)
 
 
-def is_mature(df: DataFrame, config: Config, run_date: date) -> Column | None:
+def is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | None:
     """Return whether the outcome of a labelled row can be known; None where all can be.
 
     Parameters
@@ -154,31 +155,31 @@ def is_mature(df: DataFrame, config: Config, run_date: date) -> Column | None:
     run_date
         The day that the table is of, unless ``split.as_of`` says another.
     """
-    if config.split.mature is None:
+    if spec.split.mature is None:
         return None
-    by = config.split.by or ""
+    by = spec.split.by or ""
     kind = time_kind(df.schema[by].dataType, by)
-    window = Span.parse(config.split.mature, where="split.mature")
+    window = Span.parse(spec.split.mature, where="split.mature")
     latest = window.before(
-        moment_of(config.split.as_of or run_date, kind), kind, where="split.mature"
+        moment_of(spec.split.as_of or run_date, kind), kind, where="split.mature"
     )
     # A row without a moment is refused by the split, which says so.
     return F.coalesce(time_order(df, by) <= latest, F.lit(col=True))
 
 
 def split_record(
-    split: Split, rows: Mapping[str, int], schema: StructType, config: Config
+    split: Split, rows: Mapping[str, int], schema: StructType, spec: TrainingSpec
 ) -> dict[str, Any]:
     """Return a split, ready for JSON: all it takes to tell later which part a row played."""
     return {
         **split.to_dict(),
         "by_type": None if split.by is None else schema[split.by].dataType.simpleString(),
-        "keys": _types(schema, split.group or config.roles.keys),
+        "keys": _types(schema, split.group or spec.problem.roles.keys),
         "rows": dict(rows),
     }
 
 
-def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> str | None:
+def split_obstacle(schema: StructType, roles: ColumnRoles, bundle: ModelBundle) -> str | None:
     """Return why nobody can tell which part a row played when a model was trained, or None."""
     record = bundle.manifest["split"]
     if record["by"] is not None:
@@ -187,7 +188,7 @@ def split_obstacle(schema: StructType, config: Config, bundle: ModelBundle) -> s
     missing = [name for name in group if name not in schema.names]
     if missing:
         return f"its split was by {_told(then)}, and column '{missing[0]}' is not there"
-    now = _types(schema, group or config.roles.keys)
+    now = _types(schema, group or roles.keys)
     if now == then:
         return None
     what = "the group" if group else "the keys"
@@ -211,7 +212,7 @@ def _told(keys: Mapping[str, str]) -> str:
     return listed(f"{name} ({kind})" for name, kind in keys.items())
 
 
-def with_parts_of_bundle(df: DataFrame, config: Config, bundle: ModelBundle) -> DataFrame:
+def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle) -> DataFrame:
     """Append the part that a row played when a model was trained, and the fold that held it out.
 
     Raises
@@ -220,19 +221,18 @@ def with_parts_of_bundle(df: DataFrame, config: Config, bundle: ModelBundle) -> 
         If the table's keys are not those that it was split by: a hash of others would call rows
         that the model has learned from test rows.
     """
-    obstacle = split_obstacle(df.schema, config, bundle)
+    obstacle = split_obstacle(df.schema, roles, bundle)
     if obstacle is not None:
         raise ModelError(
             f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
             hint="restore the columns that it was split by and their types, or train again.",
         )
     split = Split.from_dict(bundle.manifest["split"])
-    return with_parts(df, config, split, bundle.manifest["model"]["seed"])
+    return with_parts(df, roles, split, bundle.manifest["model"]["seed"])
 
 
-def with_parts(df: DataFrame, config: Config, split: Split, seed: int) -> DataFrame:
+def with_parts(df: DataFrame, roles: ColumnRoles, split: Split, seed: int) -> DataFrame:
     """Append the part of a row as `PART`, and the fold that held it out as `FOLD`."""
-    roles = config.roles
     if split.by is None:
         order = uniform(split.group or roles.keys, seed)
     else:
@@ -241,41 +241,41 @@ def with_parts(df: DataFrame, config: Config, split: Split, seed: int) -> DataFr
     return df.withColumns({PART: part(split, roles, order), FOLD: held_out})
 
 
-def learn_plan(divided_df: DataFrame, config: Config) -> FeaturePlan:
+def learn_plan(divided_df: DataFrame, spec: TrainingSpec) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
-    wanted = config.features
+    wanted = spec.features
     # By itself only a linear learner minds heavy tails.
-    plain = wanted.numeric == "auto" and not learner(config.model.kind).linear
+    plain = wanted.numeric == "auto" and not learner(spec.model.kind).linear
     return learn_features(
         divided_df.filter(F.col(PART) == FIT),
-        config.roles,
+        spec.problem.roles,
         "plain" if plain else wanted.numeric,
         wanted.categorical,
-        order=outcome_order(config),
-        impute=imputes(config),
+        order=outcome_order(spec),
+        impute=imputes(spec),
     )
 
 
-def imputes(config: Config) -> bool:
+def imputes(spec: TrainingSpec) -> bool:
     """Return whether missing numbers become medians with flags; else they stay NaN."""
-    if config.features.impute == "auto":
-        return not learner(config.model.kind).native_missing
-    return config.features.impute == "median"
+    if spec.features.impute == "auto":
+        return not learner(spec.model.kind).native_missing
+    return spec.features.impute == "median"
 
 
-def constraints_of(plan: FeaturePlan, config: Config) -> Constraints | None:
+def constraints_of(plan: FeaturePlan, spec: TrainingSpec) -> Constraints | None:
     """Return what the configuration knows of effects, by position of the plan, if anything."""
-    return Constraints.of(plan, config.model.monotone, config.model.interactions)
+    return Constraints.of(plan, spec.model.monotone, spec.model.interactions)
 
 
-def outcome_order(config: Config) -> Column:
+def outcome_order(spec: TrainingSpec) -> Column:
     """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
-    return uniform(config.split.group or config.roles.keys, config.seed, Stream.ENCODING_FOLDS)
+    return uniform(spec.unit_columns, spec.seed, Stream.ENCODING_FOLDS)
 
 
-def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
+def plan_resampling(spec: TrainingSpec, weighed: Weighed) -> Resampling | None:
     """Return how the rows to fit on are thinned or repeated, if they are."""
-    wanted = config.resample
+    wanted = spec.resample
     if wanted is None:
         return None
     weighting = weighed.weighting
@@ -286,7 +286,7 @@ def plan_resampling(config: Config, weighed: Weighed) -> Resampling | None:
 @contextmanager
 def prepared(
     divided_df: DataFrame,
-    config: Config,
+    spec: TrainingSpec,
     rule: WeightRule,
     plan: FeaturePlan,
     *,
@@ -302,27 +302,25 @@ def prepared(
     also
         Further columns to keep, by name.
     """
-    roles = config.roles
-    kept = dict.fromkeys([*config.matrix.columns, *rule.columns])
+    roles = spec.problem.roles
+    kept = dict.fromkeys([*spec.problem.cost_columns, *rule.columns])
     if roles.weight is not None:
         kept[roles.weight] = None
-    if config.review_price is not None:
-        kept |= dict.fromkeys(name.name for name in names(config.review_price))
     if thinning is not None:
-        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=config.seed)).otherwise(1)
+        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=spec.seed)).otherwise(1)
         divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
     wanted_df = divided_df.select(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
-        plan.training_vector(F.col(PART) == FIT, outcome_order(config)).alias(FEATURES),
-        review_order(config).alias(ORDER),
-        block_order(config).alias(BLOCK),
+        plan.training_vector(F.col(PART) == FIT, outcome_order(spec)).alias(FEATURES),
+        review_order(spec.problem, spec.seed).alias(ORDER),
+        block_order(spec.unit_columns, spec.seed).alias(BLOCK),
         plan.unusable().alias(INFINITE),
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),
     )
-    with keep_rows(wanted_df, config.path(config.artifacts)) as prepared_df:
+    with keep_rows(wanted_df, Path(spec.scratch)) as prepared_df:
         yield prepared_df
 
 
@@ -394,9 +392,9 @@ def require_finite(found: Sequence[Row]) -> None:
         )
 
 
-def count_parts(prepared_df: DataFrame, config: Config) -> PartCounts:
+def count_parts(prepared_df: DataFrame, spec: TrainingSpec) -> PartCounts:
     """Count rows per part and class; the first job over the kept rows, so it also caches them."""
-    roles = config.roles
+    roles = spec.problem.roles
     weight = sample_weight(roles)
     sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
     found = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
@@ -430,7 +428,7 @@ class FoldCounts:
         return sum(self.by_class.values())
 
 
-def count_folds(prepared_df: DataFrame, config: Config, calibrates: Column) -> FoldCounts:
+def count_folds(prepared_df: DataFrame, spec: TrainingSpec, calibrates: Column) -> FoldCounts:
     """Count rows per fold and class; the first job over the kept rows, so it also caches them.
 
     Parameters
@@ -438,7 +436,7 @@ def count_folds(prepared_df: DataFrame, config: Config, calibrates: Column) -> F
     calibrates
         Whether a row has a say in the calibration.
     """
-    roles, weight = config.roles, sample_weight(config.roles)
+    roles, weight = spec.problem.roles, sample_weight(spec.problem.roles)
     sums = [
         F.count(F.lit(1)).alias("rows"),
         F.sum(F.when(calibrates, weight).otherwise(0.0)).alias("weight"),

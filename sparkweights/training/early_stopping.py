@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
 
 MOST_ROWS = 200_000  # more rows would not place the minimum better
 LEAST = 1e-15  # a probability below it would make one row decide
@@ -50,7 +50,7 @@ class StoppingRecord:
 
 
 def stop_early(
-    scorer: Scorer, held_out_df: DataFrame, config: Config, workspace: Path, *, rows: int
+    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Path, *, rows: int
 ) -> tuple[Scorer, StoppingRecord]:
     """Return the scorer of the first stages, as far as held-out rows say that they help.
 
@@ -71,8 +71,8 @@ def stop_early(
     assert isinstance(own, StagedLearner)  # noqa: S101 (the configuration allows no other)
     part_df = held_out_df.filter(F.col(ORDER) < MOST_ROWS / rows)
     staged_df = own.append_stages(scorer.model, part_df, workspace)
-    losses = _collect_losses(staged_df, scorer, config)
-    patience = config.model.patience or len(losses)
+    losses = _collect_losses(staged_df, scorer, spec)
+    patience = spec.model.patience or len(losses)
     kept = stages_to_keep(losses, patience)
     model = own.first_stages(scorer.model, kept, workspace)
     return replace(scorer, model=model), StoppingRecord(tuple(losses), patience, kept)
@@ -97,9 +97,9 @@ def stages_to_keep(losses: Sequence[float], patience: int) -> int:
     return best + 1
 
 
-def _collect_losses(staged_df: DataFrame, scorer: Scorer, config: Config) -> list[float]:
+def _collect_losses(staged_df: DataFrame, scorer: Scorer, spec: TrainingSpec) -> list[float]:
     """Return the mean log loss after each stage, in one Spark job."""
-    sample = sample_weight(config.roles)
+    sample = sample_weight(spec.problem.roles)
     each_df = staged_df.select("*", F.posexplode(STAGES).alias(STAGE, MARGIN)).drop(STAGES)
     weighted = learner(scorer.kind).scores(F.col(MARGIN), len(scorer.classes))
     each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.columns import column
-from sparkweights.costs.matrix import REVIEW
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.review import collect_review_cut, is_reviewed, review_cost, review_gain
-from sparkweights.costs.spark import cost_columns, to_column
+from sparkweights.core.columns import column, sample_weight
+from sparkweights.costs.review import collect_review_cut, is_reviewed
 from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.curves import class_curves
 from sparkweights.evaluation.evaluation import Evaluation
@@ -19,15 +16,17 @@ from sparkweights.evaluation.operating_points import binary_rule
 from sparkweights.models.base import LABEL
 from sparkweights.report import fragment, money_section
 from sparkweights.sampling.hashing import Stream, uniform
+from sparkweights.scoring.scorer import natural_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.costs.policy import DecisionPolicy
     from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.spec.problem import DecisionProblem, ReviewTerms
     from sparkweights.weights.frequencies import ClassSummary
 
 DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
@@ -48,7 +47,12 @@ class JudgedRows(Evaluation):
 
 
 def evaluate(
-    test_df: DataFrame, scorer: RowScorer, config: Config, right: Mapping[str, str]
+    test_df: DataFrame,
+    scorer: RowScorer,
+    problem: DecisionProblem,
+    right: Mapping[str, str],
+    *,
+    grouped: bool = False,
 ) -> JudgedRows:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
 
@@ -58,16 +62,19 @@ def evaluate(
         Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
     right
         Class name -> the decision that counts as right for it; see `right_decisions`.
+    grouped
+        Whether `BLOCK` keeps several rows together, so that they are no independent draws.
     """
-    return evaluate_segments(test_df, scorer, config, right)[()]
+    return evaluate_segments(test_df, scorer, problem, right, grouped=grouped)[()]
 
 
 def evaluate_segments(
     test_df: DataFrame,
     scorer: RowScorer,
-    config: Config,
+    problem: DecisionProblem,
     right: Mapping[str, str],
     *,
+    grouped: bool = False,
     by: Sequence[str] = (),
     exact: bool = False,
 ) -> dict[tuple[str | None, ...], JudgedRows]:
@@ -76,37 +83,31 @@ def evaluate_segments(
     The double count prices probabilities that still carry the weights; it is shown as the
     mistake that it is, and only where there are weights.
     """
-    matrix = config.matrix
+    policy, index = problem.policy, F.col(LABEL).cast("int")
     scorer.ledger.require_natural()
     scored_df = scorer.score(test_df)
-    costs, index = cost_columns(matrix), F.col(LABEL).cast("int")
-    policies = _policies(scorer, matrix, right)
-    policy_costs = {
-        name: realised_cost(decision, index, matrix.decisions, costs)
-        for name, decision in policies.items()
-    }
-    if config.review is not None:
-        reviewed, looked_at = _reviewed(scored_df, scorer, config)
+    decisions = _decisions(scorer, policy, right)
+    policy_costs = {name: policy.realised_cost(own, index) for name, own in decisions.items()}
+    if problem.review is not None:
+        reviewed = _reviewed(scored_df, scorer, problem, problem.review)
+        looked_at = policy.realised_review_cost(index)
         policy_costs[WITH_REVIEW] = F.when(reviewed, looked_at).otherwise(policy_costs[OURS])
-    constant = {
-        name: realised_cost(F.lit(name), index, matrix.decisions, costs)
-        for name in matrix.decisions
-    }
-    weight = config.roles.weight
     scored = Scored(
         probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
         class_col=LABEL,
         decision_col=DECISION,
         right_decisions=right,
-        constant_costs=constant,
+        constant_costs={
+            name: policy.realised_cost(name, index) for name in problem.matrix.decisions
+        },
         policy_costs=policy_costs,
         order=F.col(BLOCK),
-        clustered=bool(config.split.group),
-        weight=F.lit(1.0) if weight is None else column(weight),
+        clustered=grouped,
+        weight=sample_weight(problem.roles),
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
-        costs=costs,
+        costs=policy.costs(),
     )
-    decided_df = scored_df.withColumn(DECISION, policies[OURS])
+    decided_df = scored_df.withColumn(DECISION, decisions[OURS])
     found = collect_segments(decided_df, scored, by=by, exact=exact)
     return {key: JudgedRows.of(one) for key, one in found.items()}
 
@@ -148,65 +149,38 @@ def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, fl
     return {"cut": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
 
 
-def _policies(scorer: RowScorer, matrix: CostMatrix, right: Mapping[str, str]) -> dict[str, Column]:
-    costs = cost_columns(matrix)
-    natural = [column(name) for name in scorer.probability_cols]
-    policies = {
-        OURS: cheapest_decision(expected_costs(natural, costs), matrix.decisions),
-        CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in matrix.classes]),
+def _decisions(
+    scorer: RowScorer, policy: DecisionPolicy, right: Mapping[str, str]
+) -> dict[str, Column]:
+    """Return what each way of deciding decides."""
+    natural = natural_probabilities(scorer)
+    found = {
+        OURS: policy.decide(natural),
+        CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in policy.matrix.classes]),
     }
     if not all(entry.rule.even for entry in scorer.ledger.bends):
-        weighted = [column(name) for name in scorer.weighted_cols]
-        policies[DOUBLE_COUNT] = cheapest_decision(
-            expected_costs(weighted, costs), matrix.decisions
-        )
-    return policies
+        found[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
+    return found
 
 
-def _reviewed(scored_df: DataFrame, scorer: RowScorer, config: Config) -> tuple[Column, Column]:
-    """Return which test rows would be looked at, and what a look costs in the end.
-
-    That is its price and the cost of the decision that is right for the true class.
-    """
-    assert config.review is not None  # noqa: S101 (narrows the type)
-    assert config.review_price is not None  # noqa: S101 (as above)
-    price, least = to_column(config.review_price), [*map(to_column, config.matrix.least)]
-    natural = [column(name) for name in scorer.probability_cols]
-    best = F.least(*expected_costs(natural, cost_columns(config.matrix)))
-    gain = review_gain(best, review_cost(natural, least, price))
-    weight = None if config.roles.weight is None else column(config.roles.weight)
-    cut = collect_review_cut(scored_df, gain, config.review.capacity, weight)
-    index = F.col(LABEL).cast("int")
-    right = realised_cost(F.lit(REVIEW), index, [REVIEW], [least])
-    return is_reviewed(gain, F.col(ORDER), cut), price + right
+def _reviewed(
+    scored_df: DataFrame, scorer: RowScorer, problem: DecisionProblem, review: ReviewTerms
+) -> Column:
+    """Return which test rows are reviewed."""
+    gain = problem.policy.review_gain(natural_probabilities(scorer))
+    weight = None if problem.roles.weight is None else sample_weight(problem.roles)
+    cut = collect_review_cut(scored_df, gain, review.capacity, weight)
+    return is_reviewed(gain, F.col(ORDER), cut)
 
 
-def decided(scorer: RowScorer, matrix: CostMatrix) -> Column:
-    """Return the cheapest decision by a scorer's probabilities on a scored row."""
-    natural = [column(name) for name in scorer.probability_cols]
-    return cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
-
-
-def paid(scorer: RowScorer, matrix: CostMatrix, index: Column) -> Column:
-    """Return what the cheapest decision by a scorer's probabilities costs on a scored row.
-
-    Parameters
-    ----------
-    index
-        The row's class.
-    """
-    return realised_cost(decided(scorer, matrix), index, matrix.decisions, cost_columns(matrix))
-
-
-def review_order(config: Config) -> Column:
+def review_order(problem: DecisionProblem, seed: int) -> Column:
     """Return what tells rows of equal gain apart; not the split's order, which test rows share."""
-    return uniform(config.roles.keys, config.seed, Stream.REVIEW)
+    return uniform(problem.roles.keys, seed, Stream.REVIEW)
 
 
-def block_order(config: Config) -> Column:
+def block_order(unit_columns: Sequence[str], seed: int) -> Column:
     """Return what deals rows into the blocks that intervals draw; rows of a group share it."""
-    names = config.split.group or config.roles.keys
-    return uniform(names, config.seed, Stream.BLOCKS)
+    return uniform(unit_columns, seed, Stream.BLOCKS)
 
 
 def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:

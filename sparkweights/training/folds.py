@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.features.plan import FeaturePlan
+    from sparkweights.spec.training import TrainingSpec
 
 
 def role_col(fold: int) -> str:
@@ -61,7 +61,7 @@ def held_out_roles(fold: Column, folds: int) -> tuple[Column, ...]:
 
 
 def divide_forward(
-    labelled_df: DataFrame, config: Config, folds: int
+    labelled_df: DataFrame, spec: TrainingSpec, folds: int
 ) -> tuple[DataFrame, tuple[Column, ...]]:
     """Split by time, and return the roles of rows in folds that go forward in time.
 
@@ -74,28 +74,28 @@ def divide_forward(
     tuple
         The table with `PART`, and a role per fold.
     """
-    by, shares = config.split.by, config.split
+    by, shares = spec.split.by, spec.split
     assert by is not None  # noqa: S101 (narrows the type)
     first, second = 1 - shares.calibrate - shares.test, 1 - shares.test
     ends = [first * number / (folds + 1) for number in range(1, folds + 2)]
     starts = [end * first / second for end in ends[:-1]]  # where the calibration rows begin
     quantiles = sorted({round(value, 12) for value in (*starts, *ends, second)})
-    split = summarise_time_split(labelled_df, config.roles, by, tuple(quantiles))
-    name = config.roles.class_names[0]  # a moment cuts all classes alike
+    split = summarise_time_split(labelled_df, spec.problem.roles, by, tuple(quantiles))
+    name = spec.problem.roles.class_names[0]  # a moment cuts all classes alike
     at = dict(zip(quantiles, (*split.folds[name], *split.cuts[name]), strict=True))
     moments = [[at[round(value, 12)] for value in values] for values in (starts, ends)]
-    order = split_order(labelled_df, config)
+    order = split_order(labelled_df, spec)
     roles = tuple(
         F.when(order <= calibrated, FIT).when(order <= begun, CALIBRATE).when(order <= ended, TEST)
         for calibrated, begun, ended in zip(
             moments[0], moments[1][:-1], moments[1][1:], strict=True
         )
     )
-    return labelled_df.withColumn(PART, part(split, config.roles, order)), roles
+    return labelled_df.withColumn(PART, part(split, spec.problem.roles, order)), roles
 
 
 def learn_fold_plans(
-    divided_df: DataFrame, config: Config, plan: FeaturePlan, roles: Sequence[Column]
+    divided_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, roles: Sequence[Column]
 ) -> tuple[FeaturePlan, ...]:
     """Learn, per fold, what happened on the rows that the fold fits on, in one Spark job.
 
@@ -109,16 +109,16 @@ def learn_fold_plans(
     """
     if not plan.looks_at_outcomes:
         return ()
-    order = outcome_order(config)
+    order = outcome_order(spec)
     learns = [role == FIT for role in roles]
-    return tuple(learn_outcomes(divided_df, config.roles, plan, order, learns))
+    return tuple(learn_outcomes(divided_df, spec.problem.roles, plan, order, learns))
 
 
 def fold_columns(
-    config: Config, plans: Sequence[FeaturePlan], roles: Sequence[Column]
+    spec: TrainingSpec, plans: Sequence[FeaturePlan], roles: Sequence[Column]
 ) -> dict[str, Column]:
     """Return what `prepared` keeps for the folds: a role each, and features where they differ."""
-    order = outcome_order(config)
+    order = outcome_order(spec)
     kept = {role_col(number): role for number, role in enumerate(roles)}
     for number, plan in enumerate(plans):
         fitted = F.coalesce(roles[number] == FIT, F.lit(col=False))

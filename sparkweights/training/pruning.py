@@ -9,8 +9,6 @@ import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import sample_weight
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import cost_columns
 from sparkweights.evaluation.block_intervals import means_with_errors
 from sparkweights.models.base import FEATURES, LABEL
 from sparkweights.training.evaluate import BLOCK
@@ -23,9 +21,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.evaluation.score_table import Array
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.trees.pruning import PlainTree, Pruning
 
 BLOCKS = 1_000  # of held-out rows, by which candidates are compared
@@ -67,7 +65,7 @@ class PruningRecord:
 
 
 def prune_tree(
-    scorer: Scorer, held_out_df: DataFrame, config: Config, workspace: Path
+    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Path
 ) -> tuple[Scorer, PruningRecord]:
     """Return the scorer of the smallest tree within one standard error of the cheapest.
 
@@ -85,16 +83,16 @@ def prune_tree(
         A folder that driver and executors share.
     """
     tree = read_tree(scorer.model, workspace)
-    path = pruning_path(tree, tree.risks(config.model.prune))
+    path = pruning_path(tree, tree.risks(spec.model.prune))
     steps = _spread(path)
-    costs = _collect_costs(scorer, held_out_df, config, tree, path, steps)
+    costs = _collect_costs(scorer, held_out_df, spec, tree, path, steps)
     candidates = tuple(
         Candidate(step.ccp_alpha, step.leaves, cost, error)
         for step, (cost, error) in zip(steps, costs, strict=True)
     )
     chosen = one_standard_error(candidates)
     model = write_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
-    return replace(scorer, model=model), PruningRecord(config.model.prune, candidates, chosen)
+    return replace(scorer, model=model), PruningRecord(spec.model.prune, candidates, chosen)
 
 
 def one_standard_error(candidates: Sequence[Candidate]) -> Candidate:
@@ -124,7 +122,7 @@ def _spread(path: Sequence[Pruning]) -> list[Pruning]:
 def _collect_costs(
     scorer: Scorer,
     held_out_df: DataFrame,
-    config: Config,
+    spec: TrainingSpec,
     tree: PlainTree,
     path: Sequence[Pruning],
     steps: Sequence[Pruning],
@@ -140,8 +138,8 @@ def _collect_costs(
     quiet = scorer.model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
     leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(LEAF_COL).transform(held_out_df)
     joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
-    paid = [_paid(scorer, config, F.col(SHARES).getItem(k)) for k in range(len(steps))]
-    own = sample_weight(config.roles)
+    paid = [_paid(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
+    own = sample_weight(spec.problem.roles)
     sums = [F.sum(own * cost).alias(f"sum_{k}") for k, cost in enumerate(paid)]
     block = F.floor(F.col(BLOCK) * BLOCKS)
     found = joined_df.groupBy(block).agg(F.sum(own).alias("weight"), *sums).collect()
@@ -172,9 +170,7 @@ def costs_beside_cheapest(sums: Array, weights: Array) -> list[tuple[float, floa
     return list(zip(means.tolist(), errors.tolist(), strict=True))
 
 
-def _paid(scorer: Scorer, config: Config, shares: Column) -> Column:
+def _paid(scorer: Scorer, spec: TrainingSpec, shares: Column) -> Column:
     """Return what the decision at a leaf with these weighted class shares costs on the row."""
-    matrix, costs = config.matrix, cost_columns(config.matrix)
-    natural = scorer.ledger.undo([shares.getItem(c) for c in range(len(matrix.classes))])
-    decision = cheapest_decision(expected_costs(natural, costs), matrix.decisions)
-    return realised_cost(decision, F.col(LABEL).cast("int"), matrix.decisions, costs)
+    natural = scorer.ledger.undo([shares.getItem(c) for c in range(len(scorer.classes))])
+    return spec.problem.policy.realised_cost_of(natural, F.col(LABEL).cast("int"))

@@ -6,21 +6,22 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.config.sections import Weights
 from sparkweights.core.versions import digest, versions
 from sparkweights.models.registry import learner
 from sparkweights.scoring.schema_checks import feature_kinds
+from sparkweights.spec.settings import Weights
 from sparkweights.training.data import split_record
 from sparkweights.training.evaluate import evaluation_record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from pyspark.sql.types import StructType
 
-    from sparkweights.config.schema import Config
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.backtest import Backtest
     from sparkweights.training.champion import Contest
     from sparkweights.training.data import Weighed
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from sparkweights.training.tune import Tuning
 
 
-def model_version(config: Config, now: datetime) -> str:
+def model_version(settings: Mapping[str, Any], now: datetime) -> str:
     """Return a version that sorts by time and tells settings apart."""
-    return f"{now:%Y%m%dT%H%M%S}-{digest(config.fingerprint(), now.isoformat())}"
+    return f"{now:%Y%m%dT%H%M%S}-{digest(settings, now.isoformat())}"
 
 
-def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
+def weights_record(name: str, weighed: Weighed) -> dict[str, Any]:
     """Return the weights stage's record."""
     weighting = weighed.weighting
     effect = weighting.diagnostics
@@ -52,7 +53,7 @@ def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
         for c, frequency in enumerate(weighting.frequencies)
     ]
     return {
-        "name": config.name,
+        "name": name,
         "rows": weighed.summary.rows,
         "classes": classes,
         "rule": weighting.rule.to_dict(),
@@ -71,34 +72,43 @@ def weights_record(config: Config, weighed: Weighed) -> dict[str, Any]:
 
 
 def model_manifest(
-    config: Config,
+    name: str,
+    spec: TrainingSpec,
     schema: StructType,
     weighed: Weighed,
     trained: Trained,
     contest: Contest,
+    *,
     now: datetime,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the manifest of a model bundle, without its files."""
+    """Return the manifest of a model bundle, without its files.
+
+    Parameters
+    ----------
+    settings
+        Of the configuration that was trained by, for whoever reads the manifest later.
+    """
     scorer, finished = trained.scorer, trained.finished
     choice = trained.learner_choice
-    params = config.model.params if choice is None else choice.params
+    params = spec.model.params if choice is None else choice.params
     return {
-        "name": config.name,
+        "name": name,
         "trained_at": now.isoformat(),
         "versions": versions(),
         "model": {
             "kind": scorer.kind,
             "params": learner(scorer.kind).resolve(params),
-            "seed": config.seed,
-            "monotone": dict(config.model.monotone),
-            "interactions": [list(group) for group in config.model.interactions],
+            "seed": spec.seed,
+            "monotone": dict(spec.model.monotone),
+            "interactions": [list(group) for group in spec.model.interactions],
             "choice": None if choice is None else choice.to_dict(),
         },
         "classes": list(scorer.classes),
-        "schema": feature_kinds(schema, config),
+        "schema": feature_kinds(schema, spec.problem.roles),
         "features": scorer.plan.to_dict(),
         "feature_names": list(scorer.plan.names),
-        "sensitive": list(config.roles.sensitive),
+        "sensitive": list(spec.problem.roles.sensitive),
         "ledger": scorer.ledger.to_dict(),
         "reference": list(trained.reference),
         "typical": dict(trained.typical),
@@ -106,16 +116,17 @@ def model_manifest(
         "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
         "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
         "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
-        "split": split_record(trained.split, trained.rows, schema, config),
+        "split": split_record(trained.split, trained.rows, schema, spec),
         "refit": trained.refit.to_dict(),
         "held_out": [held_out_record(one, scorer) for one in trained.held_out],
-        "costs": config.matrix.to_dict(),
-        "weights": weights_record(config, weighed),
+        "costs": spec.problem.matrix.to_dict(),
+        "weights": weights_record(name, weighed),
         "evaluation": evaluation_record(
-            trained.evaluation, config.matrix, config.decision.cost_tolerance
+            trained.evaluation, spec.problem.matrix, spec.cost_tolerance
         ),
         "contest": contest.to_dict(),
-        "config": config.fingerprint(),
+        "spec": spec.to_dict(),
+        "config": dict(settings),
     }
 
 
@@ -134,7 +145,7 @@ def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any]
     return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
 
 
-def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
+def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> dict[str, Any]:
     """Return the tuning stage's record, with the lines to put into the configuration."""
     verdict, constant = tuning.verdict, tuning.constant_cost
     trials = [
@@ -147,15 +158,15 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
     ]
     effect = verdict.effect
     return {
-        "name": config.name,
+        "name": name,
         "model": {
-            "kind": config.model.kind,
-            "params": learner(config.model.kind).resolve(config.model.params),
+            "kind": spec.model.kind,
+            "params": learner(spec.model.kind).resolve(spec.model.params),
         },
         "rows": tuning.rows,
         "folds": {
-            "number": config.tune.folds,
-            "by": config.split.by or list(config.tune.group) or "class",
+            "number": spec.tune.folds,
+            "by": spec.split.by or list(spec.tune.group) or "class",
         },
         "constant_cost": constant,
         "references": tuning.references,
@@ -163,7 +174,7 @@ def tuning_record(config: Config, tuning: Tuning) -> dict[str, Any]:
         "best": trials[tuning.trials.index(verdict.best)],
         "chosen": trials[tuning.trials.index(verdict.chosen)],
         "effect": None if effect is None else asdict(effect),
-        "settings": _chosen_settings(config, tuning),
+        "settings": _chosen_settings(spec, tuning),
         "versions": versions(),
     }
 
@@ -181,9 +192,9 @@ def trial_record(trial: Trial, constant_cost: float) -> dict[str, Any]:
     }
 
 
-def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
+def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, Any]:
     """Return the chosen settings as sections of the configuration."""
-    weights = config.weights.model_dump(mode="json", exclude_defaults=True)
+    weights = spec.weights.model_dump(mode="json", exclude_defaults=True)
     if tuning.weights is not None:
         largest = max(tuning.weights.values()) / min(tuning.weights.values())
         cap = {"cap": math.ceil(largest)} if largest > Weights().cap else {}
@@ -193,18 +204,18 @@ def _chosen_settings(config: Config, tuning: Tuning) -> dict[str, Any]:
             if even
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
-    params = {**config.model.params, **tuning.verdict.chosen.settings.params}
-    model = config.model.model_dump(mode="json", exclude_defaults=True)
-    model |= {"kind": config.model.kind, "params": params}
+    params = {**spec.model.params, **tuning.verdict.chosen.settings.params}
+    model = spec.model.model_dump(mode="json", exclude_defaults=True)
+    model |= {"kind": spec.model.kind, "params": params}
     return {"weights": weights, "model": model}
 
 
-def backtest_record(config: Config, found: Backtest) -> dict[str, Any]:
+def backtest_record(name: str, spec: TrainingSpec, found: Backtest) -> dict[str, Any]:
     """Return the backtest's record."""
     return {
-        "name": config.name,
-        "model": {"kind": config.model.kind, "params": dict(config.model.params)},
+        "name": name,
+        "model": {"kind": spec.model.kind, "params": dict(spec.model.params)},
         **found.to_dict(),
-        "costs": config.matrix.to_dict(),
+        "costs": spec.problem.matrix.to_dict(),
         "versions": versions(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -18,9 +19,9 @@ from sparkweights.training.pruning import PruningRecord, prune_tree
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import Size
 
 
@@ -34,7 +35,7 @@ class Finished:
     calibration: Choice | None
 
 
-def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> Finished:
+def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size) -> Finished:
     """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
 
     Parameters
@@ -44,21 +45,21 @@ def finish(bare: Scorer, prepared_df: DataFrame, config: Config, size: Size) -> 
     """
     held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
     pruning = stopping = None
-    if config.model.prune != "none" or config.model.patience is not None:
+    if spec.model.prune != "none" or spec.model.patience is not None:
         # It lies beside the bundles, where driver and executors both reach it.
-        with workspace(config.path(config.artifacts)) as place:
-            if config.model.prune != "none":
-                bare, pruning = prune_tree(bare, held_out_df, config, place)
+        with workspace(Path(spec.scratch)) as place:
+            if spec.model.prune != "none":
+                bare, pruning = prune_tree(bare, held_out_df, spec, place)
             else:
-                bare, stopping = stop_early(bare, held_out_df, config, place, rows=size.rows)
-    scorer, calibration = _calibrated(bare.with_undone(), held_out_df, config)
+                bare, stopping = stop_early(bare, held_out_df, spec, place, rows=size.rows)
+    scorer, calibration = _calibrated(bare.with_undone(), held_out_df, spec)
     return Finished(scorer, pruning, stopping, calibration)
 
 
 def _calibrated(
-    scorer: Scorer, held_out_df: DataFrame, config: Config
+    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec
 ) -> tuple[Scorer, Choice | None]:
-    method = config.decision.calibration
+    method = spec.calibration
     if method == "none":
         return scorer, None
     fit = calibrate_scores(
@@ -66,6 +67,6 @@ def _calibrated(
         scorer.probability_cols,
         method,
         class_col=LABEL,
-        weight_col=config.roles.weight,
+        weight_col=spec.problem.roles.weight,
     )
     return scorer.with_calibrator(fit.calibrator, fit.choice.method), fit.choice

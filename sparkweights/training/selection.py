@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +20,14 @@ from sparkweights.evaluation.selection import BINS, SUMS, Selection, describe_se
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.training import TrainingSpec
 
 _BIN = "__bin"
 
 
-def with_selection(labelled_df: DataFrame, config: Config) -> tuple[DataFrame, Config]:
-    """Append what accepted rows weigh, and return the configuration that reads it.
+def with_selection(labelled_df: DataFrame, spec: TrainingSpec) -> tuple[DataFrame, TrainingSpec]:
+    """Append what accepted rows weigh, and return the spec that reads it.
 
     A row's sample weight is divided by its probability of being accepted, where
     ``selection.probability`` names it; the column is null where that is no probability, which
@@ -37,35 +38,38 @@ def with_selection(labelled_df: DataFrame, config: Config) -> tuple[DataFrame, C
     InputError
         If a column is missing or of another type.
     """
-    wanted = config.selection
+    wanted = spec.selection
     if wanted is None:
-        return labelled_df, config
+        return labelled_df, spec
     schema = labelled_df.schema
     require_columns(schema, wanted.columns, table="labelled")
     require_kind(schema, [wanted.accepted], ("boolean",), table="labelled", role="accepted")
     if wanted.probability is None:
-        return labelled_df, config
+        return labelled_df, spec
     require_kind(schema, [wanted.probability], ("number",), table="labelled", role="probability")
     chance = column(wanted.probability).cast("double")
     usable = (chance > 0) & (chance <= 1)
-    name = f"{config.roles.weight or 1} / {wanted.probability}"
-    weighted_df = labelled_df.withColumn(name, F.when(usable, sample_weight(config.roles) / chance))
-    columns = config.columns.model_copy(update={"weight": name})
-    return weighted_df, config.model_copy(update={"columns": columns})
+    name = f"{spec.problem.roles.weight or 1} / {wanted.probability}"
+    weighted_df = labelled_df.withColumn(
+        name, F.when(usable, sample_weight(spec.problem.roles) / chance)
+    )
+    return weighted_df, replace(spec, problem=spec.problem.with_weight(name))
 
 
-def accepted_rows(labelled_df: DataFrame, config: Config) -> DataFrame:
-    """Return the rows to learn from: all, or the accepted ones where the configuration says who."""
-    return labelled_df if config.selection is None else labelled_df.filter(is_accepted(config))
+def accepted_rows(labelled_df: DataFrame, spec: TrainingSpec) -> DataFrame:
+    """Return the rows to learn from: all, or the accepted ones where the spec says who."""
+    return labelled_df if spec.selection is None else labelled_df.filter(is_accepted(spec))
 
 
-def is_accepted(config: Config) -> Column:
+def is_accepted(spec: TrainingSpec) -> Column:
     """Return whether a row was accepted; null is not."""
-    assert config.selection is not None  # noqa: S101 (narrows the type)
-    return F.coalesce(column(config.selection.accepted), F.lit(col=False))
+    assert spec.selection is not None  # noqa: S101 (narrows the type)
+    return F.coalesce(column(spec.selection.accepted), F.lit(col=False))
 
 
-def collect_selection(labelled_df: DataFrame, config: Config, scorer: Scorer) -> Selection | None:
+def collect_selection(
+    labelled_df: DataFrame, spec: TrainingSpec, scorer: Scorer
+) -> Selection | None:
     """Count applicants and accepted rows by the probability of the last class, in one Spark job.
 
     Parameters
@@ -76,16 +80,16 @@ def collect_selection(labelled_df: DataFrame, config: Config, scorer: Scorer) ->
     Returns
     -------
     Selection or None
-        None where the configuration does not say who was accepted.
+        None where the spec does not say who was accepted.
     """
-    wanted = config.selection
+    wanted = spec.selection
     if wanted is None:
         return None
     usable_df = labelled_df.filter(scorer.plan.unusable().isNull())
     p = column(scorer.probability_cols[-1])
     place = F.least(F.floor(F.asin(F.sqrt(p)) / np.pi * 2 * BINS), F.lit(BINS - 1))
-    weight, last = sample_weight(config.roles), len(scorer.classes) - 1
-    accepted, event = is_accepted(config), class_index(config.roles) == last
+    weight, last = sample_weight(spec.problem.roles), len(scorer.classes) - 1
+    accepted, event = is_accepted(spec), class_index(spec.problem.roles) == last
     measures = (
         F.lit(1), p, F.when(accepted, 1), F.when(accepted & event, 1),
         F.when(accepted, weight), F.when(accepted, weight * weight),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -54,13 +55,13 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.core.progress import Progress
     from sparkweights.evaluation.drift import ColumnBins
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.probability.priors import ScoreHistogram
     from sparkweights.sampling.resample import Resampling
     from sparkweights.scoring.scorer import RowScorer, Scorer
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import PartCounts, Weighed
     from sparkweights.training.evaluate import JudgedRows
 
@@ -125,7 +126,9 @@ class Trained:
         return self.held_out[0] if self.held_out else self.scorer
 
 
-def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress) -> Trained:
+def train(
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
+) -> Trained:
     """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
 
     Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
@@ -140,19 +143,19 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
         If the calibrated probabilities miss the base rate, or decisions cost far more or less
         than they are expected to.
     """
-    if config.model.kind != AUTO:
-        trained = _evaluated(labelled_df, config, weighed, progress)
-        return _gated_and_refitted(labelled_df, config, weighed, trained, progress)
+    if spec.model.kind != AUTO:
+        trained = _evaluated(labelled_df, spec, weighed, progress)
+        return _gated_and_refitted(labelled_df, spec, weighed, trained, progress)
     simple, flexible = [
         (_evaluated(labelled_df, one, weighed, progress), one)
-        for one in candidates(config, labelled_df.sparkSession)
+        for one in candidates(spec, labelled_df.sparkSession)
     ]
-    tested_df = with_parts(labelled_df, config, simple[0].split, config.seed)
+    tested_df = with_parts(labelled_df, spec.problem.roles, simple[0].split, spec.seed)
     found = collect_paired_losses(
         tested_df.filter(F.col(PART) == TEST),
         [simple[0].held_out_scorer, flexible[0].held_out_scorer],
-        class_index(config.roles),
-        config,
+        class_index(spec.problem.roles),
+        spec,
     )
     trained, chosen = flexible if found.second_is_better else simple
     progress.step(f"chose {chosen.model.kind}")
@@ -168,21 +171,25 @@ def train(labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Pr
 
 
 def _evaluated(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
 ) -> Trained:
-    refit = choose_refit(config, weighed.summary.rows)
-    if refit.rows == "all" and config.split.by is None:
-        return _train_crossed(labelled_df, config, weighed, refit, progress)
-    return _train_parts(labelled_df, config, weighed, refit, progress)
+    refit = choose_refit(spec, weighed.summary.rows)
+    if refit.rows == "all" and spec.split.by is None:
+        return _train_crossed(labelled_df, spec, weighed, refit, progress)
+    return _train_parts(labelled_df, spec, weighed, refit, progress)
 
 
 def _gated_and_refitted(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, trained: Trained, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    weighed: Weighed,
+    trained: Trained,
+    progress: Progress,
 ) -> Trained:
-    _gate(trained, config)
-    if trained.refit.rows == "fit" or config.split.by is None:
+    _gate(trained, spec)
+    if trained.refit.rows == "fit" or spec.split.by is None:
         return trained
-    return _refit_later(labelled_df, config, weighed, trained, progress)
+    return _refit_later(labelled_df, spec, weighed, trained, progress)
 
 
 def _warn(calibration: Choice | None, progress: Progress) -> None:
@@ -190,18 +197,18 @@ def _warn(calibration: Choice | None, progress: Progress) -> None:
         progress.warn(calibration.warning)
 
 
-def _gate(trained: Trained, config: Config) -> None:
+def _gate(trained: Trained, spec: TrainingSpec) -> None:
     split, rows = trained.split, trained.rows
     # Across folds, what one fold's calibration misses another's makes up for.
-    alone = config.decision.calibration != "none" and not split.crossed
+    alone = spec.calibration != "none" and not split.crossed
     gate_base_rate(
         trained.evaluation,
-        config.decision.base_rate_tolerance,
+        spec.base_rate_tolerance,
         stratified=split.by is None and not split.group,
         calibration_share=rows[TEST] / rows[CALIBRATE] if alone else 0.0,
         prior=trained.scorer.ledger.prior,
     )
-    gate_costs(trained.evaluation, config.decision.cost_tolerance)
+    gate_costs(trained.evaluation, spec.cost_tolerance)
 
 
 @dataclass(frozen=True)
@@ -216,35 +223,35 @@ class FittedParts:
 
 @contextmanager
 def fitted_parts(
-    divided_df: DataFrame, config: Config, weighed: Weighed, progress: Progress
+    divided_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
 ) -> Iterator[FittedParts]:
     """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
     rule = weighed.weighting.rule
     progress.step("learning the features")
-    plan = learn_plan(divided_df, config)
-    resampling = plan_resampling(config, weighed)
-    with prepared(divided_df, config, rule, plan, thinning=resampling) as prepared_df:
-        counts = count_parts(prepared_df, config)
-        require_rows(counts.by_class, config.roles, table=weighed.summary.rows_by_class)
-        progress.step(f"fitting {config.model.kind}")
-        ledger = training_ledger(_natural_prior(counts, config, weighed), weighed, resampling)
-        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), config, plan, ledger)
+    plan = learn_plan(divided_df, spec)
+    resampling = plan_resampling(spec, weighed)
+    with prepared(divided_df, spec, rule, plan, thinning=resampling) as prepared_df:
+        counts = count_parts(prepared_df, spec)
+        require_rows(counts.by_class, spec.problem.roles, table=weighed.summary.rows_by_class)
+        progress.step(f"fitting {spec.model.kind}")
+        ledger = training_ledger(_natural_prior(counts, spec, weighed), weighed, resampling)
+        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger)
         progress.step("calibrating on held-out rows")
-        finished = finish(bare, prepared_df, config, counts.size(CALIBRATE))
+        finished = finish(bare, prepared_df, spec, counts.size(CALIBRATE))
         _warn(finished.calibration, progress)
         test_df = prepared_df.filter(F.col(PART) == TEST)
         yield FittedParts(finished, counts, test_df, resampling)
 
 
 def _train_parts(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, refit: Refit, progress: Progress
 ) -> Trained:
-    roles = config.roles
-    split, divided_df = divide(labelled_df, config, weighed)
-    with fitted_parts(divided_df, config, weighed, progress) as fitted:
+    roles = spec.problem.roles
+    split, divided_df = divide(labelled_df, spec, weighed)
+    with fitted_parts(divided_df, spec, weighed, progress) as fitted:
         progress.step("evaluating on the test rows")
         scorer = fitted.finished.scorer
-        measured = _measured(fitted.test_df, scorer, config, weighed)
+        measured = _measured(fitted.test_df, scorer, spec, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
@@ -259,16 +266,16 @@ def _train_parts(
 
 
 def _train_crossed(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, refit: Refit, progress: Progress
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, refit: Refit, progress: Progress
 ) -> Trained:
     """Cross-fit; evaluate every row by the model that was fitted without it."""
-    roles = config.roles
-    split, divided_df = cross(labelled_df, config, weighed, refit.folds)
-    with _crossed(split, divided_df, config, weighed, progress) as (prepared_df, found, rows):
+    roles = spec.problem.roles
+    split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
+    with _crossed(split, divided_df, spec, weighed, progress) as (prepared_df, found, rows):
         progress.step("evaluating on the held-out folds")
-        folder = config.path(config.artifacts)
+        folder = Path(spec.scratch)
         with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
-            measured = _measured(scored_df, scorer, config, weighed)
+            measured = _measured(scored_df, scorer, spec, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return Trained(
         Finished(found.published, None, None, found.choice),
@@ -283,21 +290,25 @@ def _train_crossed(
 
 
 def _refit_later(
-    labelled_df: DataFrame, config: Config, weighed: Weighed, earlier: Trained, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    weighed: Weighed,
+    earlier: Trained,
+    progress: Progress,
 ) -> Trained:
     """Publish a model of all rows, after one of earlier rows was evaluated on later ones.
 
     Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
     class shares change with time, and the latest rows are nearest to those that will be scored.
     """
-    timed_df = with_parts(labelled_df, config, earlier.split, config.seed)
+    timed_df = with_parts(labelled_df, spec.problem.roles, earlier.split, spec.seed)
     split, divided_df = cross(
         timed_df.withColumn(CALIBRATES, F.col(PART).isin(CALIBRATE, TEST)),
-        config,
+        spec,
         weighed,
         earlier.refit.folds,
     )
-    with _crossed(split, divided_df, config, weighed, progress) as (_, found, _rows):
+    with _crossed(split, divided_df, spec, weighed, progress) as (_, found, _rows):
         pass
     finished = Finished(found.published, None, None, found.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
@@ -307,24 +318,24 @@ def _refit_later(
 def _crossed(
     split: Split,
     divided_df: DataFrame,
-    config: Config,
+    spec: TrainingSpec,
     weighed: Weighed,
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, CrossFit, int]]:
     progress.step("learning the features")
-    fitting = CrossFitting.of(split, divided_df, config)
+    fitting = CrossFitting.of(split, divided_df, spec)
     timed = CALIBRATES in divided_df.columns
     calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
-    also = {**fitting.columns(config), CALIBRATES: calibrates}
+    also = {**fitting.columns(spec), CALIBRATES: calibrates}
     rule = weighed.weighting.rule
-    with prepared(divided_df, config, rule, fitting.plan, also=also) as prepared_df:
-        counts = count_folds(prepared_df, config, F.col(CALIBRATES))
-        require_crossed_rows(counts.by_class, config.roles.class_names, split.crossed)
-        progress.step(f"fitting {split.crossed + 1} {config.model.kind} models, one a fold")
+    with prepared(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
+        counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
+        require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
+        progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one a fold")
         found = cross_fit(
             prepared_df,
             fitting,
-            config,
+            spec,
             training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
             calibrates=F.col(CALIBRATES),
         )
@@ -342,18 +353,20 @@ class _Measured:
     typical: Mapping[str, float]
 
 
-def _measured(test_df: DataFrame, scorer: RowScorer, config: Config, weighed: Weighed) -> _Measured:
-    right = right_decisions(config.matrix, weighed.summary)
+def _measured(
+    test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, weighed: Weighed
+) -> _Measured:
+    right = right_decisions(spec.problem.matrix, weighed.summary)
     return _Measured(
-        evaluate(test_df, scorer, config, right),
+        evaluate(test_df, scorer, spec.problem, right, grouped=bool(spec.split.group)),
         collect_histogram(
             scorer.score(test_df),
             scorer.probability_cols,
             index=F.col(LABEL).cast("int"),
-            weight=sample_weight(config.roles),
+            weight=sample_weight(spec.problem.roles),
         ),
-        reference_of(test_df, scorer, config),
-        typical_of(test_df, config, weighed.weighting.rule),
+        reference_of(test_df, scorer, spec.problem, spec.reasons),
+        typical_of(test_df, spec.problem.matrix, weighed.weighting.rule),
     )
 
 
@@ -365,14 +378,14 @@ def training_ledger(
     return ledger if resampling is None else ledger.after_bending(RESAMPLING, resampling.rule())
 
 
-def _natural_prior(counts: PartCounts, config: Config, weighed: Weighed) -> Mapping[str, float]:
+def _natural_prior(counts: PartCounts, spec: TrainingSpec, weighed: Weighed) -> Mapping[str, float]:
     """Return the class shares that undone and calibrated probabilities speak of.
 
     A split by hash gives every part the shares of the table. Parts in time have their own: then
     they are those of the rows that had the last word on the probabilities.
     """
-    if config.split.by is None:
+    if spec.split.by is None:
         return weighed.weighting.prior
-    if config.decision.calibration != "none":
+    if spec.calibration != "none":
         return counts.shares(CALIBRATE)
-    return weighed.weighting.prior if config.resample is not None else counts.shares(FIT)
+    return weighed.weighting.prior if spec.resample is not None else counts.shares(FIT)

@@ -14,12 +14,11 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import sample_weight
 from sparkweights.core.errors import ConfigError
-from sparkweights.costs.policy import realised_cost
-from sparkweights.costs.spark import cost_columns
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.probability.ledger import WEIGHTS, Ledger
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.split import CALIBRATE, FIT, TEST, fold
+from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.cross_fit import fit_scorer
 from sparkweights.training.data import (
     PART,
@@ -32,7 +31,6 @@ from sparkweights.training.data import (
     split_order,
     weigh,
 )
-from sparkweights.training.evaluate import paid
 from sparkweights.training.folds import (
     divide_forward,
     fold_columns,
@@ -54,10 +52,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from sparkweights.config.schema import Config
     from sparkweights.core.progress import Progress
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.sampling.split import Split
+    from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import Weighed
     from sparkweights.weights.choose import Weighting
     from sparkweights.weights.rule import WeightRule
@@ -101,13 +99,13 @@ class _Table:
     """The kept rows and what all trials share; a plan, and rows to calibrate, per fold."""
 
     df: DataFrame
-    config: Config
+    spec: TrainingSpec
     weighed: Weighed
     plans: tuple[FeaturePlan, ...]
     calibrating: list[Size]
 
 
-def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
+def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuning:
     """Try weight ratios and parameters by cross-validated expected cost.
 
     Folds are parts of the fit rows alone: the rows that `train` tests on stay unseen. Each fold is
@@ -121,28 +119,28 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     InputError
         If a fold lacks rows of a class.
     """
-    if config.resample is not None:
+    if spec.resample is not None:
         raise ConfigError(
             "tune: resample would thin or repeat the rows that are held out.",
             hint="leave resample out to tune; weights and resampling do the same work.",
         )
     progress.step("counting classes and cutting folds")
-    wanted = config.tune
-    weighed = weigh(labelled_df, config)
-    settings, references = _candidates(config, weighed)
-    if config.split.by is None:
-        split, divided_df = divide(labelled_df, config, weighed, folds=wanted.folds)
-        roles = held_out_roles(_fold(labelled_df, config, split), wanted.folds)
+    wanted = spec.tune
+    weighed = weigh(labelled_df, spec)
+    settings, references = _candidates(spec, weighed)
+    if spec.split.by is None:
+        split, divided_df = divide(labelled_df, spec, weighed, folds=wanted.folds)
+        roles = held_out_roles(_fold(labelled_df, spec, split), wanted.folds)
     else:
-        divided_df, roles = divide_forward(labelled_df, config, wanted.folds)
-    plan = learn_plan(divided_df, config)
-    plans = learn_fold_plans(divided_df, config, plan, roles)
-    also = {BLOCK: _block(config), **fold_columns(config, plans, roles)}
-    with prepared(divided_df, config, weighed.weighting.rule, plan, also=also) as prepared_df:
-        rows, sizes, constant = _count(prepared_df, config)
-        table = _Table(prepared_df, config, weighed, plans or (plan,) * wanted.folds, sizes)
+        divided_df, roles = divide_forward(labelled_df, spec, wanted.folds)
+    plan = learn_plan(divided_df, spec)
+    plans = learn_fold_plans(divided_df, spec, plan, roles)
+    also = {BLOCK: _block(spec), **fold_columns(spec, plans, roles)}
+    with prepared(divided_df, spec, weighed.weighting.rule, plan, also=also) as prepared_df:
+        rows, sizes, constant = _count(prepared_df, spec)
+        table = _Table(prepared_df, spec, weighed, plans or (plan,) * wanted.folds, sizes)
         trials = _run_trials(table, settings, progress)
-    verdict = compare_trials(trials, forward=config.split.by is not None)
+    verdict = compare_trials(trials, forward=spec.split.by is not None)
     ratio = verdict.chosen.settings.ratio
     return Tuning(
         rows,
@@ -154,8 +152,8 @@ def tune(labelled_df: DataFrame, config: Config, progress: Progress) -> Tuning:
     )
 
 
-def _candidates(config: Config, weighed: Weighed) -> tuple[list[Settings], dict[str, float]]:
-    wanted, references = config.tune, _references(weighed)
+def _candidates(spec: TrainingSpec, weighed: Weighed) -> tuple[list[Settings], dict[str, float]]:
+    wanted, references = spec.tune, _references(weighed)
     low, high = wanted.ratio or (1.0, REACH * max(references.values()))
     ratios = log_grid(low, high, wanted.points)
     configured = not _on_curve(weighed.weighting, low, high)
@@ -203,20 +201,20 @@ def _references(weighed: Weighed) -> dict[str, float]:
     return found
 
 
-def _fold(labelled_df: DataFrame, config: Config, split: Split) -> Column:
-    wanted, group = config.tune, config.tune.group or config.split.group
+def _fold(labelled_df: DataFrame, spec: TrainingSpec, split: Split) -> Column:
+    wanted, group = spec.tune, spec.tune.group or spec.split.group
     if group:
-        return F.floor(uniform(group, config.seed) * wanted.folds).cast("int")
-    return fold(split, config.roles, split_order(labelled_df, config))
+        return F.floor(uniform(group, spec.seed) * wanted.folds).cast("int")
+    return fold(split, spec.problem.roles, split_order(labelled_df, spec))
 
 
-def _block(config: Config) -> Column:
+def _block(spec: TrainingSpec) -> Column:
     """Return the block of a row: rows of one group, or of one key, share it."""
-    names = config.tune.group or config.split.group or config.roles.keys
-    return F.floor(uniform(names, config.seed, Stream.BLOCKS) * BLOCKS).cast("int")
+    names = spec.tune.group or spec.unit_columns
+    return F.floor(uniform(names, spec.seed, Stream.BLOCKS) * BLOCKS).cast("int")
 
 
-def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], float]:
+def _count(prepared_df: DataFrame, spec: TrainingSpec) -> tuple[int, list[Size], float]:
     """Count rows by role, and price the best constant decision; fills the cache.
 
     Returns
@@ -224,9 +222,9 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], flo
     tuple
         Fit rows; rows to calibrate, per fold; mean cost of a held-out row.
     """
-    matrix, costs, index = config.matrix, cost_columns(config.matrix), F.col(LABEL).cast("int")
-    weight = sample_weight(config.roles)
-    folds, names = range(config.tune.folds), config.roles.class_names
+    matrix, policy, index = spec.problem.matrix, spec.problem.policy, F.col(LABEL).cast("int")
+    weight = sample_weight(spec.problem.roles)
+    folds, names = range(spec.tune.folds), spec.problem.roles.class_names
     measures = [F.count_if(F.col(PART) == FIT).alias("rows"), *infinite_measures()]
     for k in folds:
         for role in (FIT, CALIBRATE, TEST):
@@ -234,7 +232,7 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], flo
             measures.append(F.count_if(own).alias(f"{role}_{k}"))
             measures.append(F.sum(F.when(own, weight)).alias(f"{role}_{k}_weight"))
         for d, name in enumerate(matrix.decisions):
-            cost = weight * realised_cost(F.lit(name), index, matrix.decisions, costs)
+            cost = weight * policy.realised_cost(name, index)
             measures.append(F.sum(F.when(own, cost)).alias(f"cost_{k}_{d}"))
     found = prepared_df.groupBy(LABEL).agg(*measures).collect()
     require_finite(found)
@@ -246,7 +244,7 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], flo
             for role in (FIT, CALIBRATE, TEST)
         },
         names,
-        config.tune.folds,
+        spec.tune.folds,
     )
 
     def total(name: str) -> float:
@@ -262,7 +260,7 @@ def _count(prepared_df: DataFrame, config: Config) -> tuple[int, list[Size], flo
 
 def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
     """Run every candidate on every fold, a few at a time."""
-    wanted = table.config.tune
+    wanted = table.spec.tune
     tasks = [
         partial(_collect_costs, table, one, number)
         for one in settings
@@ -295,24 +293,24 @@ def _told(jobs: Sequence[Future[FoldCosts]], progress: Progress) -> Iterator[Fut
 
 def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     """Fit on a fold's rows to fit, and return what its held-out rows cost, in one pass of them."""
-    config, df, plan = table.config, fold_rows(table.df, number), table.plans[number]
-    rule, names = _rule(table.weighed, settings), config.roles.class_names
+    spec, df, plan = table.spec, fold_rows(table.df, number), table.plans[number]
+    rule, names = _rule(table.weighed, settings), spec.problem.roles.class_names
     fit_df = df.filter(F.col(PART) == FIT).select(
-        FEATURES, LABEL, _weight(config, settings, rule).alias(WEIGHT)
+        FEATURES, LABEL, _weight(spec, settings, rule).alias(WEIGHT)
     )
     weighting = table.weighed.weighting
     undoing = weighting.undoing if settings.ratio is None else rule
     ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
-    params = {**config.model.params, **settings.params}
-    model = config.model.model_copy(update={"params": params})
-    bare = fit_scorer(fit_df, config.model_copy(update={"model": model}), plan, ledger)
-    scorer = finish(bare, df, config, table.calibrating[number]).scorer
-    index, weight = F.col(LABEL).cast("int"), sample_weight(config.roles)
+    params = {**spec.model.params, **settings.params}
+    bare = fit_scorer(fit_df, spec.with_model(params=params), plan, ledger)
+    scorer = finish(bare, df, spec, table.calibrating[number]).scorer
+    index, weight = F.col(LABEL).cast("int"), sample_weight(spec.problem.roles)
+    cost = spec.problem.policy.realised_cost_of(natural_probabilities(scorer), index)
     found = (
         scorer.score(df.filter(F.col(PART) == TEST))
         .groupBy(BLOCK, index.alias("class"))
         .agg(
-            F.sum(weight * paid(scorer, config.matrix, index)).alias("cost"),
+            F.sum(weight * cost).alias("cost"),
             F.sum(weight).alias("weight"),
         )
         .collect()
@@ -332,8 +330,8 @@ def _rule(weighed: Weighed, settings: Settings) -> WeightRule:
     return weigh_frequencies(frequencies, WeightSpec("manual", manual=manual)).rule
 
 
-def _weight(config: Config, settings: Settings, rule: WeightRule) -> Column:
+def _weight(spec: TrainingSpec, settings: Settings, rule: WeightRule) -> Column:
     if settings.ratio is None:
         return F.col(WEIGHT)
     by_class = F.array(*map(F.lit, rule.constants or ()))
-    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * sample_weight(config.roles)
+    return F.element_at(by_class, F.col(LABEL).cast("int") + 1) * sample_weight(spec.problem.roles)

@@ -16,8 +16,7 @@ from sparkweights.bundle.bundle import load_bundle
 from sparkweights.cli.main import main
 from sparkweights.config.load import load_config
 from sparkweights.core.errors import ModelError
-from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.spark import cost_columns
+from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.demo import clients
 from sparkweights.probability.label_shift import collect_histogram, estimate_shift
 from sparkweights.sampling.hashing import uniform
@@ -80,11 +79,8 @@ def lender(spark: SparkSession, demo: Path) -> Lender:
 def _scored(lender: Lender, scorer: Scorer, *, carrying_weights: bool = False) -> pd.DataFrame:
     """Return the test rows with our decision and what it cost, in the table's order."""
     names = scorer.weighted_cols if carrying_weights else scorer.probability_cols
-    matrix = lender.config.matrix
-    expected = expected_costs([F.col(f"`{name}`") for name in names], cost_columns(matrix))
-    scored_df = scorer.score(lender.test_df).withColumn(
-        "d", cheapest_decision(expected, matrix.decisions)
-    )
+    decision = DecisionPolicy(lender.config.matrix).decide([F.col(f"`{name}`") for name in names])
+    scored_df = scorer.score(lender.test_df).withColumn("d", decision)
     columns = ["client_id", "credit_limit", "defaulted", "d", *scorer.weighted_cols]
     return scored_df.select(*columns).toPandas().sort_values("client_id", ignore_index=True)
 

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.linear_model import LogisticRegression
 
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import training_spec
 from sparkweights.sampling.split import FIT, fold
 from sparkweights.training.data import PART, divide, learn_plan, split_order, weigh
 from sparkweights.training.folds import divide_forward, held_out_roles, learn_fold_plans
@@ -70,9 +71,10 @@ def _kept(shop: Shop, spark: SparkSession) -> pd.DataFrame:
     """Return the fit rows with their features and folds, as `tune` deals them."""
     config = load_config(shop.config("kept.yaml", weights={"scheme": "none"}))
     df = spark.read.parquet(str(shop.folder / "data" / "history"))
-    split, divided_df = divide(df, config, weigh(df, config), folds=2)
-    own = fold(split, config.roles, split_order(df, config))
-    plan = learn_plan(divided_df, config)
+    spec = training_spec(config, df.columns)
+    split, divided_df = divide(df, spec, weigh(df, spec), folds=2)
+    own = fold(split, config.roles, split_order(df, spec))
+    plan = learn_plan(divided_df, spec)
     kept = divided_df.filter(F.col(PART) == FIT).select(
         own.alias("fold"), plan.vector().alias("x"), "outcome", "amount"
     )
@@ -170,9 +172,8 @@ def test_tune_forward_fold_calibrates_before_it(shop: Shop, spark: SparkSession)
     config = load_config(
         shop.config("forward.yaml", split={"by": "month"}, tune={**TUNE, "folds": 2})
     )
-    divided_df, roles = divide_forward(
-        spark.read.parquet(str(shop.folder / "data" / "forward")), config, 2
-    )
+    forward_df = spark.read.parquet(str(shop.folder / "data" / "forward"))
+    divided_df, roles = divide_forward(forward_df, training_spec(config, forward_df.columns), 2)
     months = divided_df.select("month", PART, *[own.alias(f"{k}") for k, own in enumerate(roles)])
     found = months.toPandas()
     spans = [(9, 12, 24), (18, 24, 36)]
@@ -214,11 +215,12 @@ def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
         shop.config("target.yaml", features={"categorical": "target"}, tune={**TUNE, "folds": 2})
     )
     df = spark.read.parquet(str(shop.folder / "data" / "history"))
-    split, divided_df = divide(df, config, weigh(df, config), folds=2)
-    own = fold(split, config.roles, split_order(df, config))
+    spec = training_spec(config, df.columns)
+    split, divided_df = divide(df, spec, weigh(df, spec), folds=2)
+    own = fold(split, config.roles, split_order(df, spec))
     roles = held_out_roles(own, 2)
-    plan = learn_plan(divided_df, config)
-    plans = learn_fold_plans(divided_df, config, plan, roles)
+    plan = learn_plan(divided_df, spec)
+    plans = learn_fold_plans(divided_df, spec, plan, roles)
     fitted = divided_df.filter(roles[1] == FIT).select("card type", "outcome").toPandas()
     encoder = next(one for one in plans[1].encoders if one.kind == "target")
     bad = fitted["outcome"] == "bad"

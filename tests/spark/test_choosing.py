@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import log_loss
 
 from sparkweights import Config
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.errors import ConfigError
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.training import choose_learner as choosing
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkweights.spec.training import TrainingSpec
 
-def _config(**sections: Any) -> Config:
+
+def _spec(**sections: Any) -> TrainingSpec:
     config = Config(
         name="choice",
         seed=3,
@@ -44,8 +48,7 @@ def _config(**sections: Any) -> Config:
         },
         **{"model": {"kind": "auto"}, **sections},
     )
-    config.check()
-    return config
+    return training_spec(config, ["id", "a", "b", "y"])
 
 
 def _table(law: str, rows: int = 1_500) -> pd.DataFrame:
@@ -63,8 +66,8 @@ def test_auto_takes_the_learner_that_the_law_asks_for(
 ) -> None:
     """Log odds on a line: logistic regression. Their sign by a product of signs: trees."""
     df = spark.createDataFrame(_table(law)).coalesce(1).cache()
-    config = _config(train={"folds": 2}).model_copy(update={"folder": tmp_path})
-    trained = train(df, config, weigh(df, config), LoggedProgress())
+    spec = replace(_spec(train={"folds": 2}), scratch=str(tmp_path))
+    trained = train(df, spec, weigh(df, spec), LoggedProgress())
     choice = trained.learner_choice
     assert choice is not None
     assert (choice.kind, trained.scorer.kind) == (kind, kind)
@@ -77,21 +80,15 @@ def test_auto_tries_logistic_on_normal_scores_and_the_boosting_there_is(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """XGBoost's in a classic session that has it, else MLlib's; a stated encoding is kept."""
-    logistic, boosting = candidates(_config(), spark)
+    logistic, boosting = candidates(_spec(), spark)
     assert (logistic.model.kind, logistic.features.numeric) == ("logistic", "quantile")
     assert (boosting.model.kind, boosting.features.numeric) == ("xgboost", "auto")
     connected: Any = SimpleNamespace()
-    assert candidates(_config(), connected)[1].model.kind == "boosted_trees"
+    assert candidates(_spec(), connected)[1].model.kind == "boosted_trees"
     monkeypatch.setattr(choosing, "find_spec", lambda _: None)
-    assert candidates(_config(), spark)[1].model.kind == "boosted_trees"
-    plain, _ = candidates(_config(features={"numeric": "plain"}), spark)
+    assert candidates(_spec(), spark)[1].model.kind == "boosted_trees"
+    plain, _ = candidates(_spec(features={"numeric": "plain"}), spark)
     assert plain.features.numeric == "plain"
-
-
-def test_auto_candidates_pass_the_checks_of_a_configuration(spark: SparkSession) -> None:
-    """What training chooses from is what a user might have written."""
-    for one in candidates(_config(), spark):
-        one.check()
 
 
 def test_trees_must_be_better_by_more_than_a_standard_error() -> None:
@@ -122,11 +119,10 @@ def test_paired_losses_are_those_of_scikit_learn(spark: SparkSession, weight: st
     table = pd.DataFrame(rng.random((rows, 2)), columns=["p", "q"])
     table["id"], table["y"] = np.arange(rows), (rng.random(rows) < 0.3).astype(int)
     table["w"] = rng.integers(1, 4, rows).astype(float) if weight else 1.0
-    config = _config()
-    roles = config.columns.model_copy(update={"weight": weight})
-    config = config.model_copy(update={"columns": roles})
+    spec = _spec()
+    spec = replace(spec, problem=spec.problem.with_weight(weight))
     scorers: Any = [_given("p"), _given("q")]
-    found = collect_paired_losses(spark.createDataFrame(table), scorers, F.col("y"), config)
+    found = collect_paired_losses(spark.createDataFrame(table), scorers, F.col("y"), spec)
     expected = [log_loss(table.y, table[name], sample_weight=table.w) for name in ("p", "q")]
     assert found.losses == pytest.approx(tuple(expected))
 
@@ -144,7 +140,7 @@ def _given(name: str) -> Any:
 def test_auto_refuses_parameters_and_verbs_of_one_learner() -> None:
     """Parameters belong to a learner; so do tuning and a backtest."""
     with pytest.raises(ConfigError, match="regParam given, but kind 'auto' chooses the learner"):
-        _config(model={"kind": "auto", "params": {"regParam": 0.1}})
+        _spec(model={"kind": "auto", "params": {"regParam": 0.1}})
     with pytest.raises(ConfigError, match="`tune` fits one learner"):
-        require_named_kind(_config(), "tune")
-    require_named_kind(_config(model={"kind": "logistic"}), "tune")
+        require_named_kind(_spec(), "tune")
+    require_named_kind(_spec(model={"kind": "logistic"}), "tune")

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
-from sparkweights.costs.spark import cost_columns
+from sparkweights.costs.policy import DecisionPolicy
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,7 +24,8 @@ def test_what_is_no_number_gets_no_decision(spark: SparkSession) -> None:
     df = spark.createDataFrame(
         [(1.0, 2.0), (math.nan, math.nan), (math.nan, 2.0), (None, 2.0)], "a double, b double"
     )
-    found = df.select(cheapest_decision([F.col("a"), F.col("b")], ["approve", "decline"])).collect()
+    policy = DecisionPolicy(CostMatrix.zero_one(["good", "bad"]))
+    found = df.select(policy.cheapest({"approve": F.col("a"), "decline": F.col("b")})).collect()
     assert [row[0] for row in found] == ["approve", None, None, None]
 
 
@@ -50,11 +50,11 @@ def test_decisions_equal_brute_force(spark: SparkSession, seed: int) -> None:
     frame = pd.DataFrame(p, columns=[f"p{c}" for c in range(classes)])
     frame = frame.assign(amount=amount, y=y, id=np.arange(rows))
     df = spark.createDataFrame(frame)
-    costs = cost_columns(matrix)
-    expected = expected_costs([F.col(f"p{c}") for c in range(classes)], costs)
-    chosen = cheapest_decision(expected, matrix.decisions)
-    paid = realised_cost(chosen, F.col("y"), matrix.decisions, costs)
-    found = df.select("id", chosen.alias("d"), paid.alias("paid"), *expected).toPandas()
+    policy = DecisionPolicy(matrix)
+    expected = policy.expected_costs([F.col(f"p{c}") for c in range(classes)])
+    chosen = policy.cheapest(expected)
+    paid = policy.realised_cost(chosen, F.col("y"))
+    found = df.select("id", chosen.alias("d"), paid.alias("paid"), *expected.values()).toPandas()
     found = found.sort_values("id", ignore_index=True)
     price = fixed[None] + rate[None] * amount[:, None, None]
     brute = np.einsum("nc,ndc->nd", p, price)

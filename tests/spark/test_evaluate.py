@@ -21,7 +21,7 @@ from sklearn.metrics import (
 
 from sparkweights.core.errors import InputError, QualityGateError
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.costs.policy import cheapest_decision, expected_costs, realised_cost
+from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.costs.spark import cost_columns
 from sparkweights.evaluation.collect import Scored, collect_evaluation, collect_segments
 from sparkweights.evaluation.cost_curves import cost_profile
@@ -53,14 +53,13 @@ def _scored(rows: int = 3_000) -> pd.DataFrame:
 
 
 def _asked(matrix: CostMatrix = MATRIX, **changes: Any) -> Scored:
-    costs = cost_columns(matrix)
-    paid = partial(realised_cost, index=F.col("y"), decisions=matrix.decisions, costs=costs)
+    paid = partial(DecisionPolicy(matrix).realised_cost, index=F.col("y"))
     return Scored(**{
         "probability_cols": {"good": "p_good", "bad": "p_bad"},
         "class_col": "y",
         "decision_col": "d",
         "right_decisions": {"good": "approve", "bad": "decline"},
-        "constant_costs": {name: paid(F.lit(name)) for name in matrix.decisions},
+        "constant_costs": {name: paid(name) for name in matrix.decisions},
         "policy_costs": {"ours": paid(F.col("d"))},
         "order": F.rand(1),
         **changes,
@@ -68,9 +67,8 @@ def _asked(matrix: CostMatrix = MATRIX, **changes: Any) -> Scored:
 
 
 def _decided(spark: SparkSession, scored: pd.DataFrame) -> DataFrame:
-    expected = expected_costs([F.col("p_good"), F.col("p_bad")], cost_columns(MATRIX))
     df = spark.createDataFrame(scored)
-    return df.withColumn("d", cheapest_decision(expected, MATRIX.decisions))
+    return df.withColumn("d", DecisionPolicy(MATRIX).decide([F.col("p_good"), F.col("p_bad")]))
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -155,10 +153,7 @@ def test_collect_evaluation_three_classes_equal_scikit_learn(spark: SparkSession
     y = np.array([rng.choice(3, p=row) for row in p])
     matrix = CostMatrix.zero_one(["a", "b", "c"])
     df = spark.createDataFrame(pd.DataFrame(p, columns=["pa", "pb", "pc"]).assign(y=y))
-    costs = cost_columns(matrix)
-    chosen = cheapest_decision(
-        expected_costs([F.col(name) for name in ("pa", "pb", "pc")], costs), matrix.decisions
-    )
+    chosen = DecisionPolicy(matrix).decide([F.col(name) for name in ("pa", "pb", "pc")])
     found = collect_evaluation(
         df.withColumn("d", chosen),
         _asked(
@@ -182,10 +177,10 @@ def test_collect_evaluation_no_rows_is_a_sentence(spark: SparkSession) -> None:
         collect_evaluation(df, _asked())
 
 
-def test_cheapest_decision_tie_goes_to_the_first_declared(spark: SparkSession) -> None:
+def test_cheapest_tie_goes_to_the_first_declared(spark: SparkSession) -> None:
     """A tie is decided by the configuration's order, and a null price decides nothing."""
     df = spark.createDataFrame([(1.0, 1.0), (2.0, 1.0), (None, 1.0)], "a double, b double")
-    chosen = cheapest_decision([F.col("a"), F.col("b")], ["first", "second"])
+    chosen = DecisionPolicy(MATRIX).cheapest({"first": F.col("a"), "second": F.col("b")})
     assert [row[0] for row in df.select(chosen).collect()] == ["first", "second", None]
 
 

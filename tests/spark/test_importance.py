@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sklearn.metrics import roc_auc_score
 
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import training_spec
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.evaluation.ranking import compare_areas
@@ -224,7 +225,9 @@ def test_importance_of_a_column_without_a_part_in_the_risk_is_nothing(
     model = learner("logistic").fit(df, {}, seed=1, classes=2)
     ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
     scorer = Scorer("logistic", model, plan, CLASSES, ledger)
-    found = {one.name: one for one in _importance(df, config, scorer, rows)}
+    found = {
+        one.name: one for one in _importance(df, training_spec(config, frame.columns), scorer, rows)
+    }
     assert found["x"].cost > 5 * found["x"].standard_error
     assert abs(found[name].cost) < 4 * found[name].standard_error + 0.02 * found["x"].cost
 

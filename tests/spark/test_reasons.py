@@ -14,10 +14,9 @@ import yaml
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import scoring_spec, training_spec
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
-from sparkweights.costs.policy import cheapest_decision, expected_costs
-from sparkweights.costs.spark import cost_columns
 from sparkweights.features.encoders import NumericBlock, NumericFeature
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
@@ -211,10 +210,9 @@ def _told(df: DataFrame, config: Config, bundle: Any) -> DataFrame:
     """Score, decide and explain as a run does."""
     scored_df = Scorer.of(bundle).score(df.withColumn(POSITIONS, bundle.plan.array()))
     natural = [F.col(f"probability_{name}") for name in bundle.ledger.prior]
-    matrix = config.matrix
-    decision = cheapest_decision(expected_costs(natural, cost_columns(matrix)), matrix.decisions)
-    decided_df = scored_df.withColumn("decision", decision)
-    rule = reason_rule(config, bundle)
+    spec = scoring_spec(config, training_spec(config, df.columns))
+    decided_df = scored_df.withColumn("decision", spec.problem.policy.decide(natural))
+    rule = reason_rule(spec, bundle)
     assert rule is not None
     return append_reasons(decided_df, rule, bundle.plan.sources, F.col("decision"))
 

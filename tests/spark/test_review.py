@@ -11,10 +11,11 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import scoring_spec, training_spec
 from sparkweights.costs.review import ReviewCut, collect_review_cut, is_reviewed, review_gain
 from sparkweights.models.base import LABEL
 from sparkweights.probability.ledger import Ledger
-from sparkweights.scoring import plan as deciding
+from sparkweights.scoring.plan import ScoringPlan
 from sparkweights.training.evaluate import BLOCK, ORDER, evaluate
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.config.schema import Config
 
 ROWS = 4_000
 PRICE = 50.0
@@ -93,10 +93,11 @@ review: {cost: 40, capacity: 0.5}
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def plan(tmp_path: Path) -> ScoringPlan:
     """Declining costs money whatever comes true, so a look at a row does too."""
     (tmp_path / "loans.yaml").write_text(CONFIG, encoding="utf-8")
-    return load_config(tmp_path / "loans.yaml")
+    config = load_config(tmp_path / "loans.yaml")
+    return ScoringPlan(scoring_spec(config, training_spec(config, ["id", "x"])))
 
 
 class _Scored:
@@ -117,16 +118,16 @@ def _probable(spark: SparkSession, bad: list[float], **more: list[float]) -> Dat
 
 
 def test_review_gain_counts_what_the_right_decision_still_costs(
-    spark: SparkSession, config: Config
+    spark: SparkSession, plan: ScoringPlan
 ) -> None:
     """P = .7: declining costs .3 x 200 + .7 x 150 = 165, a look 40 + .7 x 150 = 145; gain 20."""
-    priced_df = deciding.price(_probable(spark, [0.7]), _Scored(), config)
-    row = priced_df.select("expected_cost_review", deciding.gain_of_review(config)).first()
+    priced_df = plan.price(_probable(spark, [0.7]), _Scored())
+    row = priced_df.select("expected_cost_review", plan.gain_of_review()).first()
     assert tuple(row) == pytest.approx((145.0, 20.0))
 
 
 def test_review_realised_cost_is_the_price_and_the_right_decision(
-    spark: SparkSession, config: Config
+    spark: SparkSession, plan: ScoringPlan
 ) -> None:
     """Two of four rows are looked at: 40 + 150 for the bad one, 40 for the good; others decline.
 
@@ -140,7 +141,7 @@ def test_review_realised_cost_is_the_price_and_the_right_decision(
         "w": [1.0] * 4,
     }
     df = _probable(spark, [0.7, 0.2, 0.95, 0.9], **scored)
-    found = evaluate(df, _Scored(), config, {"good": "approve", "bad": "decline"})
+    found = evaluate(df, _Scored(), plan.spec.problem, {"good": "approve", "bad": "decline"})
     assert found.cost("ours") == pytest.approx(150 + 200 + 150 + 150)
     assert found.cost("with_review") == pytest.approx(190 + 40 + 150 + 150)
 
@@ -167,9 +168,9 @@ def test_review_of_a_weighted_row_equals_that_of_the_row_twice(priced: DataFrame
     assert weighted.saving == pytest.approx(twice.saving)
 
 
-def test_review_weight_of_an_incoming_row(spark: SparkSession, config: Config) -> None:
+def test_review_weight_of_an_incoming_row(spark: SparkSession, plan: ScoringPlan) -> None:
     """The table's weight where it holds one; a row without a usable weight takes one look."""
     df = _probable(spark, [0.5] * 4, w=[2.0, np.nan, -1.0, 0.0])
-    weight = deciding.review_weight(df, config)
+    weight = plan.review_weight(df)
     assert [row[0] for row in df.select(weight).collect()] == [2.0, 1.0, 1.0, 0.0]
-    assert deciding.review_weight(df.drop("w"), config) is None
+    assert plan.review_weight(df.drop("w")) is None

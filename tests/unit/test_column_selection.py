@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sparkweights.config.column_selection import check_pattern, select_columns
-from sparkweights.config.sections import ColumnRange, ColumnsMatching
 from sparkweights.core.errors import ConfigError, InputError
+from sparkweights.spec.settings import ColumnRange, ColumnsMatching
 
 TABLE = ["id", "g.1", "g.2", "age", "g.3", "label"]
 

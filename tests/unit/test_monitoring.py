@@ -12,6 +12,7 @@ import pytest
 
 from sparkweights.cli.summary import monitor_summary
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import monitoring_spec, training_spec
 from sparkweights.evaluation.drift import (
     ColumnBins,
     Stability,
@@ -245,9 +246,10 @@ def test_monitor_page_and_summary_say_what_is_known(tmp_path: Path) -> None:
     path = tmp_path / "loan.yaml"
     path.write_text(LOAN, encoding="utf-8")
     config = load_config(path)
-    found = replace(found, exceeded=tuple(exceeded_limits(found, config)))
+    spec = monitoring_spec(config, training_spec(config, ["id", "income"]))
+    found = replace(found, exceeded=tuple(exceeded_limits(found, spec)))
     bundle = SimpleNamespace(version="v1")
-    record = monitor_record(config, bundle, found, "incoming", date(2026, 3, 1))  # type: ignore[arg-type]
+    record = monitor_record("loan", spec, bundle, found, "incoming", date(2026, 3, 1))  # type: ignore[arg-type]
     page, text = monitor_report(record), monitor_summary(record)
     for words in ("no mixture of the scores", "probabilities hold", "the natural prior is kept"):
         assert words in page, words

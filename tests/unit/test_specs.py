@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,13 +11,14 @@ import yaml
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkweights.config.load import load_config
+from sparkweights.config.resolve import trained_spec, training_spec
 from sparkweights.core.errors import ModelError
 from sparkweights.scoring.schema_checks import require_same_labels, require_same_training
+from sparkweights.spec.training import TrainingSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkweights.config.schema import Config
 
 SETTINGS: dict[str, Any] = {
     "name": "loans",
@@ -35,15 +36,15 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def _config(folder: Path, **sections: Any) -> Config:
+def _spec(folder: Path, **sections: Any) -> TrainingSpec:
     path = folder / "loans.yaml"
     path.write_text(yaml.safe_dump(SETTINGS | sections, sort_keys=False), encoding="utf-8")
-    return load_config(path)
+    return training_spec(load_config(path), ["id", "y", "income", "branch"])
 
 
-def _bundle(folder: Path, **sections: Any) -> Any:
-    stated = json.loads(json.dumps(_config(folder, **sections).fingerprint()))
-    return SimpleNamespace(version="v1", manifest={"config": stated})
+def _stored(spec: TrainingSpec) -> TrainingSpec:
+    """Return a spec as a bundle keeps it: written as JSON and read again."""
+    return TrainingSpec.from_dict(json.loads(json.dumps(spec.to_dict())), scratch="elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -65,37 +66,73 @@ def test_same_training_edited_key_is_refused_with_both_values(
     tmp_path: Path, edited: dict[str, Any], told: str
 ) -> None:
     """The key, what the model was trained with, what the file says now, and the next step."""
-    bundle = _bundle(tmp_path)
+    trained = _stored(_spec(tmp_path))
     with pytest.raises(ModelError) as caught:
-        require_same_training(_config(tmp_path, **edited), bundle)
+        require_same_training(_spec(tmp_path, **edited), trained, "v1")
     assert told in caught.value.message
     assert "train with this configuration first" in str(caught.value.hint)
 
 
 def test_same_training_what_the_model_does_not_follow_from_may_change(tmp_path: Path) -> None:
     """Costs, review, limits and places may change; a key that is new in the product may, too."""
-    bundle = _bundle(tmp_path)
-    del bundle.manifest["config"]["features"]["categorical"]
+    stored = _spec(tmp_path).to_dict()
+    del stored["features"]["categorical"]
+    del stored["tune"]
+    trained = TrainingSpec.from_dict(stored, scratch="elsewhere")
     costs = {"approve": {"good": 0, "bad": 30}, "decline": {"good": 1, "bad": 0}}
     changes: dict[str, Any] = {"costs": costs, "review": {"cost": 1}, "artifacts": "elsewhere"}
-    require_same_training(_config(tmp_path, **changes), bundle)
+    require_same_training(_spec(tmp_path, **changes), trained, "v1")
+
+
+def test_same_training_costs_count_where_a_tree_was_pruned_by_them(tmp_path: Path) -> None:
+    """Pruning takes the tree that costs least."""
+    pruned: dict[str, Any] = {"model": {"kind": "tree", "prune": "gini"}}
+    costs = {"approve": {"good": 0, "bad": 30}, "decline": {"good": 1, "bad": 0}}
+    trained = _stored(_spec(tmp_path, **pruned))
+    with pytest.raises(ModelError, match=r"costs\.approve\.bad 20 \(now 30\)"):
+        require_same_training(_spec(tmp_path, **pruned, costs=costs), trained, "v1")
+
+
+def test_spec_is_the_same_after_it_was_stored(tmp_path: Path) -> None:
+    """What a bundle keeps is all that a model follows from."""
+    spec = _spec(
+        tmp_path,
+        review={"cost": "0.1 * income", "capacity": 0.1},
+        resample={"method": "under"},
+        split={"group": ["branch"]},
+        reasons={"against": {"decline": "bad"}},
+        costs={"approve": {"good": 0, "bad": "2 * income"}, "decline": {"good": 1, "bad": 0}},
+    )
+    assert replace(_stored(spec), scratch=spec.scratch) == spec
+
+
+def test_configuration_stored_by_an_earlier_release_gives_the_same_spec(tmp_path: Path) -> None:
+    """Its bundles hold the configuration; it has all that the spec has."""
+    path = tmp_path / "loans.yaml"
+    spec = _spec(tmp_path)
+    manifest = {"config": json.loads(json.dumps(load_config(path).fingerprint()))}
+    assert trained_spec(manifest, spec.scratch) == spec
+
+
+def _require_same_labels(schema: StructType, spec: TrainingSpec, trained: TrainingSpec) -> None:
+    require_same_labels(schema, spec.problem.roles, trained.problem.roles, "v1")
 
 
 def test_same_labels_swapped_values_are_refused_and_new_codes_are_not(tmp_path: Path) -> None:
     """0 meant good: where it means bad, every outcome would be taken for the other one."""
-    bundle, schema = _bundle(tmp_path), StructType([StructField("y", StringType())])
+    trained, schema = _spec(tmp_path), StructType([StructField("y", StringType())])
     swapped = {**SETTINGS["columns"], "classes": {"good": 1, "bad": 0}}
     with pytest.raises(ModelError, match=r"1 is 'good'.*it was 'bad'"):
-        require_same_labels(schema, _config(tmp_path, columns=swapped), bundle)
+        _require_same_labels(schema, _spec(tmp_path, columns=swapped), trained)
     coded = {**SETTINGS["columns"], "classes": {"good": "g", "bad": "b"}}
-    require_same_labels(schema, _config(tmp_path, columns=coded), bundle)
+    _require_same_labels(schema, _spec(tmp_path, columns=coded), trained)
 
 
 def test_same_labels_another_column_is_refused_while_the_old_one_is_there(tmp_path: Path) -> None:
     """A new name for the label is fine; a second label is another question."""
-    bundle = _bundle(tmp_path)
-    config = _config(tmp_path, columns={**SETTINGS["columns"], "label": "later"})
+    trained = _spec(tmp_path)
+    spec = _spec(tmp_path, columns={**SETTINGS["columns"], "label": "later"})
     both = StructType([StructField("y", StringType()), StructField("later", StringType())])
     with pytest.raises(ModelError, match=r"columns\.label: 'later'.*trained on 'y'"):
-        require_same_labels(both, config, bundle)
-    require_same_labels(StructType([both["later"]]), config, bundle)
+        _require_same_labels(both, spec, trained)
+    _require_same_labels(StructType([both["later"]]), spec, trained)

@@ -1,4 +1,8 @@
-"""The sections of the configuration file, each a frozen model with its bounds."""
+"""Settings: the sections of a configuration file, each a frozen model with its bounds.
+
+Those that say what to do with rows travel on inside specs (`DecisionProblem`, `TrainingSpec`,
+`ScoringSpec`) once a table's columns are known, and are stored with the model trained by them.
+"""
 
 from __future__ import annotations
 

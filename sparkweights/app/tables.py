@@ -1,0 +1,82 @@
+"""The tables of a configuration on a date: where they are read, and how they are published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.config.load import resolve_secrets
+from sparkweights.scoring.run import Outputs
+from sparkweights.storage.names import TableName
+from sparkweights.storage.publish.catalog import CatalogPublication
+from sparkweights.storage.publish.folder import FolderPublication
+from sparkweights.storage.tables import TableSource
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from pyspark.sql import SparkSession
+
+    from sparkweights.config.schema import Config
+    from sparkweights.storage.publish.protocol import Publication
+
+
+def table_source(config: Config, role: str, run_date: date) -> TableSource:
+    """Return where the table of a role is read on a date.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not name it, or a secret is not set.
+    """
+    table = config.table(role)
+    location = _dated(table.location, run_date)
+    if table.scheme == "file":
+        location = str(config.path(location))
+    return TableSource(
+        role=role,
+        location=location,
+        format=table.format,
+        schema_ddl=table.schema_ddl,
+        options=resolve_secrets(table.options, where=f"tables.{role}.options"),
+        partition={
+            name: _dated(value, run_date) if isinstance(value, str) else value
+            for name, value in table.partition.items()
+        },
+    )
+
+
+def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) -> Outputs:
+    """Return how a date of both outputs is published."""
+    return Outputs(
+        _publication(spark, config, "scored", run_id, run_date),
+        _publication(spark, config, "quarantine", run_id, run_date),
+    )
+
+
+def _publication(
+    spark: SparkSession, config: Config, role: str, run_id: str, run_date: date
+) -> Publication:
+    """Return how a date of an output is published, to a folder or to the catalog."""
+    table = config.table(role)
+    options = resolve_secrets(table.options, where=f"tables.{role}.options")
+    if table.format == "table" and (name := TableName.parse(table.location)) is not None:
+        return CatalogPublication(
+            run_id=run_id,
+            run_date=run_date,
+            options=options,
+            spark=spark,
+            name=name,
+            locks=config.path(config.runs),
+        )
+    return FolderPublication(
+        run_id=run_id,
+        run_date=run_date,
+        options=options,
+        root=config.path(table.location),
+        file_format=table.format,
+        owner=config.name,
+    )
+
+
+def _dated(text: str, run_date: date) -> str:
+    return text.replace("{run_date}", run_date.isoformat())
