@@ -1,8 +1,13 @@
-"""spark-submit --py-files sparkweights.zip jobs/run.py --config FILE [--run-date DATE]."""
+"""spark-submit --py-files sparkweights.zip jobs/run.py VERB --config FILE [--run-date DATE].
+
+Without a verb it is `run`: weights, train and score in a row.
+"""
 
 import sys
 
 from sparkweights.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(["run", *sys.argv[1:]]))
+    arguments = sys.argv[1:]
+    named = bool(arguments) and not arguments[0].startswith("-")
+    sys.exit(main(arguments if named else ["run", *arguments]))

@@ -1,8 +1,7 @@
-"""spark-submit --py-files sparkweights.zip jobs/train.py --config FILE [--run-date DATE]."""
+"""The same as `jobs/run.py train`, whose name this one keeps for one release."""
 
 import sys
 
 from sparkweights.cli.main import main
 
-if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+sys.exit(main(["train", *sys.argv[1:]]))

@@ -1,8 +1,7 @@
-"""spark-submit --py-files sparkweights.zip jobs/tune.py --config FILE [--run-date DATE]."""
+"""The same as `jobs/run.py tune`, whose name this one keeps for one release."""
 
 import sys
 
 from sparkweights.cli.main import main
 
-if __name__ == "__main__":
-    sys.exit(main(["tune", *sys.argv[1:]]))
+sys.exit(main(["tune", *sys.argv[1:]]))
