@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -19,6 +18,7 @@ from sparkweights import Config
 from sparkweights.config.resolve import training_spec
 from sparkweights.core.errors import QualityGateError
 from sparkweights.core.progress import LoggedProgress
+from sparkweights.storage.location import Location
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
 
@@ -77,7 +77,7 @@ def _mean_over_share(df: DataFrame, kind: str, params: dict[str, Any]) -> float 
         model={"kind": kind, "params": params},
     )
     with tempfile.TemporaryDirectory() as name:
-        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
+        own = training_spec(config.model_copy(update={"folder": Location.of(name)}), df.columns)
         try:
             trained = train(df, own, weigh(df, own), LoggedProgress())
         except QualityGateError as refused:

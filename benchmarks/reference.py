@@ -36,6 +36,7 @@ from sparkweights import Config
 from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.scoring.scorer import natural_probabilities
+from sparkweights.storage.location import Location
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
 
@@ -159,7 +160,7 @@ def product(
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        placed = config.model_copy(update={"folder": Path(folder)})
+        placed = config.model_copy(update={"folder": Location.of(folder)})
         labelled, asked = problem.frame.iloc[train_rows], problem.frame.iloc[test_rows]
         train_df: DataFrame = spark.createDataFrame(labelled).repartition(2).cache()
         spec = training_spec(placed, train_df.columns)

@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.credit import ACCEPT_ALL, FEATURES, KEY, LABEL, load_credit
@@ -20,6 +19,7 @@ from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
 from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
+from sparkweights.storage.location import Location
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
 
@@ -121,7 +121,7 @@ def savings(df: DataFrame, kind: str, scheme: str, seed: int, params: dict[str, 
         },
     )
     with tempfile.TemporaryDirectory() as name:
-        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
+        own = training_spec(config.model_copy(update={"folder": Location.of(name)}), df.columns)
         trained = train(df, own, weigh(df, own), LoggedProgress())
     return trained.evaluation.savings("ours")
 

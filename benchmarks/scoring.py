@@ -30,6 +30,7 @@ from sparkweights import Config, Runner
 from sparkweights.models.base import FEATURES
 from sparkweights.quality.suite import load_suite
 from sparkweights.spec.settings import Checks, Reasons
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +179,7 @@ def train_runner(spark: SparkSession, folder: Path, kind: str, params: dict[str,
         reasons=REASONS,
         model={"kind": kind, "params": params},
         decision={"calibration": "none", "base_rate_tolerance": 1.0, "cost_tolerance": 1.0},
-        folder=folder,
+        folder=Location.of(folder),
     )
     Runner(spark, config, NIGHT).train()
     return Runner(spark, config.model_copy(update={"reasons": None}), NIGHT)

@@ -18,7 +18,6 @@ import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from benchmarks.harness import Bar, figure
 from sparkweights import Config
 from sparkweights.config.resolve import training_spec
 from sparkweights.core.progress import LoggedProgress
+from sparkweights.storage.location import Location
 from sparkweights.training.data import weigh
 from sparkweights.training.train import train
 from sparkweights.weights.choose import mean_regrets, weigh_frequencies
@@ -247,7 +247,7 @@ def fit(df: DataFrame, kind: str, weights: dict[str, Any], seed: int) -> Scorer:
         decision={"base_rate_tolerance": 1.0},  # the figures below judge, not the gate
     )
     with tempfile.TemporaryDirectory() as name:
-        own = training_spec(config.model_copy(update={"folder": Path(name)}), df.columns)
+        own = training_spec(config.model_copy(update={"folder": Location.of(name)}), df.columns)
         return train(df, own, weigh(df, own), LoggedProgress()).scorer
 
 

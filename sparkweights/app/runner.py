@@ -59,7 +59,8 @@ from sparkweights.scoring.schema_checks import (
     require_own_record,
     require_scorable,
 )
-from sparkweights.storage.files import make_folder, write_json, write_rows, write_text
+from sparkweights.storage.files import write_json, write_rows, write_text
+from sparkweights.storage.location import Location
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.training.backtest import Backtest, backtest
 from sparkweights.training.champion import hold_contest
@@ -79,7 +80,6 @@ from sparkweights.weights.schemes import BY_ROW_WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.selection import Selection
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.location import AnyLocation
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,7 @@ class Runner:
         write_text(folder / "monitor.html", monitor_report(record))
         return found, record
 
-    def check(self, role: str, docs: Path | None = None) -> CheckReport:
+    def check(self, role: str, docs: AnyLocation | None = None) -> CheckReport:
         """Run the suite of a table's role against it; nothing is published.
 
         Parameters
@@ -280,15 +281,16 @@ class Runner:
         docs
             A folder for Great Expectations' Data Docs of the results, if they are wanted.
         """
-        if docs is not None:
-            make_folder(docs)
+        pages = None if docs is None else Location.of(docs)
+        if pages is not None:
+            pages.make_folder()
         source = self._judged(role)
         df = read_table(self.spark, source)
         if not self.config.checks.allow_empty:
             require_rows(df, source)  # of no rows, nearly everything holds
-        return self._run_suite(df, role, docs)
+        return self._run_suite(df, role, pages)
 
-    def suggest(self, role: str, target: Path) -> dict[str, Any]:
+    def suggest(self, role: str, target: AnyLocation) -> dict[str, Any]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
 
         Raises
@@ -296,7 +298,8 @@ class Runner:
         ConfigError
             If the file exists.
         """
-        if target.exists():
+        file = Location.of(target)
+        if file.exists():
             raise ConfigError(
                 f"'{target}' exists; a suite that somebody wrote is not replaced.",
                 hint="name a new file, compare the two, and take over what you want.",
@@ -306,7 +309,7 @@ class Runner:
         self.progress.step(f"looking at {role}")
         profile = collect_profile(df, unlisted=(*keys, *sensitive))
         suite = propose_suite(profile, name=role, keys=keys)
-        write_json(target, suite)
+        write_json(file, suite)
         return suite
 
     def score(self, version: str | None = None, into: Outputs | None = None) -> ScoredRun:
@@ -344,11 +347,11 @@ class Runner:
         return run.score(incoming_df)
 
     @property
-    def _artifacts(self) -> Path:
+    def _artifacts(self) -> Location:
         return self.config.path(self.config.artifacts)
 
     @property
-    def _records(self) -> Path:
+    def _records(self) -> Location:
         return record_folder(self.config.path(self.config.runs), self.run_date)
 
     def _bundle(self, version: str | None) -> ModelBundle:
@@ -433,7 +436,7 @@ class Runner:
         if found := [concern for concern in told if concern is not None]:
             self.progress.warn(found[-1])
 
-    def _run_suite(self, df: DataFrame, role: str, docs: Path | None = None) -> CheckReport:
+    def _run_suite(self, df: DataFrame, role: str, docs: Location | None = None) -> CheckReport:
         location = getattr(self.config.checks, role, None)
         if location is None:
             raise ConfigError(

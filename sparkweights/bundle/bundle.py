@@ -1,8 +1,8 @@
-"""The model bundle: native Spark models and a manifest that vouches for every byte of it.
+"""The model bundle: native Spark models and a manifest with the checksum of every file.
 
 ``<artifacts>/<version>/`` holds the models as MLlib saves them, ``manifest.json`` (what the model
 is, and the SHA-256 of each file) and ``manifest.sha256``. ``<artifacts>/current`` names the version
-in use. A bundle is written aside and renamed into place; nothing in it is a pickle.
+in use. A bundle is written below another name and then renamed; nothing in it is a pickle.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from sparkweights.models.registry import LEARNERS
 from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
 from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
 from sparkweights.probability.ledger import Ledger
-from sparkweights.storage.files import as_json, make_folder, remove, sha256, unwritable, write_text
+from sparkweights.storage.files import sha256, write_json, write_text
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from sparkweights.evaluation.drift import ColumnBins
     from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.storage.location import AnyLocation
 
-CURRENT, MANIFEST, SEAL = "current", "manifest.json", "manifest.sha256"
+CURRENT, MANIFEST, CHECKSUM = "current", "manifest.json", "manifest.sha256"
 REFERENCE, REPORT = "reference.json", "report.html"
 MODEL, HELD_OUT = "model", "held_out"
 
@@ -94,11 +95,11 @@ class ModelBundle:
     ledger: Ledger
     reference: Reference
     manifest: Mapping[str, Any]
-    folder: Path
+    folder: Location
 
 
 def publish_bundle(
-    artifacts: Path,
+    artifacts: Location,
     version: str,
     *,
     models: Sequence[object],
@@ -106,8 +107,8 @@ def publish_bundle(
     manifest: Mapping[str, Any],
     report: str,
     promote: bool = True,
-) -> Path:
-    """Write a bundle aside, rename it into place, and point ``current`` to it if it is promoted.
+) -> Location:
+    """Write a bundle, rename it to its version, and point ``current`` to it if it is promoted.
 
     Parameters
     ----------
@@ -122,52 +123,50 @@ def publish_bundle(
         If the folder cannot be written; the old pointer stays.
     """
     staged = artifacts / f"_staging-{version}"
-    remove(staged)
-    make_folder(staged)
-    places = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
-    for model, place in zip(models, places, strict=True):
-        LEARNERS[manifest["model"]["kind"]].save(model, place)
+    staged.remove()
+    staged.make_folder()
+    folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
+    for model, folder in zip(models, folders, strict=True):
+        LEARNERS[manifest["model"]["kind"]].save(model, folder)
     stated = {
         "scores": histogram_to_dict(reference.scores),
         "bins": [own.to_dict() for own in reference.bins],
     }
-    write_text(staged / REFERENCE, as_json(stated))
+    write_json(staged / REFERENCE, stated)
     write_text(staged / REPORT, report)
-    files = {str(p.relative_to(staged)): sha256(p) for p in sorted(_files(staged))}
-    write_text(staged / MANIFEST, as_json({**manifest, "version": version, "files": files}))
-    write_text(staged / SEAL, sha256(staged / MANIFEST) + "\n")
+    files = {file.relative_to(staged): sha256(file) for file in staged.files()}
+    write_json(staged / MANIFEST, {**manifest, "version": version, "files": files})
+    write_text(staged / CHECKSUM, sha256(staged / MANIFEST) + "\n")
     target = artifacts / version
     try:
         staged.rename(target)
     except OSError as error:
-        remove(staged)
-        raise unwritable(target, error) from None
+        staged.remove()
+        raise target.unwritable(error) from None
     if promote:
         write_text(artifacts / CURRENT, version + "\n")
     return target
 
 
-def name_in_use(artifacts: Path) -> str | None:
+def name_in_use(artifacts: Location) -> str | None:
     """Return the name of the configuration whose model is in use, or None where none can be told.
 
     Nothing is verified; `load_bundle` does that.
     """
     try:
-        manifest = json.loads((artifacts / _current(artifacts) / MANIFEST).read_text("utf-8"))
+        manifest = json.loads((artifacts / _current(artifacts) / MANIFEST).read_text())
         return str(manifest["name"])
     except (ModelError, OSError, ValueError, KeyError):
         return None
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
+def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBundle:
     """Load a bundle after checking every byte of it.
 
     Parameters
     ----------
+    artifacts
+        The folder of all versions.
     version
         A version's name, or None for the current one.
 
@@ -178,15 +177,16 @@ def load_bundle(artifacts: Path, version: str | None = None) -> ModelBundle:
         than the one running, its kind is not in this version of the product, or its calibration
         was written in the form of an older one.
     """
+    root = Location.of(artifacts)
     try:
         if version is None:
-            version = _current(artifacts)
-        folder = artifacts / version
+            version = _current(root)
+        folder = root / version
         manifest = _verified_manifest(folder)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ModelError(
-            f"A file of the models under '{artifacts}' cannot be read: {reason}.",
+            f"A file of the models under '{root}' cannot be read: {reason}.",
             hint="check the rights of the user who runs this, or restore the folder from a copy.",
         ) from None
     _require_spark(manifest["versions"]["spark"], folder)
@@ -229,8 +229,8 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
     )
 
 
-def _reference(folder: Path) -> Reference:
-    stated = json.loads((folder / REFERENCE).read_text("utf-8"))
+def _reference(folder: Location) -> Reference:
+    stated = json.loads((folder / REFERENCE).read_text())
     if "scores" not in stated:
         raise ModelError(
             f"The model bundle '{folder}' was written before bundles kept what tables are compared "
@@ -241,9 +241,9 @@ def _reference(folder: Path) -> Reference:
     return Reference(histogram_from_dict(stated["scores"]), bins)
 
 
-def _current(artifacts: Path) -> str:
+def _current(artifacts: Location) -> str:
     try:
-        return (artifacts / CURRENT).read_text(encoding="utf-8").strip()
+        return (artifacts / CURRENT).read_text().strip()
     except OSError:
         raise ModelError(
             f"No current model under '{artifacts}'.",
@@ -251,23 +251,23 @@ def _current(artifacts: Path) -> str:
         ) from None
 
 
-def _verified_manifest(folder: Path) -> dict[str, Any]:
+def _verified_manifest(folder: Location) -> dict[str, Any]:
     advice = "restore the folder from a copy, or train again."
-    for name in (MANIFEST, SEAL):
+    for name in (MANIFEST, CHECKSUM):
         if not (folder / name).is_file():
             raise ModelError(
                 f"The model bundle '{folder}' has no {name}; it is missing or incomplete.",
                 hint=advice,
             )
-    if (folder / SEAL).read_bytes() != f"{sha256(folder / MANIFEST)}\n".encode():
+    if (folder / CHECKSUM).read_bytes() != f"{sha256(folder / MANIFEST)}\n".encode():
         raise ModelError(
-            f"The model bundle '{folder}' was altered: {MANIFEST} does not match {SEAL}.",
+            f"The model bundle '{folder}' was altered: {MANIFEST} does not match {CHECKSUM}.",
             hint=advice,
         )
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     stated: dict[str, str] = manifest["files"]
-    present = {str(p.relative_to(folder)): p for p in _files(folder)}
-    for name in (MANIFEST, SEAL):
+    present = {file.relative_to(folder): file for file in folder.files()}
+    for name in (MANIFEST, CHECKSUM):
         present.pop(name)
     for name in sorted(stated.keys() | present.keys()):
         if name not in present:
@@ -287,7 +287,7 @@ def _verified_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _require_spark(written: str, folder: Path) -> None:
+def _require_spark(written: str, folder: Location) -> None:
     def release(version: str) -> tuple[int, ...]:
         return tuple(int(part) for part in version.split(".")[:2])
 

@@ -74,7 +74,7 @@ def _open_session(name: str) -> SparkSession:
 
     The engine's own handler raises inside whatever call to the JVM is under way, which ends in
     the bridge's tracebacks. Leaving at once is safe: nothing is published but in one step, the
-    system frees the lease, and the next run clears the stage.
+    system frees the lock, and the next run clears the stage.
     """
     from sparkweights.app.session import open_session  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from sparkweights.report.selection_sections import selection_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from os import PathLike
 
     from sparkweights.quality.suite import CheckReport
 
@@ -394,7 +394,7 @@ def check_summary(report: CheckReport) -> str:
     return f"Table '{report.table}' {verdict} suite '{report.suite}'\n{table(rows)}{told}"
 
 
-def suggest_summary(suite: dict[str, Any], target: Path) -> str:
+def suggest_summary(suite: dict[str, Any], target: PathLike[str]) -> str:
     """Return what a proposed suite expects, and what to do with it."""
     rows = [("expectation", "severity", "of")]
     for entry in suite["expectations"]:

@@ -13,12 +13,13 @@ from sparkweights.config.problems import dotted, fields, first_problem, placed
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, listed
 from sparkweights.spec.settings import REFERENCE
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sparkweights.config.problems import Place
+    from sparkweights.storage.location import AnyLocation
 
 
 class _Scalars(yaml.SafeLoader):
@@ -42,8 +43,13 @@ for _kind, _pattern in _KINDS.items():
     )
 
 
-def load_config(path: Path) -> Config:
+def load_config(file: AnyLocation) -> Config:
     """Read, parse and check a configuration file.
+
+    Parameters
+    ----------
+    file
+        Its path; messages show it as it is given here.
 
     Raises
     ------
@@ -51,8 +57,9 @@ def load_config(path: Path) -> Config:
         If the file cannot be read, is not YAML, repeats a key, or breaks a rule.
     """
     lines: dict[Place, int] = {}
+    path, location = str(file), Location.of(file)
     try:
-        values = _plain(_compose(path), (), lines, path)
+        values = _plain(_compose(location, path), (), lines, path)
     except RecursionError:
         raise ConfigError(
             f"{path}: its values are nested too deep, or hold themselves.",
@@ -69,16 +76,16 @@ def load_config(path: Path) -> Config:
             f"{listed(fields(Config))}."
         )
     try:
-        return Config(**{**values, "folder": path.resolve().parent})
+        return Config(**{**values, "folder": location.parent})
     except ConfigError as error:
         if isinstance(error.__cause__, ValidationError):
             raise first_problem(error.__cause__, values, lines, path) from None
         raise placed(error, lines, path) from None
 
 
-def _compose(path: Path) -> yaml.Node:
+def _compose(location: Location, path: str) -> yaml.Node:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = location.read_text()
     except FileNotFoundError:
         raise ConfigError(
             f"No configuration file at '{path}'.",
@@ -103,7 +110,7 @@ def _compose(path: Path) -> yaml.Node:
     return node
 
 
-def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -> Any:  # noqa: ANN401
+def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: str) -> Any:  # noqa: ANN401
     """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
     lines[place] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):

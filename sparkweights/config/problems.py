@@ -12,7 +12,6 @@ from sparkweights.core.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -55,7 +54,7 @@ def first_problem(
     error: ValidationError,
     values: Mapping[str, Any],
     lines: Mapping[Place, int],
-    path: Path | None,
+    path: str | None,
 ) -> ConfigError:
     """Return the sentence for the first value that is not allowed.
 
@@ -95,7 +94,7 @@ def first_problem(
     )
 
 
-def placed(error: ConfigError, lines: Mapping[Place, int], path: Path) -> ConfigError:
+def placed(error: ConfigError, lines: Mapping[Place, int], path: str) -> ConfigError:
     """Return an error whose message begins with a key path, with the line of that key."""
     at = {dotted(place): line for place, line in lines.items() if place}
     key = error.message.split(": ", 1)[0]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
 
 from sparkweights.config.column_selection import select_columns
 from sparkweights.config.validate import check_consistency
@@ -39,8 +37,13 @@ from sparkweights.spec.settings import (
     Tune,
     Weights,
 )
+from sparkweights.storage.location import Location
 from sparkweights.weights.rule import Grouping
 from sparkweights.weights.schemes import WeightSpec
+
+
+def _working_folder() -> Location:
+    return Location.of("")
 
 
 class Config(Section):
@@ -49,7 +52,7 @@ class Config(Section):
     Attributes
     ----------
     folder
-        The file's folder; every relative path starts there.
+        The file's folder, or the working folder; every relative path starts there.
 
     Raises
     ------
@@ -82,7 +85,9 @@ class Config(Section):
     monitor: Monitor = Monitor()
     fairness: Fairness | None = None
     checks: Checks = Checks()
-    folder: Annotated[Path, Field(exclude=True)] = Path()
+    folder: Annotated[Location, BeforeValidator(Location.of), Field(exclude=True)] = Field(
+        default_factory=_working_folder
+    )
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 (whatever a file may hold)
         from sparkweights.config.problems import problem_of_values  # noqa: PLC0415 (reads Config)
@@ -174,9 +179,9 @@ class Config(Section):
         """Every decision a row can get, review last."""
         return (*self.matrix.decisions, *([REVIEW] if self.review else []))
 
-    def path(self, location: str) -> Path:
-        """Return a path of the file, which may be written as ``file://``, as an absolute one."""
-        return (self.folder / re.sub("^file:(//)?", "", location)).resolve()
+    def path(self, location: str) -> Location:
+        """Return where a path of the file points, which may be written as ``file://``."""
+        return self.folder.resolve(location)
 
     def table(self, role: str) -> Table:
         """Return the table of a role.

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkweights.core.errors import PublishError
+from sparkweights.storage.files import write_table, write_text
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sparkweights.storage.location import AnyLocation
 
 RUN_DATE = date(2005, 10, 1)  # the outcome is what clients did in this month
 INCOMING_EVERY = 5  # one client in five arrives tonight, with its outcome still unknown
@@ -67,7 +69,7 @@ def _possible(text: str) -> str:
     return f"{text[:start]}\n{advice}{text[end:]}"
 
 
-def write_demo(folder: Path) -> Path:
+def write_demo(folder: AnyLocation) -> Location:
     """Write the demo's working folder: history, incoming, configurations and suites.
 
     Every fifth client becomes part of ``incoming``, without its outcome; the others are
@@ -78,7 +80,7 @@ def write_demo(folder: Path) -> Path:
     PublishError
         If the folder cannot be written.
     """
-    table = clients()
+    target, table = Location.of(folder), clients()
     incoming = [identity.as_py() % INCOMING_EVERY == 0 for identity in table["client_id"]]
     arrives = pa.array(incoming)
     try:
@@ -86,17 +88,10 @@ def write_demo(folder: Path) -> Path:
             ("history", table.filter(pa.array([not row for row in incoming]))),
             ("incoming", table.filter(arrives).drop_columns(["defaulted"])),
         ):
-            place = folder / "data" / name
-            place.mkdir(parents=True, exist_ok=True)
-            pq.write_table(rows, place / "part-0.parquet")
+            write_table(target / "data" / name / "part-0.parquet", rows)
         for name in _FILES:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
             text = (resources.files(__name__) / name).read_text(encoding="utf-8")
-            target.write_text(_possible(text), encoding="utf-8")
-    except OSError as error:
-        raise PublishError(
-            f"Cannot write the demo into '{folder}': {error.strerror}.",
-            hint="choose another folder with --into.",
-        ) from None
-    return folder.resolve()
+            write_text(target / name, _possible(text))
+    except PublishError as error:
+        raise PublishError(error.message, hint="choose another folder with --into.") from None
+    return target

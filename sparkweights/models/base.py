@@ -14,13 +14,13 @@ from sparkweights.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.constraints import Constraints
+    from sparkweights.storage.location import Location
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -124,7 +124,7 @@ class Learner(ABC):
     def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
         """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
 
-    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
         """Return `MARGIN` straight from the row's columns; None where it takes a vector.
 
         Parameters
@@ -139,11 +139,11 @@ class Learner(ABC):
         """Return the weighted probability of each class from `MARGIN`; they sum to 1."""
 
     @abstractmethod
-    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (as above)
+    def save(self, model: Any, folder: Location) -> None:  # noqa: ANN401 (as above)
         """Write the model in its library's own format; never a pickle."""
 
     @abstractmethod
-    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (as above)
+    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401 (as above)
         """Read what `save` wrote."""
 
     @abstractmethod
@@ -162,7 +162,7 @@ class Learner(ABC):
     def explainer(
         self,
         model: Any,  # noqa: ANN401 (as above)
-        folder: Path,
+        folder: Location,
         *,
         against: int,
         classes: int,
@@ -204,7 +204,7 @@ class StagedLearner(Learner):
     """A learner whose model is a sum of stages, any first ones of which are a model too."""
 
     @abstractmethod
-    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (as above)
+    def append_stages(self, model: Any, df: DataFrame, workspace: Location) -> DataFrame:  # noqa: ANN401 (as above)
         """Replace `FEATURES` by `STAGES`, what `MARGIN` would be after each stage, in order.
 
         Parameters
@@ -214,7 +214,7 @@ class StagedLearner(Learner):
         """
 
     @abstractmethod
-    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401 (as above)
+    def first_stages(self, model: Any, kept: int, workspace: Location) -> Any:  # noqa: ANN401 (as above)
         """Return the model of the first ``kept`` stages, after `append_stages`."""
 
 
@@ -263,10 +263,10 @@ class MLlibLearner(Learner):
         """Return the total weighted impurity decrease of each feature, as MLlib has it."""
         return np.asarray(model.featureImportances.toArray())
 
-    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (as above)
+    def save(self, model: Any, folder: Location) -> None:  # noqa: ANN401 (as above)
         """Write MLlib's native format."""
         model.write().save(str(folder))
 
-    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
+    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
         """Read MLlib's native format; only this learner's own class."""
         return self.model.load(str(folder))

@@ -25,13 +25,13 @@ from sparkweights.models.base import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column
 
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.base import Array
+    from sparkweights.storage.location import Location
 
 
 MOST_TERMS = 2_000  # more make a plan that takes longer to compile than a vector to build
@@ -61,7 +61,7 @@ class Logistic(MLlibLearner):
         sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
         return np.asarray(sizes * spread)
 
-    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (MLlib's model; its numbers are all there is)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401, ARG002 (MLlib's model; its numbers are all there is)
         """Return the margins as sums of Columns, which compile into the scan; no vector is made."""
         weights, positions = model.coefficientMatrix.toArray(), plan.positions()
         if positions is None or weights.size > MOST_TERMS:
@@ -83,7 +83,7 @@ class Logistic(MLlibLearner):
     def explainer(
         self,
         model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Path,  # noqa: ARG002 (coefficients are all there is)
+        folder: Location,  # noqa: ARG002 (coefficients are all there is)
         *,
         against: int,
         classes: int,  # noqa: ARG002 (as above)

@@ -50,7 +50,6 @@ from sparkweights.trees.xgboost_json import AdditiveTrees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.base import Array
     from sparkweights.models.constraints import Constraints
+    from sparkweights.storage.location import Location
 
 CHECKPOINTS = "spark.checkpoint.dir"
 LONG_BOOSTING = 100  # trees; some two hundred overflowed a stack of Java's usual size
@@ -106,7 +106,7 @@ class _Unmerged(MLlibLearner):
     def explainer(
         self,
         model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Path,
+        folder: Location,
         *,
         against: int,
         classes: int,
@@ -205,7 +205,7 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
         return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
 
-    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401 (MLlib's model)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401 (MLlib's model)
         """Walk the trees of two classes in Arrow batches, where they are not too deep for it."""
         if folder is None or isinstance(model, OneVsRestModel):
             return None
@@ -218,7 +218,7 @@ class BoostedTrees(MLlibLearner, StagedLearner):
             return None
         return TreeWalk(compiled).column(plan.array())
 
-    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401 (MLlib's model)
+    def append_stages(self, model: Any, df: DataFrame, workspace: Location) -> DataFrame:  # noqa: ANN401 (MLlib's model)
         """Ask a binary model once per row for its leaves, and add up what they say."""
         values = F.lit(read_leaves(model, workspace))
         quiet = model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
@@ -239,7 +239,7 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         pairs = F.transform(F.col(STAGES), lambda margin: F.array(-margin, margin))
         return staged_df.withColumn(STAGES, pairs).drop(FEATURES, RAW)
 
-    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401, ARG002 (MLlib's model; it was written to the workspace)
+    def first_stages(self, model: Any, kept: int, workspace: Location) -> Any:  # noqa: ANN401, ARG002 (MLlib's model; it was written to the workspace)
         """Return a native model of the first trees."""
         return first_trees(kept, workspace)
 
@@ -252,7 +252,7 @@ class BoostedTrees(MLlibLearner, StagedLearner):
     def explainer(
         self,
         model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Path,
+        folder: Location,
         *,
         against: int,
         classes: int,
@@ -275,13 +275,13 @@ class BoostedTrees(MLlibLearner, StagedLearner):
         found = [super(BoostedTrees, self).importances(m, size, spread) for m in model.models]
         return np.asarray(np.mean(found, axis=0))
 
-    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
+    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
         """Read one model, or the models of one against the rest."""
         kind: Any = self.model if classes == 2 else OneVsRestModel  # noqa: PLR2004 (as above)
         return kind.load(str(folder))
 
 
-def _of_boosted(model: Any, folder: Path, sign: float = 1.0) -> TreeExplainer:  # noqa: ANN401 (MLlib's model)
+def _of_boosted(model: Any, folder: Location, sign: float = 1.0) -> TreeExplainer:  # noqa: ANN401 (MLlib's model)
     trees = read_trees(folder, model.treeWeights, None)
     return _of_trees(AdditiveTrees.of(trees, model.numFeatures), sign)
 

@@ -35,7 +35,6 @@ from sparkweights.models.xgboost_library import open_booster, require_xgboost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.base import Array
     from sparkweights.models.constraints import Constraints
+    from sparkweights.storage.location import Location
 
 MODEL_FILE = "model.json"
 
@@ -186,11 +186,11 @@ class XGBoost(StagedLearner):
         margin = _ask(model, vector_to_array(F.col(FEATURES), "float32"))
         return df.withColumn(MARGIN, margin).drop(FEATURES)
 
-    def margin(self, model: Any, plan: FeaturePlan, folder: Path | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
+    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
         """Ask the booster once per Arrow batch, in the precision that it computes in."""
         return _ask(model, plan.array().cast("array<float>"))
 
-    def append_stages(self, model: Any, df: DataFrame, workspace: Path) -> DataFrame:  # noqa: ANN401, ARG002 (as above)
+    def append_stages(self, model: Any, df: DataFrame, workspace: Location) -> DataFrame:  # noqa: ANN401, ARG002 (as above)
         """Ask the booster for each stage of a batch of rows."""
 
         def stages(features: pa.Array) -> pa.Array:
@@ -199,7 +199,7 @@ class XGBoost(StagedLearner):
         ask = per_batch(stages, "array<array<double>>")
         return df.withColumn(STAGES, ask(vector_to_array(F.col(FEATURES)))).drop(FEATURES)
 
-    def first_stages(self, model: Any, kept: int, workspace: Path) -> Any:  # noqa: ANN401, ARG002 (as above)
+    def first_stages(self, model: Any, kept: int, workspace: Location) -> Any:  # noqa: ANN401, ARG002 (as above)
         """Return the booster's first stages."""
         return model.first(kept)
 
@@ -217,7 +217,7 @@ class XGBoost(StagedLearner):
     def explainer(
         self,
         model: Any,  # noqa: ANN401 (XGBoostModel)
-        folder: Path,  # noqa: ARG002 (the model is its JSON)
+        folder: Location,  # noqa: ARG002 (the model is its JSON)
         *,
         against: int,
         classes: int,
@@ -228,12 +228,11 @@ class XGBoost(StagedLearner):
             return TreeContrast((TreeExplainer(model.json),))
         return TreeExplainer(model.json, sign=1.0 if against else -1.0)
 
-    def save(self, model: Any, folder: Path) -> None:  # noqa: ANN401 (XGBoostModel)
+    def save(self, model: Any, folder: Location) -> None:  # noqa: ANN401 (XGBoostModel)
         """Write XGBoost's JSON."""
-        folder.mkdir(parents=True)
         (folder / MODEL_FILE).write_bytes(model.json)
 
-    def load(self, folder: Path, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
+    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
         """Read XGBoost's JSON."""
         require_xgboost()
         return XGBoostModel((folder / MODEL_FILE).read_bytes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -16,6 +15,7 @@ from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, f
 from sparkweights.sampling.split import TEST
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import natural_probabilities
+from sparkweights.storage.location import Location
 from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, kept_scores
 from sparkweights.training.data import PART, with_parts_of_bundle
 from sparkweights.training.evaluate import (
@@ -94,7 +94,7 @@ def judge(
     with ExitStack() as stack:
         scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
         if isinstance(scorer, CrossFittedScorer):
-            scored = stack.enter_context(kept_scores(known_df, scorer, Path(spec.scratch)))
+            scored = stack.enter_context(kept_scores(known_df, scorer, Location.of(spec.scratch)))
         return _judge(*scored, spec, right)
 
 

@@ -32,11 +32,11 @@ from sparkweights.quality.suite import CheckReport, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from sparkweights.quality.needs import Repeated
+    from sparkweights.storage.location import Location
 
 MOST_PATTERNS = 1_000  # of what is found about a row; if some are missing, rows are counted anew
 
@@ -291,7 +291,9 @@ def _compiled(
         return CompiledSuite(suite, table, natives, tuple(sort_needs(df, engine, natives)), engine)
 
 
-def run_suite(df: DataFrame, suite: Suite, *, table: str, docs: Path | None = None) -> CheckReport:
+def run_suite(
+    df: DataFrame, suite: Suite, *, table: str, docs: Location | None = None
+) -> CheckReport:
     """Check a table on one pass of its own.
 
     Parameters

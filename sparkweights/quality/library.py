@@ -18,9 +18,10 @@ from sparkweights.quality.suite import CheckResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import DataFrame
+
+    from sparkweights.storage.location import Location
 
 # BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
 OF_SCHEMA = ("table.columns", "table.column_types", "table.column_count")  # they read no row
@@ -64,7 +65,7 @@ def write_docs(
     *,
     name: str,
     table: str,
-    docs: Path,
+    docs: Location,
 ) -> None:
     """Write the library's Data Docs of results that are known; nothing is run.
 
@@ -217,7 +218,7 @@ def quiet_library() -> Iterator[Any]:
         logger.level = level
 
 
-def _context(gx: Any, docs: Path | None) -> Any:  # noqa: ANN401 (the library is untyped here)
+def _context(gx: Any, docs: Location | None) -> Any:  # noqa: ANN401 (the library is untyped here)
     from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -237,7 +238,7 @@ def _context(gx: Any, docs: Path | None) -> Any:  # noqa: ANN401 (the library is
                 "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
                 "store_backend": {
                     "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(docs.resolve()),
+                    "base_directory": docs.local_path,
                 },
             },
         )

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.core.errors import ConfigError, did_you_mean
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from sparkweights.storage.location import AnyLocation
 
 SEVERITIES = ("critical", "warning", "info")
 
@@ -102,7 +104,7 @@ class CheckReport:
         return frozenset(own.id for own in self.results if own.unexpected != 0)
 
 
-def load_suite(path: Path) -> Suite:
+def load_suite(file: AnyLocation) -> Suite:
     """Read a suite file and give every expectation an id that stays the same between runs.
 
     Raises
@@ -110,8 +112,9 @@ def load_suite(path: Path) -> Suite:
     ConfigError
         If the file is missing, is not JSON, or is not a suite.
     """
+    path = Location.of(file)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(
             f"No expectation suite at '{path}'.", hint="correct the path under checks."
@@ -140,7 +143,7 @@ def load_suite(path: Path) -> Suite:
     return Suite(name, found)
 
 
-def _entry(entry: Any, position: int, path: Path) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)
+def _entry(entry: Any, position: int, path: Location) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)
     where = f"{path}: expectations[{position}]"
     if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
         raise ConfigError(f"{where} has no 'type'.", hint="name the expectation's type.")

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.core.errors import PublishError
 from sparkweights.report import run_report
-from sparkweights.storage.files import remove_file, write_json, write_text
+from sparkweights.storage.files import write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
-    from pathlib import Path
+
+    from sparkweights.storage.location import Location
 
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
 
 
-def announce(folder: Path, manifest: Mapping[str, Any]) -> None:
+def announce(folder: Location, manifest: Mapping[str, Any]) -> None:
     """Write what is about to be published.
 
     Where a run dies between its tables and its record, this is what tells whose rows are there:
@@ -27,7 +28,7 @@ def announce(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_json(folder / PENDING, manifest)
 
 
-def record(folder: Path, manifest: Mapping[str, Any]) -> Path:
+def record(folder: Location, manifest: Mapping[str, Any]) -> Location:
     """Write the manifest and the report of what was published; return the manifest's place.
 
     Raises
@@ -39,7 +40,7 @@ def record(folder: Path, manifest: Mapping[str, Any]) -> Path:
     try:
         # The record first: a page that cannot be drawn must not cost an auditor the manifest.
         write_json(place, manifest)
-        remove_file(folder / PENDING)
+        (folder / PENDING).remove_file()
         write_text(folder / "report.html", run_report(manifest))
     except PublishError as error:
         raise PublishError(
@@ -50,14 +51,14 @@ def record(folder: Path, manifest: Mapping[str, Any]) -> Path:
     return place
 
 
-def record_folder(runs: Path, run_date: date) -> Path:
+def record_folder(runs: Location, run_date: date) -> Location:
     """Return where a date's records lie."""
     return runs / f"run_date={run_date}"
 
 
-def recorded_name(folder: Path) -> str | None:
+def recorded_name(folder: Location) -> str | None:
     """Return the name of the configuration whose run a folder records, or None."""
     try:
-        return str(json.loads((folder / MANIFEST).read_text("utf-8"))["name"])
+        return str(json.loads((folder / MANIFEST).read_text())["name"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

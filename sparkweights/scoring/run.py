@@ -26,11 +26,9 @@ from sparkweights.scoring.schema_checks import (
     require_model,
 )
 from sparkweights.scoring.scorer import Scorer
-from sparkweights.storage.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from sparkweights.scoring.counts import Counted
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
+    from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
     from sparkweights.storage.tables import TableSource
 
@@ -52,7 +51,7 @@ class ScoredRun:
 
     counts: Counted
     manifest: dict[str, Any]
-    manifest_path: Path
+    manifest_path: Location
 
     def _repr_html_(self) -> str:
         return fragment(decisions_section(self.counts.decisions))
@@ -96,7 +95,7 @@ class ScoringRun:
     suites: Mapping[str, Suite]
     name: str
     settings: Mapping[str, Any]
-    folder: Path
+    folder: Location
     clock: Clock
 
     def score(self, incoming_df: DataFrame) -> ScoredRun:
@@ -117,12 +116,12 @@ class ScoringRun:
         require_free_names(incoming_df.schema)
         with ExitStack() as stack:
             for output in (self.outputs.scored, self.outputs.quarantine):
-                stack.enter_context(output.hold())
+                stack.enter_context(output.lock())
                 stack.callback(output.discard)
             return self._steps(incoming_df, scorer)
 
     def _steps(self, incoming_df: DataFrame, scorer: Scorer) -> ScoredRun:
-        make_folder(self.folder)  # if it cannot be written, now is the time to know
+        self.folder.make_folder()  # if it cannot be written, now is the time to know
         scored, quarantine = self.outputs.scored, self.outputs.quarantine
         scored.require_ready()
         quarantine.require_ready(quarantine_schema(incoming_df.schema))

@@ -13,7 +13,6 @@ from sparkweights.models.registry import learner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.probability.calibration import Calibrator
     from sparkweights.probability.ledger import Ledger
+    from sparkweights.storage.location import Location
 
 
 class RowScorer(Protocol):
@@ -87,7 +87,7 @@ class Scorer:
     classes: tuple[str, ...]
     ledger: Ledger
     calibrator: Calibrator | None = None
-    folder: Path | None = None
+    folder: Location | None = None
 
     @classmethod
     def of(cls, bundle: ModelBundle, *, many_rows: bool = False) -> Scorer:

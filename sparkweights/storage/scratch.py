@@ -1,87 +1,97 @@
-"""Folders for work in progress, which driver and executors share, and rows kept there."""
+"""Folders for intermediate files, which driver and executors share, and rows kept there."""
 
 from __future__ import annotations
 
-import fcntl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pyspark import StorageLevel
 
-from sparkweights.storage.files import make_folder, remove, unwritable
+from sparkweights.storage.lock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-    from typing import TextIO
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import DataFrame
 
-_PREFIX, _LEASE = "_work-", "_lease"
+    from sparkweights.storage.location import Location
+
+_PREFIX, _LOCK = "_work-", "_lock"
+_LOCKS = (_LOCK, "_lease")  # the second is the name that release 0.1 used
 
 
 @contextmanager
-def workspace(folder: Path) -> Iterator[Path]:
-    """Open a folder of one's own under another, and remove it at the end.
+def scratch_folder(parent: Location) -> Iterator[Location]:
+    """Make a folder for one process below another folder, and remove it at the end.
 
-    Also removes those of dead processes: the system frees a lease when its process ends.
+    Scratch folders of processes that have died are removed as well: each holds a lock, which the
+    operating system frees when its process ends.
 
     Raises
     ------
     PublishError
         If that is not possible.
     """
-    make_folder(folder)
+    parent.make_folder()
     try:
-        _clear(folder)
-        place, lease = _open(folder)
+        _remove_abandoned(parent)
+        folder, lock = _make_locked(parent)
     except OSError as error:
-        raise unwritable(folder, error) from None
-    with lease:
+        raise parent.unwritable(error) from None
+    with lock:
         try:
-            yield place
+            yield folder
         finally:
-            remove(place)
+            folder.remove()
 
 
-def _open(folder: Path) -> tuple[Path, TextIO]:
+def _make_locked(parent: Location) -> tuple[Location, AbstractContextManager[object]]:
     while True:
-        place = folder / f"{_PREFIX}{uuid4().hex}"
-        place.mkdir()
-        lease = (place / _LEASE).open("w")
-        fcntl.flock(lease, fcntl.LOCK_EX)
-        # Another process may have taken a folder that had no lease yet for a dead one's.
-        if (place / _LEASE).exists():
-            return place, lease
-        lease.close()
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.glob(f"{_PREFIX}*/{_LEASE}"):
+        folder = parent / f"{_PREFIX}{uuid4().hex}"
+        folder.make_folder()
         try:
-            with path.open("r+") as lease:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(path.parent)
-        except OSError:
-            continue  # it is at work, or gone
+            lock = try_lock(folder / _LOCK)
+        except FileNotFoundError:
+            continue
+        # Between the lock's making and its taking, another process may take the folder for an
+        # abandoned one and remove it.
+        if lock is not None:
+            return folder, lock
+
+
+def _remove_abandoned(parent: Location) -> None:
+    for folder in parent.children():
+        if not folder.name.startswith(_PREFIX):
+            continue
+        for file in (folder / name for name in _LOCKS):
+            if not file.exists():  # its process is about to make it
+                continue
+            try:
+                lock = try_lock(file)
+            except OSError:  # another process has just removed it
+                continue
+            if lock is not None:
+                with lock:
+                    folder.remove()
 
 
 @contextmanager
-def keep_rows(df: DataFrame, folder: Path) -> Iterator[DataFrame]:
-    """Write rows once, in one Spark job, and give them back for many passes.
+def keep_rows(df: DataFrame, parent: Location) -> Iterator[DataFrame]:
+    """Write rows once, in one Spark job, and return them for many passes.
 
     A task carries its whole plan, also that of rows in a cache, and a learner starts hundreds of
-    them: with quantile features that was four fifths of the time of a logistic fit. A plan that
-    begins at a file is small. Nor does a lost executor cost more than reading its share again.
+    tasks: with quantile features that took four fifths of the time of a logistic fit. A plan that
+    begins at a file is small. And a lost executor costs no more than reading its share again.
 
     Parameters
     ----------
-    folder
-        Where the rows may lie meanwhile, in a `workspace`.
+    parent
+        Where the rows may lie meanwhile, in a `scratch_folder`.
     """
-    with workspace(folder) as place:
-        written = str(place / "rows")
+    with scratch_folder(parent) as folder:
+        written = str(folder / "rows")
         df.write.parquet(written)
         read_df = df.sparkSession.read.schema(df.schema).parquet(written)
         kept_df = read_df.persist(StorageLevel.MEMORY_AND_DISK)

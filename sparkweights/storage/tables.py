@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JError
@@ -14,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column, require_columns
 from sparkweights.core.errors import InputError, engine_reason
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +52,7 @@ class TableSource:
         """How large its files are together; None where only Spark can tell."""
         if self.format == "table" or "://" in self.location:
             return None
-        place = Path(self.location)
-        files = [place] if place.is_file() else place.rglob("*")
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return Location.of(self.location).size
 
 
 def read_table(spark: SparkSession, source: TableSource) -> DataFrame:

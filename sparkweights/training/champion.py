@@ -18,13 +18,12 @@ from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, w
 from sparkweights.training.evaluate import block_order
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.location import Location
     from sparkweights.training.train import Trained
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
@@ -63,7 +62,7 @@ class Contest:
 
 
 def hold_contest(
-    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, artifacts: Path, rule: str
+    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, artifacts: Location, rule: str
 ) -> Contest:
     """Compare the new model with the current one, and say whether it comes into use.
 

@@ -29,7 +29,6 @@ from sparkweights.training.data import FOLD, constraints_of, learn_plan, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from sparkweights.sampling.split import Split
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.location import Location
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
 HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
@@ -172,7 +172,7 @@ class KeptScores(CrossFittedScorer):
 
 @contextmanager
 def kept_scores(
-    df: DataFrame, scorer: CrossFittedScorer, folder: Path
+    df: DataFrame, scorer: CrossFittedScorer, folder: Location
 ) -> Iterator[tuple[DataFrame, KeptScores]]:
     """Score rows fold by fold once, and keep them with their scores for many passes.
 

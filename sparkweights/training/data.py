@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -33,6 +32,7 @@ from sparkweights.sampling.split import (
     time_kind,
     time_order,
 )
+from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import keep_rows
 from sparkweights.training.evaluate import BLOCK, ORDER, block_order, review_order
 from sparkweights.weights.choose import Weighting, weigh_classes
@@ -320,7 +320,7 @@ def prepared(
         *[value.alias(name) for name, value in (also or {}).items()],
         *map(column, kept),
     )
-    with keep_rows(wanted_df, Path(spec.scratch)) as prepared_df:
+    with keep_rows(wanted_df, Location.of(spec.scratch)) as prepared_df:
         yield prepared_df
 
 

@@ -14,12 +14,12 @@ from sparkweights.training.evaluate import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.location import Location
 
 MOST_ROWS = 200_000  # more rows would not place the minimum better
 LEAST = 1e-15  # a probability below it would make one row decide
@@ -50,7 +50,7 @@ class StoppingRecord:
 
 
 def stop_early(
-    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Path, *, rows: int
+    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Location, *, rows: int
 ) -> tuple[Scorer, StoppingRecord]:
     """Return the scorer of the first stages, as far as held-out rows say that they help.
 

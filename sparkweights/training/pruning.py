@@ -17,13 +17,13 @@ from sparkweights.trees.pruning import leaf_counts, pruned, pruning_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.evaluation.score_table import Array
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.location import Location
     from sparkweights.trees.pruning import PlainTree, Pruning
 
 BLOCKS = 1_000  # of held-out rows, by which candidates are compared
@@ -65,7 +65,7 @@ class PruningRecord:
 
 
 def prune_tree(
-    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Path
+    scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Location
 ) -> tuple[Scorer, PruningRecord]:
     """Return the scorer of the smallest tree within one standard error of the cheapest.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -11,7 +10,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.models.base import LABEL
 from sparkweights.probability.calibration import calibrate_scores
 from sparkweights.sampling.split import CALIBRATE
-from sparkweights.storage.scratch import workspace
+from sparkweights.storage.location import Location
+from sparkweights.storage.scratch import scratch_folder
 from sparkweights.training.data import PART
 from sparkweights.training.early_stopping import StoppingRecord, stop_early
 from sparkweights.training.pruning import PruningRecord, prune_tree
@@ -47,7 +47,7 @@ def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size)
     pruning = stopping = None
     if spec.model.prune != "none" or spec.model.patience is not None:
         # It lies beside the bundles, where driver and executors both reach it.
-        with workspace(Path(spec.scratch)) as place:
+        with scratch_folder(Location.of(spec.scratch)) as place:
             if spec.model.prune != "none":
                 bare, pruning = prune_tree(bare, held_out_df, spec, place)
             else:

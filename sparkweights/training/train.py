@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
@@ -25,6 +24,7 @@ from sparkweights.sampling.split import (
     require_rows,
 )
 from sparkweights.scoring.reason_rules import reference_of, typical_of
+from sparkweights.storage.location import Location
 from sparkweights.training.choose_learner import LearnerChoice, candidates, collect_paired_losses
 from sparkweights.training.cross_fit import (
     CrossFit,
@@ -273,7 +273,7 @@ def _train_crossed(
     split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
     with _crossed(split, divided_df, spec, weighed, progress) as (prepared_df, found, rows):
         progress.step("evaluating on the held-out folds")
-        folder = Path(spec.scratch)
+        folder = Location.of(spec.scratch)
         with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
             measured = _measured(scored_df, scorer, spec, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))

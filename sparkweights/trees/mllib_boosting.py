@@ -14,12 +14,12 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sparkweights.storage.location import Location
 
 _WRITTEN = "boosted"
 
 
-def read_leaves(model: GBTClassificationModel, workspace: Path) -> list[list[float]]:
+def read_leaves(model: GBTClassificationModel, workspace: Location) -> list[list[float]]:
     """Return, per tree, the value of each leaf times the tree's weight, in the order of leaves.
 
     Parameters
@@ -40,7 +40,7 @@ def read_leaves(model: GBTClassificationModel, workspace: Path) -> list[list[flo
     return values
 
 
-def first_trees(kept: int, workspace: Path) -> GBTClassificationModel:
+def first_trees(kept: int, workspace: Location) -> GBTClassificationModel:
     """Return a native model of the first ``kept`` trees, after `read_leaves` on this workspace."""
     spark = SparkSession.active()
     before, after = workspace / _WRITTEN, workspace / "first"

@@ -16,7 +16,7 @@ from sparkweights.core.errors import ModelError
 from sparkweights.trees.pruning import LEAF, Node, PlainTree
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from sparkweights.storage.location import Location
 
 _TABLE = (
     "id int, prediction double, impurity double, impurityStats array<double>, rawCount bigint, "
@@ -25,7 +25,7 @@ _TABLE = (
 )
 
 
-def read_tree(model: DecisionTreeClassificationModel, workspace: Path) -> PlainTree:
+def read_tree(model: DecisionTreeClassificationModel, workspace: Location) -> PlainTree:
     """Read a fitted tree.
 
     Parameters
@@ -63,7 +63,7 @@ def read_tree(model: DecisionTreeClassificationModel, workspace: Path) -> PlainT
     )
 
 
-def write_tree(tree: PlainTree, workspace: Path) -> DecisionTreeClassificationModel:
+def write_tree(tree: PlainTree, workspace: Location) -> DecisionTreeClassificationModel:
     """Return a native model with these nodes, after `read_tree` on the same workspace.
 
     It saves, loads and scores as any of MLlib's; its Params are those of the tree that was read.

@@ -14,7 +14,8 @@ from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from sparkweights.storage.location import Location
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -69,7 +70,9 @@ def thresholds(trees: Sequence[FlatTree], features: int) -> tuple[Array, ...]:
     return tuple(np.unique(np.asarray(cuts, dtype=np.float64)) for cuts in found)
 
 
-def read_trees(folder: Path, tree_weights: Sequence[float], of_class: int | None) -> list[FlatTree]:
+def read_trees(
+    folder: Location, tree_weights: Sequence[float], of_class: int | None
+) -> list[FlatTree]:
     """Read the trees of a model that MLlib wrote.
 
     Parameters

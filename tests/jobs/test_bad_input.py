@@ -404,12 +404,13 @@ def test_score_bundle_without_a_file_or_with_one_more_exits_5(
 def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[..., str]) -> None:
     """A model written by a newer Spark may load wrongly; it does not load."""
     from sparkweights.storage.files import sha256
+    from sparkweights.storage.location import Location
 
     folder = _current(bundle)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["versions"]["spark"] = "9.1.0"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "manifest.sha256").write_text(sha256(folder / "manifest.json") + "\n")
+    (folder / "manifest.sha256").write_text(sha256(Location.of(folder / "manifest.json")) + "\n")
     assert "written by Spark 9.1.0" in refused("score", 5, artifacts=str(bundle))
 
 
@@ -418,14 +419,15 @@ def test_score_bundle_of_an_older_release_exits_5(
 ) -> None:
     """A bundle without a reference of columns is told apart from a broken one."""
     from sparkweights.storage.files import sha256
+    from sparkweights.storage.location import Location
 
     folder = _current(bundle)
     reference = folder / "reference.json"
     reference.write_text(json.dumps(json.loads(reference.read_text())["scores"]))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["reference.json"] = sha256(reference)
+    manifest["files"]["reference.json"] = sha256(Location.of(reference))
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "manifest.sha256").write_text(sha256(folder / "manifest.json") + "\n")
+    (folder / "manifest.sha256").write_text(sha256(Location.of(folder / "manifest.json")) + "\n")
     assert "Hint: train again" in refused("score", 5, artifacts=str(bundle))
 
 
@@ -451,9 +453,10 @@ def test_score_second_run_beside_a_live_one_exits_6(
     shop: Shop, refused: Callable[..., str]
 ) -> None:
     """Two runs cannot interleave: the second is told to wait."""
-    from sparkweights.storage.lock import lease
+    from sparkweights.storage.location import Location
+    from sparkweights.storage.lock import lock
 
-    with lease(shop.folder / "out" / "scored" / "_lease", "it"):
+    with lock(Location.of(shop.folder / "out" / "scored" / "_lock"), "it"):
         assert "Another run is writing" in refused("score", 6)
 
 

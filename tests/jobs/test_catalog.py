@@ -14,7 +14,8 @@ from conftest import RUN_DATE, Shop, history
 
 from sparkweights import Runner, load_config
 from sparkweights.core.errors import ConfigError, PublishError
-from sparkweights.storage.lock import lease
+from sparkweights.storage.location import Location
+from sparkweights.storage.lock import lock
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
 
@@ -221,7 +222,8 @@ def test_run_beside_a_live_one_on_a_table_is_refused(
 ) -> None:
     """However the table's name is written."""
     config = own_shop.config(**_outputs(lending))
-    with lease(own_shop.folder / "out" / "runs" / f"_lease-{lending}.scored", "it"):
+    runs = Location.of(own_shop.folder / "out" / "runs")
+    with lock(runs / f"_lock-{lending}.scored", "it"):
         assert own_shop.run("score", config, "--quiet") == 6
     assert f"Another run is writing '{lending}.scored'" in capsys.readouterr().err
 
@@ -240,7 +242,7 @@ def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
         run_date=date(2026, 3, 1),
         spark=Forgetful(),
         name=TableName("a", "b"),
-        locks=tmp_path,
+        locks=Location.of(tmp_path),
     )
     with pytest.raises(ConfigError, match="forgets its tables") as caught:
         own.require_ready()

@@ -15,13 +15,15 @@ from conftest import RUN_DATE, Shop, history
 from sparkweights import Runner, load_config
 from sparkweights.app.spark_errors import expected_failure
 from sparkweights.core.errors import InputError
-from sparkweights.storage.files import unwritable, write_json
+from sparkweights.storage.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pyspark.sql import SparkSession
+
+    from sparkweights.storage.location import Location
 
 
 class Meddler:
@@ -148,10 +150,10 @@ def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
 ) -> None:
     """After publishing nobody is told that nothing was published; before, all is as it was."""
 
-    def full(path: Path, manifest: dict[str, Any]) -> None:
-        if path.name == "manifest.json":
-            raise unwritable(path, OSError(28, "No space left on device"))
-        write_json(path, manifest)
+    def full(file: Location, manifest: dict[str, Any]) -> None:
+        if file.name == "manifest.json":
+            raise file.unwritable(OSError(28, "No space left on device"))
+        write_json(file, manifest)
 
     monkeypatch.setattr("sparkweights.scoring.manifest.write_json", full)
     assert own_shop.run("score", own_shop.config(), "--quiet") == 6

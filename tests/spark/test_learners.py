@@ -15,6 +15,7 @@ from sparkweights.core.errors import ConfigError
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, STAGES, WEIGHT, StagedLearner
 from sparkweights.models.losses import softmax_loss
 from sparkweights.models.registry import LEARNERS, check_params
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +86,9 @@ def test_learner_probabilities_sum_to_one_and_survive_files(
     found = _scores(model, df, kind, classes)
     assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
     assert (found.std(axis=0) > 0.01).all()
-    LEARNERS[kind].save(model, tmp_path / "model")
-    again = LEARNERS[kind].load(tmp_path / "model", classes)
+    folder = Location.of(tmp_path) / "model"
+    LEARNERS[kind].save(model, folder)
+    again = LEARNERS[kind].load(folder, classes)
     assert (_scores(again, df, kind, classes) == found).all()
     assert not [p for p in tmp_path.rglob("*") if p.suffix in {".pkl", ".pickle"}]
 
@@ -202,7 +204,7 @@ def test_staged_learner_first_stages_are_a_model_of_their_own(
     model = _fit(df, kind, classes)
     own = LEARNERS[kind]
     assert isinstance(own, StagedLearner)
-    staged_df = own.append_stages(model, df, tmp_path)
+    staged_df = own.append_stages(model, df, Location.of(tmp_path))
     assert FEATURES not in staged_df.columns
     stages = np.array([row[0] for row in staged_df.orderBy("id").select(STAGES).collect()])
 
@@ -212,8 +214,8 @@ def test_staged_learner_first_stages_are_a_model_of_their_own(
 
     last = stages.shape[1]
     assert stages[:, -1] == pytest.approx(margins(model), abs=1e-6)
-    few = own.first_stages(model, last - 2, tmp_path)
+    few = own.first_stages(model, last - 2, Location.of(tmp_path))
     assert stages[:, last - 3] == pytest.approx(margins(few), abs=1e-6)
-    own.save(few, tmp_path / "few")
-    again = own.load(tmp_path / "few", classes)
+    own.save(few, Location.of(tmp_path) / "few")
+    again = own.load(Location.of(tmp_path) / "few", classes)
     assert (margins(again) == margins(few)).all()

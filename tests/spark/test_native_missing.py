@@ -17,6 +17,7 @@ from sparkweights.features.plan import FeaturePlan
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
 from sparkweights.models.constraints import Constraints
 from sparkweights.models.registry import LEARNERS
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +129,7 @@ def test_xgboost_missing_values_train_and_score_as_on_a_single_machine(
     assert ours == pytest.approx(expected, abs=1e-4)
     p, missing = 1 / (1 + np.exp(-ours)), frame["income"].isna()
     assert p[missing].mean() == pytest.approx(frame["y"][missing].mean(), abs=0.03)
-    explainer = XGB.explainer(model, tmp_path, against=1, classes=2, reference=())
+    explainer = XGB.explainer(model, Location.of(tmp_path), against=1, classes=2, reference=())
     parts = table.orderBy("id").select(explainer.contributions(plan.array(), F.col("id") < 50))
     found = [row[0] for row in parts.limit(50).collect()]
     assert np.sum(found, axis=1) == pytest.approx(ours[:50], abs=1e-6)

@@ -14,6 +14,7 @@ from sparkweights.core.errors import ConfigError, QualityGateError
 from sparkweights.quality.compile import compile_suite, run_suite
 from sparkweights.quality.gates import gate_checks, gate_shares
 from sparkweights.quality.suite import load_suite
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def test_run_suite_docs_tell_the_results_that_one_pass_gave(
     docs = tmp_path / "docs"
     innocent = [EXPECTATIONS[0], EXPECTATIONS[1], EXPECTATIONS[3]]  # none names the value itself
     suite = replace(_suite(tmp_path, innocent), name="every night/incoming")
-    run_suite(_rows(spark), suite, table="incoming", docs=docs)
+    run_suite(_rows(spark), suite, table="incoming", docs=Location.of(docs))
     pages = list(docs.rglob("*.html"))
     assert (docs / "index.html") in pages
     (page,) = [page for page in pages if "validations" in page.parts]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import log
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,13 @@ from sparkweights.scoring import reason_rules as reasoning
 from sparkweights.scoring.reason_codes import ReasonRule, append_reasons, collect_reference
 from sparkweights.scoring.reason_rules import reason_rule
 from sparkweights.scoring.scorer import Scorer
+from sparkweights.storage.location import Location
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
 from sparkweights.weights.spark import training_weight
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkweights.config.schema import Config
@@ -89,12 +91,13 @@ def test_contributions_add_up_to_the_margin(
         plan.vector().alias(FEATURES), label.alias(LABEL), (1.0 + 3 * F.col("y")).alias(WEIGHT)
     )
     model = own.fit(fit_df, KINDS[kind], seed=1, classes=classes)
-    own.save(model, tmp_path / "model")
+    folder = Location.of(tmp_path) / "model"
+    own.save(model, folder)
     reference = (0.1,) * len(plan.names)
     scored_df = own.append_margin(model, table.withColumn(FEATURES, plan.vector()))
     asked, sides = F.col("id") % 3 != 0, (0, classes - 1)
     explainers = [
-        own.explainer(model, tmp_path / "model", against=side, classes=classes, reference=reference)
+        own.explainer(model, folder, against=side, classes=classes, reference=reference)
         for side in sides
     ]
     found = [
@@ -198,7 +201,7 @@ def _bundle(
     }
     return SimpleNamespace(
         version="v1", kind="logistic", model=model, plan=plan, ledger=ledger, calibrator=None,
-        folder=Path(), manifest=manifest,
+        folder=Location("/"), manifest=manifest,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.registry import learner
 from sparkweights.probability.ledger import WEIGHTS, Ledger
 from sparkweights.scoring.scorer import Scorer
+from sparkweights.storage.location import Location
 from sparkweights.trees.arrow_scoring import TreeWalk, workers_can_walk
 from sparkweights.weights.rule import WeightRule
 from sparkweights.weights.spark import class_weight_columns
@@ -168,10 +169,11 @@ def test_score_many_rows_walk_gives_mllibs_own_probabilities(
     df = spark.createDataFrame(truth.head(5_000))
     rule = WeightRule.fixed("manual", {"repay": 1, "default": 5})
     scorer = _fitted(df, rule, "boosted_trees", maxIter=12, maxDepth=4)
-    learner("boosted_trees").save(scorer.model, tmp_path / "model")
+    folder = Location.of(tmp_path) / "model"
+    learner("boosted_trees").save(scorer.model, folder)
     plain = scorer.score(df).orderBy("id").toPandas()
     assert workers_can_walk(spark)
-    walking = replace(scorer, folder=tmp_path / "model").score(df)
+    walking = replace(scorer, folder=folder).score(df)
     physical = walking._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
     assert physical.count("ArrowEvalPython") == 1
     assert "UDF(" not in walking._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]

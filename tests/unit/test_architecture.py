@@ -11,6 +11,18 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "sparkweights").rglob("*.py"))
 # A module is as long as its one subject; beyond these, it has more than one.
 MOST_LINES, MOST_FUNCTION_LINES, MOST_JOB_LINES = 600, 50, 20
+# What opens, lists, moves, removes or locks files; `Location` does, for every file of a user.
+FILE_MODULES = {
+    "fcntl", "filelock", "fsspec", "glob", "os.path", "pathlib", "posixpath", "pyarrow.fs",
+    "shutil", "tempfile",
+}  # fmt: skip
+HARMLESS_IN_OS = {"PathLike", "_exit", "environ", "fspath"}
+HAS_FILES_OF_ITS_OWN = {
+    "sparkweights/storage/location.py": "the one module for them",
+    "sparkweights/storage/lock.py": "the library of locks, which takes a location's local path",
+    "sparkweights/app/session.py": "Java, and what an engine on this machine needs",
+    "sparkweights/cli/options.py": "paths as they were typed, which messages repeat",
+}
 FORBIDDEN = ("_jvm", "sparkContext", ".rdd", "toPandas", "pickle")
 
 
@@ -33,6 +45,46 @@ def test_function_any_fits_a_screen(path: Path) -> None:
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             lines -= len(docstring.splitlines()) + 1 if docstring else 0
             assert lines <= MOST_FUNCTION_LINES, node.name
+
+
+def _file_access(tree: ast.Module) -> list[str]:
+    """Return what a module uses of `FILE_MODULES`, of `os`, and the built-in ``open``."""
+    found = list[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [str(node.module)] + [f"{node.module}.{name.name}" for name in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.append(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.append(node.func.id)
+    return [
+        name
+        for name in found
+        if name in FILE_MODULES | {"open", "io.open"}
+        or (name.startswith("os.") and name.removeprefix("os.") not in HARMLESS_IN_OS)
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_module_leaves_the_files_of_users_to_location(path: Path) -> None:
+    """What works on a local folder alone would fail on the storage of the next user."""
+    used = _file_access(ast.parse(path.read_text(encoding="utf-8")))
+    assert bool(used) == (str(path.relative_to(ROOT)) in HAS_FILES_OF_ITS_OWN), used
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pathlib", "from pathlib import Path", "import os.path", "from os import remove",
+        "import os; os.makedirs('x')", "from os import path", "open('x')", "io.open('x')",
+        "from pyarrow import fs", "import shutil as s", "def f():\n    import tempfile",
+    ],
+)  # fmt: skip
+def test_file_access_is_recognised(code: str) -> None:
+    """However it is imported."""
+    assert _file_access(ast.parse(code))
 
 
 def _statements(tree: ast.Module) -> list[ast.stmt]:

@@ -3,7 +3,7 @@
 This is how a date is replaced in one step where folders cannot be renamed, as on an object store: a
 run writes into a folder of its own, below ``<the table's location>/_runs``, and one statement
 tells the catalog that the date now lies there. Queries that already run go on reading the old
-folder. It stays: with it the old rows are one statement away, and no file goes under a reader.
+folder. It is kept: one statement restores the old rows, and no file is removed during a read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import uuid4
 
 from py4j.protocol import Py4JError
@@ -23,23 +23,27 @@ from pyspark.sql import types as T  # noqa: N812
 
 from sparkweights.core.errors import ConfigError, PublishError, engine_reason
 from sparkweights.core.roles import quoted
-from sparkweights.storage.lock import lease
+from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
 from sparkweights.storage.publish.protocol import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkweights.storage.location import Location
+
 DATE = "run_date"
 FORMATS = ("parquet", "orc")
-# A file system's own errors arrive without Spark's name.
+# PySpark passes errors of a filesystem on as py4j gives them.
 _ENGINE_ERRORS = (PySparkException, Py4JError)
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def _own_folder() -> str:
+
+def _new_attempt() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
 
 
@@ -47,73 +51,76 @@ def _own_folder() -> str:
 class CatalogPublication(Publication):
     """One date of a Parquet or ORC table of the catalog, partitioned by ``run_date``.
 
-    The decision is a column of it, not a partition: a second level could not be swapped with the
-    first in one step. A table that is not there yet is made, as Parquet, where its database lies.
+    The decision is a column of it, not a partition: a date of several partitions could not be
+    replaced in one step. A table that does not exist is made, as Parquet, in its database's folder.
 
     Attributes
     ----------
     spark
         The session; classic or Connect.
     name
-        The table's.
+        The table's name.
     locks
-        A folder on a file system that all who might run share; it holds the table's lease.
+        A folder, on a filesystem shared by all machines that run this, for the table's lock.
     attempt
-        Tells this attempt's folder from those of others, whose readers may still be in them.
+        The name of this attempt's folder; those of other attempts may still be read.
     """
 
     spark: SparkSession
     name: TableName
-    locks: Path
-    attempt: str = field(default_factory=_own_folder)
+    locks: Location
+    attempt: str = field(default_factory=_new_attempt)
     _unpublished: list[T.StructType] = field(default_factory=list, init=False, repr=False)
 
     @property
     def format(self) -> str:
-        """Of its files: parquet or orc."""
-        return str(self._table["provider"]).lower()
+        """The format of its files: parquet or orc."""
+        return self._described("provider").lower()
 
     @property
-    def staged(self) -> str:
+    def stage_path(self) -> str:
         """The attempt's folder, below the table's location."""
-        root = self._table["location"].rstrip("/")
+        root = self._described("location").rstrip("/")
         return f"{root}/_runs/{DATE}={self.run_date}/{self.attempt}"
 
     @cached_property
-    def _table(self) -> dict[str, Any]:
-        """What the catalog knows about the table."""
+    def _table(self) -> dict[str, object]:
+        """The catalog's description of the table."""
         row = self._run(f"DESCRIBE TABLE EXTENDED {self.name.sql} AS JSON").first()
         assert row is not None  # noqa: S101 (a description is one row)
-        found: dict[str, Any] = json.loads(row[0])
-        return found
+        description: dict[str, object] = json.loads(row[0])
+        return description
+
+    def _described(self, key: str) -> str:
+        return str(self._table[key])
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the table for one run.
+    def lock(self) -> Iterator[None]:
+        """Lock the table for one run.
 
         Raises
         ------
         PublishError
-            If another run holds it.
+            If another run has locked it.
         """
-        with lease(self.locks / f"_lease-{self.name.file}", str(self.name)):
+        with lock(self.locks / f"_lock-{self.name.file}", str(self.name)):
             yield
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
-        """Refuse a table that is none of files by date, or whose columns are of other types.
+        """Refuse a table that is not partitioned by date alone, or has columns of other types.
 
         Raises
         ------
         ConfigError
-            If the session's catalog is none that keeps such tables, or the table is another.
+            If the session's catalog cannot keep such tables, or the table is of another kind.
         PublishError
-            If a column is there with another type, or the catalog does not answer.
+            If a column exists with another type, or the catalog does not answer.
         """
         self._require_catalog()
         if not self._exists():
             return
         try:
-            kind, by = self._table.get("provider", "a view").lower(), self._partitions()
+            kind, by = str(self._table.get("provider", "a view")).lower(), self._partitions()
         except PublishError as error:
             raise ConfigError(
                 f"Table '{self.name}' is none whose files the catalog keeps: {error.message}",
@@ -137,14 +144,14 @@ class CatalogPublication(Publication):
                 hint="run under spark-submit --conf spark.sql.catalogImplementation=hive, or "
                 "with the catalog of your platform.",
             )
-        current = self._asked(self.spark.catalog.currentCatalog)
+        current = self._ask(self.spark.catalog.currentCatalog)
         if current != CATALOG:
             raise ConfigError(
                 f"Table '{self.name}' is to be written, but the session's catalog is '{current}'; "
                 f"available: {CATALOG}.",
                 hint=f"run with spark.sql.defaultCatalog={CATALOG}.",
             )
-        if not self._asked(self.spark.catalog.databaseExists, quoted(self.name.database)):
+        if not self._ask(self.spark.catalog.databaseExists, quoted(self.name.database)):
             raise ConfigError(
                 f"Table '{self.name}' is to be written, but the catalog has no database "
                 f"'{self.name.database}'.",
@@ -152,17 +159,19 @@ class CatalogPublication(Publication):
             )
 
     def _partitions(self) -> list[str]:
-        return [name.lower() for name in self._table.get("partition_columns", [])]
+        names = self._table.get("partition_columns", [])
+        assert isinstance(names, list)  # noqa: S101 (the description's format)
+        return [str(name).lower() for name in names]
 
     def _require_types(self, schema: T.StructType) -> None:
-        present = {own.name.casefold(): own for own in self._columns()}
-        for wanted in (*schema, T.StructField(DATE, T.DateType())):
-            found = present.get(wanted.name.casefold())
-            if found is not None and _sql_type(found.dataType) != _sql_type(wanted.dataType):
+        present = {column.name.casefold(): column for column in self._columns()}
+        for column in (*schema, T.StructField(DATE, T.DateType())):
+            existing = present.get(column.name.casefold())
+            if existing is not None and _sql_type(existing.dataType) != _sql_type(column.dataType):
                 raise PublishError(
-                    f"Column '{wanted.name}' of table '{self.name}' is "
-                    f"{found.dataType.simpleString()}; the run writes "
-                    f"{wanted.dataType.simpleString()}.",
+                    f"Column '{column.name}' of table '{self.name}' is "
+                    f"{existing.dataType.simpleString()}; the run writes "
+                    f"{column.dataType.simpleString()}.",
                     hint="nothing was published; name a new table, or bring the column back to "
                     "its type.",
                 )
@@ -196,56 +205,54 @@ class CatalogPublication(Publication):
         """
         for schema in self._unpublished:
             self._add_columns(schema)
-        self._unpublished.clear()  # from here on readers may be in it
+        self._unpublished.clear()  # the next statement makes it visible to readers
         partition = f"PARTITION ({DATE} = DATE '{self.run_date}')"
         known = self._run(f"SHOW PARTITIONS {self.name.sql} {partition}").first()
         change = f"ADD {partition}" if known is None else f"{partition} SET"
-        self._run(f"ALTER TABLE {self.name.sql} {change} LOCATION {_text(self.staged)}")
+        self._run(f"ALTER TABLE {self.name.sql} {change} LOCATION {_text(self.stage_path)}")
 
     def discard(self) -> None:
-        """Write nothing over a stage that was not published, which frees what it took.
+        """Overwrite a stage that was not published with an empty table, which frees its storage.
 
-        The engine offers no way to remove a folder, and only it reaches every storage.
+        Spark has no call that removes a folder, and only Spark reaches every storage.
         """
         while self._unpublished:
             schema = self._unpublished.pop()
-            with suppress(*_ENGINE_ERRORS):  # what stopped the run says more
+            with suppress(*_ENGINE_ERRORS):  # the error that stopped the run is the one to report
                 none_df = self.spark.createDataFrame([], schema)
-                none_df.write.format(self.format).mode("overwrite").save(self.staged)
+                none_df.write.format(self.format).mode("overwrite").save(self.stage_path)
 
     def _exists(self) -> bool:
-        return bool(self._asked(self.spark.catalog.tableExists, self.name.sql))
+        return self._ask(self.spark.catalog.tableExists, self.name.sql)
 
     def _columns(self) -> T.StructType:
-        found: T.StructType = self._asked(lambda: self.spark.table(self.name.sql).schema)
-        return found
+        return self._ask(lambda: self.spark.table(self.name.sql).schema)
 
     def _make(self, schema: T.StructType) -> None:
         if self._exists():
             return
         dated = T.StructType([*schema, T.StructField(DATE, T.DateType())])
         writer = self.spark.createDataFrame([], dated).writeTo(self.name.sql)
-        self._asked(writer.using("parquet").partitionedBy(F.col(DATE)).create)
+        self._ask(writer.using("parquet").partitionedBy(F.col(DATE)).create)
 
     def _add_columns(self, schema: T.StructType) -> None:
-        """Add the columns that earlier dates had not; they are null there."""
+        """Add the columns that earlier dates do not have; they are null there."""
         present = {name.casefold() for name in self._columns().names}
         new = [
-            f"{quoted(own.name)} {_sql_type(own.dataType)}"
-            for own in schema
-            if own.name.casefold() not in present
+            f"{quoted(column.name)} {_sql_type(column.dataType)}"
+            for column in schema
+            if column.name.casefold() not in present
         ]
         if new:
             self._run(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({', '.join(new)})")
 
     def _run(self, statement: str) -> DataFrame:
-        found: DataFrame = self._asked(self.spark.sql, statement)
-        return found
+        return self._ask(self.spark.sql, statement)
 
-    def _asked(self, question: Callable[..., Any], *args: str) -> Any:  # noqa: ANN401 (anything)
-        """Ask the catalog, whose refusal is a sentence."""
+    def _ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask the catalog; its refusal becomes a `PublishError`."""
         try:
-            return question(*args)
+            return question(*args, **kwargs)
         except _ENGINE_ERRORS as error:
             raise PublishError(
                 f"Table '{self.name}' cannot be written: {engine_reason(error)}.",
@@ -256,7 +263,7 @@ class CatalogPublication(Publication):
 def _sql_type(kind: T.DataType) -> str:
     """Return a type as SQL writes it; whether a value may be null is no part of it."""
     if isinstance(kind, T.StructType):
-        fields = ", ".join(f"{quoted(own.name)}: {_sql_type(own.dataType)}" for own in kind)
+        fields = ", ".join(f"{quoted(each.name)}: {_sql_type(each.dataType)}" for each in kind)
         return f"STRUCT<{fields}>"
     if isinstance(kind, T.ArrayType):
         return f"ARRAY<{_sql_type(kind.elementType)}>"

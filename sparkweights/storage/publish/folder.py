@@ -1,35 +1,28 @@
 """Publish into a folder: a date is a folder, swapped with the stage in one step.
 
 A run writes below ``<table>/_staging/<run_id>`` (names that begin with an underscore are hidden
-from Spark's readers). A run that dies leaves the old folder in place; the next run removes what it
-left behind.
+from Spark's readers). A run that dies leaves the old folder in place; the next run removes the
+stage that it has left.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, PublishError
-from sparkweights.storage.files import (
-    exchange,
-    make_folder,
-    read_text,
-    remove,
-    unwritable,
-    write_text,
-)
-from sparkweights.storage.lock import lease
+from sparkweights.storage.files import write_text
+from sparkweights.storage.lock import lock
 from sparkweights.storage.publish.protocol import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
+
+    from sparkweights.storage.location import Location
 
 STAGING, RETIRED = "_staging", "_retired"
 
@@ -45,59 +38,59 @@ class FolderPublication(Publication):
     file_format
         parquet or orc.
     owner
-        Whose rows the table holds: the configuration's name, which a hidden file beside them keeps.
+        The configuration whose rows the table holds; a hidden file in the table keeps its name.
     """
 
-    root: Path
+    root: Location
     file_format: str
     owner: str
 
     @property
     def format(self) -> str:
-        """Of its files: parquet or orc."""
+        """The format of its files: parquet or orc."""
         return self.file_format
 
     @property
-    def staged(self) -> str:
+    def stage_path(self) -> str:
         """The stage's folder, named as the date's partition."""
         return str(self._stage)
 
     @property
-    def target(self) -> Path:
+    def target(self) -> Location:
         """The date's partition, as readers see it."""
         return self.root / f"run_date={self.run_date.isoformat()}"
 
     @property
-    def _owner(self) -> Path:
+    def _owner(self) -> Location:
         return self.root / "_owner"
 
     @property
-    def _stage(self) -> Path:
+    def _stage(self) -> Location:
         return self.root / STAGING / self.run_id / self.target.name
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the folder for one run.
+    def lock(self) -> Iterator[None]:
+        """Lock the folder for one run.
 
-        Half-written stages go; a folder that was set aside but not replaced comes back.
+        Incomplete stages are removed; a date that was moved away but not replaced is restored.
 
         Raises
         ------
         PublishError
-            If another run holds it, or it cannot be written.
+            If another run has locked it, or it cannot be written.
         """
-        with lease(self.root / "_lease", str(self.root)):
+        with lock(self.root / "_lock", str(self.root)):
             self._recover()
             yield
 
     def _recover(self) -> None:
         retired = self.root / RETIRED
         if retired.is_dir():
-            for folder in retired.iterdir():
+            for folder in retired.children():
                 if not (self.root / folder.name).exists():
                     folder.rename(self.root / folder.name)
-        remove(retired)
-        remove(self.root / STAGING)
+        retired.remove()
+        (self.root / STAGING).remove()
 
     def require_ready(self, schema: StructType | None = None) -> None:  # noqa: ARG002 (any fits)
         """Refuse a folder that cannot be made or written, or holds another configuration's rows.
@@ -105,11 +98,11 @@ class FolderPublication(Publication):
         Raises
         ------
         ConfigError
-            Naming whose rows they are.
+            Naming the configuration whose rows they are.
         PublishError
-            With the part of the path that stands in the way.
+            With the part of the path that prevents it.
         """
-        owner = read_text(self._owner)
+        owner = self._read_owner()
         if owner not in {None, self.owner}:
             raise ConfigError(
                 f"'{self.root}' holds rows of the configuration '{owner}'; this is '{self.owner}', "
@@ -117,13 +110,18 @@ class FolderPublication(Publication):
                 hint="give each configuration tables of its own under tables; if it was renamed, "
                 f"remove the file '{self._owner.name}' there.",
             )
-        # Unlike a path's own question, this one is answered where a folder may not be searched.
-        nearest = next(p for p in (self.root, *self.root.parents) if os.access(p, os.F_OK))
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        obstacle = self.root.find_write_obstacle()
+        if obstacle is not None:
             raise PublishError(
-                f"Cannot write '{self.root}': '{nearest}' is no folder that may be written.",
+                f"Cannot write '{self.root}': '{obstacle}' is no folder that may be written.",
                 hint="nothing was published; correct the location, or the folder's rights.",
             )
+
+    def _read_owner(self) -> str | None:
+        try:
+            return self._owner.read_text()
+        except (OSError, ValueError):  # there is none, or it is not text
+            return None
 
     def write_stage(
         self, df: DataFrame, *, partition_by: Sequence[str] = (), few: bool = False
@@ -135,11 +133,11 @@ class FolderPublication(Publication):
         PublishError
             If the stage cannot be written.
         """
-        make_folder(self._stage.parent)
+        self._stage.parent.make_folder()
         super().write_stage(df, partition_by=partition_by, few=few)
 
     def publish(self) -> None:
-        """Put the staged folder in the date's place.
+        """Replace the date's folder by the staged one.
 
         Raises
         ------
@@ -150,23 +148,23 @@ class FolderPublication(Publication):
         try:
             if not self.target.exists():
                 self._stage.rename(self.target)
-            elif not exchange(self._stage, self.target):
+            elif not self._stage.exchange(self.target):
                 self._replace_in_two_steps()
         except OSError as error:
-            raise unwritable(self.target, error) from None
+            raise self.target.unwritable(error) from None
         self.discard()
 
     def _replace_in_two_steps(self) -> None:
         retired = self.root / RETIRED / self.target.name
-        make_folder(retired.parent)
+        retired.parent.make_folder()
         self.target.rename(retired)
         try:
             self._stage.rename(self.target)
         except OSError:
             retired.rename(self.target)
             raise
-        remove(retired.parent)
+        retired.parent.remove()
 
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
-        remove(self.root / STAGING)
+        (self.root / STAGING).remove()

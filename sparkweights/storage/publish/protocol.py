@@ -1,7 +1,7 @@
 """Stage, verify, publish: one date of a table is replaced as a whole or not at all.
 
-What is common to all places: how a stage is written, read back and judged. `folders` and `catalog`
-say where it lies and how it takes the date's place.
+This module holds what all kinds of table share: how a stage is written, read back and verified.
+The modules `folder` and `catalog` define where a stage lies and how it replaces the date.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 SETTINGS = {
-    # Spark sorts rows by partition before it writes them, unless a task may keep a file open for
-    # each of so many.
+    # Spark sorts rows by partition before it writes them, unless a task may keep this many files
+    # open at once.
     "spark.sql.maxConcurrentOutputFileWriters": "8",
-    # Java never compiles a method above 8,000 bytes, and a whole stage in one soon is; Spark then
-    # falls back to smaller pieces, which took a third of the time with boosted trees.
+    # Java never compiles a method above 8,000 bytes, and a whole stage in one method soon has more.
+    # With this limit Spark generates smaller methods, which took a third of the time with boosted
+    # trees.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    # Spark's default is a type that Parquet gave up, and slower to write.
+    # Spark's default is a type that Parquet has deprecated, and slower to write.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
-# Where few of many rows are wanted, code runs once and briefly: Java takes seconds, and the cores,
-# to compile a long method well, and the rows crawl meanwhile. Apart, its pieces compile at once.
-SETTINGS_FOR_FEW = {**SETTINGS, "spark.sql.codegen.hugeMethodLimit": "3000"}
+# Where most rows are filtered out, the write is short. Java needs seconds, and the cores, to
+# optimise a long method, and runs it slowly until then; short methods are optimised at once.
+SETTINGS_FILTERED = {**SETTINGS, "spark.sql.codegen.hugeMethodLimit": "3000"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Publication(ABC):
     Attributes
     ----------
     run_id, run_date
-        Whose stage it is, and which date it replaces.
+        The run that writes the stage, and the date that it replaces.
     options
         Spark's writer options; they may hold secrets and are never logged.
     """
@@ -56,41 +57,41 @@ class Publication(ABC):
     @property
     @abstractmethod
     def format(self) -> str:
-        """Of its files: parquet or orc."""
+        """The format of its files: parquet or orc."""
 
     @property
     @abstractmethod
-    def staged(self) -> str:
-        """Where the stage lies, as Spark names it."""
+    def stage_path(self) -> str:
+        """The stage's folder, as Spark names it."""
 
     @abstractmethod
-    def hold(self) -> AbstractContextManager[None]:
-        """Hold the table for one run, and clear what a dead one left.
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock the table for one run, and remove what a run that died has left.
 
         Raises
         ------
         PublishError
-            If another run holds the table, or it cannot be written.
+            If another run has locked the table, or it cannot be written.
         """
 
     @abstractmethod
     def require_ready(self, schema: StructType | None = None) -> None:
-        """Refuse a place that could not take the rows, before any job.
+        """Refuse a table that could not take the rows, before any job runs.
 
         Parameters
         ----------
         schema
-            Of the rows, where it is known.
+            The rows' columns, where they are known.
 
         Raises
         ------
         ConfigError, PublishError
-            With what stands in the way.
+            Saying what prevents it.
         """
 
     @abstractmethod
     def publish(self) -> None:
-        """Put the stage in the date's place, in one step.
+        """Replace the date's rows by the stage, in one step.
 
         Raises
         ------
@@ -110,17 +111,17 @@ class Publication(ABC):
         Parameters
         ----------
         partition_by
-            Columns whose values get folders of their own, where the place has room for that.
+            Columns to partition by below the date, for tables that support it.
         few
-            Whether few rows are left of those that are read.
+            Whether most of the rows that are read are filtered out before the write.
         """
         writer = df.write.format(self.format).options(**self.options)
-        with _set(df.sparkSession, SETTINGS_FOR_FEW if few else SETTINGS):
-            writer.mode("error").partitionBy(*partition_by).save(self.staged)
+        with _set(df.sparkSession, SETTINGS_FILTERED if few else SETTINGS):
+            writer.mode("error").partitionBy(*partition_by).save(self.stage_path)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
-        return spark.read.format(self.format).schema(like.schema).load(self.staged)
+        return spark.read.format(self.format).schema(like.schema).load(self.stage_path)
 
     def verify_stage(self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]) -> None:
         """Read the staged keys back and compare, in one Spark job.
@@ -132,13 +133,13 @@ class Publication(ABC):
         QualityGateError
             If two rows share their keys.
         """
-        found = count_keys(staged_df, keys)
-        if found.rows != rows:
+        counts = count_keys(staged_df, keys)
+        if counts.rows != rows:
             raise PublishError(
-                f"The stage '{self.staged}' holds {found.rows} rows; {rows} were written.",
+                f"The stage '{self.stage_path}' holds {counts.rows} rows; {rows} were written.",
                 hint="nothing was published; check the storage, then run again.",
             )
-        if found.distinct < found.rows:
+        if counts.distinct < counts.rows:
             repeats = count_repeats(staged_df, keys)
             raise QualityGateError(
                 f"{repeats.values} values of the key {', '.join(keys)} occur more than once "
@@ -150,7 +151,7 @@ class Publication(ABC):
 
 @contextmanager
 def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
-    """Set what makes a write fast, and put back what was there."""
+    """Set the options of a fast write, and restore the old ones at the end."""
     before = {name: spark.conf.get(name) for name in settings}
     for name, value in settings.items():
         spark.conf.set(name, value)
