@@ -1,1 +1,1 @@
-"""Storage: reading tables, publishing partitions and model bundles; nothing else writes."""
+"""Storage: files and folders of users, locks, and tables that are read and published."""

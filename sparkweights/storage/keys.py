@@ -1,4 +1,4 @@
-"""Does every row have keys of its own? Counted exactly, in one small job."""
+"""Counts of distinct and of repeated keys, exact, each in one Spark job."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-PACKED_BITS = 6  # a long holds one bit for each of 64 neighbouring keys
+PACKED_BITS = 6  # a long has one bit for each of 64 neighbouring keys
 
 
 class KeyCounts(NamedTuple):
-    """Rows, and values of their keys together."""
+    """How many rows there are, and how many distinct keys."""
 
     rows: int
     distinct: int
 
 
 class Repeats(NamedTuple):
-    """Values of the keys that occur more than once, and the rows that hold them."""
+    """How many keys occur on more than one row, and on how many rows together."""
 
     values: int
     rows: int
@@ -34,40 +34,38 @@ class Repeats(NamedTuple):
 def count_keys(df: DataFrame, keys: Sequence[str]) -> KeyCounts:
     """Count rows and distinct keys, in one Spark job; no key may be null.
 
-    Keys are usually numbered, so that neighbours exist: 64 of them share a group, whose bits say
-    which there are. Where there are no neighbours this is a grouping by key, as ever.
+    Keys are usually consecutive integers: 64 neighbouring ones share a group, and one bit of a long
+    marks each key that occurs. Without an integer key, rows are grouped by key.
     """
     groups, bit = _packed(df, keys)
-    found = (
+    counts = (
         df.groupBy(*groups)
         .agg(F.count(F.lit(1)).alias("__rows"), F.bit_or(bit).alias("__bits"))
         .agg(F.sum("__rows").alias("rows"), F.sum(F.bit_count("__bits")).alias("distinct"))
-        .first()
+        .collect()[0]  # an aggregate without groups has one row
     )
-    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
-    return KeyCounts(found["rows"] or 0, found["distinct"] or 0)
+    return KeyCounts(counts["rows"] or 0, counts["distinct"] or 0)
 
 
 def _packed(df: DataFrame, keys: Sequence[str]) -> tuple[list[Column], Column]:
-    """Return what to group by, and the bit of a row in its group."""
-    whole = [key for key in keys if isinstance(df.schema[key].dataType, T.IntegralType)]
-    if not whole:
+    """Return the columns to group by, and a row's bit in its group."""
+    integers = [key for key in keys if isinstance(df.schema[key].dataType, T.IntegralType)]
+    if not integers:
         return [column(key) for key in keys], F.lit(1).cast("long")
-    last = column(whole[-1]).cast("long")
-    others = [column(key) for key in keys if key != whole[-1]]
-    place = last.bitwiseAND(F.lit(2**PACKED_BITS - 1)).cast("int")
-    bit = F.call_function("shiftleft", F.lit(1).cast("long"), place)
+    last = column(integers[-1]).cast("long")
+    others = [column(key) for key in keys if key != integers[-1]]
+    position = last.bitwiseAND(F.lit(2**PACKED_BITS - 1)).cast("int")
+    bit = F.call_function("shiftleft", F.lit(1).cast("long"), position)
     return [*others, F.shiftright(last, PACKED_BITS)], bit
 
 
 def count_repeats(df: DataFrame, keys: Sequence[str]) -> Repeats:
-    """Count the keys that rows share, in one Spark job."""
-    found = (
+    """Count the keys that occur on more than one row, in one Spark job."""
+    repeats = (
         df.groupBy(*map(column, keys))
         .agg(F.count(F.lit(1)).alias("__n"))
         .filter(F.col("__n") > 1)
         .agg(F.count(F.lit(1)).alias("values"), F.sum("__n").alias("rows"))
-        .first()
+        .collect()[0]
     )
-    assert found is not None  # noqa: S101 (as above)
-    return Repeats(found["values"], found["rows"] or 0)
+    return Repeats(repeats["values"], repeats["rows"] or 0)

@@ -89,15 +89,15 @@ class Location:
         if not is_uri or scheme == "file":
             return cls(os.path.realpath(re.sub("^file:(//)?", "", text)))
         authority, _, path = rest.partition("/")
-        found = cls(posixpath.normpath(f"/{path}"), f"{scheme}://{authority}")
+        root = f"{scheme}://{authority}"
         try:
-            _filesystem(found.root)
+            _filesystem(root)
         except (ImportError, ValueError) as error:
             raise ConfigError(
                 f"'{text}' is on {scheme}, which cannot be opened here: {error}.",
                 hint="install the package of that filesystem, or name a local path.",
             ) from None
-        return found
+        return cls(posixpath.normpath(f"/{path}"), root)
 
     def resolve(self, named: str) -> Location:
         """Return what a text names that was written in this folder: a relative path starts here.
@@ -185,8 +185,8 @@ class Location:
         """
         filesystem, prefix = _filesystem(self.root)
         listed = filesystem.ls(prefix + self.path, detail=False)
-        found = (self._below(prefix, path) for path in listed)
-        return tuple(sorted(each for each in found if each != self))
+        locations = (self._below(prefix, path) for path in listed)
+        return tuple(sorted(each for each in locations if each != self))
 
     def files(self) -> tuple[Location, ...]:
         """Return every file below a folder, or the file itself, by path."""
@@ -295,11 +295,11 @@ class Location:
             shutil.rmtree(self.path, ignore_errors=True)
             return
         filesystem, prefix = _filesystem(self.root)
-        found = filesystem.find(prefix + self.path, withdirs=True, detail=True)
-        for each in sorted(found, reverse=True):  # what is in a folder goes before it
+        entries = filesystem.find(prefix + self.path, withdirs=True, detail=True)
+        for path in sorted(entries, reverse=True):  # the content of a folder before the folder
             with suppress(OSError):
-                is_folder = found[each]["type"] == "directory"
-                (filesystem.rmdir if is_folder else filesystem.rm_file)(each)
+                is_folder = entries[path]["type"] == "directory"
+                (filesystem.rmdir if is_folder else filesystem.rm_file)(path)
 
     def rename(self, target: Location) -> None:
         """Move a file or folder to another place of the same local filesystem, in one step.
@@ -357,26 +357,26 @@ class Location:
         """Return "file", "directory" or "other"; None where nothing is there."""
         filesystem, prefix = _filesystem(self.root)
         try:
-            found: str = filesystem.info(prefix + self.path)["type"]
+            kind: str = filesystem.info(prefix + self.path)["type"]
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found
+        return kind
 
     def _sizes(self) -> dict[Location, int]:
         """Return the bytes of every file below the folder, or of the file itself."""
         filesystem, prefix = _filesystem(self.root)
         if self.is_file():
             return {self: filesystem.size(prefix + self.path)}
-        found = filesystem.find(prefix + self.path, detail=True)
+        entries = filesystem.find(prefix + self.path, detail=True)
         return {
             self._below(prefix, path): info["size"]
-            for path, info in found.items()
+            for path, info in entries.items()
             if info["type"] == "file" or info.get("islink")
         }
 
-    def _below(self, prefix: str, found: str) -> Location:
+    def _below(self, prefix: str, path: str) -> Location:
         """Return the location of a path as the filesystem lists it."""
-        return Location(found.removeprefix(prefix).rstrip("/"), self.root)
+        return Location(path.removeprefix(prefix).rstrip("/"), self.root)
 
 
 AnyLocation: TypeAlias = Location | str | os.PathLike[str]

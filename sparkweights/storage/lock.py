@@ -32,9 +32,11 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
     """
     # Where the storage has no locks, filelock would fall back to a file whose mere existence is the
     # lock; that one outlives a process that is killed.
-    found = FileLock(file.local_path, blocking=False, thread_local=False, fallback_to_soft=False)
+    file_lock = FileLock(
+        file.local_path, blocking=False, thread_local=False, fallback_to_soft=False
+    )
     try:
-        return found.acquire()
+        return file_lock.acquire()
     except Timeout:
         return None
 

@@ -1,4 +1,4 @@
-"""Names of tables of the catalog, as one says them and as SQL writes them."""
+"""Names of tables of the catalog, as text, as SQL and as a file name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from sparkweights.core.roles import quoted
 
-CATALOG = "spark_catalog"  # the session's own; others keep their tables in ways of their own
+CATALOG = "spark_catalog"  # the session's catalog; tables of other catalogs have other formats
 _PART = r"(?:[A-Za-z_]\w*|`(?:[^`]|``)+`)"
 _NAME = re.compile(rf"(?:`?{CATALOG}`?\.)?({_PART})\.({_PART})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class TableName:
-    """A table of the session's catalog; names are the same in upper and lower case."""
+    """A table of the session's catalog, whose names are not case-sensitive."""
 
     database: str
     table: str
@@ -30,8 +30,8 @@ class TableName:
         TableName(database='lending', table='scored nightly')
         >>> TableName.parse("scored")
         """
-        found = _NAME.fullmatch(text)
-        return None if found is None else cls(*map(_plain, found.groups()))
+        match = _NAME.fullmatch(text)
+        return None if match is None else cls(*map(_plain, match.groups()))
 
     @property
     def sql(self) -> str:
@@ -40,7 +40,7 @@ class TableName:
 
     @property
     def file(self) -> str:
-        """The name as that of a file."""
+        """The name as a file name."""
         return f"{quote(self.database, safe='')}.{quote(self.table, safe='')}"
 
     def __str__(self) -> str:

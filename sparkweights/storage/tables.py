@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableSource:
-    """A table to read, with everything resolved.
+    """A table to read, with its paths, options and dates resolved.
 
     Attributes
     ----------
     role
         Its name in the configuration, for messages.
     location, format
-        Where it lies and how: an absolute path, a URI, or, with format ``table``, its name in the
-        catalog.
+        An absolute path or a URI, and the files' format; or, with format ``table``, the table's
+        name in the catalog.
     schema_ddl
-        Its columns and types where the format does not carry them.
+        Its columns and types where the format does not store them.
     options
         Spark's reader options; they may hold secrets and are never logged.
     partition
-        Column -> value of the rows that are read; all are where it is empty.
+        Column -> value of the rows that are read; without any, all rows are read.
     """
 
     role: str
@@ -49,43 +49,43 @@ class TableSource:
 
     @property
     def bytes(self) -> int | None:
-        """How large its files are together; None where only Spark can tell."""
+        """The size of its files together; None where only Spark can read them."""
         if self.format == "table" or "://" in self.location:
             return None
         return Location.of(self.location).size
 
 
 def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
-    """Open a table for reading; no row is read yet.
+    """Open a table for reading, without reading a row.
 
     Raises
     ------
     InputError
-        If there is nothing at its location, Spark cannot tell its columns, or a column of its
+        If there is nothing at its location, Spark cannot infer its columns, or a column of its
         partition is missing.
     """
     try:
-        df = _opened(spark, source)
+        df = _open(spark, source)
         df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
-    except (PySparkException, Py4JError) as error:  # a file system's own arrive without a name
+    except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
         raise _unreadable(error, source) from None
     return _within(df, source)
 
 
-def _opened(spark: SparkSession, source: TableSource) -> DataFrame:
-    """Return the files of the wanted partition where they have a folder, else the whole table.
+def _open(spark: SparkSession, source: TableSource) -> DataFrame:
+    """Return the files of the requested partition if it is a folder, else the whole table.
 
-    Spark takes a table's columns from its first file, which may be a night of long ago: a column
-    that went since would be read as null, and one that came would not be there.
+    Spark infers a table's columns from its first file, which may be of an early date: a column that
+    was removed since would be read as null, and one that was added would be missing.
     """
     if source.format == "table":
         return _reader(spark, source).table(source.location)
     if source.partition and source.format in {"parquet", "orc"}:
         folders = [f"{name}={value}" for name, value in source.partition.items()]
-        place = "/".join([source.location.rstrip("/"), *folders])
+        path = "/".join([source.location.rstrip("/"), *folders])
         try:
-            df = _reader(spark, source).option("basePath", source.location).load(place)
-            df.schema  # noqa: B018 (as above)
+            df = _reader(spark, source).option("basePath", source.location).load(path)
+            df.schema  # noqa: B018 (asks Spark for the columns now)
         except PySparkException as error:
             if not (error.getCondition() or "").startswith("PATH_NOT_FOUND"):
                 raise
@@ -107,17 +107,17 @@ def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
 
 
 def _within(df: DataFrame, source: TableSource) -> DataFrame:
-    """Return the rows of the partition that is wanted."""
+    """Return the rows of the requested partition."""
     if not source.partition:
         return df
     require_columns(df.schema, list(source.partition), table=source.role)
-    # The value takes the column's type, not the other way round, so that a source can prune by it;
-    # one that is none of that type matches no row.
-    wanted = [
+    # The value is cast to the column's type, not the other way round, so that a source can skip
+    # files by it; a value that cannot be cast matches no row.
+    conditions = [
         column(name) == F.lit(str(value)).try_cast(df.schema[name].dataType)
         for name, value in source.partition.items()
     ]
-    return df.filter(reduce(and_, wanted))
+    return df.filter(reduce(and_, conditions))
 
 
 def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
@@ -141,7 +141,7 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
         "UNABLE_TO_INFER_SCHEMA": "it holds no data files",
         "PARSE_SYNTAX_ERROR": "its name or its schema cannot be parsed",
     }
-    reason = next((told for key, told in reasons.items() if condition.startswith(key)), None)
+    reason = next((text for key, text in reasons.items() if condition.startswith(key)), None)
     if reason is None:
         reason = engine_reason(error)
     return InputError(

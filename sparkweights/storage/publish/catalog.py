@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
 from uuid import uuid4
 
 from py4j.protocol import Py4JError
@@ -41,6 +41,15 @@ _ENGINE_ERRORS = (PySparkException, Py4JError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _Description(TypedDict, total=False):
+    """What this module reads of ``DESCRIBE TABLE EXTENDED ... AS JSON``."""
+
+    provider: str
+    location: str
+    partition_columns: list[str]
+    num_buckets: int
 
 
 def _new_attempt() -> str:
@@ -75,24 +84,20 @@ class CatalogPublication(Publication):
     @property
     def format(self) -> str:
         """The format of its files: parquet or orc."""
-        return self._described("provider").lower()
+        return self._table["provider"].lower()
 
     @property
     def stage_path(self) -> str:
         """The attempt's folder, below the table's location."""
-        root = self._described("location").rstrip("/")
+        root = self._table["location"].rstrip("/")
         return f"{root}/_runs/{DATE}={self.run_date}/{self.attempt}"
 
     @cached_property
-    def _table(self) -> dict[str, object]:
+    def _table(self) -> _Description:
         """The catalog's description of the table."""
-        row = self._run(f"DESCRIBE TABLE EXTENDED {self.name.sql} AS JSON").first()
-        assert row is not None  # noqa: S101 (a description is one row)
-        description: dict[str, object] = json.loads(row[0])
+        (row,) = self._run(f"DESCRIBE TABLE EXTENDED {self.name.sql} AS JSON").collect()
+        description: _Description = json.loads(row[0])
         return description
-
-    def _described(self, key: str) -> str:
-        return str(self._table[key])
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -120,7 +125,7 @@ class CatalogPublication(Publication):
         if not self._exists():
             return
         try:
-            kind, by = str(self._table.get("provider", "a view")).lower(), self._partitions()
+            kind, by = self._table.get("provider", "a view").lower(), self._partitions()
         except PublishError as error:
             raise ConfigError(
                 f"Table '{self.name}' is none whose files the catalog keeps: {error.message}",
@@ -159,9 +164,7 @@ class CatalogPublication(Publication):
             )
 
     def _partitions(self) -> list[str]:
-        names = self._table.get("partition_columns", [])
-        assert isinstance(names, list)  # noqa: S101 (the description's format)
-        return [str(name).lower() for name in names]
+        return [name.lower() for name in self._table.get("partition_columns", [])]
 
     def _require_types(self, schema: T.StructType) -> None:
         present = {column.name.casefold(): column for column in self._columns()}
