@@ -25,7 +25,8 @@ from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
 from sparkweights.models.registry import learner
 from sparkweights.weights.choose import weigh_frequencies
-from sparkweights.weights.schemes import ClassFrequency, WeightSpec
+from sparkweights.weights.class_frequencies import ClassFrequency
+from sparkweights.weights.schemes import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.core.roles import ColumnRoles
-    from sparkweights.weights.schemes import ClassFrequency
+    from sparkweights.weights.class_frequencies import ClassFrequency
 
 UNDER, OVER = "under", "over"
 _COPIES = "__copies"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sparkweights.core.errors import InputError, listed
 from sparkweights.costs.expression import Number
+from sparkweights.weights.class_frequencies import ClassFrequencies, ClassFrequency
 from sparkweights.weights.diagnostics import WeightDiagnostics, WeightSums, diagnose
 from sparkweights.weights.rule import GroupFactors, WeightRule
 from sparkweights.weights.schemes import (
     COST_FLOOR,
-    ClassFrequency,
     WeightSpec,
     bounded_scale,
     bounded_weights,
@@ -101,14 +101,6 @@ def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
     return weigh_frequencies(summary.frequencies, spec, regrets)
 
 
-class ClassSums(NamedTuple):
-    """Rows and sample weights, one entry per class in index order."""
-
-    rows: Array
-    weight: Array
-    weight_square: Array
-
-
 def weigh_frequencies(
     frequencies: Sequence[ClassFrequency], spec: WeightSpec, regrets: Sequence[float] = ()
 ) -> Weighting:
@@ -122,16 +114,14 @@ def weigh_frequencies(
         The mean regret of each class, for schemes ``cost`` and ``cost_balanced``.
     """
     require_every_class(frequencies)
-    names = [frequency.name for frequency in frequencies]
-    numbers = [(f.rows, f.weight_sum, f.weight_square_sum) for f in frequencies]
-    sums = ClassSums(*np.array(numbers, dtype=float).T)
-    values, diagnostics = weigh_sums(names, sums, spec, regrets)
-    rule = WeightRule.fixed(spec.scheme, dict(zip(names, values.tolist(), strict=True)))
+    sums = ClassFrequencies.of_classes(frequencies)
+    values, diagnostics = weigh_sums(sums, spec, regrets)
+    rule = WeightRule.fixed(spec.scheme, dict(zip(sums.names, values.tolist(), strict=True)))
     return Weighting(rule, rule, tuple(frequencies), diagnostics)
 
 
 def weigh_sums(
-    names: Sequence[str], sums: ClassSums, spec: WeightSpec, regrets: Sequence[float] = ()
+    sums: ClassFrequencies, spec: WeightSpec, regrets: Sequence[float] = ()
 ) -> tuple[Array, WeightDiagnostics]:
     """Choose weights for any number of classes at once; see `weigh_frequencies`.
 
@@ -140,14 +130,14 @@ def weigh_sums(
     tuple
         The weight of each class, and what the weights do.
     """
-    raw = raw_weights(spec, names, sums.weight, regrets)
+    raw = raw_weights(spec, sums.names, sums.weight, regrets)
     values = bounded_weights(raw, sums.weight, spec.floor, spec.cap)
     aims = _mean_one(raw, sums.weight) * sums.weight
     diagnostics = diagnose(int(sums.rows.sum()), sums.weight, _fixed_sums(values, sums), aims)
     return values, diagnostics
 
 
-def _fixed_sums(values: Array, of: ClassSums) -> WeightSums:
+def _fixed_sums(values: Array, of: ClassFrequencies) -> WeightSums:
     square = values * values
     return WeightSums(
         values * of.weight, square * of.weight_square, square * of.weight, values, values
@@ -175,7 +165,7 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
             factors[group] = tuple(own.tolist())
         aims[present] += aimed * weights
         numbers = np.array([(cell.rows, cell.weight, cell.weight_square) for cell in cells]).T
-        fixed = _fixed_sums(own, ClassSums(*numbers))
+        fixed = _fixed_sums(own, ClassFrequencies.of([names[c] for c in present], *numbers))
         for c, *row in zip(present, *fixed, strict=True):
             sums[c].append(row)
     rule = WeightRule(

@@ -190,19 +190,18 @@ class ClassWeigher(_Weigher):
             dataset, self.value("labelCol"), weight=self.value("weightCol"), grouping=spec.grouping
         )
         self._heed_nulls(counts.nulls)
+        names = list(counts.frequencies.names)
         if spec.grouping:
-            matrix = CostMatrix((), tuple(counts.names), ())
-            summary = ClassSummary(counts.frequencies, counts.cells)
+            matrix = CostMatrix((), counts.frequencies.names, ())
+            summary = ClassSummary(tuple(counts.frequencies), counts.cells)
             weighting = weigh_classes(matrix, summary, spec)
             rule = weighting.rule.to_dict()
-            return self._model(
-                spec.scheme, counts.names, counts.values, weighting.diagnostics, rule=rule
-            )
-        if (counts.sums.weight <= 0).any():
-            require_every_class(counts.frequencies)
-        weights, diagnostics = weigh_sums(counts.names, counts.sums, spec)
+            return self._model(spec.scheme, names, counts.values, weighting.diagnostics, rule=rule)
+        if (counts.frequencies.weight <= 0).any():
+            require_every_class(tuple(counts.frequencies))
+        weights, diagnostics = weigh_sums(counts.frequencies, spec)
         fixed = {"scheme": spec.scheme, "weights": weights.tolist()}
-        return self._model(spec.scheme, counts.names, counts.values, diagnostics, fixed=fixed)
+        return self._model(spec.scheme, names, counts.values, diagnostics, fixed=fixed)
 
 
 class CostWeigher(_Weigher):

@@ -14,8 +14,9 @@ from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import InputError, listed
 from sparkweights.costs.expression import constant, render
 from sparkweights.costs.spark import cost_columns, to_column
+from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.rule import UNGROUPED, Grouping
-from sparkweights.weights.schemes import ClassFrequency, regret_cells
+from sparkweights.weights.schemes import regret_cells
 from sparkweights.weights.spark import group_key
 
 if TYPE_CHECKING:

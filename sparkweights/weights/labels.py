@@ -11,9 +11,8 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column, kind_of
 from sparkweights.core.errors import InputError, listed
-from sparkweights.weights.choose import ClassSums
+from sparkweights.weights.class_frequencies import ClassFrequencies
 from sparkweights.weights.frequencies import Cell
-from sparkweights.weights.schemes import ClassFrequency
 from sparkweights.weights.spark import group_key
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class LabelCounts:
     ----------
     values
         The labels, in order; their positions are the class indices.
-    sums
-        Rows and sample weights per class.
+    frequencies
+        Their frequencies.
     cells
         The same by group, where groups were asked for.
     nulls
@@ -44,20 +43,9 @@ class LabelCounts:
     """
 
     values: list[Any]
-    sums: ClassSums
+    frequencies: ClassFrequencies
     cells: tuple[Cell, ...]
     nulls: int
-
-    @property
-    def names(self) -> list[str]:
-        """The name of each class."""
-        return [class_name(value) for value in self.values]
-
-    @property
-    def frequencies(self) -> tuple[ClassFrequency, ...]:
-        """The frequencies, one record per class."""
-        rows, *weights = (numbers.tolist() for numbers in self.sums)
-        return tuple(map(ClassFrequency, self.names, map(int, rows), *weights))
 
 
 def count_labels(
@@ -100,7 +88,8 @@ def count_labels(
     totals = [
         np.bincount(codes, weights=numbers).astype(np.float64) for numbers in (rows, sums, squares)
     ]
-    return LabelCounts(values, ClassSums(*totals), cells, nulls)
+    frequencies = ClassFrequencies.of([class_name(value) for value in values], *totals)
+    return LabelCounts(values, frequencies, cells, nulls)
 
 
 def _classes(labels: Any) -> tuple[Any, list[Any]]:  # noqa: ANN401 (pyarrow ships no types)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.weights.class_frequencies import ClassFrequency
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -44,19 +45,6 @@ BY_ROW_WARNING = (
 _FROM_FREQUENCIES = ("balanced", "inverse_sqrt", "tempered", "effective_number", "cost_balanced")
 _NEEDS = {"tempered": "power", "effective_number": "beta", "manual": "manual"}
 COST_FLOOR = 1e-3  # of the mean weight; a row of weight 0 would leave nothing to undo
-
-
-@dataclass(frozen=True)
-class ClassFrequency:
-    """One class in a table: rows, and the sums of their incoming sample weights.
-
-    Without a sample weight column each row counts 1, so all three numbers are equal.
-    """
-
-    name: str
-    rows: int
-    weight_sum: float
-    weight_square_sum: float
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.probability.ledger import RESAMPLING, Ledger
 from sparkweights.sampling.resample import Resampling, resample, resampling
 from sparkweights.weights.choose import weigh_frequencies
-from sparkweights.weights.schemes import ClassFrequency, WeightSpec
+from sparkweights.weights.class_frequencies import ClassFrequency
+from sparkweights.weights.schemes import WeightSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

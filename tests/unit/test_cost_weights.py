@@ -14,9 +14,10 @@ from sklearn.isotonic import IsotonicRegression
 from sparkweights.core.errors import InputError
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.weights.choose import mean_regrets, weigh_classes
+from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.frequencies import Cell, ClassSummary
 from sparkweights.weights.rule import Grouping
-from sparkweights.weights.schemes import ClassFrequency, WeightSpec
+from sparkweights.weights.schemes import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
