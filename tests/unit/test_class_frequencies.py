@@ -23,8 +23,10 @@ def _counted(frame: pd.DataFrame) -> ClassFrequencies:
     )
 
 
-def _by_name(found: ClassFrequencies) -> dict[str, tuple[float, float, float]]:
-    return {one.name: (one.rows, one.weight_sum, one.weight_square_sum) for one in found}
+def _by_name(found: ClassFrequencies) -> dict[tuple[str, str], float]:
+    return {
+        (one.name, key): value for one in found for key, value in vars(one).items() if key != "name"
+    }
 
 
 def test_parts_add_up_to_the_whole_in_any_order() -> None:
