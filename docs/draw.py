@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from sparkweights.records import TrainingRecord
 from sparkweights.report.model_report import model_page
 
 PICTURES = {"money": "cost_by_decision.svg", "cut-0": "cost_by_cut.svg"}
@@ -16,7 +17,7 @@ def main(demo: Path) -> None:
     models = demo / "out" / "models"
     version = (models / "current").read_text(encoding="utf-8").strip()
     manifest = json.loads((models / version / "manifest.json").read_text(encoding="utf-8"))
-    for section in model_page(manifest).sections:
+    for section in model_page(TrainingRecord.from_dict(manifest)).sections:
         if section.id in PICTURES and section.figure is not None:
             target = Path(__file__).parent / PICTURES[section.id]
             target.write_text(section.figure.svg + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,25 +30,17 @@ from sparkweights.explain.record import importance_record
 from sparkweights.models.registry import AUTO, learner
 from sparkweights.monitoring.evaluate import Judged, judge
 from sparkweights.monitoring.monitor import Monitored, monitor
-from sparkweights.monitoring.records import evaluate_record, monitor_record
+from sparkweights.monitoring.records import evaluation_record, monitoring_record
 from sparkweights.quality.compile import compile_suite, run_suite
 from sparkweights.quality.gates import gate_checks
 from sparkweights.quality.profile import collect_profile, propose_suite
 from sparkweights.quality.suite import CheckReport, Suite, load_suite
-from sparkweights.report import (
-    backtest_report,
-    evaluation_report,
-    explain_report,
-    model_report,
-    monitor_report,
-    tuning_figure,
-    tuning_report,
-)
+from sparkweights.records.store import FolderRunStore
+from sparkweights.report import StageResult, model_report, pages_of
 from sparkweights.scoring.clock import Clock
-from sparkweights.scoring.manifest import record_folder, recorded_name
 from sparkweights.scoring.plan import RunMetadata
-from sparkweights.scoring.record import run_id
-from sparkweights.scoring.run import Outputs, ScoredRun, ScoringRun
+from sparkweights.scoring.record import check_record, run_id
+from sparkweights.scoring.run import Outputs, ScoringRun
 from sparkweights.scoring.schema_checks import (
     feature_kinds,
     quarantine_schema,
@@ -59,17 +50,17 @@ from sparkweights.scoring.schema_checks import (
     require_own_record,
     require_scorable,
 )
-from sparkweights.storage.files import write_json, write_rows, write_text
+from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
 from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.training.backtest import Backtest, backtest
-from sparkweights.training.champion import hold_contest
+from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.choose_learner import require_named_kind
 from sparkweights.training.data import Weighed, is_mature, plan_resampling, weigh
 from sparkweights.training.records import (
     backtest_record,
-    model_manifest,
     model_version,
+    training_record,
     tuning_record,
     weights_record,
 )
@@ -85,6 +76,19 @@ if TYPE_CHECKING:
 
     from sparkweights.config.schema import Config
     from sparkweights.evaluation.selection import Selection
+    from sparkweights.records import (
+        BacktestRecord,
+        CheckRecord,
+        EvaluationRecord,
+        ImportanceRecord,
+        MonitoringRecord,
+        RunRecord,
+        TrainingRecord,
+        TuningRecord,
+        WeightsRecord,
+    )
+    from sparkweights.records.store import RunStore
+    from sparkweights.scoring.counts import Counted
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import AnyLocation
@@ -140,16 +144,14 @@ class Runner:
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
 
-    def weights(self) -> tuple[Weighed, dict[str, Any]]:
+    def weights(self) -> StageResult[Weighed, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         weighed = self._weigh(*self._labelled())
         record = weights_record(self.config.name, weighed)
-        folder = self._artifacts / "weights"
-        write_rows(folder / "weights.parquet", record["classes"])
-        write_json(folder / "weights.json", record)
-        return weighed, record
+        self.store.write(record)
+        return StageResult(weighed, record)
 
-    def train(self, weighed: Weighed | None = None) -> tuple[Trained, dict[str, Any]]:
+    def train(self, weighed: Weighed | None = None) -> StageResult[Trained, TrainingRecord]:
         """Train a model, compare it with the one in use, and publish its bundle.
 
         It comes into use as the configuration's ``promote`` says.
@@ -165,39 +167,39 @@ class Runner:
             self._tell_concern(spec.model.kind, spec.model.params)
         trained = train(labelled_df, spec, weighed, self.progress)
         self.progress.step("comparing with the model in use")
-        contest = hold_contest(labelled_df, spec, trained, self._artifacts, self.config.promote)
-        if contest.champion is not None and contest.obstacle is not None:
+        comparison = compare_with_champion(
+            labelled_df, spec, trained, self._artifacts, self.config.promote
+        )
+        if comparison.champion is not None and comparison.obstacle is not None:
             self.progress.warn(
-                f"Model {contest.champion} could not be compared with: {contest.obstacle}."
+                f"Model {comparison.champion} could not be compared with: {comparison.obstacle}."
             )
         now = datetime.now(UTC)
         self.progress.step("publishing the model")
         settings = self.config.resolve(labelled_df.columns).fingerprint()
-        manifest = model_manifest(
+        record = training_record(
             self.config.name,
             spec,
             labelled_df.schema,
             weighed,
             trained,
-            contest,
-            now=now,
+            comparison=comparison,
+            selection=self._selection(trained.scorer),
             settings=settings,
+            now=now,
         )
-        selection = self._selection(trained.scorer)
-        manifest["selection"] = selection and selection.to_dict()
-        version = model_version(self.config.fingerprint(), now)
+        record = replace(record, version=model_version(self.config.fingerprint(), now))
         publish_bundle(
             self._artifacts,
-            version,
+            record,
             models=[trained.scorer.model, *(one.model for one in trained.held_out)],
             reference=Reference(trained.scores, trained.bins),
-            manifest=manifest,
-            report=model_report({**manifest, "version": version}),
-            promote=contest.promote,
+            report=model_report(record),
+            promote=comparison.promoted,
         )
-        return trained, {**manifest, "version": version}
+        return StageResult(trained, record)
 
-    def tune(self) -> tuple[Tuning, dict[str, Any]]:
+    def tune(self) -> StageResult[Tuning, TuningRecord]:
         """Try weights and parameters on folds of the fit rows, and write the table and the curve.
 
         Nothing that other verbs read changes; the record holds the lines to put into the
@@ -210,28 +212,20 @@ class Runner:
         self._tell_concern(spec.model.kind, spec.model.params, *tried)
         tuning = tune(labelled_df, spec, self.progress)
         record = tuning_record(self.config.name, spec, tuning)
-        folder = self._artifacts / "tuning"
-        rows = [{**trial, "params": json.dumps(trial["params"])} for trial in record["trials"]]
-        write_rows(folder / "tuning.parquet", rows)
-        write_text(folder / "curve.svg", tuning_figure(record))
-        write_json(folder / "tuning.json", record)
-        write_text(folder / "report.html", tuning_report(record))
-        return tuning, record
+        self.store.write(record)
+        return StageResult(tuning, record)
 
-    def explain(self, version: str | None = None) -> tuple[Explanation, dict[str, Any]]:
+    def explain(self, version: str | None = None) -> StageResult[Explanation, ImportanceRecord]:
         """Measure what each column is worth to a model and its unweighted twin, in money."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
-        self._tell_concern(bundle.kind, bundle.manifest["model"]["params"])
+        self._tell_concern(bundle.kind, bundle.manifest.model.params)
         explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
-        folder = self._artifacts / "importance" / bundle.version
-        write_rows(folder / "importance.parquet", record["columns"])
-        write_json(folder / "importance.json", record)
-        write_text(folder / "report.html", explain_report(record))
-        return explanation, record
+        self.store.write(record)
+        return StageResult(explanation, record)
 
-    def evaluate(self, version: str | None = None) -> tuple[Judged, dict[str, Any]]:
+    def evaluate(self, version: str | None = None) -> StageResult[Judged, EvaluationRecord]:
         """Judge a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
@@ -240,25 +234,23 @@ class Runner:
         spec = evaluation_spec(self.config, labelled, trained)
         self.progress.step("evaluating on the test rows")
         judged = judge(labelled_df, spec, trained, bundle)
-        record = evaluate_record(self.config.name, spec, bundle, judged)
-        folder = self._artifacts / "evaluation" / bundle.version
-        write_json(folder / "evaluation.json", record)
-        write_text(folder / "report.html", evaluation_report(record))
-        return judged, record
+        record = evaluation_record(self.config.name, spec, bundle, judged)
+        self.store.write(record)
+        return StageResult(judged, record)
 
-    def backtest(self) -> tuple[Backtest, dict[str, Any]]:
+    def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
         wanted, weighed = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
         found = backtest(labelled_df, spec, wanted, weighed, self.progress)
         record = backtest_record(self.config.name, spec, found)
-        folder = self._artifacts / "backtest"
-        write_json(folder / "backtest.json", record)
-        write_text(folder / "report.html", backtest_report(record))
-        return found, record
+        self.store.write(record)
+        return StageResult(found, record)
 
-    def monitor(self, role: str, version: str | None = None) -> tuple[Monitored, dict[str, Any]]:
+    def monitor(
+        self, role: str, version: str | None = None
+    ) -> StageResult[Monitored, MonitoringRecord]:
         """Compare a table with what a model was made for; nothing that other verbs read changes."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
@@ -267,13 +259,13 @@ class Runner:
         trained = self._trained(bundle)
         spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
         found = monitor(df, spec, trained, bundle, suite, table=role)
-        record = monitor_record(self.config.name, spec, bundle, found, role, self.run_date)
-        folder = self._records
-        write_json(folder / "monitor.json", record)
-        write_text(folder / "monitor.html", monitor_report(record))
-        return found, record
+        record = monitoring_record(self.config.name, spec, bundle, found, role, self.run_date)
+        self.store.write(record)
+        return StageResult(found, record)
 
-    def check(self, role: str, docs: AnyLocation | None = None) -> CheckReport:
+    def check(
+        self, role: str, docs: AnyLocation | None = None
+    ) -> StageResult[CheckReport, CheckRecord]:
         """Run the suite of a table's role against it; nothing is published.
 
         Parameters
@@ -288,7 +280,8 @@ class Runner:
         df = read_table(self.spark, source)
         if not self.config.checks.allow_empty:
             require_rows(df, source)  # of no rows, nearly everything holds
-        return self._run_suite(df, role, pages)
+        report = self._run_suite(df, role, pages)
+        return StageResult(report, check_record(report))
 
     def suggest(self, role: str, target: AnyLocation) -> dict[str, Any]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
@@ -312,7 +305,9 @@ class Runner:
         write_json(file, suite)
         return suite
 
-    def score(self, version: str | None = None, into: Outputs | None = None) -> ScoredRun:
+    def score(
+        self, version: str | None = None, into: Outputs | None = None
+    ) -> StageResult[Counted, RunRecord]:
         """Score the incoming table and publish its date.
 
         Parameters
@@ -341,22 +336,23 @@ class Runner:
             self._suites(),
             self.config.name,
             settings,
-            self._records,
+            self.store,
             Clock(self.progress),
-        )
-        return run.score(incoming_df)
+        ).score(incoming_df)
+        return StageResult(run.counts, run.record)
+
+    @property
+    def store(self) -> RunStore:
+        """Where the records and reports of the stages go."""
+        return FolderRunStore(self._artifacts, self.config.path(self.config.runs), pages_of)
 
     @property
     def _artifacts(self) -> Location:
         return self.config.path(self.config.artifacts)
 
-    @property
-    def _records(self) -> Location:
-        return record_folder(self.config.path(self.config.runs), self.run_date)
-
     def _bundle(self, version: str | None) -> ModelBundle:
         bundle = load_bundle(self._artifacts, version)
-        require_own_models(bundle.manifest["name"], self.config.name, self.config.artifacts)
+        require_own_models(bundle.manifest.name, self.config.name, self.config.artifacts)
         return bundle
 
     def _trained(self, bundle: ModelBundle) -> TrainingSpec:
@@ -374,7 +370,8 @@ class Runner:
         require_own_models(name, self.config.name, self.config.artifacts)
 
     def _require_own_record(self) -> None:
-        require_own_record(recorded_name(self._records), self.config.name, self.config.runs)
+        name = self.store.run_name(self.run_date)
+        require_own_record(name, self.config.name, self.config.runs)
 
     def _suites(self) -> dict[str, Suite]:
         """Return the suites of both ends, where the configuration names them."""

@@ -8,7 +8,7 @@ in use. A bundle is written below another name and then renamed; nothing in it i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark import __version__ as running_spark
@@ -20,11 +20,13 @@ from sparkweights.models.registry import LEARNERS
 from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
 from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
 from sparkweights.probability.ledger import Ledger
+from sparkweights.records.base import stated_name
+from sparkweights.records.training import TrainingRecord
 from sparkweights.storage.files import sha256, write_json, write_text
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sparkweights.evaluation.drift import ColumnBins
     from sparkweights.probability.priors import ScoreHistogram
@@ -81,7 +83,7 @@ class ModelBundle:
     reference
         What tables are compared with.
     manifest
-        The record beside the models, as written.
+        The record of its training, as written.
     folder
         Where it lies; ``model`` in it is what the learner wrote, and ``held_out`` holds the models
         that were evaluated where the published one has learned from all rows.
@@ -94,17 +96,16 @@ class ModelBundle:
     plan: FeaturePlan
     ledger: Ledger
     reference: Reference
-    manifest: Mapping[str, Any]
+    manifest: TrainingRecord
     folder: Location
 
 
 def publish_bundle(
     artifacts: Location,
-    version: str,
+    record: TrainingRecord,
     *,
     models: Sequence[object],
     reference: Reference,
-    manifest: Mapping[str, Any],
     report: str,
     promote: bool = True,
 ) -> Location:
@@ -112,8 +113,10 @@ def publish_bundle(
 
     Parameters
     ----------
+    record
+        Of the training; its ``version`` names the bundle.
     models
-        What the learner fitted: the published model, then those of the manifest's ``held_out``.
+        What the learner fitted: the published model, then those of the record's ``held_out``.
     report
         The model's page for people, as HTML.
 
@@ -122,12 +125,13 @@ def publish_bundle(
     PublishError
         If the folder cannot be written; the old pointer stays.
     """
+    version = str(record.version)
     staged = artifacts / f"_staging-{version}"
     staged.remove()
     staged.make_folder()
     folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
     for model, folder in zip(models, folders, strict=True):
-        LEARNERS[manifest["model"]["kind"]].save(model, folder)
+        LEARNERS[record.model.kind].save(model, folder)
     stated = {
         "scores": histogram_to_dict(reference.scores),
         "bins": [own.to_dict() for own in reference.bins],
@@ -135,7 +139,7 @@ def publish_bundle(
     write_json(staged / REFERENCE, stated)
     write_text(staged / REPORT, report)
     files = {file.relative_to(staged): sha256(file) for file in staged.files()}
-    write_json(staged / MANIFEST, {**manifest, "version": version, "files": files})
+    write_json(staged / MANIFEST, replace(record, files=files).to_dict())
     write_text(staged / CHECKSUM, sha256(staged / MANIFEST) + "\n")
     target = artifacts / version
     try:
@@ -154,9 +158,8 @@ def name_in_use(artifacts: Location) -> str | None:
     Nothing is verified; `load_bundle` does that.
     """
     try:
-        manifest = json.loads((artifacts / _current(artifacts) / MANIFEST).read_text())
-        return str(manifest["name"])
-    except (ModelError, OSError, ValueError, KeyError):
+        return stated_name((artifacts / _current(artifacts) / MANIFEST).read_text())
+    except (ModelError, OSError, ValueError):
         return None
 
 
@@ -189,22 +192,22 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
             f"A file of the models under '{root}' cannot be read: {reason}.",
             hint="check the rights of the user who runs this, or restore the folder from a copy.",
         ) from None
-    _require_spark(manifest["versions"]["spark"], folder)
-    kind = manifest["model"]["kind"]
+    _require_spark(manifest.spark, folder)
+    kind = manifest.model.kind
     if kind not in LEARNERS:
         raise ModelError(
             f"The model '{version}' is of kind '{kind}'; available: {', '.join(LEARNERS)}.",
             hint="train it anew, or install the version of sparkweights that wrote it.",
         )
     # Only classes named here are ever loaded; the files cannot choose one.
-    calibration = manifest["calibration"]
+    calibration = manifest.calibration
     return ModelBundle(
         version=version,
         kind=kind,
-        model=LEARNERS[kind].load(folder / "model", len(manifest["classes"])),
-        calibrator=None if calibration is None else calibrator_from_dict(calibration),
-        plan=FeaturePlan.from_dict(manifest["features"]),
-        ledger=Ledger.from_dict(manifest["ledger"]),
+        model=LEARNERS[kind].load(folder / "model", len(manifest.classes)),
+        calibrator=None if calibration is None else calibrator_from_dict(calibration.to_dict()),
+        plan=FeaturePlan.from_dict(manifest.features),
+        ledger=Ledger.from_dict(manifest.ledger.to_dict()),
         reference=_reference(folder),
         manifest=manifest,
         folder=folder,
@@ -216,16 +219,16 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
 
     Only evaluations, comparisons and explanations need them; scoring does not.
     """
-    own, classes = LEARNERS[bundle.kind], len(bundle.manifest["classes"])
+    own, classes = LEARNERS[bundle.kind], len(bundle.manifest.classes)
     return tuple(
         HeldOutModel(
             own.load(bundle.folder / HELD_OUT / str(place), classes),
-            None if stated["calibration"] is None else calibrator_from_dict(stated["calibration"]),
-            bundle.plan
-            if stated["features"] is None
-            else FeaturePlan.from_dict(stated["features"]),
+            None
+            if stated.calibration is None
+            else calibrator_from_dict(stated.calibration.to_dict()),
+            bundle.plan if stated.features is None else FeaturePlan.from_dict(stated.features),
         )
-        for place, stated in enumerate(bundle.manifest["held_out"])
+        for place, stated in enumerate(bundle.manifest.held_out)
     )
 
 
@@ -251,7 +254,7 @@ def _current(artifacts: Location) -> str:
         ) from None
 
 
-def _verified_manifest(folder: Location) -> dict[str, Any]:
+def _verified_manifest(folder: Location) -> TrainingRecord:
     advice = "restore the folder from a copy, or train again."
     for name in (MANIFEST, CHECKSUM):
         if not (folder / name).is_file():
@@ -264,8 +267,8 @@ def _verified_manifest(folder: Location) -> dict[str, Any]:
             f"The model bundle '{folder}' was altered: {MANIFEST} does not match {CHECKSUM}.",
             hint=advice,
         )
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    stated: dict[str, str] = manifest["files"]
+    manifest = TrainingRecord.from_dict(json.loads((folder / MANIFEST).read_text()))
+    stated = manifest.files
     present = {file.relative_to(folder): file for file in folder.files()}
     for name in (MANIFEST, CHECKSUM):
         present.pop(name)

@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from sparkweights.cli import summary
 from sparkweights.cli.options import make_parser
@@ -17,7 +17,7 @@ from sparkweights.core.errors import ConfigError, DriftError, QualityGateError, 
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
@@ -119,28 +119,28 @@ def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
 def _show(
     options: argparse.Namespace,
     progress: AnyProgress,
-    record: dict[str, Any],
-    text: Callable[[dict[str, Any]], str],
+    record: Mapping[str, object],
+    text: str,
 ) -> None:
     from sparkweights.storage.files import as_json  # noqa: PLC0415 (imports Spark)
 
     progress.close()
-    sys.stdout.write(as_json(record, indent=None) if options.json else text(record) + "\n")
+    sys.stdout.write(as_json(record, indent=None) if options.json else text + "\n")
 
 
 def _weights(options: argparse.Namespace, progress: AnyProgress) -> None:
-    _, record = _runner(options, progress).weights()
-    _show(options, progress, record, summary.weights_summary)
+    record = _runner(options, progress).weights().record
+    _show(options, progress, record.to_dict(), summary.weights_summary(record))
 
 
 def _train(options: argparse.Namespace, progress: AnyProgress) -> None:
-    _, record = _runner(options, progress).train()
-    _show(options, progress, record, summary.train_summary)
+    record = _runner(options, progress).train().record
+    _show(options, progress, record.to_dict(), summary.train_summary(record))
 
 
 def _tune(options: argparse.Namespace, progress: AnyProgress) -> None:
-    _, record = _runner(options, progress).tune()
-    _show(options, progress, record, summary.tune_summary)
+    record = _runner(options, progress).tune().record
+    _show(options, progress, record.to_dict(), summary.tune_summary(record))
 
 
 def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
@@ -150,33 +150,33 @@ def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
                 "--backtest trains models of its own, so there is nothing for --model to name.",
                 hint="leave one of the two out.",
             )
-        _, record = _runner(options, progress).backtest()
-        _show(options, progress, record, summary.backtest_summary)
+        backtest = _runner(options, progress).backtest().record
+        _show(options, progress, backtest.to_dict(), summary.backtest_summary(backtest))
         return
-    _, record = _runner(options, progress).evaluate(options.model)
-    _show(options, progress, record, summary.evaluate_summary)
+    record = _runner(options, progress).evaluate(options.model).record
+    _show(options, progress, record.to_dict(), summary.evaluate_summary(record))
 
 
 def _monitor(options: argparse.Namespace, progress: AnyProgress) -> None:
-    found, record = _runner(options, progress).monitor(options.table, options.model)
-    _show(options, progress, record, summary.monitor_summary)
-    if found.exceeded:
+    record = _runner(options, progress).monitor(options.table, options.model).record
+    _show(options, progress, record.to_dict(), summary.monitor_summary(record))
+    if record.exceeded:
         raise DriftError(
-            f"Table '{options.table}' has drifted past {len(found.exceeded)} limits: "
-            f"{found.exceeded[0]}.",
+            f"Table '{options.table}' has drifted past {len(record.exceeded)} limits: "
+            f"{record.exceeded[0]}.",
             hint="see what changed in the table above; train again, or raise the limits under "
             "monitor.",
         )
 
 
 def _explain(options: argparse.Namespace, progress: AnyProgress) -> None:
-    _, record = _runner(options, progress).explain(options.model)
-    _show(options, progress, record, summary.explain_summary)
+    record = _runner(options, progress).explain(options.model).record
+    _show(options, progress, record.to_dict(), summary.explain_summary(record))
 
 
 def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
-    run = _runner(options, progress).score(options.model)
-    _show(options, progress, run.manifest, summary.score_summary)
+    record = _runner(options, progress).score(options.model).record
+    _show(options, progress, record.to_dict(), summary.score_summary(record))
 
 
 def _run(options: argparse.Namespace, progress: AnyProgress) -> None:
@@ -185,27 +185,26 @@ def _run(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 def _run_all(runner: Runner, options: argparse.Namespace, progress: AnyProgress) -> None:
     runner.preflight()
-    weighed, weights = runner.weights()
-    _, model = runner.train(weighed)
-    scored = runner.score().manifest
-    record = {"weights": weights, "model": model, "score": scored}
+    weights = runner.weights()
+    model = runner.train(weights.value)
+    scored = runner.score()
     _show(
         options,
         progress,
-        record,
-        lambda _: "\n\n".join(
-            (
-                summary.weights_summary(weights),
-                summary.train_summary(model),
-                summary.score_summary(scored),
-            )
-        ),
-    )
+        {
+            "weights": weights.record.to_dict(),
+            "model": model.record.to_dict(),
+            "score": scored.record.to_dict(),
+        },
+        "\n\n".join((
+            summary.weights_summary(weights.record),
+            summary.train_summary(model.record),
+            summary.score_summary(scored.record),
+        )),
+    )  # fmt: skip
 
 
 def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
-    from sparkweights.scoring.record import check_record  # noqa: PLC0415
-
     if options.suggest is not None and options.docs is not None:
         raise ConfigError(
             "--suggest runs no suite, so there are no results for --docs.",
@@ -213,15 +212,14 @@ def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
         )
     if options.suggest is not None:
         suite = _runner(options, progress).suggest(options.table, options.suggest)
-        _show(options, progress, suite, lambda s: summary.suggest_summary(s, options.suggest))
+        _show(options, progress, suite, summary.suggest_summary(suite, options.suggest))
         return
-    report = _runner(options, progress).check(options.table, options.docs)
-    record = check_record(report) or {}
-    _show(options, progress, record, lambda _: summary.check_summary(report))
-    if not report.success:
-        failed = sum(not r.success and r.severity == "critical" for r in report.results)
+    record = _runner(options, progress).check(options.table, options.docs).record
+    _show(options, progress, record.to_dict(), summary.check_summary(record))
+    if not record.success:
+        failed = sum(result.severity == "critical" for result in record.failed)
         raise QualityGateError(
-            f"Table '{report.table}' fails {failed} critical checks of suite '{report.suite}'.",
+            f"Table '{record.table}' fails {failed} critical checks of suite '{record.suite}'.",
             hint="the table above names them.",
         )
 
@@ -237,10 +235,10 @@ def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
     progress.step("starting Spark")
     spark = _open_session(config.name)
     _run_all(Runner(spark, config, RUN_DATE, progress), options, progress)
-    _, logistic = Runner(spark, simple, RUN_DATE, progress).train()
+    logistic = Runner(spark, simple, RUN_DATE, progress).train().record
     if options.json:
         return
-    _show(options, progress, logistic, lambda r: "\n" + summary.train_summary(r))
+    _show(options, progress, logistic.to_dict(), "\n" + summary.train_summary(logistic))
     sys.stdout.write(
         f"\nEverything is under {folder}: the configuration to change is credit_card.yaml, the "
         "results\nare in out/. Costs are illustrative (NT$). Sex, age, marriage and education "

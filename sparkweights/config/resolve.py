@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.config.schema import Config
 from sparkweights.spec.problem import DecisionProblem, ReviewTerms
@@ -11,7 +11,9 @@ from sparkweights.spec.scoring import EvaluationSpec, MonitoringSpec, ScoringSpe
 from sparkweights.spec.training import TrainingSpec, training_differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from sparkweights.records import TrainingRecord
 
 
 def training_spec(config: Config, columns: Sequence[str]) -> TrainingSpec:
@@ -32,14 +34,14 @@ def training_spec(config: Config, columns: Sequence[str]) -> TrainingSpec:
     return _training_spec(config.resolve(columns))
 
 
-def trained_spec(manifest: Mapping[str, Any], scratch: str) -> TrainingSpec:
+def trained_spec(record: TrainingRecord, scratch: str) -> TrainingSpec:
     """Return how the model of a bundle was trained.
 
     Bundles of releases that stored no spec hold the configuration, with every feature by name.
     """
-    if "spec" in manifest:
-        return TrainingSpec.from_dict(manifest["spec"], scratch=scratch)
-    return replace(_training_spec(Config.model_validate(manifest["config"])), scratch=scratch)
+    if record.spec is not None:
+        return TrainingSpec.from_dict(record.spec, scratch=scratch)
+    return replace(_training_spec(Config.model_validate(record.config)), scratch=scratch)
 
 
 def scoring_spec(config: Config, trained: TrainingSpec) -> ScoringSpec:

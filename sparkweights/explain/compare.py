@@ -133,9 +133,9 @@ def explain(
     _require_same(spec, bundle)
     require_same_training(spec, trained, bundle.version)
     if spec.model.kind == AUTO:
-        spec = with_learner(spec, bundle.kind, bundle.manifest["model"]["params"])
+        spec = with_learner(spec, bundle.kind, bundle.manifest.model.params)
     roles = spec.problem.roles
-    seed = bundle.manifest["model"]["seed"]
+    seed = bundle.manifest.model.seed
     orders = {
         CHOOSING: uniform(roles.keys, seed, Stream.SAMPLE),
         DEALING: uniform(roles.keys, seed, Stream.PERMUTATION),
@@ -144,12 +144,12 @@ def explain(
         labelled_df.schema,
         spec.problem,
         Scorer.of(bundle),
-        bundle.manifest["schema"],
+        bundle.manifest.schema,
         table="labelled",
     )
     known_df = labelled_df.filter(class_index(roles) >= 0)
     divided_df = with_parts_of_bundle(known_df, roles, bundle)
-    crossed = bundle.manifest["split"]["crossed"]
+    crossed = bundle.manifest.split.crossed
     compared = _compared_across_folds if crossed else _compared_on_test_rows
     with compared(divided_df, spec, bundle, orders, progress) as (test_df, rows, twin):
         own = held_out_scorer(bundle)
@@ -194,7 +194,7 @@ def _compared_across_folds(
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, int, RowScorer]]:
     """Yield all rows, each with its fold, how many there are, and the twin of each fold's model."""
-    split = Split.from_dict(bundle.manifest["split"])
+    split = Split.from_dict(bundle.manifest.split.to_dict())
     fitted_df = divided_df.withColumn(PART, F.lit(FIT))
     fitting = CrossFitting.of(split, fitted_df, spec)
     also = {**orders, **fitting.columns(spec)}
@@ -218,12 +218,12 @@ def _unweighted(prepared_df: DataFrame, spec: TrainingSpec) -> DataFrame:
 
 
 def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
-    even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest["classes"], 1.0))
+    even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest.classes, 1.0))
     return Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
 
 
 def _require_same(spec: TrainingSpec, bundle: ModelBundle) -> None:
-    theirs = tuple(bundle.manifest["classes"])
+    theirs = bundle.manifest.classes
     if spec.model.kind not in {AUTO, bundle.kind} or theirs != spec.problem.roles.class_names:
         raise ModelError(
             f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "

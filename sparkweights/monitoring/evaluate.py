@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -12,6 +12,7 @@ from sparkweights.core.columns import class_index, column, require_columns
 from sparkweights.core.errors import ModelError, listed
 from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
+from sparkweights.records.evaluation import OURS, Segment, SegmentClass
 from sparkweights.sampling.split import TEST
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import natural_probabilities
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.scoring import EvaluationSpec
     from sparkweights.spec.settings import Evaluate
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.training.evaluate import JudgedRows
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ class Judged:
     ``fairness`` compares groups; None where no column is sensitive or named for it.
     """
 
-    overall: JudgedRows
-    segments: Mapping[tuple[str | None, ...], JudgedRows]
+    overall: Evaluation
+    segments: Mapping[tuple[str | None, ...], Evaluation]
     fairness: FairnessResult | None = None
-
-    def _repr_html_(self) -> str:
-        return self.overall._repr_html_()
 
 
 def judge(
@@ -76,7 +74,7 @@ def judge(
         If there are no such rows, or a column is missing.
     """
     wanted, scorer, problem = spec.evaluate, held_out_scorer(bundle), spec.problem
-    require_model(labelled_df.schema, problem, scorer, bundle.manifest["schema"], table="labelled")
+    require_model(labelled_df.schema, problem, scorer, bundle.manifest.schema, table="labelled")
     require_same_labels(labelled_df.schema, problem.roles, trained.problem.roles, bundle.version)
     require_columns(labelled_df.schema, wanted.by, table="labelled")
     if spec.fairness is not None:
@@ -89,7 +87,7 @@ def judge(
         ORDER: review_order(problem, spec.seed),
         BLOCK: block_order(spec.unit_columns, spec.seed),
     })  # fmt: skip
-    right: dict[str, str] = bundle.manifest["evaluation"]["right_decisions"]
+    right = bundle.manifest.evaluation.right_decisions
     _require_decisions(right, problem.matrix.decisions)
     with ExitStack() as stack:
         scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
@@ -134,37 +132,32 @@ def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> No
         )
 
 
-def segment_records(judged: Judged, settings: Evaluate) -> list[dict[str, Any]]:
-    """Return a short record per segment; those with few rows are counted, not measured."""
-    least = settings.min_rows
-    records = []
-    for key, found in judged.segments.items():
-        weights = {
-            name: sum(cell.weight for cell in row.values()) for name, row in found.cells.items()
-        }
-        weight = sum(weights.values())
-        record: dict[str, Any] = {
-            "segment": dict(zip(settings.by, key, strict=True)),
-            "rows": found.rows,
-            "weight": weight,
-            "measured": found.rows >= least and weight > 0,
-        }
-        if record["measured"]:
-            record |= {
-                "savings": found.savings("ours"),
-                "cost": found.cost("ours"),
-                "cost_interval": found.cost_interval("ours"),
-                "decisions": {name: own / weight for name, own in weights.items()},
-                "classes": {
-                    name: {
-                        "share": own.share,
-                        "mean_probability": own.mean_probability,
-                        "auc": own.auc,
-                        "auc_interval": own.intervals["auc"],
-                        "recall": own.recall,
-                    }
-                    for name, own in found.classes.items()
-                },
-            }
-        records.append(record)
-    return records
+def summarise_segments(judged: Judged, settings: Evaluate) -> tuple[Segment, ...]:
+    """Return what records hold of each segment; those with few rows are counted, not measured."""
+    return tuple(
+        _segment(dict(zip(settings.by, key, strict=True)), found, settings.min_rows)
+        for key, found in judged.segments.items()
+    )
+
+
+def _segment(values: dict[str, str | None], found: Evaluation, least: int) -> Segment:
+    weights = {name: sum(cell.weight for cell in row.values()) for name, row in found.cells.items()}
+    weight = sum(weights.values())
+    if found.rows < least or weight <= 0:
+        return Segment(values, found.rows, weight, measured=False)
+    return Segment(
+        values,
+        found.rows,
+        weight,
+        measured=True,
+        savings=found.savings(OURS),
+        cost=found.cost(OURS),
+        cost_interval=found.cost_interval(OURS),
+        decisions={name: own / weight for name, own in weights.items()},
+        classes={
+            name: SegmentClass(
+                own.share, own.mean_probability, own.auc, own.intervals["auc"], own.recall
+            )
+            for name, own in found.classes.items()
+        },
+    )

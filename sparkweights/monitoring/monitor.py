@@ -28,7 +28,7 @@ from sparkweights.monitoring.alarms import Calibration, diagnose, exceeded_limit
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness
 from sparkweights.probability.label_shift import collect_histogram, estimate_shift
 from sparkweights.quality.compile import compile_suite
-from sparkweights.report import drift_sections, fragment
+from sparkweights.records.runs import DriftSummary
 from sparkweights.scoring.plan import FAULT, SET_ASIDE, ScoringPlan, is_usable, passing
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import Scorer, natural_probabilities
@@ -97,19 +97,15 @@ class Monitored:
     exceeded: tuple[str, ...] = ()
     fairness: FairnessResult | None = None
 
-    def drift(self, limit: float) -> dict[str, Any]:
-        """Return the record of the columns' stability beside a limit, ready for JSON."""
-        return {
-            "measure": "CSI",
-            "limit": limit,
-            "columns": {name: own.index for name, own in self.columns.items()},
-            "p_values": {name: own.p_value for name, own in self.columns.items()},
-            "over": [name for name, own in self.columns.items() if has_drifted(own, limit)],
-        }
-
-    def _repr_html_(self) -> str:
-        drift = {"measure": "CSI", "columns": {n: own.index for n, own in self.columns.items()}}
-        return "".join(map(fragment, drift_sections(drift)))
+    def drift(self, limit: float) -> DriftSummary:
+        """Return the columns' stability beside a limit."""
+        return DriftSummary(
+            measure="CSI",
+            limit=limit,
+            columns={name: own.index for name, own in self.columns.items()},
+            p_values={name: own.p_value for name, own in self.columns.items()},
+            over=tuple(name for name, own in self.columns.items() if has_drifted(own, limit)),
+        )
 
 
 def monitor(
@@ -146,7 +142,7 @@ def monitor(
     """
     scorer = Scorer.of(bundle)
     problem = spec.scoring.problem
-    require_model(df.schema, problem, scorer, bundle.manifest["schema"], table=table)
+    require_model(df.schema, problem, scorer, bundle.manifest.schema, table=table)
     decided = [*filter(None, [spec.monitor.decided])]
     require_columns(df.schema, decided, table=table)
     require_kind(df.schema, decided, ("text",), table=table, role="decided")
@@ -201,7 +197,7 @@ def _fairness(
         seed=spec.scoring.seed,
         natural=natural_probabilities(scorer),
         index=_outcome(scored_df, spec.scoring.problem.roles),
-        right=bundle.manifest["evaluation"]["right_decisions"],
+        right=bundle.manifest.evaluation.right_decisions,
         prior=bundle.ledger.prior,
     )
 

@@ -1,69 +1,80 @@
-"""The records of evaluating and of monitoring a model, as plain values for JSON."""
+"""The records of evaluating and of monitoring a model, from what the stages found."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import versions
-from sparkweights.monitoring.evaluate import segment_records
+from sparkweights.monitoring.evaluate import summarise_segments
+from sparkweights.records import EvaluationRecord, MonitoringRecord
+from sparkweights.records.fairness import FairnessSummary
+from sparkweights.records.runs import ClassCalibration, LabelShiftSummary, MonitoringLimits
 from sparkweights.spec.settings import Fairness
-from sparkweights.training.evaluate import evaluation_record
+from sparkweights.training.evaluate import summarise_evaluation
 
 if TYPE_CHECKING:
     from datetime import date
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.monitoring.evaluate import Judged
+    from sparkweights.monitoring.fairness import FairnessResult
     from sparkweights.monitoring.monitor import Monitored
     from sparkweights.spec.scoring import EvaluationSpec, MonitoringSpec
 
 
-def evaluate_record(
+def evaluation_record(
     name: str, spec: EvaluationSpec, bundle: ModelBundle, judged: Judged
-) -> dict[str, Any]:
+) -> EvaluationRecord:
     """Return the evaluate stage's record."""
-    return {
-        "name": name,
-        "model_version": bundle.version,
-        "model": dict(bundle.manifest["model"]),
-        "evaluation": evaluation_record(judged.overall, spec.problem.matrix, spec.cost_tolerance),
-        "segments": segment_records(judged, spec.evaluate),
-        "min_rows": spec.evaluate.min_rows,
-        "fairness": judged.fairness and judged.fairness.to_dict(spec.fairness or Fairness()),
-        "costs": spec.problem.matrix.to_dict(),
-        "versions": versions(),
-    }
+    return EvaluationRecord(
+        name=name,
+        model_version=bundle.version,
+        model=bundle.manifest.model,
+        evaluation=summarise_evaluation(judged.overall, spec.problem.matrix, spec.cost_tolerance),
+        segments=summarise_segments(judged, spec.evaluate),
+        min_rows=spec.evaluate.min_rows,
+        fairness=_fairness(judged.fairness, spec.fairness),
+        costs=spec.problem.matrix.to_dict(),
+        versions=versions(),
+    )
 
 
-def monitor_record(
+def monitoring_record(
     name: str,
     spec: MonitoringSpec,
     bundle: ModelBundle,
     found: Monitored,
     role: str,
     run_date: date,
-) -> dict[str, Any]:
+) -> MonitoringRecord:
     """Return the monitor stage's record."""
-    return {
-        "name": name,
-        "run_date": run_date.isoformat(),
-        "table": role,
-        "model_version": bundle.version,
-        "rows": found.rows,
-        "drift": found.drift(spec.monitor.psi),
-        "scores": {name: own.index for name, own in found.scores.items()},
-        "score_p_values": {name: own.p_value for name, own in found.scores.items()},
-        "label_shift": found.shift.to_dict(),
-        "calibration": {name: asdict(own) for name, own in found.calibration.items()},
-        "diagnosis": dict(found.diagnosis),
-        "overrides": found.overrides,
-        "quarantined": found.quarantined,
-        "fairness": found.fairness and found.fairness.to_dict(spec.fairness or Fairness()),
-        "limits": {
-            **spec.monitor.model_dump(),
-            "quarantined": spec.scoring.checks.max_quarantined,
+    return MonitoringRecord(
+        name=name,
+        run_date=run_date.isoformat(),
+        table=role,
+        model_version=bundle.version,
+        rows=found.rows,
+        drift=found.drift(spec.monitor.psi),
+        scores={name: own.index for name, own in found.scores.items()},
+        score_p_values={name: own.p_value for name, own in found.scores.items()},
+        label_shift=LabelShiftSummary.from_dict(found.shift.to_dict()),
+        calibration={
+            name: ClassCalibration(**asdict(own)) for name, own in found.calibration.items()
         },
-        "exceeded": list(found.exceeded),
-        "versions": versions(),
-    }
+        diagnosis=found.diagnosis,
+        overrides=found.overrides,
+        quarantined=found.quarantined,
+        fairness=_fairness(found.fairness, spec.fairness),
+        limits=MonitoringLimits(
+            **spec.monitor.model_dump(), quarantined=spec.scoring.checks.max_quarantined
+        ),
+        exceeded=found.exceeded,
+        versions=versions(),
+    )
+
+
+def _fairness(found: FairnessResult | None, wanted: Fairness | None) -> FairnessSummary | None:
+    if found is None:
+        return None
+    return FairnessSummary.from_dict(found.to_dict(wanted or Fairness()))

@@ -1,26 +1,63 @@
 """Reports: from records to pictures; nothing here reads rows."""
 
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from sparkweights.records import (
+    BacktestRecord,
+    EvaluationRecord,
+    ImportanceRecord,
+    MonitoringRecord,
+    RunRecord,
+    TuningRecord,
+)
 from sparkweights.report.backtest_report import backtest_report
 from sparkweights.report.evaluation_report import evaluation_report
-from sparkweights.report.evaluation_sections import money_section
 from sparkweights.report.model_report import model_report
 from sparkweights.report.monitor_report import monitor_report
-from sparkweights.report.notebook import fragment
-from sparkweights.report.population_sections import drift_sections
-from sparkweights.report.run_report import decisions_section, run_report
+from sparkweights.report.notebook import StageResult
+from sparkweights.report.run_report import run_report
 from sparkweights.report.study_reports import explain_report, tuning_figure, tuning_report
 
-__all__ = [
-    "backtest_report",
-    "decisions_section",
-    "drift_sections",
-    "evaluation_report",
-    "explain_report",
-    "fragment",
-    "model_report",
-    "money_section",
-    "monitor_report",
-    "run_report",
-    "tuning_figure",
-    "tuning_report",
-]
+if TYPE_CHECKING:
+    from sparkweights.records import Record
+
+__all__ = ["StageResult", "model_report", "pages_of"]
+
+
+@singledispatch
+def pages_of(record: Record) -> dict[str, str]:  # noqa: ARG001 (chooses the function below)
+    """Return what people read of a record: file name -> HTML or SVG."""
+    return {}
+
+
+@pages_of.register(RunRecord)
+def _(record: RunRecord) -> dict[str, str]:
+    return {"report.html": run_report(record)}
+
+
+@pages_of.register(MonitoringRecord)
+def _(record: MonitoringRecord) -> dict[str, str]:
+    return {"monitor.html": monitor_report(record)}
+
+
+@pages_of.register(EvaluationRecord)
+def _(record: EvaluationRecord) -> dict[str, str]:
+    return {"report.html": evaluation_report(record)}
+
+
+@pages_of.register(ImportanceRecord)
+def _(record: ImportanceRecord) -> dict[str, str]:
+    return {"report.html": explain_report(record)}
+
+
+@pages_of.register(BacktestRecord)
+def _(record: BacktestRecord) -> dict[str, str]:
+    return {"report.html": backtest_report(record)}
+
+
+@pages_of.register(TuningRecord)
+def _(record: TuningRecord) -> dict[str, str]:
+    return {"curve.svg": tuning_figure(record), "report.html": tuning_report(record)}

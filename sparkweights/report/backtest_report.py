@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sparkweights.report.numbers import (
+    count,
+    measure,
+    money,
+    percent,
+    savings,
+    savings_span,
+)
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Page, Section, render_page
+from sparkweights.report.sentences import trend_cells
 from sparkweights.report.shared_sections import cost_section
-from sparkweights.report.tables import NOTHING, money, number, percent, table
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from sparkweights.records import BacktestRecord
     from sparkweights.report.tables import Table
 
 
-def backtest_report(record: Mapping[str, Any]) -> str:
+FIT, TEST = "fit", "test"
+
+
+def backtest_report(record: BacktestRecord) -> str:
     """Return the record of a backtest as one HTML file."""
     return render_page(backtest_page(record))
 
 
-def backtest_page(record: Mapping[str, Any]) -> Page:
+def backtest_page(record: BacktestRecord) -> Page:
     """Return the page of `backtest_report`."""
-    origins = record["origins"]
+    origins = record.origins
     first, last = origins[0], origins[-1]
-    shown = [name for name, trend in record["trends"].items() if trend and trend["shown"]]
+    shown = [name for name, trend in record.trends.items() if trend and trend.shown]
     facts = (
         Fact(
             "Saved at the last origin",
-            percent(last["savings"]),
-            f"{percent(first['savings'])} at the first",
-            GOOD if last["savings"] > 0 else BAD,
+            savings(last.savings),
+            f"{savings(first.savings)} at the first",
+            GOOD if (last.savings or 0) > 0 else BAD,
         ),
         Fact(
             "Trends",
@@ -39,14 +50,15 @@ def backtest_page(record: Mapping[str, Any]) -> Page:
         ),
     )
     return Page(
-        f"{record['name']}: backtest",
-        f"{len(origins)} origins by {record['by']} ({record['model']['kind'].replace('_', ' ')})",
-        (cost_section(record["costs"]), _origins_section(record), _trends_section(record)),
+        f"{record.name}: backtest",
+        f"{len(origins)} origins by {record.by} ({record.model.words})",
+        (cost_section(record.costs), origins_section(record), _trends_section(record)),
         facts,
     )
 
 
-def _origins_section(record: Mapping[str, Any]) -> Section:
+def origins_section(record: BacktestRecord) -> Section:
+    """Return the figures of each origin."""
     return Section(
         "origins",
         "By origin",
@@ -56,37 +68,29 @@ def _origins_section(record: Mapping[str, Any]) -> Section:
     )
 
 
-def _origins_table(record: Mapping[str, Any]) -> Table:
-    names = list(record["origins"][0]["classes"])[1:]
+def _origins_table(record: BacktestRecord) -> Table:
+    names = list(record.origins[0].classes)[1:]
     header = ["known until", "fit rows", "test rows", "saved", "95 % interval", "cost of a row"]
     header += [f"{word} of {name}" for name in names for word in ("share", "mean p", "AUC")]
     rows = []
-    for one in record["origins"]:
-        low, high = one["savings_interval"]
+    for one in record.origins:
         cells = [
-            one["after"],
-            f"{one['rows']['fit']:,}",
-            f"{one['rows']['test']:,}",
-            percent(one["savings"]),
-            f"{percent(low)} to {percent(high)}",
-            money(one["cost"]),
+            one.after,
+            count(one.rows[FIT]),
+            count(one.rows[TEST]),
+            savings(one.savings),
+            savings_span(one.savings_interval),
+            money(one.cost),
         ]
         for name in names:
-            own = one["classes"][name]
-            cells += [percent(own["share"]), percent(own["mean_probability"]), f"{own['auc']:.4f}"]
+            own = one.classes[name]
+            cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
         rows.append(cells)
     return table("Cost, calibration and AUC by origin", header, rows)
 
 
-def _trends_section(record: Mapping[str, Any]) -> Section:
-    rows = []
-    for name, trend in record["trends"].items():
-        if trend is None:
-            rows.append([name, NOTHING, NOTHING, "too few origins"])
-            continue
-        low, high = trend["interval"]
-        verdict = "changes with time" if trend["shown"] else "no change shown"
-        rows.append([name, number(trend["slope"]), f"{number(low)} to {number(high)}", verdict])
+def _trends_section(record: BacktestRecord) -> Section:
+    rows = [(name, *trend_cells(trend)) for name, trend in record.trends.items()]
     return Section(
         "trends",
         "Trends",

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sparkweights.report.numbers import (
+    count,
+    money,
+    number,
+    p_value,
+    percent,
+    ratio,
+    ratio_span,
+)
 from sparkweights.report.page import Section
-from sparkweights.report.tables import NOTHING, money, number, percent, table
+from sparkweights.report.sentences import cost_calibration_sentence
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from sparkweights.records.base import Measure
+    from sparkweights.records.evaluation import CostCalibrationSummary, CostGroupSummary
 
 
-def cost_calibration_section(found: Mapping[str, Any]) -> Section:
+def cost_calibration_section(found: CostCalibrationSummary) -> Section:
     """Return expected against realised cost, as a whole and by tenth of the stakes."""
-    total, groups = found["total"], found["groups"]
+    total, groups = found.total, found.groups
     rows = [["all", *_cost_cells(total)]]
     if len(groups) > 1:
-        rows += [[_stakes(group["stakes"]), *_cost_cells(group)] for group in groups]
-    tolerance = percent(found["tolerance"])
+        rows += [[_stakes(group.stakes), *_cost_cells(group)] for group in groups]
+    tolerance = percent(found.tolerance)
     verdict = (
-        f"Off by more than {tolerance}, and not by chance: {'; '.join(found['warnings'])}."
-        if found["warnings"]
+        f"Off by more than {tolerance}, and not by chance: {'; '.join(found.warnings)}."
+        if found.warnings
         else f"Nothing is off by more than {tolerance} that chance does not explain."
     )
     return Section(
         "cost-calibration",
         "Do decisions cost what was expected?",
-        f"The decisions were expected to cost {money(total['expected'])} and cost "
-        f"{money(total['realised'])}, a ratio of {_ratio(total['ratio'])}. {verdict}",
+        f"{cost_calibration_sentence(found)} {verdict}",
         table=table(
             "Expected and realised cost of the decisions taken, by stake",
             ["stake", "weight", "expected", "realised", "ratio", "95 % interval", "p"],
@@ -43,23 +53,18 @@ def cost_calibration_section(found: Mapping[str, Any]) -> Section:
     )
 
 
-def _cost_cells(group: Mapping[str, Any]) -> list[str]:
-    low, high = group["interval"]
+def _cost_cells(group: CostGroupSummary) -> list[str]:
     return [
-        f"{group['weight']:,.0f}",
-        money(group["expected"]),
-        money(group["realised"]),
-        _ratio(group["ratio"]),
-        f"{_ratio(low)} to {_ratio(high)}",
-        f"{group['p_value']:.2g}",
+        count(group.weight),
+        money(group.expected),
+        money(group.realised),
+        ratio(group.ratio),
+        ratio_span(group.interval),
+        p_value(group.p_value),
     ]
 
 
-def _ratio(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}"
-
-
-def _stakes(ends: Sequence[float | None]) -> str:
+def _stakes(ends: tuple[Measure, Measure]) -> str:
     low, high = ends
     low = 0.0 if low is None else low
     return f"{number(low)} and more" if high is None else f"{number(low)} to {number(high)}"

@@ -2,67 +2,78 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sparkweights.report.evaluation_sections import OURS, evaluation_sections
+from sparkweights.records.evaluation import OURS
+from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.fairness_sections import fairness_sections
+from sparkweights.report.numbers import (
+    NOTHING,
+    count,
+    measure,
+    money,
+    percent,
+    savings,
+    savings_span,
+)
 from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
 from sparkweights.report.shared_sections import cost_section
-from sparkweights.report.tables import NOTHING, money, percent, table
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from sparkweights.records import EvaluationRecord
+    from sparkweights.records.evaluation import Segment
 
 
-def evaluation_report(record: Mapping[str, Any]) -> str:
+def evaluation_report(record: EvaluationRecord) -> str:
     """Return the record of the evaluate stage as one HTML file."""
     return render_page(evaluation_page(record))
 
 
-def evaluation_page(record: Mapping[str, Any]) -> Page:
+def evaluation_page(record: EvaluationRecord) -> Page:
     """Return the page of `evaluation_report`."""
-    evaluation = record["evaluation"]
-    saved = evaluation["savings"][OURS]
-    low, high = evaluation["savings_intervals"][OURS]
+    evaluation = record.evaluation
+    saved = evaluation.savings[OURS]
     facts = [
         Fact(
             "Saved",
-            percent(saved),
+            savings(saved),
             f"of the cost of the best decision that is the same for all; 95 % interval "
-            f"{percent(low)} to {percent(high)}",
-            GOOD if saved > 0 else BAD,
+            f"{savings_span(evaluation.savings_intervals[OURS])}",
+            GOOD if (saved or 0) > 0 else BAD,
         ),
-        Fact("Test rows", f"{evaluation['rows']:,}", "which the model has not learned from"),
+        Fact("Test rows", count(evaluation.rows), "which the model has not learned from"),
     ]
     return Page(
-        f"{record['name']}: evaluation",
-        f"Model {record['model_version']} ({record['model']['kind'].replace('_', ' ')})",
+        f"{record.name}: evaluation",
+        f"Model {record.model_version} ({record.model.words})",
         (
-            cost_section(record["costs"]),
+            cost_section(record.costs),
             *evaluation_sections(evaluation),
-            *_segment_sections(record["segments"], record["min_rows"]),
-            *fairness_sections(record.get("fairness")),
+            *_segment_sections(record.segments, record.min_rows),
+            *fairness_sections(record.fairness),
         ),
         tuple(facts),
     )
 
 
-def _segment_sections(segments: Sequence[Mapping[str, Any]], least: int) -> list[Section]:
+def _segment_sections(segments: Sequence[Segment], least: int) -> list[Section]:
     if not segments:
         return []
-    measured = [one for one in segments if one["measured"]]
-    decisions = list(measured[0]["decisions"]) if measured else []
-    classes = list(measured[0]["classes"])[-1:] if measured else []
+    measured = [one for one in segments if one.measured]
+    decisions = list(measured[0].decisions or ()) if measured else []
+    classes = list(measured[0].classes or ())[-1:] if measured else []
     header = ["segment", "rows", "saved", "cost of a row", *decisions]
     header += [f"{word} of {name}" for name in classes for word in ("share", "mean p", "AUC")]
-    rows = [[_words(one["segment"]), f"{one['rows']:,}", *_cells(one, decisions, classes)]
-            for one in segments]  # fmt: skip
+    rows = [[one.words, count(one.rows), *_cells(one, decisions, classes)] for one in segments]
     return [
         Section(
             "segments",
             "By segment",
-            f"{len(measured)} of {len(segments)} segments have the {least:,} rows that a measure "
-            "needs.",
+            f"{len(measured)} of {len(segments)} segments have the {count(least)} rows that a "
+            "measure needs.",
             table=table("The same decisions, segment by segment", header, rows),
             body=(
                 (
@@ -74,18 +85,12 @@ def _segment_sections(segments: Sequence[Mapping[str, Any]], least: int) -> list
     ]
 
 
-def _cells(one: Mapping[str, Any], decisions: Sequence[str], classes: Sequence[str]) -> list[str]:
-    if not one["measured"]:
+def _cells(one: Segment, decisions: Sequence[str], classes: Sequence[str]) -> list[str]:
+    if one.decisions is None or one.classes is None:
         return [NOTHING] * (2 + len(decisions) + 3 * len(classes))
-    cells = [percent(one["savings"]), money(one["cost"] / one["weight"])]
-    cells += [percent(one["decisions"][name]) for name in decisions]
+    cells = [savings(one.savings), money(one.cost_per_row)]
+    cells += [percent(one.decisions[name]) for name in decisions]
     for name in classes:
-        own = one["classes"][name]
-        cells += [percent(own["share"]), percent(own["mean_probability"]), f"{own['auc']:.4f}"]
+        own = one.classes[name]
+        cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
     return cells
-
-
-def _words(segment: Mapping[str, str | None]) -> str:
-    return ", ".join(
-        f"{name} {'missing' if value is None else value}" for name, value in segment.items()
-    )

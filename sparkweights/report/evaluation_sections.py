@@ -1,97 +1,86 @@
-"""Sections about what a model is worth on its test rows.
-
-The curves are optional: ``evaluation["curves"]`` is ``{class: {...}}`` with any of
-
-- ``roc``: [[fall-out, recall], ...] and ``iso_cost_slope``;
-- ``precision_recall``: [[recall, precision], ...];
-- ``operating``: {fall_out, recall, precision} of the decisions taken;
-- ``reliability_before``: [[weight, mean probability, share], ...] with the weights still in;
-- ``cost_by_cut``: [[cut, cost], ...] and ``cut``, ours, where it is one for all rows;
-- ``by_share``: [{share, gain, lift, cost, profit}, ...], the last two where costs are known.
-
-``evaluation["decision_costs"]``, optional too, is {decision: {class: cost of its rows}}.
-"""
+"""Sections about what a model is worth on its test rows."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import listed
+from sparkweights.records.evaluation import DOUBLE_COUNT, OURS, WITH_REVIEW, ClassCurves
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
+from sparkweights.report.numbers import (
+    count,
+    known,
+    measure,
+    measure_span,
+    money,
+    number,
+    percent,
+    ratio,
+    savings,
+)
 from sparkweights.report.page import Figure, Section
-from sparkweights.report.tables import NOTHING, money, number, percent, table
+from sparkweights.report.sentences import POLICIES, policy_costs
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OURS, WITH_REVIEW, AT_HALF, TWICE = "ours", "with_review", "cut_at_half", "double_count"
-_POLICIES = {
-    OURS: "this model",
-    WITH_REVIEW: "this model and review",
-    AT_HALF: "cut at probability 0.5",
-    TWICE: "the double count",
-}
+    from sparkweights.records.evaluation import (
+        ClassMeasures,
+        DeclinedShare,
+        EvaluationSummary,
+        OperatingPoint,
+        ReliabilityBin,
+    )
+
 _ROUNDING = 1e-6
 _MOST_DRAWN = 5  # classes beside each other; more would not leave room for their numbers
 
 
-def evaluation_sections(evaluation: Mapping[str, Any]) -> list[Section]:
+def evaluation_sections(evaluation: EvaluationSummary) -> list[Section]:
     """Return what decisions cost, where the mistakes are, and whether probabilities are honest."""
     sections = [money_section(evaluation), mistakes_section(evaluation)]
-    costs = evaluation.get("decision_costs")
-    if costs is not None:
-        sections.append(_money_by_cell(costs, evaluation["costs"].get(OURS)))
-    if evaluation.get("cost_calibration") is not None:
-        sections.append(cost_calibration_section(evaluation["cost_calibration"]))
-    for place, name in enumerate(shown_classes(evaluation)):
+    if evaluation.decision_costs:
+        sections.append(_money_by_cell(evaluation.decision_costs, evaluation.costs.get(OURS)))
+    if evaluation.cost_calibration is not None:
+        sections.append(cost_calibration_section(evaluation.cost_calibration))
+    for place, name in enumerate(evaluation.shown_classes):
         sections += _of_class(evaluation, name, place)
     return [*sections, _measures_section(evaluation)]
 
 
-def shown_classes(evaluation: Mapping[str, Any]) -> list[str]:
-    """Return the classes to draw: of two the rarer one, whose mirror image the other is."""
-    classes = evaluation["classes"]
-    if len(classes) > 2:  # noqa: PLR2004 (two classes mirror each other)
-        return list(classes)
-    return [min(classes, key=lambda name: classes[name]["share"])]
-
-
-def money_section(evaluation: Mapping[str, Any]) -> Section:
+def money_section(evaluation: EvaluationSummary) -> Section:
     """Return what ways to decide cost on the same rows."""
-    costs, savings = evaluation["costs"], evaluation["savings"]
-    constant = {name: cost for name, cost in costs.items() if name not in savings}
-    best = min(constant.values())
-    amounts = [
-        (name.replace("always_", "always ", 1), cost, None) for name, cost in constant.items()
-    ]
-    amounts += [
-        (text, costs[name], savings[name])
-        for name, text in reversed(_POLICIES.items())
-        if name in costs
-    ]
-    record = figures.Costs(
-        tuple(amounts),
-        ours=frozenset({_POLICIES[OURS], _POLICIES[WITH_REVIEW]}),
-        mistakes=frozenset({_POLICIES[TWICE]}),
+    costs, best = evaluation.costs, min(evaluation.constant_costs.values())
+    drawn = figures.Costs(
+        tuple(policy_costs(evaluation)),
+        ours=frozenset({POLICIES[OURS], POLICIES[WITH_REVIEW]}),
+        mistakes=frozenset({POLICIES[DOUBLE_COUNT]}),
     )
+    saved = evaluation.savings[OURS]
     sentence = (
-        f"On {evaluation['rows']:,} test rows, which the model has not learned from, its decisions "
-        f"cost {money(costs[OURS])}; the best decision that is the same for every row costs "
-        f"{money(best)}. That saves {percent(savings[OURS])} of it."
+        f"On {count(evaluation.rows)} test rows, which the model has not learned from, its "
+        f"decisions cost {money(costs[OURS])}; the best decision that is the same for every row "
+        f"costs {money(best)}. "
     )
-    if evaluation.get("caution"):
-        sentence += f" {evaluation['caution']}"
+    sentence += (
+        f"That saves {savings(saved)} of it."
+        if saved is not None
+        else f"Savings are {savings(saved)}, as there is nothing to save."
+    )
+    if evaluation.caution:
+        sentence += f" {evaluation.caution}"
     return Section(
         "money",
         "What the decisions cost",
         sentence,
         figure=Figure(
-            figures.draw_costs(record),
+            figures.draw_costs(drawn),
             "Cost by way to decide",
             "A bar is the cost of all test rows under one way to decide: shorter is better.",
-            figures.costs_table(record),
+            figures.costs_table(drawn),
         ),
         body=_money_notes(costs),
     )
@@ -109,26 +98,27 @@ def _money_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
             "With review, a human looks at the rows where that is expected to save most. A row "
             "looked at costs the look and the decision that is right for its class."
         )
-    if TWICE in costs:
+    if DOUBLE_COUNT in costs:
         notes.append(
             "The double count prices probabilities that still carry the weights. It is shown as "
-            f"the mistake that it is: here it would have cost {money(costs[TWICE] - costs[OURS])} "
-            "more than the decisions of this model, and scoring refuses it."
+            "the mistake that it is: here it would have cost "
+            f"{money(costs[DOUBLE_COUNT] - costs[OURS])} more than the decisions of this model, "
+            "and scoring refuses it."
         )
     return tuple(notes)
 
 
-def mistakes_section(evaluation: Mapping[str, Any]) -> Section:
+def mistakes_section(evaluation: EvaluationSummary) -> Section:
     """Return the test rows by what was decided and what they were."""
-    decisions = evaluation["decisions"]
-    classes = tuple(evaluation["classes"])
+    decisions = evaluation.decisions
+    classes = tuple(evaluation.classes)
     record = figures.Confusion(
         tuple(decisions),
         classes,
         tuple(tuple(float(row[name]) for name in classes) for row in decisions.values()),
     )
     caught = "; ".join(
-        f"of {name}, {percent(found['recall'])}" for name, found in evaluation["classes"].items()
+        f"of {name}, {percent(found.recall)}" for name, found in evaluation.classes.items()
     )
     return Section(
         "mistakes",
@@ -177,35 +167,53 @@ def _heat(record: figures.Confusion, label: str, reading: str) -> Figure | None:
     return Figure(drawn, label, reading, numbers)
 
 
-def _of_class(evaluation: Mapping[str, Any], name: str, place: int) -> list[Section]:
+def _of_class(evaluation: EvaluationSummary, name: str, place: int) -> list[Section]:
     """Return the figures of one class; ``place`` keeps ids apart, since names may be anything."""
-    found = evaluation["classes"][name]
-    curves = evaluation.get("curves", {}).get(name, {})
+    found = evaluation.classes[name]
+    curves = evaluation.curves.get(name, ClassCurves())
     sections = []
-    if found["reliability"]:
-        sections.append(_reliability(found, curves.get("reliability_before", ()), name, place))
-    if "cost_by_cut" in curves:
-        sections.append(_cut(curves, evaluation["costs"].get(OURS), name, place))
-    operating = curves.get("operating")
-    if "roc" in curves:
-        sections.append(_roc(curves, operating, name, place))
-    if "by_share" in curves:
-        sections.append(_by_share(curves["by_share"], name, place))
-    if "precision_recall" in curves:
-        sections.append(_precision_recall(curves, operating, found, name, place))
+    if found.reliability:
+        sections.append(_reliability(found, curves.reliability_before or (), name, place))
+    if curves.cost_by_cut is not None:
+        drawn = figures.CutCost(curves.cost_by_cut, evaluation.costs.get(OURS), curves.cut)
+        sections.append(_cut(drawn, name, place))
+    if curves.roc is not None:
+        ranked = figures.Roc(curves.roc, _on_roc(curves.operating), curves.iso_cost_slope)
+        sections.append(_roc(ranked, name, place))
+    if curves.by_share is not None:
+        sections.append(_by_share(curves.by_share, name, place))
+    if curves.precision_recall is not None:
+        caught = figures.PrecisionRecall(
+            curves.precision_recall,
+            known(found.share),
+            _on_precision_recall(curves.operating),
+        )
+        sections.append(_precision_recall(caught, name, place))
     return sections
 
 
-def _reliability(found: Mapping[str, Any], before: Any, name: str, place: int) -> Section:  # noqa: ANN401 (JSON)
-    record = figures.Reliability(
-        after=tuple((w, p, share) for w, p, share in found["reliability"]),
-        before=tuple((w, p, share) for w, p, share in before),
-    )
+def _on_roc(taken: OperatingPoint | None) -> figures.Point | None:
+    """Return where the decisions taken lie on the ROC curve, if that is known."""
+    return None if taken is None else (known(taken.fall_out), known(taken.recall))
+
+
+def _on_precision_recall(taken: OperatingPoint | None) -> figures.Point | None:
+    return None if taken is None else (known(taken.recall), known(taken.precision))
+
+
+def _bins(groups: Sequence[ReliabilityBin]) -> tuple[tuple[float, float, float], ...]:
+    return tuple((weight, known(p), known(share)) for weight, p, share in groups)
+
+
+def _reliability(
+    found: ClassMeasures, before: Sequence[ReliabilityBin], name: str, place: int
+) -> Section:
+    record = figures.Reliability(after=_bins(found.reliability), before=_bins(before))
     return Section(
         f"reliability-{place}",
         f"Are the probabilities honest? ({name})",
-        f"The mean probability of {name} is {percent(found['mean_probability'])}; "
-        f"{percent(found['share'])} of the test rows are of it.",
+        f"The mean probability of {name} is {percent(found.mean_probability)}; "
+        f"{percent(found.share)} of the test rows are of it.",
         figure=Figure(
             figures.draw_reliability(record),
             f"Reliability of the probability of {name}",
@@ -216,9 +224,7 @@ def _reliability(found: Mapping[str, Any], before: Any, name: str, place: int) -
     )
 
 
-def _cut(curves: Mapping[str, Any], ours: float | None, name: str, place: int) -> Section:
-    points = tuple((x, y) for x, y in curves["cost_by_cut"])
-    record = figures.CutCost(points, ours, curves.get("cut"))
+def _cut(record: figures.CutCost, name: str, place: int) -> Section:
     best, half = record.best, record.at_half
     return Section(
         f"cut-{place}",
@@ -241,14 +247,7 @@ def _cut(curves: Mapping[str, Any], ours: float | None, name: str, place: int) -
     )
 
 
-def _roc(
-    curves: Mapping[str, Any], operating: Mapping[str, float] | None, name: str, place: int
-) -> Section:
-    record = figures.Roc(
-        tuple((x, y) for x, y in curves["roc"]),
-        None if operating is None else (operating["fall_out"], operating["recall"]),
-        curves.get("iso_cost_slope"),
-    )
+def _roc(record: figures.Roc, name: str, place: int) -> Section:
     return Section(
         f"roc-{place}",
         f"How well rows are told apart ({name})",
@@ -264,22 +263,11 @@ def _roc(
     )
 
 
-def _precision_recall(
-    curves: Mapping[str, Any],
-    operating: Mapping[str, float] | None,
-    found: Mapping[str, Any],
-    name: str,
-    place: int,
-) -> Section:
-    record = figures.PrecisionRecall(
-        tuple((x, y) for x, y in curves["precision_recall"]),
-        found["share"],
-        None if operating is None else (operating["recall"], operating["precision"]),
-    )
+def _precision_recall(record: figures.PrecisionRecall, name: str, place: int) -> Section:
     return Section(
         f"precision-{place}",
         f"How many of the caught are right ({name})",
-        f"Deciding against rows at random, {percent(found['share'])} of them would be {name}.",
+        f"Deciding against rows at random, {percent(record.share)} of them would be {name}.",
         figure=Figure(
             figures.draw_precision_recall(record),
             f"Precision-recall curve of {name}",
@@ -290,19 +278,19 @@ def _precision_recall(
     )
 
 
-def _by_share(shares: Sequence[Mapping[str, float]], name: str, place: int) -> Section:
-    tenth = next(row for row in shares if math.isclose(row["share"], 0.1))
+def _by_share(shares: Sequence[DeclinedShare], name: str, place: int) -> Section:
+    tenth = next(row for row in shares if math.isclose(row.share, 0.1))
     columns = ["share declined", "of the class caught", "lift"]
-    priced = "cost" in tenth
+    priced = tenth.cost is not None
     rows = []
     for row in shares:
-        cells = [percent(row["share"]), percent(row["gain"]), f"{row['lift']:.2f}"]
-        rows.append([*cells, money(row["cost"]), money(row["profit"])] if priced else cells)
+        cells = [percent(row.share), percent(row.gain), ratio(row.lift)]
+        rows.append([*cells, money(row.cost), money(row.profit)] if priced else cells)
     return Section(
         f"share-{place}",
         f"Declining the riskiest ({name})",
-        f"The riskiest tenth of the rows holds {percent(tenth['gain'])} of {name}, "
-        f"{tenth['lift']:.1f} times its share.",
+        f"The riskiest tenth of the rows holds {percent(tenth.gain)} of {name}, "
+        f"{ratio(tenth.lift)} times its share.",
         table=table(
             f"Rows in order of their probability of {name}",
             [*columns, *(["cost", "profit over the best constant decision"] if priced else [])],
@@ -333,14 +321,14 @@ _MEASURES = {
 }
 
 
-def _measures_section(evaluation: Mapping[str, Any]) -> Section:
-    classes = evaluation["classes"]
+def _measures_section(evaluation: EvaluationSummary) -> Section:
+    classes = evaluation.classes
     rows = [
-        ["share of the rows", *(percent(found["share"]) for found in classes.values())],
-        ["mean probability", *(percent(found["mean_probability"]) for found in classes.values())],
+        ["share of the rows", *(percent(found.share) for found in classes.values())],
+        ["mean probability", *(percent(found.mean_probability) for found in classes.values())],
     ]
     for key, text in _MEASURES.items():
-        if all(key in found for found in classes.values()):
+        if any(getattr(found, key) is not None for found in classes.values()):
             rows.append([text, *(_measured(found, key) for found in classes.values())])
     return Section(
         "measures",
@@ -352,12 +340,12 @@ def _measures_section(evaluation: Mapping[str, Any]) -> Section:
     )
 
 
-def _price_note(classes: Mapping[str, Any]) -> list[str]:
+def _price_note(classes: Mapping[str, ClassMeasures]) -> list[str]:
     """Return which relative price of mistakes the H-measure stresses, where costs name one."""
     prices = [
-        f"{name} {number(found['h_measure_threshold'])}"
+        f"{name} {number(found.h_measure_threshold)}"
         for name, found in classes.items()
-        if found.get("h_measure_threshold") is not None
+        if found.h_measure_threshold is not None
     ]
     if not prices:
         return []
@@ -369,12 +357,7 @@ def _price_note(classes: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _measured(found: Mapping[str, Any], key: str) -> str:
-    value, interval = found[key], found.get("intervals", {}).get(key)
-    if value is None or math.isnan(value):
-        return NOTHING
-    return (
-        f"{value:.4f}"
-        if interval is None
-        else f"{value:.4f} ({interval[0]:.4f} to {interval[1]:.4f})"
-    )
+def _measured(found: ClassMeasures, key: str) -> str:
+    interval = found.intervals.get(key)
+    told = measure(getattr(found, key))
+    return told if interval is None else f"{told} ({measure_span(interval)})"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import listed
+from sparkweights.report.numbers import NOTHING, count, percent, ratio, ratio_span
 from sparkweights.report.page import Section
-from sparkweights.report.tables import NOTHING, table
+from sparkweights.report.sentences import fairness_notes, sentence_of
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from sparkweights.records.fairness import Estimate, FairnessSummary, GroupSummary
 
 _RATES = {
     "acceptance": "accepted",
@@ -19,7 +22,7 @@ _RATES = {
 }
 
 
-def fairness_sections(found: Mapping[str, Any] | None) -> list[Section]:
+def fairness_sections(found: FairnessSummary | None) -> list[Section]:
     """Return the section of a record of fairness; none where nothing was compared."""
     if found is None:
         return []
@@ -28,77 +31,55 @@ def fairness_sections(found: Mapping[str, Any] | None) -> list[Section]:
         header += [name, "difference"]
     rows = [
         (
-            f"{own['column']} {group['group']}",
-            f"{group['rows']:,}",
-            *_cells(group, is_reference=group["group"] == own["reference"]),
+            f"{own.column} {group.group}",
+            count(group.rows),
+            *_cells(group, is_reference=group.group == own.reference),
         )
-        for own in found["columns"]
-        for group in own["groups"]
+        for own in found.columns
+        for group in own.groups
     ]
     return [
         Section(
             "fairness",
             "Between groups of people",
             _sentence(found),
-            table=table(f"Who gets {found['favourable']}", header, rows),
-            body=(*_notes(found), _reading(found)),
+            table=table(f"Who gets {found.favourable}", header, rows),
+            body=(*fairness_notes(found), _reading(found)),
         )
     ]
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
-    if found["exceeded"]:
-        told = "; ".join(found["exceeded"])
-        return f"{told[:1].upper()}{told[1:]}."
-    if not any(own["gaps"] for own in found["columns"]):
+def _sentence(found: FairnessSummary) -> str:
+    if found.exceeded:
+        return sentence_of("; ".join(found.exceeded))
+    if not any(own.gaps for own in found.columns):
         return "No column has two groups of enough rows to compare."
-    limits = found["limits"]
+    limits = found.limits
     return (
-        f"No group gets {found['favourable']} at less than {limits['ratio']:g} times the rate of "
+        f"No group gets {found.favourable} at less than {limits.ratio:g} times the rate of "
         f"another, and no true or false positive rates differ by more than "
-        f"{limits['difference']:g}, beyond what chance explains."
+        f"{limits.difference:g}, beyond what chance explains."
     )
 
 
-def _cells(group: Mapping[str, Any], *, is_reference: bool) -> Iterator[str]:
-    ratio = group["ratio"]
-    yield _written(ratio, "{value:.2f}")
-    yield "reference" if is_reference else _written(ratio, "{low:.2f} to {high:.2f}")
+def _cells(group: GroupSummary, *, is_reference: bool) -> Iterator[str]:
+    yield ratio(group.ratio.value)
+    yield "reference" if is_reference else ratio_span((group.ratio.low, group.ratio.high))
     for rate in _RATES:
-        yield _written(group["rates"][rate], "{value:.1%}")
-        yield (
-            NOTHING
-            if is_reference
-            else _written(group["differences"][rate], "{value:+.3f} ({low:+.3f} to {high:+.3f})")
-        )
+        yield percent(group.rates[rate].value)
+        yield NOTHING if is_reference else _difference(group.differences[rate])
 
 
-def _written(measure: Mapping[str, float | None], form: str) -> str:
-    """Return a measure in words; one that was not measured is null in JSON."""
-    value = measure["value"]
-    if value is None or math.isnan(value):
+def _difference(found: Estimate) -> str:
+    if found.value is None or found.low is None or found.high is None:
         return NOTHING
-    return form.format(**measure).replace("%", " %")
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
-def _notes(found: Mapping[str, Any]) -> Iterator[str]:
-    for own in found["columns"]:
-        if own["reference"] is not None:
-            yield f"Groups of {own['column']} are compared with {own['reference']}."
-        if own["small"]:
-            rows = sum(own["small"].values())
-            yield (
-                f"Of {own['column']}, {listed(own['small'])} have fewer than "
-                f"{found['min_rows']:,} rows ({rows:,} in all): counted, not measured."
-            )
-    for name, why in found["unmeasured"].items():
-        yield f"Column {name} {why}."
-
-
-def _reading(found: Mapping[str, Any]) -> str:
-    positive = listed(found["positive"])
+def _reading(found: FairnessSummary) -> str:
+    positive = listed(found.positive)
     return (
-        f"True positive rate: of the rows for which {found['favourable']} turned out right "
+        f"True positive rate: of the rows for which {found.favourable} turned out right "
         f"({positive}), the share that got it; false positive rate: the same of all others. "
         "Differences may have reasons that the law accepts; intervals take rows to be independent."
     )

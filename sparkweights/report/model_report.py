@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import listed
+from sparkweights.records.evaluation import OURS
 from sparkweights.report import figures
-from sparkweights.report.evaluation_sections import OURS, evaluation_sections
+from sparkweights.report.evaluation_sections import evaluation_sections
+from sparkweights.report.numbers import (
+    count,
+    known,
+    measure,
+    money,
+    number,
+    percent,
+    savings,
+)
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
 from sparkweights.report.selection_sections import selection_sections
+from sparkweights.report.sentences import calibration_sentence
 from sparkweights.report.shared_sections import (
     cost_section,
     ledger_section,
@@ -19,15 +29,20 @@ from sparkweights.report.shared_sections import (
     version_section,
 )
 from sparkweights.report.study_sections import (
-    contest_sections,
+    comparison_sections,
     importance_section,
     size_sections,
     tuning_section,
 )
-from sparkweights.report.tables import facts_table, money, number, percent, table
+from sparkweights.report.tables import facts_table, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sparkweights.records import ImportanceRecord, TrainingRecord, TuningRecord, WeightsRecord
+    from sparkweights.records.learner import LearnerChoice
+    from sparkweights.records.training import ChampionComparison, SplitSummary
+    from sparkweights.records.weights import ClassWeight
 
 _PARTS = {
     "fit": "fit the model",
@@ -38,94 +53,93 @@ _PARTS = {
 
 
 def model_report(
-    manifest: Mapping[str, Any],
+    record: TrainingRecord,
     *,
-    tuning: Mapping[str, Any] | None = None,
-    importance: Mapping[str, Any] | None = None,
+    tuning: TuningRecord | None = None,
+    importance: ImportanceRecord | None = None,
 ) -> str:
     """Return a model's report as one HTML file.
 
     Parameters
     ----------
-    manifest
-        Of a model bundle, with or without ``version`` and ``files``, which publishing adds.
+    record
+        Of the training, with or without ``version`` and ``files``, which publishing adds.
     tuning, importance
         The records of the tuning and the explain stage, where they were run for this model.
     """
-    return render_page(model_page(manifest, tuning=tuning, importance=importance))
+    return render_page(model_page(record, tuning=tuning, importance=importance))
 
 
 def model_page(
-    manifest: Mapping[str, Any],
+    record: TrainingRecord,
     *,
-    tuning: Mapping[str, Any] | None = None,
-    importance: Mapping[str, Any] | None = None,
+    tuning: TuningRecord | None = None,
+    importance: ImportanceRecord | None = None,
 ) -> Page:
     """Return the page of `model_report`; what the records do not hold is left out."""
-    evaluation = manifest["evaluation"]
+    evaluation = record.evaluation
     sections = [
-        _made_section(manifest),
-        _balance_section(manifest["weights"]),
-        cost_section(manifest["costs"]),
+        _made_section(record),
+        balance_section(record.weights),
+        cost_section(record.costs),
         *evaluation_sections(evaluation),
         *([] if tuning is None else [tuning_section(tuning)]),
-        *([importance_section(importance)] if importance and importance["columns"] else []),
-        ledger_section(manifest["ledger"]),
-        *size_sections(manifest),
-        *contest_sections(manifest["contest"]),
-        *selection_sections(manifest.get("selection")),
-        _card_section(manifest),
+        *([importance_section(importance)] if importance and importance.columns else []),
+        ledger_section(record.ledger),
+        *size_sections(record),
+        *comparison_sections(record.comparison),
+        *selection_sections(record.selection),
+        _card_section(record),
         version_section(
-            manifest,
-            [],
+            record.versions,
+            files=record.files,
             sentence="The bundle is loaded only if its files still have these checksums.",
         ),
     ]
-    version = manifest.get("version")
-    what = f"Model {version}" if version else "Model"
+    what = f"Model {record.version}" if record.version else "Model"
     return Page(
-        f"{manifest['name']}: model report",
-        f"{what} ({_words(manifest['model']['kind'])}), trained {minute(manifest['trained_at'])}",
+        f"{record.name}: model report",
+        f"{what} ({record.model.words}), trained {minute(record.trained_at)}",
         tuple(sections),
-        _facts(manifest),
+        _facts(record),
     )
 
 
-def _facts(manifest: Mapping[str, Any]) -> tuple[Fact, ...]:
-    evaluation, contest = manifest["evaluation"], manifest["contest"]
-    costs, savings = evaluation["costs"], evaluation["savings"]
-    saved = savings[OURS]
-    # 2 is the row twice, in costs too; records of older models hold no weight.
-    weight = evaluation.get("weight", evaluation["rows"])
-    per_row = costs[OURS] / weight if weight else 0.0
+def _facts(record: TrainingRecord) -> tuple[Fact, ...]:
+    evaluation, comparison = record.evaluation, record.comparison
+    saved = evaluation.savings[OURS]
     return (
         Fact(
             "Saved",
-            percent(saved),
+            savings(saved),
             "of the cost of the best decision that is the same for all",
-            GOOD if saved > 0 else BAD,
+            GOOD if (saved or 0) > 0 else BAD,
         ),
-        Fact("Cost of a row", money(per_row), f"mean over {evaluation['rows']:,} test rows"),
+        Fact(
+            "Cost of a row",
+            money(evaluation.cost_per_row),
+            f"mean over {count(evaluation.rows)} test rows",
+        ),
         Fact(
             "In use",
-            "yes" if contest["promoted"] else "no",
-            _contest_note(contest),
-            GOOD if contest["promoted"] else PLAIN,
+            "yes" if comparison.promoted else "no",
+            _comparison_note(comparison),
+            GOOD if comparison.promoted else PLAIN,
         ),
         Fact(
             "Labelled rows",
-            f"{manifest['weights']['rows']:,}",
-            f"{len(manifest['schema'])} columns, {len(manifest['classes'])} classes",
+            count(record.weights.rows),
+            f"{len(record.schema)} columns, {len(record.classes)} classes",
         ),
     )
 
 
-def _contest_note(contest: Mapping[str, Any]) -> str:
-    if contest["champion"] is None:
+def _comparison_note(comparison: ChampionComparison) -> str:
+    if comparison.champion is None:
         return "no model was in use before"
-    if contest["costs"] is None:
+    if comparison.costs is None:
         return "not compared with the model in use before"
-    return f"{contest['costs']['verdict']}, against the model in use before"
+    return f"{comparison.costs.verdict}, against the model in use before"
 
 
 def _words(name: str) -> str:
@@ -140,143 +154,136 @@ def _directions(monotone: Mapping[str, int], name: str) -> str:
     )
 
 
-def _choice_facts(choice: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _choice_facts(choice: LearnerChoice | None) -> list[tuple[str, str]]:
     if choice is None:
         return []
-    losses = sorted(choice["losses"].items(), key=lambda item: item[1])
-    told = ", ".join(f"{_words(kind)} {loss:.4f}" for kind, loss in losses)
-    told += f"; standard error of the difference {choice['standard_error']:.4f}"
+    losses = sorted(choice.losses.items(), key=lambda item: known(item[1]))
+    told = ", ".join(f"{_words(kind)} {measure(loss)}" for kind, loss in losses)
+    told += f"; standard error of the difference {measure(choice.standard_error)}"
     return [("chosen by the log loss on the rows that it is evaluated on", told)]
 
 
-def _made_section(manifest: Mapping[str, Any]) -> Section:
-    model, split, weights = manifest["model"], manifest["split"], manifest["weights"]
-    rows = split["rows"]
+def _made_section(record: TrainingRecord) -> Section:
+    model, split, weights = record.model, record.split, record.weights
     facts = [
-        ("learner", _words(model["kind"])),
-        ("parameters", settings(model["params"])),
-        ("monotone", _directions(model.get("monotone", {}), manifest["classes"][-1])),
-        (
-            "interactions",
-            "; ".join(" with ".join(group) for group in model.get("interactions", ())),
-        ),
-        *_choice_facts(model.get("choice")),
-        ("seed", str(model["seed"])),
-        ("labelled rows", f"{weights['rows']:,}"),
-        *((f"rows to {_PARTS.get(part, part)}", f"{count:,}") for part, count in rows.items()),
+        ("learner", model.words),
+        ("parameters", settings(model.params)),
+        ("monotone", _directions(model.monotone, record.classes[-1])),
+        ("interactions", "; ".join(" with ".join(group) for group in model.interactions)),
+        *_choice_facts(model.choice),
+        ("seed", str(model.seed)),
+        ("labelled rows", count(weights.rows)),
+        *((f"rows to {_PARTS.get(part, part)}", count(n)) for part, n in split.rows.items()),
         ("split", _split_words(split)),
-        ("columns it reads", str(len(manifest["schema"]))),
-        ("numbers it makes of them", str(len(manifest["feature_names"]))),
+        ("columns it reads", str(len(record.schema))),
+        ("numbers it makes of them", str(len(record.feature_names))),
     ]
-    calibration = manifest["calibration"]
+    calibration = record.calibration
     if calibration is not None:
-        facts.append(("calibration", f"{calibration['method']}. {calibration['reason']}"))
-    resampling = manifest["resampling"]
+        facts.append(("calibration", calibration_sentence(calibration)))
+    resampling = record.resampling
     if resampling is not None:
-        facts.append(("class shares after resampling", shares(resampling["sampled_prior"])))
-        facts.append(
-            ("shares of the training weight, resampled", shares(resampling["trained_prior"]))
-        )
+        facts.append(("class shares after resampling", shares(resampling.sampled_prior)))
+        facts.append(("shares of the training weight, resampled", shares(resampling.trained_prior)))
     return Section(
         "made",
         "What was trained",
-        f"A {_words(model['kind'])} model that tells apart {listed(manifest['classes'])}, from "
-        f"{weights['rows']:,} rows whose outcome is known.",
+        f"A {model.words} model that tells apart {listed(record.classes)}, from "
+        f"{count(weights.rows)} rows whose outcome is known.",
         table=facts_table("The training", facts),
-        body=(_rows_sentence(manifest),),
+        body=(_rows_sentence(record),),
     )
 
 
-def _split_words(split: Mapping[str, Any]) -> str:
-    if split["by"] is not None:
-        return f"by {split['by']}"
-    group = f"whole groups of {listed(split['group'])}" if split["group"] else "class and keys"
-    folds = f"{split['crossed']} folds, " if split["crossed"] else ""
+def _split_words(split: SplitSummary) -> str:
+    if split.by is not None:
+        return f"by {split.by}"
+    group = f"whole groups of {listed(split.group)}" if split.group else "class and keys"
+    folds = f"{split.crossed} folds, " if split.crossed else ""
     return f"{folds}by a hash of {group}"
 
 
-def _rows_sentence(manifest: Mapping[str, Any]) -> str:
-    refit, split = manifest["refit"], manifest["split"]
-    if refit["rows"] == "fit":
+def _rows_sentence(record: TrainingRecord) -> str:
+    refit, split = record.refit, record.split
+    if refit.rows == "fit":
         return (
             "Rows that calibrate and judge the model were set aside before training, and are "
             "in their natural shares."
         )
     how = (
-        f"each of {split['crossed']} models was fitted without one fold and evaluated on it"
-        if split["crossed"]
-        else f"a model of the earlier rows by {split['by']} was evaluated on the later ones"
+        f"each of {split.crossed} models was fitted without one fold and evaluated on it"
+        if split.crossed
+        else f"a model of the earlier rows by {split.by} was evaluated on the later ones"
     )
     return (
-        f"The published model is fitted on all labelled rows, because {refit['reason']}; its "
-        f"calibration is cross-fitted on {refit['folds']} folds. The figures below are not its "
+        f"The published model is fitted on all labelled rows, because {refit.reason}; its "
+        f"calibration is cross-fitted on {refit.folds} folds. The figures below are not its "
         f"own: {how}."
     )
 
 
-def _balance_section(weights: Mapping[str, Any]) -> Section:
-    classes, effect = weights["classes"], weights["diagnostics"]
-    rarest = min(classes, key=lambda entry: entry["prior"])
-    record = figures.Balance(
-        tuple(entry["class"] for entry in classes),
-        tuple(entry["prior"] for entry in classes),
-        tuple(entry["share_of_risk"] for entry in classes),
+def balance_section(weights: WeightsRecord) -> Section:
+    """Return the class shares before and after weighting."""
+    classes, effect = weights.classes, weights.diagnostics
+    rarest = min(classes, key=lambda entry: entry.prior)
+    balance = figures.Balance(
+        tuple(entry.name for entry in classes),
+        tuple(entry.prior for entry in classes),
+        tuple(entry.share_of_risk for entry in classes),
     )
-    rows = [
-        (entry["class"], f"{entry['rows']:,}", f"{entry['mean_weight']:.3f}") for entry in classes
-    ]
+    rows = [(entry.name, count(entry.rows), number(entry.mean_weight)) for entry in classes]
     return Section(
         "balance",
         "Class balance, before and after weights",
-        f"The class {rarest['class']} is {percent(rarest['prior'])} of the rows and, with "
-        f"{_words(weights['rule']['scheme'])} weights, {percent(rarest['share_of_risk'])} of what "
+        f"The class {rarest.name} is {percent(rarest.prior)} of the rows and, with "
+        f"{_words(weights.rule.scheme)} weights, {percent(rarest.share_of_risk)} of what "
         f"training pays attention to{_aim(rarest)}.",
         figure=Figure(
-            figures.draw_balance(record),
+            figures.draw_balance(balance),
             "Class balance before and after weights",
             "Grey is a class's share of the rows, blue its share of the training weight (the "
             "risk); a longer blue bar means that a mistake about the class counts for more.",
-            figures.balance_table(record),
+            figures.balance_table(balance),
         ),
         table=table("Rows and weights", ("class", "rows", "mean weight"), rows),
         body=(
             (
-                f"The weights leave an effective sample of {effect['kish_ess']:,.0f} of "
-                f"{weights['rows']:,} rows (design effect {number(effect['design_effect'])}) and "
-                f"multiply the variance of the gradient by {number(effect['gradient_variance'])}. "
-                f"The imbalance ratio is {number(effect['imbalance_ratio'])}."
+                f"The weights leave an effective sample of {count(effect.kish_ess)} of "
+                f"{count(weights.rows)} rows (design effect {number(effect.design_effect)}) and "
+                f"multiply the variance of the gradient by {number(effect.gradient_variance)}. "
+                f"The imbalance ratio is {number(effect.imbalance_ratio)}."
             ),
         ),
     )
 
 
-def _aim(entry: Mapping[str, Any]) -> str:
+def _aim(entry: ClassWeight) -> str:
     """Return what the scheme aims at, where floor or cap keep a class from its share."""
-    if math.isclose(entry["share_of_risk"], entry["share_aimed"], rel_tol=1e-6):
+    if not entry.is_bounded:
         return ""
-    return f", where the scheme without floor and cap gives {percent(entry['share_aimed'])}"
+    return f", where the scheme without floor and cap gives {percent(entry.share_aimed)}"
 
 
-def _card_section(manifest: Mapping[str, Any]) -> Section:
-    sensitive = manifest["sensitive"]
-    used = [name for name in sensitive if name in manifest["schema"]]
-    kept = [name for name in sensitive if name not in manifest["schema"]]
-    decisions, split = manifest["costs"], manifest["split"]
-    tested = f"{manifest['evaluation']['rows']:,} rows"
-    order = "held out at random" if split["by"] is None else f"held out by {split['by']}"
+def _card_section(record: TrainingRecord) -> Section:
+    sensitive = record.sensitive
+    used = [name for name in sensitive if name in record.schema]
+    kept = [name for name in sensitive if name not in record.schema]
+    decisions, split = record.costs, record.split
+    tested = f"{count(record.evaluation.rows)} rows"
+    order = "held out at random" if split.by is None else f"held out by {split.by}"
     facts = [
         (
             "purpose",
             (
                 f"choose between {listed(decisions)} for each row, at the least expected cost, "
-                f"given the probability of {listed(manifest['classes'])}"
+                f"given the probability of {listed(record.classes)}"
             ),
         ),
         (
             "data",
-            f"{manifest['weights']['rows']:,} labelled rows: {shares(manifest['ledger']['prior'])}",
+            f"{count(record.weights.rows)} labelled rows: {shares(record.ledger.prior)}",
         ),
-        ("columns it reads", listed(manifest["schema"])),
+        ("columns it reads", listed(record.schema)),
         ("sensitive, not used", listed(kept) if kept else ""),
         ("sensitive, used as features", listed(used) if used else ""),
         ("judged on", f"{tested}, {order}"),

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.report.fairness_sections import fairness_sections
+from sparkweights.report.numbers import count, index, number, p_value, percent
 from sparkweights.report.page import BAD, GOOD, Fact, Page, Section, render_page
 from sparkweights.report.population_sections import drift_sections, shift_sections
+from sparkweights.report.sentences import sentence_of
 from sparkweights.report.shared_sections import version_section
-from sparkweights.report.tables import number, percent, table
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkweights.records import MonitoringRecord
+    from sparkweights.records.runs import ClassCalibration
 
-def monitor_report(record: Mapping[str, Any]) -> str:
+
+def monitor_report(record: MonitoringRecord) -> str:
     """Return the record of the monitor stage as one HTML file."""
     return render_page(monitor_page(record))
 
 
-def monitor_page(record: Mapping[str, Any]) -> Page:
+def monitor_page(record: MonitoringRecord) -> Page:
     """Return the page of `monitor_report`."""
-    over = record["exceeded"]
+    over = record.exceeded
     return Page(
-        f"{record['name']}: monitoring of {record['run_date']}",
-        f"Table {record['table']} beside model {record['model_version']}",
+        f"{record.name}: monitoring of {record.run_date}",
+        f"Table {record.table} beside model {record.model_version}",
         (
             _verdict_section(record),
-            *drift_sections(record["drift"]),
-            *shift_sections(record["label_shift"]),
-            *_calibration_sections(record["calibration"], record["diagnosis"]),
-            *fairness_sections(record.get("fairness")),
-            version_section(record, [], sentence="What the record was made with."),
+            *drift_sections(record.drift),
+            *shift_sections(record.label_shift),
+            *_calibration_sections(record.calibration, record.diagnosis),
+            *fairness_sections(record.fairness),
+            version_section(record.versions, sentence="What the record was made with."),
         ),
         (
             Fact("Limits passed", f"{len(over)}", "see the verdict", BAD if over else GOOD),
-            Fact("Rows", f"{record['rows']:,}", f"of table {record['table']}"),
+            Fact("Rows", count(record.rows), f"of table {record.table}"),
         ),
     )
 
 
-def _verdict_section(record: Mapping[str, Any]) -> Section:
-    over = record["exceeded"]
+def _verdict_section(record: MonitoringRecord) -> Section:
+    over = record.exceeded
     sentence = (
-        "; ".join(over)[:1].upper() + "; ".join(over)[1:] + "."
-        if over
-        else "Nothing that is followed is over its limit."
+        sentence_of("; ".join(over)) if over else "Nothing that is followed is over its limit."
     )
     return Section(
         "verdict",
@@ -66,27 +69,27 @@ def _verdict_section(record: Mapping[str, Any]) -> Section:
     )
 
 
-def _measures(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def _measures(record: MonitoringRecord) -> list[tuple[str, str, str, str]]:
     """Return a row per measure with a limit: its name, today's value, the limit, its p-value."""
-    limits = record["limits"]
+    limits = record.limits
     rows = [
         (
             f"stability index of the probability of {name}",
-            f"{value:.3f}",
-            f"{limits['psi']:g}",
-            number(record["score_p_values"][name]),
+            index(value),
+            number(limits.psi),
+            p_value(record.score_p_values[name]),
         )
-        for name, value in record["scores"].items()
+        for name, value in record.scores.items()
     ]
-    if record["overrides"] is not None:
+    if record.overrides is not None:
         rows.append(
-            ("decisions overridden", percent(record["overrides"]), percent(limits["overrides"]), "")
+            ("decisions overridden", percent(record.overrides), percent(limits.overrides), "")
         )
     rows.append(
         (
             "rows that would be quarantined",
-            percent(record["quarantined"]),
-            percent(limits["quarantined"]),
+            percent(record.quarantined),
+            percent(limits.quarantined),
             "",
         )
     )
@@ -94,17 +97,17 @@ def _measures(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _calibration_sections(
-    calibration: Mapping[str, Mapping[str, Any]], diagnosis: Mapping[str, str]
+    calibration: Mapping[str, ClassCalibration], diagnosis: Mapping[str, str]
 ) -> list[Section]:
     if not calibration:
         return []
     rows = [
         (
             name,
-            f"{own['rows']:,}",
-            percent(own["share"]),
-            percent(own["mean_probability"]),
-            number(own["p_value"]),
+            count(own.rows),
+            percent(own.share),
+            percent(own.mean_probability),
+            p_value(own.p_value),
         )
         for name, own in calibration.items()
     ]
@@ -116,6 +119,6 @@ def _calibration_sections(
             "share; the p-value is the chance of a difference as large if every row's probability "
             "is right.",
             table=table("Classes", ("class", "rows", "share", "mean probability", "p-value"), rows),
-            body=tuple(f"{text[:1].upper()}{text[1:]}." for text in diagnosis.values()),
+            body=tuple(map(sentence_of, diagnosis.values())),
         )
     ]

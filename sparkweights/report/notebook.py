@@ -1,15 +1,100 @@
-"""A section of a report as HTML for one cell of a notebook."""
+"""The rich display of results in a notebook: a record's key section as HTML for one cell."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from markupsafe import Markup, escape
 
+from sparkweights.records import (
+    BacktestRecord,
+    EvaluationRecord,
+    ImportanceRecord,
+    MonitoringRecord,
+    Record,
+    RunRecord,
+    TrainingRecord,
+    TuningRecord,
+    WeightsRecord,
+)
+from sparkweights.report.backtest_report import origins_section
+from sparkweights.report.evaluation_sections import money_section
+from sparkweights.report.model_report import balance_section
 from sparkweights.report.page import placed
+from sparkweights.report.population_sections import drift_sections
+from sparkweights.report.run_report import decisions_section
+from sparkweights.report.study_sections import importance_section, tuning_section
 
 if TYPE_CHECKING:
     from sparkweights.report.page import Section
+
+RecordT = TypeVar("RecordT", bound=Record)
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class StageResult(Generic[ValueT, RecordT]):
+    """What a stage found: the values to go on with, and its record.
+
+    A notebook shows the record's key chart.
+
+    Attributes
+    ----------
+    value
+        The stage's own result.
+    record
+        What was written of it.
+    """
+
+    value: ValueT
+    record: RecordT
+
+    def _repr_html_(self) -> str:
+        return "".join(map(fragment, key_sections(self.record)))
+
+
+@singledispatch
+def key_sections(record: Record) -> list[Section]:  # noqa: ARG001 (chooses the function below)
+    """Return what to see first of a record."""
+    return []
+
+
+@key_sections.register(TrainingRecord)
+@key_sections.register(EvaluationRecord)
+def _(record: TrainingRecord | EvaluationRecord) -> list[Section]:
+    return [money_section(record.evaluation)]
+
+
+@key_sections.register(RunRecord)
+def _(record: RunRecord) -> list[Section]:
+    return [decisions_section(record.decisions)]
+
+
+@key_sections.register(MonitoringRecord)
+def _(record: MonitoringRecord) -> list[Section]:
+    return drift_sections(record.drift)
+
+
+@key_sections.register(WeightsRecord)
+def _(record: WeightsRecord) -> list[Section]:
+    return [balance_section(record)]
+
+
+@key_sections.register(TuningRecord)
+def _(record: TuningRecord) -> list[Section]:
+    return [tuning_section(record)]
+
+
+@key_sections.register(ImportanceRecord)
+def _(record: ImportanceRecord) -> list[Section]:
+    return [importance_section(record)]
+
+
+@key_sections.register(BacktestRecord)
+def _(record: BacktestRecord) -> list[Section]:
+    return [origins_section(record)]
 
 
 def fragment(section: Section) -> str:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.report import figures
+from sparkweights.report.numbers import count, known, money, number, percent, percent_span
 from sparkweights.report.page import Figure, Section
+from sparkweights.report.sentences import sentence_of
 from sparkweights.report.shared_sections import shares
-from sparkweights.report.tables import facts_table, money, number, percent, table
+from sparkweights.report.tables import facts_table, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkweights.records import RunRecord
+    from sparkweights.records.runs import DriftSummary, LabelShiftSummary, ReviewSummary
+
 _METHODS = {"bbse": "BBSE, from mean scores", "saerens_em": "EM, by maximum likelihood"}
 
 
-def class_sections(manifest: Mapping[str, Any]) -> list[Section]:
+def class_sections(record: RunRecord) -> list[Section]:
     """Return tonight's expected classes beside the labelled table's, if rows were scored."""
-    expected, prior = manifest["expected_classes"], manifest["prior"]
+    expected, prior = record.expected_classes, record.prior
     total = sum(expected.values())
     if not total:
         return []
     names = tuple(prior)
-    record = figures.Balance(
+    balance = figures.Balance(
         names,
         tuple(prior[name] for name in names),
         tuple(expected[name] / total for name in names),
@@ -32,29 +37,29 @@ def class_sections(manifest: Mapping[str, Any]) -> list[Section]:
     section = Section(
         "classes",
         "Which classes to expect",
-        f"About {expected[rarest]:,.0f} of the scored rows are expected to be {rarest}: "
+        f"About {count(expected[rarest])} of the scored rows are expected to be {rarest}: "
         f"{percent(expected[rarest] / total)}, against {percent(prior[rarest])} in the labelled "
         "table.",
         figure=Figure(
-            figures.draw_balance(record),
+            figures.draw_balance(balance),
             "Class shares, labelled and expected",
             "Grey is a class's share of the labelled table, blue what the probabilities of this "
             "run add up to; where they part, the incoming rows differ from those of training.",
-            figures.balance_table(record),
+            figures.balance_table(balance),
         ),
     )
     return [section]
 
 
-def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
+def shift_sections(shift: LabelShiftSummary | None) -> list[Section]:
     """Return what the scores say of tonight's class shares, if it was asked."""
     if shift is None:
         return []
-    sentence = f"{shift['sentence'][:1].upper()}{shift['sentence'][1:]}."
+    sentence = sentence_of(shift.sentence)
     section = Section(
         "shift",
         "Have the class shares shifted?",
-        f"{sentence} {shift['rows']:,} rows; in training the shares were {shares(shift['prior'])}.",
+        f"{sentence} {count(shift.rows)} rows; in training the shares were {shares(shift.prior)}.",
         table=table(
             "Estimated shares of the incoming rows, from their scores alone",
             ("class", "estimate", "share", "95 % interval"),
@@ -66,8 +71,8 @@ def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
                 "moved) from covariate shift (other rows, the same probability for each). A test "
                 "of the shape of the scores refuses label shift where there are rows enough to see "
                 "that it does not fit; what it lets pass is shrunk towards the natural prior, as "
-                f"by {shift['pseudo_rows']:g} rows of known class, and moves the odds of a class "
-                f"by a factor of {shift['max_shift']:g} at most; an estimate whose interval lies "
+                f"by {shift.pseudo_rows:g} rows of known class, and moves the odds of a class "
+                f"by a factor of {shift.max_shift:g} at most; an estimate whose interval lies "
                 "beyond is told and not used."
             ),
         ),
@@ -75,39 +80,36 @@ def shift_sections(shift: Mapping[str, Any] | None) -> list[Section]:
     return [section]
 
 
-def review_sections(
-    review: Mapping[str, Any] | None, decisions: Mapping[str, int]
-) -> list[Section]:
+def review_sections(review: ReviewSummary | None, decisions: Mapping[str, int]) -> list[Section]:
     """Return which rows go to a human, if a review was declared."""
     if review is None:
         return []
     sent = decisions.get("review", 0)
     facts = [
-        ("rows sent to review", f"{sent:,}"),
-        ("rows where a look would save", f"{review['gaining']:,}"),
-        ("rows considered", f"{review['rows']:,}"),
-        ("least gain of a look", money(review["least_gain"]) if sent else ""),
-        ("expected saving of the looks, net of their price", money(review["saving"])),
+        ("rows sent to review", count(sent)),
+        ("rows where a look would save", count(review.gaining)),
+        ("rows considered", count(review.rows)),
+        ("least gain of a look", money(review.least_gain) if sent else ""),
+        ("expected saving of the looks, net of their price", money(review.saving)),
     ]
     section = Section(
         "review",
         "What a human should look at",
-        f"A look is expected to save money on {review['gaining']:,} of {review['rows']:,} rows; "
-        f"{sent:,} of them, where it saves most, are sent.",
+        f"A look is expected to save money on {count(review.gaining)} of {count(review.rows)} "
+        f"rows; {count(sent)} of them, where it saves most, are sent.",
         table=facts_table("The review band", facts),
     )
     return [section]
 
 
-def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
+def drift_sections(drift: DriftSummary | None) -> list[Section]:
     """Return how far columns have moved since training, if it was measured."""
-    if not drift or not drift["columns"]:
+    if drift is None or not drift.columns:
         return []
-    ordered = sorted(drift["columns"].items(), key=lambda entry: -entry[1])
-    known = drift.get("over")
-    over = None if known is None else frozenset(known)
-    record = figures.Drift(drift["measure"], tuple(ordered), drift.get("limit"), over)
-    sentence = f"{ordered[0][0]} has moved most ({drift['measure']} {number(ordered[0][1])})."
+    ordered = ranked_columns(drift)
+    over = None if drift.over is None else frozenset(drift.over)
+    record = figures.Drift(drift.measure, tuple(ordered), drift.limit, over)
+    sentence = f"{ordered[0][0]} has moved most ({drift.measure} {number(ordered[0][1])})."
     if record.limit is not None:
         count = sum(record.is_over(name, value) for name, value in ordered)
         sentence += f" {count} of {len(ordered)} columns are over the limit"
@@ -119,7 +121,7 @@ def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
         figure=Figure(
             figures.draw_drift(record),
             "Drift of the columns",
-            f"A bar is the {drift['measure']} of a column between training and this run: longer "
+            f"A bar is the {drift.measure} of a column between training and this run: longer "
             "means that its values look less like those of training.",
             figures.drift_table(record),
         ),
@@ -127,19 +129,25 @@ def drift_sections(drift: Mapping[str, Any] | None) -> list[Section]:
     return [section]
 
 
-def _shift_rows(shift: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def ranked_columns(drift: DriftSummary) -> list[tuple[str, float]]:
+    """Return columns and their indices, those that moved most first."""
+    ranked = sorted(drift.columns.items(), key=lambda entry: -(entry[1] or 0.0))
+    return [(name, known(value)) for name, value in ranked]
+
+
+def _shift_rows(shift: LabelShiftSummary) -> list[tuple[str, str, str, str]]:
     """Return one row per estimate and class: class, method, share, 95 % interval."""
     rows = [
         (
             name,
             _METHODS.get(method, method),
-            percent(estimate["shares"][name]),
-            " to ".join(map(percent, estimate["interval_95"][name])),
+            percent(estimate.shares[name]),
+            percent_span(estimate.interval_95[name]),
         )
-        for method, estimate in shift["estimates"].items()
-        for name in estimate["shares"]
+        for method, estimate in shift.estimates.items()
+        for name in estimate.shares
     ]
-    used = shift["target_prior"] or {}
+    used = shift.target_prior or {}
     return rows + [
         (name, "taken for the decisions", percent(share), "") for name, share in used.items()
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import listed
+from sparkweights.records.runs import DECISIONS_TAKEN
 from sparkweights.report import figures
 from sparkweights.report.check_sections import check_sections, failed_checks
+from sparkweights.report.numbers import count, money, percent, savings
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
 from sparkweights.report.population_sections import (
     class_sections,
@@ -14,109 +16,97 @@ from sparkweights.report.population_sections import (
     review_sections,
     shift_sections,
 )
+from sparkweights.report.sentences import constant_name
 from sparkweights.report.shared_sections import (
     cost_section,
     ledger_section,
     minute,
     version_section,
 )
-from sparkweights.report.tables import money, percent, table
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TAKEN = "decisions_taken"
+    from sparkweights.records import RunRecord
 
 
-def run_report(manifest: Mapping[str, Any]) -> str:
-    """Return a scoring run's report as one HTML file.
-
-    Parameters
-    ----------
-    manifest
-        Of the run. It may also hold ``drift``: {measure, limit or None, columns: {name: value}}.
-    """
-    return render_page(run_page(manifest))
+def run_report(record: RunRecord) -> str:
+    """Return a scoring run's report as one HTML file."""
+    return render_page(run_page(record))
 
 
-def run_page(manifest: Mapping[str, Any]) -> Page:
+def run_page(record: RunRecord) -> Page:
     """Return the page of `run_report`; what the record does not hold is left out."""
     sections = [
-        _rows_section(manifest),
-        decisions_section(manifest["decisions"]),
-        _money_section(manifest),
-        *class_sections(manifest),
-        *shift_sections(manifest["label_shift"]),
-        *_reasons_sections(manifest["reasons"]),
-        *review_sections(manifest["review"], manifest["decisions"]),
-        *drift_sections(manifest.get("drift")),
-        *check_sections(manifest["checks"]),
-        cost_section(manifest["costs"]),
-        ledger_section(manifest["ledger"]),
-        _duration_section(manifest["durations_s"]),
+        _rows_section(record),
+        decisions_section(record.decisions),
+        _money_section(record),
+        *class_sections(record),
+        *shift_sections(record.label_shift),
+        *_reasons_sections(record.reasons),
+        *review_sections(record.review, record.decisions),
+        *drift_sections(record.drift),
+        *check_sections(record.checks),
+        cost_section(record.costs),
+        ledger_section(record.ledger),
+        _duration_section(record.durations_s),
         version_section(
-            manifest,
-            _table_facts(manifest),
+            record.versions,
+            _table_facts(record),
             sentence="The same table, settings and model give the same rows.",
         ),
     ]
     return Page(
-        f"{manifest['name']}: run of {manifest['run_date']}",
-        f"Run {manifest['run_id']}, scored {minute(manifest['scored_at'])} by model "
-        f"{manifest['model_version']}",
+        f"{record.name}: run of {record.run_date}",
+        f"Run {record.run_id}, scored {minute(record.scored_at)} by model {record.model_version}",
         tuple(sections),
-        _facts(manifest),
+        _facts(record),
     )
 
 
-def _facts(manifest: Mapping[str, Any]) -> tuple[Fact, ...]:
-    rows, aside = manifest["rows"], manifest["rows"]["quarantined"] + manifest["rows"]["unscorable"]
-    failed = failed_checks(manifest["checks"])
-    ran = [report for report in manifest["checks"].values() if report is not None]
-    saved = _expected_savings(manifest["expected_cost"])
+def _facts(record: RunRecord) -> tuple[Fact, ...]:
+    rows, saved = record.rows, record.expected_savings
+    failed = failed_checks(record.checks)
+    ran = [report for report in record.checks.values() if report is not None]
     facts = [
-        Fact("Scored", f"{rows['scored']:,}", f"of {rows['incoming']:,} rows that came in"),
+        Fact("Scored", count(rows.scored), f"of {count(rows.incoming)} rows that came in"),
         Fact(
             "Set aside",
-            f"{aside:,}",
-            f"{rows['quarantined']:,} quarantined, {rows['unscorable']:,} unscorable",
+            count(rows.set_aside),
+            f"{count(rows.quarantined)} quarantined, {count(rows.unscorable)} unscorable",
+        ),
+        Fact(
+            "Expected to save",
+            savings(saved),
+            "of the expected cost of the best decision that is the same for all",
+            GOOD if (saved or 0) > 0 else PLAIN,
         ),
     ]
-    if saved is not None:
-        note = "of the expected cost of the best decision that is the same for all"
-        facts.append(Fact("Expected to save", percent(saved), note, GOOD if saved > 0 else PLAIN))
     if ran:
-        count = sum(len(report["results"]) for report in ran)
+        results = sum(len(report.results) for report in ran)
+        critical = any(result.severity == "critical" for result in failed)
         facts.append(
             Fact(
                 "Checks failed",
                 f"{len(failed)}",
-                f"of {count}; a failed critical check sets rows aside or stops the run",
-                BAD
-                if any(result["severity"] == "critical" for result in failed)
-                else PLAIN
-                if failed
-                else GOOD,
+                f"of {results}; a failed critical check sets rows aside or stops the run",
+                BAD if critical else PLAIN if failed else GOOD,
             )
         )
     return tuple(facts)
 
 
-def _expected_savings(costs: Mapping[str, float]) -> float | None:
-    constant = [cost for name, cost in costs.items() if name != _TAKEN]
-    best = min(constant, default=0.0)
-    return 1 - costs[_TAKEN] / best if best > 0 else None
-
-
-def _rows_section(manifest: Mapping[str, Any]) -> Section:
-    rows, faults, aside = manifest["rows"], manifest["faults"], manifest["quarantined_for"]
-    whole = rows["incoming"] or 1
+def _rows_section(record: RunRecord) -> Section:
+    rows, faults, aside = record.rows, record.faults, record.quarantined_for
+    whole = rows.incoming or 1
     told, told_aside = (
-        listed(f"{why} ({count:,})" for why, count in found.items()) for found in (faults, aside)
+        listed(f"{why} ({count(times)})" for why, times in found.items())
+        for found in (faults, aside)
     )
     sentence = (
-        f"Of {rows['incoming']:,} incoming rows, {rows['scored']:,} were scored, "
-        f"{rows['unscorable']:,} could not be, and {rows['quarantined']:,} were quarantined."
+        f"Of {count(rows.incoming)} incoming rows, {count(rows.scored)} were scored, "
+        f"{count(rows.unscorable)} could not be, and {count(rows.quarantined)} were quarantined."
     )
     return Section(
         "rows",
@@ -125,7 +115,7 @@ def _rows_section(manifest: Mapping[str, Any]) -> Section:
         table=table(
             "Every row is accounted for",
             ("rows", "number", "share"),
-            [(name, f"{count:,}", percent(count / whole)) for name, count in rows.items()],
+            [(name, count(times), percent(times / whole)) for name, times in vars(rows).items()],
         ),
         body=(
             (
@@ -142,17 +132,17 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
     if not reasons:
         return []
     total = sum(reasons.values())
-    first, count = next(iter(reasons.items()))
+    first, times = next(iter(reasons.items()))
     return [
         Section(
             "reasons",
             "Why rows were declined",
-            f"The commonest first reason is “{first}”: {percent(count / total)} of "
-            f"the {total:,} rows whose first reason is one of these.",
+            f"The commonest first reason is “{first}”: {percent(times / total)} of "
+            f"the {count(total)} rows whose first reason is one of these.",
             table=table(
                 "First reasons, the commonest first",
                 ("first reason", "rows", "share"),
-                [(text, f"{n:,}", percent(n / total)) for text, n in reasons.items()],
+                [(text, count(n), percent(n / total)) for text, n in reasons.items()],
             ),
             body=(
                 (
@@ -166,42 +156,37 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
 
 def decisions_section(decisions: Mapping[str, int]) -> Section:
     """Return how many rows got which decision."""
-    record = figures.Decisions(tuple(decisions.items()))
+    drawn = figures.Decisions(tuple(decisions.items()))
     total = sum(decisions.values()) or 1
-    told = ", ".join(f"{name} {percent(count / total)}" for name, count in decisions.items())
+    told = ", ".join(f"{name} {percent(times / total)}" for name, times in decisions.items())
     return Section(
         "decisions",
         "The decisions",
         f"Of the scored rows: {told}.",
         figure=Figure(
-            figures.draw_decisions(record),
+            figures.draw_decisions(drawn),
             "Rows by decision",
             "A bar is the number of rows that got the decision.",
-            figures.decisions_table(record),
+            figures.decisions_table(drawn),
         ),
     )
 
 
-def _money_section(manifest: Mapping[str, Any]) -> Section:
-    costs = manifest["expected_cost"]
-    ours = "the decisions taken"
-    amounts = [
-        (name.replace("always_", "always ", 1), cost, None)
-        for name, cost in costs.items()
-        if name != _TAKEN
-    ]
-    record = figures.Costs(
-        (*amounts, (ours, costs[_TAKEN], _expected_savings(costs))), ours=frozenset({ours})
+def _money_section(record: RunRecord) -> Section:
+    taken, name = record.expected_cost[DECISIONS_TAKEN], "the decisions taken"
+    amounts = [(constant_name(key), cost, "") for key, cost in record.constant_costs.items()]
+    drawn = figures.Costs(
+        (*amounts, (name, taken, savings(record.expected_savings))), ours=frozenset({name})
     )
     return Section(
         "money",
         "What they are expected to cost",
-        f"The decisions taken are expected to cost {money(costs[_TAKEN])}.",
+        f"The decisions taken are expected to cost {money(taken)}.",
         figure=Figure(
-            figures.draw_costs(record),
+            figures.draw_costs(drawn),
             "Expected cost by way to decide",
             "A bar is the expected cost of all scored rows: shorter is better.",
-            figures.costs_table(record),
+            figures.costs_table(drawn),
         ),
         body=(
             (
@@ -223,14 +208,11 @@ def _duration_section(durations: Mapping[str, float]) -> Section:
     )
 
 
-def _table_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _table_facts(record: RunRecord) -> list[tuple[str, str]]:
     return [
         (
             f"table {name}",
-            (
-                f"{found['rows']:,} rows, {len(found['columns'])} columns, schema "
-                f"{found['schema_sha']}"
-            ),
+            (f"{count(found.rows)} rows, {len(found.columns)} columns, schema {found.schema_sha}"),
         )
-        for name, found in manifest["tables"].items()
+        for name, found in record.tables.items()
     ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import listed
+from sparkweights.report.numbers import number, percent
 from sparkweights.report.page import Section
-from sparkweights.report.tables import facts_table, number, percent, table
+from sparkweights.report.tables import facts_table, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from sparkweights.records.learner import Parameter
+    from sparkweights.records.weights import LedgerSummary
 
 _FINGERS = 12  # digits of a checksum that tell files apart at a glance
 
@@ -40,24 +43,22 @@ def cost_section(costs: Mapping[str, Mapping[str, str]]) -> Section:
     )
 
 
-def ledger_section(ledger: Mapping[str, Any]) -> Section:
+def ledger_section(ledger: LedgerSummary) -> Section:
     """Return what bent the training data and what was undone, a sentence a step."""
-    steps = [f"Natural class shares: {shares(ledger['prior'])}."]
-    for bend in ledger["bends"]:
-        rule = bend["rule"]
-        state = "undone" if bend["undone"] else "still in the probabilities"
-        even = " (all equal, so they bend nothing)" if _is_even(rule) else ""
-        steps.append(f"Training used {rule['scheme']} {bend['kind']}{even}: {state}.")
-    if ledger["calibration"] != "none":
+    steps = [f"Natural class shares: {shares(ledger.prior)}."]
+    for entry in ledger.reweightings:
+        state = "undone" if entry.undone else "still in the probabilities"
+        uniform = " (all equal, so nothing changes)" if entry.rule.is_uniform else ""
+        steps.append(f"Training used {entry.rule.scheme} {entry.kind}{uniform}: {state}.")
+    if ledger.calibration != "none":
         steps.append(
-            f"Calibrated ({ledger['calibration']}) on held-out rows that carry no class weights."
+            f"Calibrated ({ledger.calibration}) on held-out rows that carry no class weights."
         )
-    if ledger["target_prior"] is not None:
-        steps.append(f"Moved to a population of {shares(ledger['target_prior'])}.")
-    held = [bend for bend in ledger["bends"] if not bend["undone"] and not _is_even(bend["rule"])]
+    if ledger.target_prior is not None:
+        steps.append(f"Moved to a population of {shares(ledger.target_prior)}.")
     sentence = (
         "The probabilities still carry weights; pricing them would count the costs twice."
-        if held
+        if any(entry.is_held for entry in ledger.reweightings)
         else "Everything that bent the training data away from the population has been undone, "
         "once, so the probabilities can be priced."
     )
@@ -70,26 +71,18 @@ def ledger_section(ledger: Mapping[str, Any]) -> Section:
     )
 
 
-def _is_even(rule: Mapping[str, Any]) -> bool:
-    """Whether a rule weighs all classes alike: one number for each, and no groups."""
-    if rule["groups"] is not None:
-        return False
-    try:
-        weights = [float(cell) * rule["scale"] for cell in rule["cells"].values()]
-    except ValueError:  # a formula, which differs from row to row
-        return False
-    cap = math.inf if rule["cap"] is None else rule["cap"]
-    return len({min(max(weight, rule["floor"]), cap) for weight in weights}) == 1
-
-
 def version_section(
-    record: Mapping[str, Any], more: list[tuple[str, str]], *, sentence: str
+    versions: Mapping[str, str],
+    more: Sequence[tuple[str, str]] = (),
+    *,
+    files: Mapping[str, str] | None = None,
+    sentence: str,
 ) -> Section:
     """Return what it takes to get the same result again: versions and checksums."""
-    facts = [(name, str(version)) for name, version in record.get("versions", {}).items()]
+    facts = [*versions.items()]
     facts += [
         (f"SHA-256 of {name}", f"{digest[:_FINGERS]}\u2026")
-        for name, digest in record.get("files", {}).items()
+        for name, digest in (files or {}).items()
     ]
     return Section(
         "versions",
@@ -99,7 +92,7 @@ def version_section(
     )
 
 
-def settings(params: Mapping[str, Any]) -> str:
+def settings(params: Mapping[str, Parameter]) -> str:
     """Return parameters in words."""
     return ", ".join(
         f"{name} {number(value) if isinstance(value, float) else value}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.report import figures
+from sparkweights.report.numbers import count, money, savings
 from sparkweights.report.page import Fact, Page, Section, render_page
+from sparkweights.report.sentences import ratio_name
 from sparkweights.report.study_sections import (
     coefficients_sections,
     importance_section,
@@ -13,46 +15,45 @@ from sparkweights.report.study_sections import (
     tuning_curve,
     tuning_section,
 )
-from sparkweights.report.tables import money, number, percent, table
+from sparkweights.report.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from sparkweights.records import ImportanceRecord, TuningRecord
 
 
-def tuning_report(record: Mapping[str, Any]) -> str:
+def tuning_report(record: TuningRecord) -> str:
     """Return the record of the tuning stage as one HTML file."""
-    chosen = record["chosen"]
+    chosen = record.chosen
     page = Page(
-        f"{record['name']}: tuning",
-        f"{record['model']['kind'].replace('_', ' ')}, {record['folds']['number']} folds of "
-        f"{record['rows']:,} fit rows",
+        f"{record.name}: tuning",
+        f"{record.model.words}, {record.folds.number} folds of {count(record.rows)} fit rows",
         (tuning_section(record), _trials_section(record)),
         (
-            Fact("Saves", percent(chosen["savings"]), "the chosen candidate, on held-out folds"),
-            Fact("Candidates", f"{len(record['trials'])}", "weights and parameters"),
+            Fact("Saves", savings(chosen.savings), "the chosen candidate, on held-out folds"),
+            Fact("Candidates", f"{len(record.trials)}", "weights and parameters"),
         ),
     )
     return render_page(page)
 
 
-def tuning_figure(record: Mapping[str, Any]) -> str:
+def tuning_figure(record: TuningRecord) -> str:
     """Return the curve of a tuning record as an SVG file."""
     return figures.draw_tuning(tuning_curve(record))
 
 
-def _trials_section(record: Mapping[str, Any]) -> Section:
-    names = list(record["chosen"]["params"])
+def _trials_section(record: TuningRecord) -> Section:
+    names = list(record.chosen.params)
     rows = [
         (
-            "as configured" if trial["ratio"] is None else number(trial["ratio"]),
-            *(str(trial["params"][name]) for name in names),
-            money(trial["cost"]),
-            money(trial["difference"]),
-            money(trial["difference_error"]),
-            percent(trial["savings"]),
-            "chosen" if trial == record["chosen"] else "",
+            ratio_name(trial.ratio),
+            *(str(trial.params[name]) for name in names),
+            money(trial.cost),
+            money(trial.difference),
+            money(trial.difference_error),
+            savings(trial.savings),
+            "chosen" if trial == record.chosen else "",
         )
-        for trial in record["trials"]
+        for trial in record.trials
     ]
     return Section(
         "trials",
@@ -74,20 +75,20 @@ def _trials_section(record: Mapping[str, Any]) -> Section:
     )
 
 
-def explain_report(record: Mapping[str, Any]) -> str:
+def explain_report(record: ImportanceRecord) -> str:
     """Return the record of the explain stage as one HTML file."""
-    first = record["columns"][0]
+    first = record.columns[0]
     page = Page(
-        f"{record['name']}: what the model sees",
-        f"Model {record['model_version']} beside its twin without weights",
+        f"{record.name}: what the model sees",
+        f"Model {record.model_version} beside its twin without weights",
         (
             importance_section(record),
-            ranking_section(record["areas"]),
-            *coefficients_sections(record["coefficients"]),
+            ranking_section(record.areas),
+            *coefficients_sections(record.coefficients),
         ),
         (
-            Fact("Dearest column", first["column"], f"worth {money(first['cost'])} a row"),
-            Fact("Test rows", f"{record['rows']:,}", "which neither has learned from"),
+            Fact("Dearest column", first.column, f"worth {money(first.cost)} a row"),
+            Fact("Test rows", count(record.rows), "which neither has learned from"),
         ),
     )
     return render_page(page)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
 from sparkweights.report import figures
+from sparkweights.report.numbers import count, known, measure, money, number, span
 from sparkweights.report.page import Figure, Section
-from sparkweights.report.tables import facts_table, money, number, span, table
+from sparkweights.report.sentences import (
+    changed_sentence,
+    comparison_sentence,
+    effect_sentence,
+)
+from sparkweights.report.tables import facts_table, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sparkweights.records import ImportanceRecord, TrainingRecord, TuningRecord
+    from sparkweights.records.studies import AreaSummary
+    from sparkweights.records.training import ChampionComparison
 
 
 _COMPARISON = (
@@ -21,20 +30,20 @@ _COMPARISON = (
 )
 
 
-def tuning_curve(record: Mapping[str, Any]) -> figures.TuningCurve:
+def tuning_curve(record: TuningRecord) -> figures.TuningCurve:
     """Return the curve of a tuning record; of the chosen parameters, where some were tried."""
-    chosen = record["chosen"]
-    own = [t for t in record["trials"] if t["params"] == chosen["params"] and t["ratio"]]
+    chosen = record.chosen
+    own = [trial for trial in record.trials if trial.params == chosen.params]
     return figures.TuningCurve(
-        tuple((trial["ratio"], trial["cost"], trial["difference_error"]) for trial in own),
-        None if chosen["ratio"] is None else (chosen["ratio"], chosen["cost"]),
-        tuple(record["references"].items()),
+        tuple((t.ratio, t.cost, known(t.difference_error)) for t in own if t.ratio),
+        None if chosen.ratio is None else (chosen.ratio, chosen.cost),
+        tuple(record.references.items()),
     )
 
 
-def tuning_section(record: Mapping[str, Any]) -> Section:
+def tuning_section(record: TuningRecord) -> Section:
     """Return what weighting was found to be worth."""
-    chosen, curve = record["chosen"], tuning_curve(record)
+    chosen, curve = record.chosen, tuning_curve(record)
     figure = None
     if curve.trials:
         figure = Figure(
@@ -48,55 +57,30 @@ def tuning_section(record: Mapping[str, Any]) -> Section:
     return Section(
         "tuning",
         "What weighting is worth",
-        _effect(record["effect"], chosen["ratio"]),
+        effect_sentence(record.effect, chosen.ratio),
         figure=figure,
         body=(_COMPARISON,),
     )
 
 
-def _effect(effect: Mapping[str, Any] | None, chosen: float | None) -> str:
-    if effect is None:
-        return (
-            f"Chosen: {_weights(chosen)}. Candidates with and without weights were not both tried, "
-            "so what weighting is worth is not known."
-        )
-    low, high = effect["interval"]
-    worth = (
-        f"{_weights(effect['ratio'])} instead of none {_saves(effect['saving'])} a row (95 % "
-        f"interval of the saving {span(low, high)})"
-    )
-    if effect["matters"]:
-        return f"Weighting pays, and is chosen: {worth}."
-    few = ", and too few rows are decided differently to know" if effect["scarce"] else ""
-    return f"Weighting is not shown to pay, so no weights are chosen: {worth}{few}."
-
-
-def _weights(ratio: float | None) -> str:
-    return "the configured weights" if ratio is None else f"weight ratio {number(ratio)}"
-
-
-def _saves(saving: float) -> str:
-    return f"saves {money(saving)}" if saving >= 0 else f"costs {money(-saving)} more"
-
-
-def importance_section(record: Mapping[str, Any]) -> Section:
+def importance_section(record: ImportanceRecord) -> Section:
     """Return what each column is worth in money, with weights and without."""
     worth = [
         figures.ColumnWorth(
-            entry["column"],
-            entry["cost"],
-            entry["standard_error"],
-            entry["unweighted_cost"],
-            entry["unweighted_standard_error"],
+            entry.column,
+            entry.cost,
+            entry.standard_error,
+            entry.unweighted_cost,
+            entry.unweighted_standard_error,
         )
-        for entry in sorted(record["columns"], key=lambda entry: entry["rank"])
+        for entry in sorted(record.columns, key=lambda entry: entry.rank)
     ]
     first = worth[0]
     return Section(
         "importance",
         "What the columns are worth",
         f"Without {first.name}, a row would cost {money(first.weighted)} more; measured on "
-        f"{record['rows']:,} rows.",
+        f"{count(record.rows)} rows.",
         figure=Figure(
             figures.draw_importance(worth),
             "Worth of the columns, with weights and without",
@@ -107,16 +91,17 @@ def importance_section(record: Mapping[str, Any]) -> Section:
     )
 
 
-def ranking_section(areas: Mapping[str, Mapping[str, Any]]) -> Section:
+def ranking_section(areas: Mapping[str, AreaSummary]) -> Section:
     """Return whether weights changed the ranking, by the area under the ROC curve."""
     told, rows = [], []
     for name, found in areas.items():
-        low, high = found["interval"]
+        low, high = map(known, found.interval)
+        change = known(found.weighted) - known(found.unweighted)
         moved = "changed" if low > 0 or high < 0 else "cannot be said to have changed"
         told.append(f"of {name} it {moved}")
         rows.append((
-            name, f"{found['unweighted']:.4f}", f"{found['weighted']:.4f}",
-            f"{found['weighted'] - found['unweighted']:+.4f}", f"{low:+.4f} to {high:+.4f}",
+            name, measure(found.unweighted), measure(found.weighted),
+            f"{change:+.4f}", f"{low:+.4f} to {high:+.4f}",
         ))  # fmt: skip
     return Section(
         "ranking",
@@ -131,7 +116,7 @@ def ranking_section(areas: Mapping[str, Mapping[str, Any]]) -> Section:
     )
 
 
-def coefficients_sections(coefficients: Mapping[str, Any] | None) -> list[Section]:
+def coefficients_sections(coefficients: Mapping[str, tuple[float, float]] | None) -> list[Section]:
     """Return what weights did to a linear model's intercept and slopes, if it is one."""
     if coefficients is None:
         return []
@@ -154,82 +139,76 @@ def coefficients_sections(coefficients: Mapping[str, Any] | None) -> list[Sectio
     ]
 
 
-def size_sections(manifest: Mapping[str, Any]) -> list[Section]:
+def size_sections(record: TrainingRecord) -> list[Section]:
     """Return how the size of the model was chosen, if it was."""
-    pruning, stopping = manifest["pruning"], manifest["stopping"]
+    pruning, stopping = record.pruning, record.stopping
     if pruning is not None:
         rows = [
             (
-                f"{entry['leaves']:,}",
-                *(number(entry[key]) for key in ("ccp_alpha", "cost", "standard_error")),
+                count(entry.leaves),
+                *map(number, (entry.ccp_alpha, entry.cost, entry.standard_error)),
             )
-            for entry in pruning["candidates"]
+            for entry in pruning.candidates
         ]
         return [
             Section(
                 "size",
                 "How the tree was pruned",
-                f"{pruning['chosen']['leaves']} leaves are kept: the smallest tree that costs "
+                f"{pruning.chosen.leaves} leaves are kept: the smallest tree that costs "
                 "at most one standard error of the difference more than the cheapest, on the same "
                 "held-out rows.",
                 table=table(
-                    f"Trees along the weakest-link path, by {pruning['measure']}",
+                    f"Trees along the weakest-link path, by {pruning.measure}",
                     ("leaves", "ccp_alpha", "cost of a row", "standard error of the difference"),
                     rows,
                 ),
             )
         ]
     if stopping is not None:
-        losses, kept = stopping["losses"], stopping["kept"] - 1
+        losses, kept = stopping.losses, stopping.kept - 1
         return [
             Section(
                 "size",
                 "When boosting stopped",
-                f"{stopping['kept']} of {len(losses)} stages are kept: after them the log loss of "
+                f"{stopping.kept} of {len(losses)} stages are kept: after them the log loss of "
                 f"the undone probabilities on held-out rows was {number(losses[kept])}. The "
-                f"search ends after {stopping['patience']} stages in a row without a lower one.",
+                f"search ends after {stopping.patience} stages in a row without a lower one.",
             )
         ]
     return []
 
 
-def contest_sections(contest: Mapping[str, Any]) -> list[Section]:
+def comparison_sections(comparison: ChampionComparison) -> list[Section]:
     """Return how the model did against the one in use, if there was one."""
-    if contest["champion"] is None:
+    if comparison.champion is None:
         return []
-    use = "It is in use now." if contest["promoted"] else "It is not in use; the other one stays."
-    title, costs = "Against the model in use before", contest["costs"]
+    title, costs = "Against the model in use before", comparison.costs
+    sentence = comparison_sentence(comparison)
     if costs is None:
-        sentence = f"Not compared with {contest['champion']}: {contest['obstacle']}. {use}"
         return [Section("contest", title, sentence)]
-    low, high = costs["interval"]
     note = (
         "Only where the whole interval lies below 0 is the new model called better. The interval "
         "is a bootstrap-t over blocks of rows, which allows for losses that few rows carry."
     )
-    if costs["scarce"]:
-        note = (
-            f"Of {listed(costs['scarce'])} fewer than {costs['needed']} rows are decided "
-            "differently. So few do not show what mistakes on this class cost: the model that "
-            "risks more of them looks cheaper by chance."
-        )
+    if costs.scarce:
+        note = changed_sentence(costs)
     facts = [
-        ("champion", contest["champion"]),
-        ("rows unseen by both", f"{costs['rows']:,}"),
-        ("cost of a row, champion", money(costs["before"])),
-        ("cost of a row, this model", money(costs["after"])),
-        ("change", money(costs["after"] - costs["before"])),
-        ("95 % interval of the change", f"{span(low, high)}"),
+        ("champion", comparison.champion),
+        ("rows unseen by both", count(costs.rows)),
+        ("cost of a row, champion", money(costs.before)),
+        ("cost of a row, this model", money(costs.after)),
+        ("change", money(costs.after - costs.before)),
+        ("95 % interval of the change", span(costs.interval)),
         *[
-            (f"rows of {name} decided differently", f"{rows:,.0f}")
-            for name, rows in costs["changed"].items()
+            (f"rows of {name} decided differently", count(rows))
+            for name, rows in costs.changed.items()
         ],
     ]
     return [
         Section(
             "contest",
             title,
-            f"Verdict: {costs['verdict']}. {use}",
+            sentence,
             table=facts_table("Paired comparison on the same rows", facts),
             body=(note,),
         )

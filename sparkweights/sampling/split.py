@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import add
@@ -84,10 +84,6 @@ class Split:
         first, second = next(iter(self.cuts.values()))
         ends = [gap.before(moment, kind, where="split.gap") for moment in (first, second)]
         return replace(self, ends=(ends[0], ends[1]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the split ready for JSON; `from_dict` reads it back."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Split:

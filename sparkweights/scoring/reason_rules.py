@@ -83,7 +83,7 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     wanted = spec.reasons
     if wanted is None:
         return None
-    own, reference = learner(bundle.kind), tuple(bundle.manifest.get("reference", ()))
+    own, reference = learner(bundle.kind), bundle.manifest.reference
     if own.linear and not reference:
         raise ModelError(
             f"Model '{bundle.version}' was trained without reasons; a linear model's compare a row "
@@ -104,7 +104,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     against = {decision: classes.index(name) for decision, name in wanted.against.items()}
     natural = [column(name) for name in Scorer.of(bundle).probability_cols]
     contrasts = {decision: contrast_of(natural, k) for decision, k in against.items()}
-    typical = bundle.manifest.get("typical", {})
+    stated = bundle.manifest.typical.items()
+    typical = {name: value for name, value in stated if value is not None}
     silent = _silent(spec, bundle)
     many = len(classes) > 2  # noqa: PLR2004 (of two, the margin is the contrast)
     return ReasonRule(
@@ -133,10 +134,10 @@ def _silent(spec: ScoringSpec, bundle: ModelBundle) -> frozenset[str]:
 
 def _directions(bundle: ModelBundle) -> dict[str, str]:
     """Return what to tell of each column whose effect has one direction, by construction."""
-    rarer = bundle.manifest["classes"][-1]
+    rarer = bundle.manifest.classes[-1]
     return {
         name: f"{name} ({'higher' if sign > 0 else 'lower'} raises the probability of {rarer})"
-        for name, sign in bundle.manifest["model"].get("monotone", {}).items()
+        for name, sign in bundle.manifest.model.monotone.items()
     }
 
 

@@ -1,11 +1,19 @@
-"""The record of a scoring run, as plain values for JSON."""
+"""The record of a scoring run, from what the run found."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import digest, versions
+from sparkweights.records import CheckRecord, RunRecord
+from sparkweights.records.runs import (
+    DECISIONS_TAKEN,
+    LabelShiftSummary,
+    ReviewSummary,
+    RowCounts,
+)
+from sparkweights.records.weights import LedgerSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,30 +21,23 @@ if TYPE_CHECKING:
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.quality.suite import CheckReport
+    from sparkweights.records.runs import TableFingerprint
     from sparkweights.scoring.counts import Counted
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
 
 
-def run_id(settings: Mapping[str, Any], run_date: date, model_version: str) -> str:
+def run_id(settings: Mapping[str, object], run_date: date, model_version: str) -> str:
     """Return the run's id: the same settings, date and model give the same one."""
     return f"{run_date.isoformat()}-{digest(settings, model_version)}"
 
 
-def check_record(report: CheckReport | None) -> dict[str, Any] | None:
+def check_record(report: CheckReport) -> CheckRecord:
     """Return a check report's record; it holds counts, never values."""
-    if report is None:
-        return None
-    return {
-        "suite": report.suite,
-        "suite_sha": report.suite_sha,
-        "table": report.table,
-        "success": report.success,
-        "results": [asdict(result) for result in report.results],
-    }
+    return CheckRecord.from_dict(asdict(report))
 
 
-def run_manifest(  # noqa: PLR0913 (a record of everything)
+def run_record(  # noqa: PLR0913 (a record of everything)
     name: str,
     spec: ScoringSpec,
     bundle: ModelBundle,
@@ -44,45 +45,43 @@ def run_manifest(  # noqa: PLR0913 (a record of everything)
     counts: Counted,
     *,
     context: ScoringContext,
-    settings: Mapping[str, Any],
-    checks: dict[str, CheckReport | None],
-    fingerprints: dict[str, Any],
-    durations: dict[str, float],
-) -> dict[str, Any]:
-    """Return the manifest of a scoring run.
+    settings: Mapping[str, object],
+    checks: Mapping[str, CheckReport | None],
+    tables: Mapping[str, TableFingerprint],
+    durations: Mapping[str, float],
+) -> RunRecord:
+    """Return the record of a scoring run.
 
     Parameters
     ----------
     settings
         Of the configuration, for whoever reads the record later.
     """
-    return {
-        "name": name,
-        "run_id": run.run_id,
-        "run_date": run.run_date.isoformat(),
-        "scored_at": run.scored_at.isoformat(),
-        "model_version": bundle.version,
-        "rows": {
-            "incoming": counts.rows,
-            "scored": counts.scored,
-            "unscorable": counts.unscorable,
-            "quarantined": counts.quarantined,
+    shift, cut = context.shift, context.cut
+    constant = {f"always_{name}": cost for name, cost in counts.expected_costs.items()}
+    return RunRecord(
+        name=name,
+        run_id=run.run_id,
+        run_date=run.run_date.isoformat(),
+        scored_at=run.scored_at.isoformat(),
+        model_version=bundle.version,
+        rows=RowCounts(counts.rows, counts.scored, counts.unscorable, counts.quarantined),
+        decisions=counts.decisions,
+        reasons=counts.reasons,
+        faults=counts.faults,
+        quarantined_for=counts.quarantined_for,
+        expected_classes=counts.expected_classes,
+        expected_cost={DECISIONS_TAKEN: counts.expected_cost, **constant},
+        prior=bundle.ledger.prior,
+        ledger=LedgerSummary.from_dict(context.scorer.ledger.to_dict()),
+        label_shift=None if shift is None else LabelShiftSummary.from_dict(shift.to_dict()),
+        review=None if cut is None else ReviewSummary.from_dict(cut.to_dict()),
+        costs=spec.problem.matrix.to_dict(),
+        checks={
+            end: None if report is None else check_record(report) for end, report in checks.items()
         },
-        "decisions": dict(counts.decisions),
-        **{name: dict(getattr(counts, name)) for name in ("reasons", "faults", "quarantined_for")},
-        "expected_classes": dict(counts.expected_classes),
-        "expected_cost": {
-            "decisions_taken": counts.expected_cost,
-            **{f"always_{name}": cost for name, cost in counts.expected_costs.items()},
-        },
-        "prior": dict(bundle.ledger.prior),
-        "ledger": context.scorer.ledger.to_dict(),
-        "label_shift": None if context.shift is None else context.shift.to_dict(),
-        "review": None if context.cut is None else context.cut.to_dict(),
-        "costs": spec.problem.matrix.to_dict(),
-        "checks": {end: check_record(report) for end, report in checks.items()},
-        "config": dict(settings),
-        "tables": fingerprints,
-        "versions": versions(),
-        "durations_s": durations,
-    }
+        config=settings,
+        tables=tables,
+        versions=versions(),
+        durations_s=durations,
+    )

@@ -13,13 +13,12 @@ from sparkweights.core.versions import digest
 from sparkweights.quality.compile import CompiledSuite, compile_suite
 from sparkweights.quality.gates import gate_checks, gate_shares
 from sparkweights.quality.suite import CheckReport
-from sparkweights.report import decisions_section, fragment
+from sparkweights.records.runs import TableFingerprint
 from sparkweights.scoring import counts as counting
 from sparkweights.scoring.context import prepare_context
-from sparkweights.scoring.manifest import announce, record
 from sparkweights.scoring.plan import ScoringPlan, passing
 from sparkweights.scoring.reason_rules import reason_rule
-from sparkweights.scoring.record import run_manifest
+from sparkweights.scoring.record import run_record
 from sparkweights.scoring.schema_checks import (
     quarantine_schema,
     require_free_names,
@@ -34,11 +33,12 @@ if TYPE_CHECKING:
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.quality.suite import Suite
+    from sparkweights.records import RunRecord
+    from sparkweights.records.store import RunStore
     from sparkweights.scoring.clock import Clock
     from sparkweights.scoring.counts import Counted
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
-    from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
     from sparkweights.storage.tables import TableSource
 
@@ -47,14 +47,10 @@ MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """What a scoring run did, and where its manifest lies."""
+    """What a scoring run counted, and its record."""
 
     counts: Counted
-    manifest: dict[str, Any]
-    manifest_path: Location
-
-    def _repr_html_(self) -> str:
-        return fragment(decisions_section(self.counts.decisions))
+    record: RunRecord
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class ScoringRun:
         ``incoming`` and ``scored`` -> the suite that checks it, where there is one.
     name, settings
         Of the configuration, for the record.
-    folder
+    store
         Where the record goes.
     clock
         Hears of every step.
@@ -94,8 +90,8 @@ class ScoringRun:
     outputs: Outputs
     suites: Mapping[str, Suite]
     name: str
-    settings: Mapping[str, Any]
-    folder: Location
+    settings: Mapping[str, object]
+    store: RunStore
     clock: Clock
 
     def score(self, incoming_df: DataFrame) -> ScoredRun:
@@ -111,7 +107,7 @@ class ScoringRun:
         """
         many_rows = self.source.bytes is None or self.source.bytes > MANY_BYTES
         scorer = Scorer.of(self.bundle, many_rows=many_rows)
-        kinds = self.bundle.manifest["schema"]
+        kinds = self.bundle.manifest.schema
         require_model(incoming_df.schema, self.spec.problem, scorer, kinds)
         require_free_names(incoming_df.schema)
         with ExitStack() as stack:
@@ -121,7 +117,7 @@ class ScoringRun:
             return self._steps(incoming_df, scorer)
 
     def _steps(self, incoming_df: DataFrame, scorer: Scorer) -> ScoredRun:
-        self.folder.make_folder()  # if it cannot be written, now is the time to know
+        self.store.prepare_run(self.run.run_date)
         scored, quarantine = self.outputs.scored, self.outputs.quarantine
         scored.require_ready()
         quarantine.require_ready(quarantine_schema(incoming_df.schema))
@@ -149,7 +145,7 @@ class ScoringRun:
             scored.verify_stage(staged.df, rows=rows, keys=self.spec.problem.roles.keys)
         with self.clock.step("check_scored", "judging the scored table"):
             reports["scored"] = staged.judge(measured)
-        manifest = run_manifest(
+        record = run_record(
             self.name,
             self.spec,
             self.bundle,
@@ -158,15 +154,17 @@ class ScoringRun:
             context=context,
             settings=self.settings,
             checks=reports,
-            fingerprints={"incoming": _fingerprint(incoming_df, self.source, counts.rows)},
+            tables={"incoming": _fingerprint(incoming_df, self.source, counts.rows)},
             durations=self.clock.seconds,
         )
-        with self.clock.step("publish", "publishing"):  # the manifest holds the clock's own dict
-            self._publish(manifest)
-        return ScoredRun(counts, manifest, record(self.folder, manifest))
+        with self.clock.step("publish", "publishing"):
+            self._publish(record)
+        record = replace(record, durations_s=self.clock.seconds)
+        self._record(record)
+        return ScoredRun(counts, record)
 
-    def _publish(self, manifest: Mapping[str, Any]) -> None:
-        announce(self.folder, manifest)
+    def _publish(self, record: RunRecord) -> None:
+        self.store.write_pending_manifest(record)
         self.outputs.quarantine.publish()
         try:
             self.outputs.scored.publish()
@@ -175,6 +173,16 @@ class ScoringRun:
                 error.message,
                 hint="the quarantine of the date WAS replaced, the scored table was not; see to "
                 "the storage, then run the date again.",
+            ) from None
+
+    def _record(self, record: RunRecord) -> None:
+        try:
+            self.store.write(record)
+        except PublishError as error:
+            raise PublishError(
+                error.message,
+                hint="both tables WERE published; what is missing is the record. Make room for "
+                "it, then run the date again.",
             ) from None
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
@@ -281,17 +289,17 @@ class _Staged:
         return report
 
 
-def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> dict[str, Any]:
+def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerprint:
     """Return what identifies a table without reading it again."""
     schema = {field.name: field.dataType.simpleString() for field in df.schema}
-    return {
-        "location": source.location,
-        "format": source.format,
-        "partition": dict(source.partition),
-        "rows": rows,
-        "columns": schema,
-        "schema_sha": digest(schema),
-    }
+    return TableFingerprint(
+        location=source.location,
+        format=source.format,
+        partition=source.partition,
+        rows=rows,
+        columns=schema,
+        schema_sha=digest(schema),
+    )
 
 
 def _session(df: DataFrame) -> SparkSession:

@@ -102,7 +102,7 @@ class Scorer:
             bundle.kind,
             bundle.model,
             bundle.plan,
-            tuple(bundle.manifest["classes"]),
+            bundle.manifest.classes,
             bundle.ledger,
             bundle.calibrator,
             bundle.folder / "model" if many_rows else None,

@@ -6,14 +6,15 @@ calibrated on the latest of these, and decides about the rows up to the next ori
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.score_table import ratio
 from sparkweights.evaluation.trend import LEVEL, Trend, weighted_trend
+from sparkweights.records.evaluation import OURS
 from sparkweights.sampling.period import Span
 from sparkweights.sampling.split import (
     Split,
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.core.progress import Progress
+    from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.evaluation.intervals import Interval
     from sparkweights.spec.settings import Backtest as BacktestSettings
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import Weighed
-    from sparkweights.training.evaluate import JudgedRows
 
-OURS = "ours"
 _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 
@@ -60,29 +60,28 @@ class Origin:
 
     after: str
     rows: Mapping[str, int]
-    evaluation: JudgedRows
+    evaluation: Evaluation
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the origin's figures, ready for JSON; costs are per row of sample weight."""
-        found = self.evaluation
-        low, high = found.cost_interval(OURS)
-        return {
-            "after": self.after,
-            "rows": dict(self.rows),
-            "cost": found.cost(OURS) / found.weight,
-            "cost_interval": [low / found.weight, high / found.weight],
-            "savings": found.savings(OURS),
-            "savings_interval": list(found.savings_interval(OURS)),
-            "classes": {
-                name: {
-                    "share": own.share,
-                    "mean_probability": own.mean_probability,
-                    "auc": own.auc,
-                    "auc_interval": list(own.intervals["auc"]),
-                }
-                for name, own in found.classes.items()
-            },
-        }
+    @property
+    def cost(self) -> float:
+        """The cost of a row of sample weight 1."""
+        return self.evaluation.cost(OURS) / self.evaluation.weight
+
+    @property
+    def cost_interval(self) -> Interval:
+        """The 95 % interval of `cost`."""
+        low, high = self.evaluation.cost_interval(OURS)
+        return low / self.evaluation.weight, high / self.evaluation.weight
+
+    @property
+    def savings(self) -> float:
+        """See `Evaluation.savings`."""
+        return self.evaluation.savings(OURS)
+
+    @property
+    def savings_interval(self) -> Interval:
+        """The 95 % interval of `savings`."""
+        return self.evaluation.savings_interval(OURS)
 
 
 @dataclass(frozen=True)
@@ -102,17 +101,6 @@ class Backtest:
     by: str
     origins: tuple[Origin, ...]
     trends: Mapping[str, Trend | None]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record, ready for JSON."""
-        return {
-            "by": self.by,
-            "origins": [origin.to_dict() for origin in self.origins],
-            "trends": {
-                name: None if found is None else {**asdict(found), "shown": found.shown}
-                for name, found in self.trends.items()
-            },
-        }
 
 
 def backtest(
@@ -195,22 +183,23 @@ def _known_before(origin: float, spec: TrainingSpec, kind: str) -> float:
 
 
 def _trends(origins: Sequence[Origin], classes: Sequence[str]) -> dict[str, Trend | None]:
-    found = [origin.to_dict() for origin in origins]
     trends = {
-        name: weighted_trend(
-            [one[name] for one in found], [_error(one[f"{name}_interval"]) for one in found]
-        )
-        for name in ("cost", "savings")
+        "cost": weighted_trend(
+            [one.cost for one in origins], [_error(one.cost_interval) for one in origins]
+        ),
+        "savings": weighted_trend(
+            [one.savings for one in origins], [_error(one.savings_interval) for one in origins]
+        ),
     }
     for name in classes[1:]:
-        own = [one["classes"][name] for one in found]
+        own = [one.evaluation.classes[name] for one in origins]
         trends[f"auc {name}"] = weighted_trend(
-            [one["auc"] for one in own], [_error(one["auc_interval"]) for one in own]
+            [one.auc for one in own], [_error(one.intervals["auc"]) for one in own]
         )
         trends[f"calibration {name}"] = weighted_trend(
-            [one["mean_probability"] / one["share"] for one in own],
+            [one.mean_probability / one.share for one in own],
             [
-                _share_error(origin, name) / one["share"]
+                _share_error(origin, name) / one.share
                 for origin, one in zip(origins, own, strict=True)
             ],
         )
@@ -227,6 +216,6 @@ def _share_error(origin: Origin, name: str) -> float:
     return share * (1 - share) * sqrt(ratio(1, of_class) + ratio(1, others))
 
 
-def _error(interval: Interval | Sequence[float]) -> float:
+def _error(interval: Interval) -> float:
     low, high = interval
     return (high - low) / (2 * _Z)

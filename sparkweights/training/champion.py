@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -11,6 +10,7 @@ from sparkweights.bundle.bundle import load_bundle
 from sparkweights.core.columns import class_index, column, kind_of
 from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.paired import BETTER, Decided, PairedCosts, collect_paired_costs
+from sparkweights.records.training import ChampionComparison, ComparisonCosts
 from sparkweights.sampling.split import FEWEST_ROWS, TEST
 from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.cross_fit import held_out_scorer
@@ -30,40 +30,9 @@ CHAMPION, CHALLENGER = "__champion", "__challenger"
 _COST = "_cost"  # of the decision; appended to its column's name
 
 
-@dataclass(frozen=True)
-class Contest:
-    """What came of comparing a new model with the one in use.
-
-    Attributes
-    ----------
-    champion
-        Version of the model in use, or None where there is none.
-    costs
-        What the decisions of both cost; None where they could not be compared.
-    obstacle
-        Why they could not be compared, as a sentence, or None.
-    promote
-        Whether the new model comes into use.
-    """
-
-    champion: str | None
-    costs: PairedCosts | None
-    obstacle: str | None
-    promote: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the contest, ready for JSON."""
-        return {
-            "champion": self.champion,
-            "costs": None if self.costs is None else self.costs.to_dict(),
-            "obstacle": self.obstacle,
-            "promoted": self.promote,
-        }
-
-
-def hold_contest(
+def compare_with_champion(
     labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, artifacts: Location, rule: str
-) -> Contest:
+) -> ChampionComparison:
     """Compare the new model with the current one, and say whether it comes into use.
 
     One Spark job over the labelled table, where there is a current model. Only test rows of both
@@ -80,22 +49,23 @@ def hold_contest(
         champion = load_bundle(artifacts)
     except ModelError as error:
         # Nothing usable is in use, so there is nothing that a new model could make worse.
-        return Contest(None, None, error.message, promote=rule != "never")
+        return ChampionComparison(None, None, error.message, promoted=rule != "never")
     obstacle = _obstacle(labelled_df, spec, champion)
     if obstacle is not None:
-        return Contest(champion.version, None, obstacle, promote=rule == "always")
+        return ChampionComparison(champion.version, None, obstacle, promoted=rule == "always")
     costs, obstacle = _collect_costs(labelled_df, spec, trained, champion)
     better = costs is not None and costs.verdict == BETTER
     promote = rule == "always" or (rule == "if_better" and better)
-    return Contest(champion.version, costs, obstacle, promote=promote)
+    told = None if costs is None else ComparisonCosts.from_dict(costs.to_dict())
+    return ChampionComparison(champion.version, told, obstacle, promoted=promote)
 
 
 def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle) -> str | None:
     """Return why the champion cannot score these rows, or None."""
-    theirs = tuple(champion.manifest["classes"])
+    theirs = champion.manifest.classes
     if theirs != spec.problem.roles.class_names:
         return f"it tells apart {', '.join(theirs)}"
-    for name, kind in champion.manifest["schema"].items():
+    for name, kind in champion.manifest.schema.items():
         found = kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
         if found != kind:
             return f"its feature '{name}' is not in the table any more as {kind}"

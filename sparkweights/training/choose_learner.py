@@ -10,7 +10,7 @@ rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3, here for a pair
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -44,30 +44,6 @@ BOOSTED_TREES: Mapping[str, float] = {
     "stepSize": 0.1,
     "subsamplingRate": 0.7,
 }
-
-
-@dataclass(frozen=True)
-class LearnerChoice:
-    """Which learner was chosen, and what each would have been worth.
-
-    Attributes
-    ----------
-    kind, params
-        The chosen one and its parameters, without the learner's defaults.
-    losses
-        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from.
-    standard_error
-        Of the difference of the two losses.
-    """
-
-    kind: str
-    params: Mapping[str, bool | float | str]
-    losses: Mapping[str, float]
-    standard_error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the choice, ready for JSON."""
-        return asdict(self)
 
 
 def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from sparkweights.features.plan import FeaturePlan
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.registry import learner
 from sparkweights.probability.calibration import calibrate_scores
+from sparkweights.records.training import Refit
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.scratch import keep_rows
 from sparkweights.training.data import FOLD, constraints_of, learn_plan, outcome_order
@@ -42,29 +43,6 @@ if TYPE_CHECKING:
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
 HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
-
-
-@dataclass(frozen=True)
-class Refit:
-    """Which rows the published model learned from, and why.
-
-    Attributes
-    ----------
-    rows
-        ``all`` or ``fit``.
-    folds
-        Of the cross-fitting; 0 without it.
-    reason
-        A sentence.
-    """
-
-    rows: str
-    folds: int
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the choice, ready for JSON."""
-        return asdict(self)
 
 
 def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
@@ -233,7 +211,7 @@ def held_out_scorer(bundle: ModelBundle) -> RowScorer:
         replace(published, model=one.model, calibrator=one.calibrator, plan=one.plan)
         for one in load_held_out(bundle)
     )
-    if bundle.manifest["split"]["crossed"]:
+    if bundle.manifest.split.crossed:
         return CrossFittedScorer(scorers)
     return scorers[0] if scorers else published
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -14,6 +14,7 @@ from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.constraints import Constraints
 from sparkweights.models.registry import learner
+from sparkweights.records.training import SplitSummary
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.period import Span
 from sparkweights.sampling.resample import Resampling, copies, repeat_rows, resampling
@@ -167,24 +168,24 @@ def is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | Non
     return F.coalesce(time_order(df, by) <= latest, F.lit(col=True))
 
 
-def split_record(
+def summarise_split(
     split: Split, rows: Mapping[str, int], schema: StructType, spec: TrainingSpec
-) -> dict[str, Any]:
-    """Return a split, ready for JSON: all it takes to tell later which part a row played."""
-    return {
-        **split.to_dict(),
-        "by_type": None if split.by is None else schema[split.by].dataType.simpleString(),
-        "keys": _types(schema, split.group or spec.problem.roles.keys),
-        "rows": dict(rows),
-    }
+) -> SplitSummary:
+    """Return all it takes to tell later which part a row played."""
+    return SplitSummary(
+        **vars(split),
+        by_type=None if split.by is None else schema[split.by].dataType.simpleString(),
+        keys=_types(schema, split.group or spec.problem.roles.keys),
+        rows=rows,
+    )
 
 
 def split_obstacle(schema: StructType, roles: ColumnRoles, bundle: ModelBundle) -> str | None:
     """Return why nobody can tell which part a row played when a model was trained, or None."""
-    record = bundle.manifest["split"]
-    if record["by"] is not None:
-        return _clock_obstacle(schema, record["by"], record.get("by_type"))
-    group, then = record.get("group", ()), record["keys"]
+    split = bundle.manifest.split
+    if split.by is not None:
+        return _clock_obstacle(schema, split.by, split.by_type)
+    group, then = split.group, split.keys
     missing = [name for name in group if name not in schema.names]
     if missing:
         return f"its split was by {_told(then)}, and column '{missing[0]}' is not there"
@@ -227,8 +228,8 @@ def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle)
             f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
             hint="restore the columns that it was split by and their types, or train again.",
         )
-    split = Split.from_dict(bundle.manifest["split"])
-    return with_parts(df, roles, split, bundle.manifest["model"]["seed"])
+    split = Split.from_dict(bundle.manifest.split.to_dict())
+    return with_parts(df, roles, split, bundle.manifest.model.seed)
 
 
 def with_parts(df: DataFrame, roles: ColumnRoles, split: Split, seed: int) -> DataFrame:

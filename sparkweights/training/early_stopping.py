@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column, sample_weight
 from sparkweights.models.base import LABEL, MARGIN, STAGES, StagedLearner
 from sparkweights.models.registry import learner
+from sparkweights.records.training import StoppingSummary
 from sparkweights.training.evaluate import ORDER
 
 if TYPE_CHECKING:
@@ -26,32 +27,9 @@ LEAST = 1e-15  # a probability below it would make one row decide
 STAGE = "__stage"
 
 
-@dataclass(frozen=True)
-class StoppingRecord:
-    """What each stage was worth, and how many were kept.
-
-    Attributes
-    ----------
-    losses
-        Mean log loss of the undone probabilities on held-out rows, after each stage.
-    patience
-        How many stages without a new minimum end the search.
-    kept
-        Stages of the model.
-    """
-
-    losses: tuple[float, ...]
-    patience: int
-    kept: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record, ready for JSON."""
-        return asdict(self)
-
-
 def stop_early(
     scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Location, *, rows: int
-) -> tuple[Scorer, StoppingRecord]:
+) -> tuple[Scorer, StoppingSummary]:
     """Return the scorer of the first stages, as far as held-out rows say that they help.
 
     The learners boost without looking at held-out rows, and their own early stopping, where they
@@ -75,7 +53,7 @@ def stop_early(
     patience = spec.model.patience or len(losses)
     kept = stages_to_keep(losses, patience)
     model = own.first_stages(scorer.model, kept, workspace)
-    return replace(scorer, model=model), StoppingRecord(tuple(losses), patience, kept)
+    return replace(scorer, model=model), StoppingSummary(tuple(losses), patience, kept)
 
 
 def stages_to_keep(losses: Sequence[float], patience: int) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812
 
@@ -11,10 +10,15 @@ from sparkweights.core.columns import column, sample_weight
 from sparkweights.costs.review import collect_review_cut, is_reviewed
 from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.curves import class_curves
-from sparkweights.evaluation.evaluation import Evaluation
 from sparkweights.evaluation.operating_points import binary_rule
 from sparkweights.models.base import LABEL
-from sparkweights.report import fragment, money_section
+from sparkweights.records.evaluation import (
+    CUT_AT_HALF,
+    DOUBLE_COUNT,
+    OURS,
+    WITH_REVIEW,
+    EvaluationSummary,
+)
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.scoring.scorer import natural_probabilities
 
@@ -25,25 +29,12 @@ if TYPE_CHECKING:
 
     from sparkweights.costs.matrix import CostMatrix
     from sparkweights.costs.policy import DecisionPolicy
+    from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.problem import DecisionProblem, ReviewTerms
     from sparkweights.weights.frequencies import ClassSummary
 
 DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
-OURS, WITH_REVIEW = "ours", "with_review"
-CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
-
-
-class JudgedRows(Evaluation):
-    """An evaluation that a notebook shows as its key chart: what ways to decide cost."""
-
-    @classmethod
-    def of(cls, found: Evaluation) -> JudgedRows:
-        """Return an evaluation as one that can be shown."""
-        return cls(**{own.name: getattr(found, own.name) for own in fields(found)})
-
-    def _repr_html_(self) -> str:
-        return fragment(money_section(self.to_dict()))
 
 
 def evaluate(
@@ -53,7 +44,7 @@ def evaluate(
     right: Mapping[str, str],
     *,
     grouped: bool = False,
-) -> JudgedRows:
+) -> Evaluation:
     """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
 
     Parameters
@@ -77,7 +68,7 @@ def evaluate_segments(
     grouped: bool = False,
     by: Sequence[str] = (),
     exact: bool = False,
-) -> dict[tuple[str | None, ...], JudgedRows]:
+) -> dict[tuple[str | None, ...], Evaluation]:
     """Evaluate as `evaluate` does, as a whole, under the key (), and by segment.
 
     The double count prices probabilities that still carry the weights; it is shown as the
@@ -108,30 +99,27 @@ def evaluate_segments(
         costs=policy.costs(),
     )
     decided_df = scored_df.withColumn(DECISION, decisions[OURS])
-    found = collect_segments(decided_df, scored, by=by, exact=exact)
-    return {key: JudgedRows.of(one) for key, one in found.items()}
+    return collect_segments(decided_df, scored, by=by, exact=exact)
 
 
-def evaluation_record(
+def summarise_evaluation(
     evaluation: Evaluation, matrix: CostMatrix, cost_tolerance: float
-) -> dict[str, Any]:
-    """Return an evaluation's record, with savings beside every cost and curves to draw."""
-    curves = {
-        name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
-        for c, name in enumerate(evaluation.tables)
-    }
-    right = dict(evaluation.right_decisions)
+) -> EvaluationSummary:
+    """Return what records hold of an evaluation: its numbers, and curves to draw."""
     found = evaluation.cost_calibration
     calibration = None
     if found is not None:
         warnings = found.warnings(cost_tolerance)
         calibration = {**found.to_dict(), "tolerance": cost_tolerance, "warnings": warnings}
-    return {
+    return EvaluationSummary.from_dict({
         **evaluation.to_dict(),
         "cost_calibration": calibration,
-        "right_decisions": right,
-        "curves": curves,
-    }
+        "right_decisions": evaluation.right_decisions,
+        "curves": {
+            name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
+            for c, name in enumerate(evaluation.tables)
+        },
+    })  # fmt: skip
 
 
 def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:

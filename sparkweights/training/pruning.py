@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.sql import functions as F  # noqa: N812
@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from sparkweights.core.columns import sample_weight
 from sparkweights.evaluation.block_intervals import means_with_errors
 from sparkweights.models.base import FEATURES, LABEL
+from sparkweights.records.training import PruningCandidate, PruningSummary
 from sparkweights.training.evaluate import BLOCK
 from sparkweights.trees.mllib_nodes import read_tree, write_tree
 from sparkweights.trees.pruning import leaf_counts, pruned, pruning_path
@@ -31,42 +32,9 @@ CANDIDATES = 24  # trees of the path that the held-out rows are asked about
 LEAF_COL, SHARES = "__leaf", "__shares"
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One tree of the path: its penalty, its size, and what it costs on held-out rows.
-
-    Attributes
-    ----------
-    ccp_alpha, leaves
-        See `sparkweights.trees.Pruning`.
-    cost
-        Mean realised cost of the Bayes decisions, in money per row.
-    standard_error
-        Of the difference of its cost from that of the cheapest tree, paired on the same rows.
-    """
-
-    ccp_alpha: float
-    leaves: int
-    cost: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
-class PruningRecord:
-    """What was tried, and what was chosen."""
-
-    measure: str
-    candidates: tuple[Candidate, ...]
-    chosen: Candidate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record, ready for JSON."""
-        return asdict(self)
-
-
 def prune_tree(
     scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Location
-) -> tuple[Scorer, PruningRecord]:
+) -> tuple[Scorer, PruningSummary]:
     """Return the scorer of the smallest tree within one standard error of the cheapest.
 
     One Spark job over the held-out rows tries every candidate. The rule is that of Breiman et al.
@@ -87,21 +55,21 @@ def prune_tree(
     steps = _spread(path)
     costs = _collect_costs(scorer, held_out_df, spec, tree, path, steps)
     candidates = tuple(
-        Candidate(step.ccp_alpha, step.leaves, cost, error)
+        PruningCandidate(step.ccp_alpha, step.leaves, cost, error)
         for step, (cost, error) in zip(steps, costs, strict=True)
     )
     chosen = one_standard_error(candidates)
     model = write_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
-    return replace(scorer, model=model), PruningRecord(spec.model.prune, candidates, chosen)
+    return replace(scorer, model=model), PruningSummary(spec.model.prune, candidates, chosen)
 
 
-def one_standard_error(candidates: Sequence[Candidate]) -> Candidate:
+def one_standard_error(candidates: Sequence[PruningCandidate]) -> PruningCandidate:
     """Return the smallest tree that costs at most one standard error more than the cheapest.
 
     Examples
     --------
-    >>> tried = [Candidate(0, 9, 5.0, 0.0), Candidate(1, 4, 5.1, 0.2), Candidate(2, 1, 9.0, 0.2)]
-    >>> one_standard_error(tried).leaves
+    >>> tried = [(0, 9, 5.0, 0.0), (1, 4, 5.1, 0.2), (2, 1, 9.0, 0.2)]
+    >>> one_standard_error([PruningCandidate(*one) for one in tried]).leaves
     4
     """
     best = min(candidates, key=lambda tried: tried.cost)

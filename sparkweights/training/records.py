@@ -1,17 +1,39 @@
-"""The records of weighing, training, tuning and backtests, as plain values for JSON."""
+"""The records of weighting, training, tuning and backtests, from what the stages found."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import digest, versions
 from sparkweights.models.registry import learner
+from sparkweights.records import BacktestRecord, TrainingRecord, TuningRecord, WeightsRecord
+from sparkweights.records.learner import LearnerSummary, ModelSummary
+from sparkweights.records.studies import (
+    OriginClass,
+    OriginSummary,
+    TrendSummary,
+    TrialSummary,
+    TuningFolds,
+)
+from sparkweights.records.training import (
+    CalibrationSummary,
+    CalibratorSummary,
+    HeldOutSummary,
+    ResamplingSummary,
+    SelectionSummary,
+)
+from sparkweights.records.weights import (
+    ClassWeight,
+    LedgerSummary,
+    WeightDiagnostics,
+    WeightRuleSummary,
+)
 from sparkweights.scoring.schema_checks import feature_kinds
 from sparkweights.spec.settings import Weights
-from sparkweights.training.data import split_record
-from sparkweights.training.evaluate import evaluation_record
+from sparkweights.training.data import summarise_split
+from sparkweights.training.evaluate import summarise_evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,180 +41,182 @@ if TYPE_CHECKING:
 
     from pyspark.sql.types import StructType
 
+    from sparkweights.evaluation.selection import Selection
+    from sparkweights.evaluation.trend import Trend
     from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.records.training import ChampionComparison
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.training.backtest import Backtest
-    from sparkweights.training.champion import Contest
+    from sparkweights.training.backtest import Backtest, Origin
     from sparkweights.training.data import Weighed
     from sparkweights.training.train import Trained
-    from sparkweights.training.trials import Trial
+    from sparkweights.training.trials import Difference, Trial
     from sparkweights.training.tune import Tuning
 
 
-def model_version(settings: Mapping[str, Any], now: datetime) -> str:
+def model_version(settings: Mapping[str, object], now: datetime) -> str:
     """Return a version that sorts by time and tells settings apart."""
     return f"{now:%Y%m%dT%H%M%S}-{digest(settings, now.isoformat())}"
 
 
-def weights_record(name: str, weighed: Weighed) -> dict[str, Any]:
+def weights_record(name: str, weighed: Weighed) -> WeightsRecord:
     """Return the weights stage's record."""
     weighting = weighed.weighting
     effect = weighting.diagnostics
-    classes = [
-        {
-            "class": frequency.name,
-            "rows": frequency.rows,
-            "weight_sum": frequency.weight_sum,
-            "weight_square_sum": frequency.weight_square_sum,
-            "prior": effect.share_before[c],
-            "share_of_risk": effect.share_after[c],
-            "share_aimed": effect.share_aimed[c],
-            "mean_weight": effect.share_after[c] / effect.share_before[c],
-        }
-        for c, frequency in enumerate(weighting.frequencies)
-    ]
-    return {
-        "name": name,
-        "rows": weighed.summary.rows,
-        "classes": classes,
-        "rule": weighting.rule.to_dict(),
-        "diagnostics": {
-            "kish_ess": effect.kish_ess,
-            "design_effect": effect.design_effect,
-            "imbalance_ratio": effect.imbalance_ratio,
-            "gradient_variance": effect.gradient_variance,
-            "mean_weight": effect.mean_weight,
-            "smallest_weight": effect.smallest_weight,
-            "largest_weight": effect.largest_weight,
-        },
-        "always_best_decision": weighed.summary.always_best,
-        "versions": versions(),
-    }
+    return WeightsRecord(
+        name=name,
+        rows=weighed.summary.rows,
+        classes=tuple(
+            ClassWeight(
+                frequency.name,
+                rows=frequency.rows,
+                weight_sum=frequency.weight_sum,
+                weight_square_sum=frequency.weight_square_sum,
+                prior=effect.share_before[c],
+                share_of_risk=effect.share_after[c],
+                share_aimed=effect.share_aimed[c],
+                mean_weight=effect.share_after[c] / effect.share_before[c],
+            )
+            for c, frequency in enumerate(weighting.frequencies)
+        ),
+        rule=WeightRuleSummary.from_dict(weighting.rule.to_dict()),
+        diagnostics=WeightDiagnostics(
+            kish_ess=effect.kish_ess,
+            design_effect=effect.design_effect,
+            imbalance_ratio=effect.imbalance_ratio,
+            gradient_variance=effect.gradient_variance,
+            mean_weight=effect.mean_weight,
+            smallest_weight=effect.smallest_weight,
+            largest_weight=effect.largest_weight,
+        ),
+        always_best_decision=weighed.summary.always_best,
+        versions=versions(),
+    )
 
 
-def model_manifest(
+def training_record(  # noqa: PLR0913 (a record of everything)
     name: str,
     spec: TrainingSpec,
     schema: StructType,
     weighed: Weighed,
     trained: Trained,
-    contest: Contest,
     *,
+    comparison: ChampionComparison,
+    selection: Selection | None,
+    settings: Mapping[str, object],
     now: datetime,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the manifest of a model bundle, without its files.
+) -> TrainingRecord:
+    """Return the record of a training, without the bundle's name and files.
 
     Parameters
     ----------
     settings
-        Of the configuration that was trained by, for whoever reads the manifest later.
+        Of the configuration that was trained by, for whoever reads the record later.
     """
     scorer, finished = trained.scorer, trained.finished
-    choice = trained.learner_choice
-    params = spec.model.params if choice is None else choice.params
-    return {
-        "name": name,
-        "trained_at": now.isoformat(),
-        "versions": versions(),
-        "model": {
-            "kind": scorer.kind,
-            "params": learner(scorer.kind).resolve(params),
-            "seed": spec.seed,
-            "monotone": dict(spec.model.monotone),
-            "interactions": [list(group) for group in spec.model.interactions],
-            "choice": None if choice is None else choice.to_dict(),
-        },
-        "classes": list(scorer.classes),
-        "schema": feature_kinds(schema, spec.problem.roles),
-        "features": scorer.plan.to_dict(),
-        "feature_names": list(scorer.plan.names),
-        "sensitive": list(spec.problem.roles.sensitive),
-        "ledger": scorer.ledger.to_dict(),
-        "reference": list(trained.reference),
-        "typical": dict(trained.typical),
-        "calibration": _calibration_record(scorer, finished.calibration),
-        "resampling": None if trained.resampling is None else trained.resampling.to_dict(),
-        "pruning": None if finished.pruning is None else finished.pruning.to_dict(),
-        "stopping": None if finished.stopping is None else finished.stopping.to_dict(),
-        "split": split_record(trained.split, trained.rows, schema, spec),
-        "refit": trained.refit.to_dict(),
-        "held_out": [held_out_record(one, scorer) for one in trained.held_out],
-        "costs": spec.problem.matrix.to_dict(),
-        "weights": weights_record(name, weighed),
-        "evaluation": evaluation_record(
+    resampling = trained.resampling
+    return TrainingRecord(
+        name=name,
+        trained_at=now.isoformat(),
+        versions=versions(),
+        model=_model(spec, trained),
+        classes=scorer.classes,
+        schema=feature_kinds(schema, spec.problem.roles),
+        features=scorer.plan.to_dict(),
+        feature_names=scorer.plan.names,
+        sensitive=spec.problem.roles.sensitive,
+        ledger=LedgerSummary.from_dict(scorer.ledger.to_dict()),
+        reference=trained.reference,
+        typical=trained.typical,
+        calibration=_calibration(scorer, finished.calibration),
+        resampling=None
+        if resampling is None
+        else ResamplingSummary.from_dict(resampling.to_dict()),
+        pruning=finished.pruning,
+        stopping=finished.stopping,
+        split=summarise_split(trained.split, trained.rows, schema, spec),
+        refit=trained.refit,
+        held_out=tuple(summarise_held_out(one, scorer) for one in trained.held_out),
+        costs=spec.problem.matrix.to_dict(),
+        weights=weights_record(name, weighed),
+        evaluation=summarise_evaluation(
             trained.evaluation, spec.problem.matrix, spec.cost_tolerance
         ),
-        "contest": contest.to_dict(),
-        "spec": spec.to_dict(),
-        "config": dict(settings),
-    }
+        comparison=comparison,
+        spec=spec.to_dict(),
+        config=settings,
+        selection=None if selection is None else SelectionSummary.from_dict(selection.to_dict()),
+    )
 
 
-def held_out_record(held_out: Scorer, published: Scorer) -> dict[str, Any]:
+def _model(spec: TrainingSpec, trained: Trained) -> ModelSummary:
+    choice, kind = trained.learner_choice, trained.scorer.kind
+    return ModelSummary(
+        kind,
+        learner(kind).resolve(spec.model.params if choice is None else choice.params),
+        spec.seed,
+        spec.model.monotone,
+        spec.model.interactions,
+        choice,
+    )
+
+
+def summarise_held_out(held_out: Scorer, published: Scorer) -> HeldOutSummary:
     """Return what tells a model that was evaluated from the published one."""
-    return {
-        "calibration": None if held_out.calibrator is None else held_out.calibrator.to_dict(),
-        "features": None if held_out.plan == published.plan else held_out.plan.to_dict(),
-    }
+    own = held_out.calibrator
+    return HeldOutSummary(
+        calibration=None if own is None else CalibratorSummary.from_dict(own.to_dict()),
+        features=None if held_out.plan == published.plan else held_out.plan.to_dict(),
+    )
 
 
-def _calibration_record(scorer: Scorer, choice: Choice | None) -> dict[str, Any] | None:
+def _calibration(scorer: Scorer, choice: Choice | None) -> CalibrationSummary | None:
     """Return the calibration's numbers, why it is that one, and what it rests on."""
     if scorer.calibrator is None:
         return None
-    return scorer.calibrator.to_dict() | ({} if choice is None else choice.to_dict())
+    told = {} if choice is None else choice.to_dict()
+    return CalibrationSummary.from_dict(scorer.calibrator.to_dict() | told)
 
 
-def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> dict[str, Any]:
+def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> TuningRecord:
     """Return the tuning stage's record, with the lines to put into the configuration."""
-    verdict, constant = tuning.verdict, tuning.constant_cost
-    trials = [
-        {
-            **trial_record(trial, constant),
-            "difference": apart.cost,
-            "difference_error": apart.error,
-        }
+    verdict = tuning.verdict
+    trials = tuple(
+        _trial(trial, apart, tuning.constant_cost)
         for trial, apart in zip(tuning.trials, verdict.differences, strict=True)
-    ]
-    effect = verdict.effect
-    return {
-        "name": name,
-        "model": {
-            "kind": spec.model.kind,
-            "params": learner(spec.model.kind).resolve(spec.model.params),
-        },
-        "rows": tuning.rows,
-        "folds": {
-            "number": spec.tune.folds,
-            "by": spec.split.by or list(spec.tune.group) or "class",
-        },
-        "constant_cost": constant,
-        "references": tuning.references,
-        "trials": trials,
-        "best": trials[tuning.trials.index(verdict.best)],
-        "chosen": trials[tuning.trials.index(verdict.chosen)],
-        "effect": None if effect is None else asdict(effect),
-        "settings": _chosen_settings(spec, tuning),
-        "versions": versions(),
-    }
+    )
+    return TuningRecord(
+        name,
+        LearnerSummary(spec.model.kind, learner(spec.model.kind).resolve(spec.model.params)),
+        tuning.rows,
+        TuningFolds(spec.tune.folds, spec.split.by or spec.tune.group or "class"),
+        tuning.constant_cost,
+        tuning.references,
+        trials,
+        trials[tuning.trials.index(verdict.best)],
+        trials[tuning.trials.index(verdict.chosen)],
+        verdict.effect,
+        _chosen_settings(spec, tuning),
+        versions(),
+    )
 
 
-def trial_record(trial: Trial, constant_cost: float) -> dict[str, Any]:
+def _trial(trial: Trial, apart: Difference, constant_cost: float) -> TrialSummary:
     """Return what one candidate cost, and saved against the best constant decision."""
-    return {
-        "ratio": trial.settings.ratio,
-        "params": dict(trial.settings.params),
-        "cost": trial.cost,
-        "standard_error": trial.standard_error,
-        "interval": list(trial.interval),
-        "savings": 1 - trial.cost / constant_cost if constant_cost > 0 else 0.0,
-        "fold_costs": list(trial.costs),
-    }
+    return TrialSummary(
+        ratio=trial.settings.ratio,
+        params=trial.settings.params,
+        cost=trial.cost,
+        standard_error=trial.standard_error,
+        interval=trial.interval,
+        savings=1 - trial.cost / constant_cost if constant_cost > 0 else None,
+        fold_costs=trial.costs,
+        difference=apart.cost,
+        difference_error=apart.error,
+    )
 
 
-def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, Any]:
+def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, object]:
     """Return the chosen settings as sections of the configuration."""
     weights = spec.weights.model_dump(mode="json", exclude_defaults=True)
     if tuning.weights is not None:
@@ -210,12 +234,33 @@ def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, Any]:
     return {"weights": weights, "model": model}
 
 
-def backtest_record(name: str, spec: TrainingSpec, found: Backtest) -> dict[str, Any]:
+def backtest_record(name: str, spec: TrainingSpec, found: Backtest) -> BacktestRecord:
     """Return the backtest's record."""
-    return {
-        "name": name,
-        "model": {"kind": spec.model.kind, "params": dict(spec.model.params)},
-        **found.to_dict(),
-        "costs": spec.problem.matrix.to_dict(),
-        "versions": versions(),
-    }
+    return BacktestRecord(
+        name=name,
+        model=LearnerSummary(spec.model.kind, spec.model.params),
+        by=found.by,
+        origins=tuple(map(_origin, found.origins)),
+        trends={name: _trend(trend) for name, trend in found.trends.items()},
+        costs=spec.problem.matrix.to_dict(),
+        versions=versions(),
+    )
+
+
+def _origin(origin: Origin) -> OriginSummary:
+    return OriginSummary(
+        after=origin.after,
+        rows=origin.rows,
+        cost=origin.cost,
+        cost_interval=origin.cost_interval,
+        savings=origin.savings,
+        savings_interval=origin.savings_interval,
+        classes={
+            name: OriginClass(own.share, own.mean_probability, own.auc, own.intervals["auc"])
+            for name, own in origin.evaluation.classes.items()
+        },
+    )
+
+
+def _trend(trend: Trend | None) -> TrendSummary | None:
+    return None if trend is None else TrendSummary(**asdict(trend), shown=trend.shown)

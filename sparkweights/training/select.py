@@ -13,13 +13,14 @@ from sparkweights.sampling.split import CALIBRATE
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import scratch_folder
 from sparkweights.training.data import PART
-from sparkweights.training.early_stopping import StoppingRecord, stop_early
-from sparkweights.training.pruning import PruningRecord, prune_tree
+from sparkweights.training.early_stopping import stop_early
+from sparkweights.training.pruning import prune_tree
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from sparkweights.probability.calibration_fit import Choice
+    from sparkweights.records.training import PruningSummary, StoppingSummary
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import Size
@@ -30,8 +31,8 @@ class Finished:
     """A scorer whose probabilities are natural, and how its size and calibration were chosen."""
 
     scorer: Scorer
-    pruning: PruningRecord | None
-    stopping: StoppingRecord | None
+    pruning: PruningSummary | None
+    stopping: StoppingSummary | None
     calibration: Choice | None
 
 

@@ -15,6 +15,7 @@ from sparkweights.models.registry import AUTO
 from sparkweights.probability.label_shift import collect_histogram
 from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger
 from sparkweights.quality.gates import gate_base_rate, gate_costs
+from sparkweights.records.learner import LearnerChoice
 from sparkweights.sampling.split import (
     CALIBRATE,
     FIT,
@@ -25,12 +26,11 @@ from sparkweights.sampling.split import (
 )
 from sparkweights.scoring.reason_rules import reference_of, typical_of
 from sparkweights.storage.location import Location
-from sparkweights.training.choose_learner import LearnerChoice, candidates, collect_paired_losses
+from sparkweights.training.choose_learner import candidates, collect_paired_losses
 from sparkweights.training.cross_fit import (
     CrossFit,
     CrossFittedScorer,
     CrossFitting,
-    Refit,
     choose_refit,
     cross_fit,
     fit_scorer,
@@ -57,13 +57,14 @@ if TYPE_CHECKING:
 
     from sparkweights.core.progress import Progress
     from sparkweights.evaluation.drift import ColumnBins
+    from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.records.training import Refit
     from sparkweights.sampling.resample import Resampling
     from sparkweights.scoring.scorer import RowScorer, Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import PartCounts, Weighed
-    from sparkweights.training.evaluate import JudgedRows
 
 CALIBRATES = "__calibrates"
 
@@ -100,7 +101,7 @@ class Trained:
     finished: Finished
     split: Split
     rows: Mapping[str, int]
-    evaluation: JudgedRows
+    evaluation: Evaluation
     scores: ScoreHistogram
     reference: tuple[float, ...]
     bins: tuple[ColumnBins, ...]
@@ -109,9 +110,6 @@ class Trained:
     refit: Refit
     held_out: tuple[Scorer, ...] = ()
     learner_choice: LearnerChoice | None = None
-
-    def _repr_html_(self) -> str:
-        return self.evaluation._repr_html_()
 
     @property
     def scorer(self) -> Scorer:
@@ -347,7 +345,7 @@ def _crossed(
 class _Measured:
     """What rows that a model has not learned from say of it; see `Trained`."""
 
-    evaluation: JudgedRows
+    evaluation: Evaluation
     scores: ScoreHistogram
     reference: tuple[float, ...]
     typical: Mapping[str, float]

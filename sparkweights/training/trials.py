@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from sparkweights.evaluation.block_intervals import with_one_more
+from sparkweights.records.studies import WeightingEffect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,35 +122,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What weighting is worth: a weighted trial against the cheapest without weights.
-
-    Attributes
-    ----------
-    ratio
-        Of the chosen trial where weighting pays, else of the cheapest weighted one; None for the
-        configured scheme.
-    saving
-        Cost of a row without weights minus with these; below 0 where weights cost more.
-    interval
-        Its 95 % interval, simultaneous over all weighted trials.
-    compared
-        How many weighted trials there were.
-    scarce
-        Whether too few rows are decided differently to show a saving.
-    matters
-        Whether weighting pays: chance is an unlikely reason for the saving.
-    """
-
-    ratio: float | None
-    saving: float
-    interval: tuple[float, float]
-    compared: int
-    scarce: bool
-    matters: bool
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What the trials show. The settings that are proposed and every sentence come from it.
 
@@ -168,7 +140,7 @@ class Verdict:
 
     best: Trial
     chosen: Trial
-    effect: Effect | None
+    effect: WeightingEffect | None
     differences: tuple[Difference, ...]
 
 
@@ -223,7 +195,7 @@ def _differences(trials: Sequence[Trial], reference: Trial, *, forward: bool) ->
 
 def _simultaneous_savings(
     trials: Sequence[Trial], reference: Trial, *, forward: bool
-) -> list[Effect]:
+) -> list[WeightingEffect]:
     """Compare each trial with one of no weights, by intervals that hold for all together.
 
     As Dunnett (1955) does with normal means, the critical value is a quantile of the largest
@@ -239,7 +211,7 @@ def _simultaneous_savings(
     lows = lower.means - paired.critical(above) * np.hypot(lower.errors, paired.between)
     highs = upper.means + paired.critical(below) * np.hypot(upper.errors, paired.between)
     return [
-        Effect(
+        WeightingEffect(
             trial.settings.ratio, reference.cost - trial.cost, (low, high), len(trials),
             scarce=scarce, matters=bool(low > 0 and not scarce),
         )

@@ -37,7 +37,7 @@ def test_a_night_is_trained_scored_and_replaced(lender: Shop, spark: SparkSessio
     runner.train()
     nights = []
     for _ in range(2):
-        assert runner.score().counts.scored == 400
+        assert runner.score().record.rows.scored == 400
         table = pd.read_parquet(lender.folder / "out" / "scored").drop(columns="scored_at")
         nights.append(table.sort_values("loan id").reset_index(drop=True))
     pd.testing.assert_frame_equal(*nights)

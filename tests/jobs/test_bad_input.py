@@ -471,7 +471,7 @@ def test_check_failing_table_exits_3_and_writes_nothing(
     before = shop.state()
     assert shop.run("check", config, "--quiet") == 3
     printed = capsys.readouterr()
-    assert "FAILED on 2" in printed.out
+    assert "failed on 2" in printed.out
     assert "1 critical checks" in printed.err
     assert shop.state() == before
 

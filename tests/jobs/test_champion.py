@@ -58,7 +58,7 @@ def test_the_same_model_again_shows_no_difference_and_is_not_promoted(
     assert _current(own_shop) == champion
     assert manifest["version"] != champion
     told = capsys.readouterr().out
-    assert "NOT in use" in told
+    assert "not in use" in told
     assert "At least 10 of each class are needed" in told
 
 

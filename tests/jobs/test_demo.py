@@ -126,10 +126,11 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     """Golden shape of the bundle's manifest: what, from which rows, bent how, worth what."""
     manifest = _manifest(demo, "models")
     assert set(manifest) == {
-        "name", "trained_at", "versions", "model", "classes", "schema", "features",
+        "record_version", "name", "trained_at", "versions", "model", "classes", "schema",
+        "features",
         "feature_names", "sensitive", "ledger", "reference", "calibration", "resampling",
         "pruning", "stopping", "split", "contest", "costs", "weights", "typical",
-        "evaluation", "config", "version", "files", "refit", "held_out", "selection",
+        "evaluation", "config", "version", "files", "refit", "held_out", "selection", "spec",
     }  # fmt: skip
     assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]
     assert not set(manifest["sensitive"]) & set(manifest["feature_names"])

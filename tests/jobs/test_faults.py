@@ -155,7 +155,7 @@ def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
             raise file.unwritable(OSError(28, "No space left on device"))
         write_json(file, manifest)
 
-    monkeypatch.setattr("sparkweights.scoring.manifest.write_json", full)
+    monkeypatch.setattr("sparkweights.records.store.write_json", full)
     assert own_shop.run("score", own_shop.config(), "--quiet") == 6
     error = capsys.readouterr().err
     assert "both tables WERE published" in error

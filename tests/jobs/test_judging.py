@@ -46,13 +46,12 @@ def test_evaluate_equals_what_training_found_and_segments_add_up(
 def test_records_show_their_key_chart_in_a_notebook(shop: Shop, spark: SparkSession) -> None:
     """What a cell displays is a chart with a name and a sentence, and runs nothing."""
     runner = Runner(spark, load_config(shop.config("shown.yaml")), date.fromisoformat(RUN_DATE))
-    judged, _ = runner.evaluate()
-    watched, _ = runner.monitor("incoming")
+    judged = runner.evaluate()
     for shown, words in (
         (judged, "What the decisions cost"),
-        (judged.overall, "That saves"),
+        (judged, "That saves"),
         (runner.score(), "The decisions"),
-        (watched, "Have the columns drifted?"),
+        (runner.monitor("incoming"), "Have the columns drifted?"),
     ):
         html = shown._repr_html_()
         assert words in html

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from sparkweights.cli.main import main
-from sparkweights.training.pruning import Candidate, one_standard_error
+from sparkweights.records.training import PruningCandidate
+from sparkweights.training.pruning import one_standard_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +52,9 @@ def test_pruned_tree_has_fewer_than_half_the_leaves_and_costs_no_more(demo: Path
 def test_one_standard_error_takes_the_smallest_of_the_good() -> None:
     """Within the error of its own difference; the best itself where nothing smaller is."""
     best, near, far = (
-        Candidate(0.0, 9, 5.0, 0.0),
-        Candidate(0.1, 4, 5.1, 0.2),
-        Candidate(0.2, 2, 5.3, 0.1),
+        PruningCandidate(0.0, 9, 5.0, 0.0),
+        PruningCandidate(0.1, 4, 5.1, 0.2),
+        PruningCandidate(0.2, 2, 5.3, 0.1),
     )
     assert one_standard_error([best, near, far]) is near
     assert one_standard_error([best, far]) is best

@@ -110,7 +110,8 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
     """Counts, prior, ledger, costs, checks, schema, versions and durations; written last."""
     manifest = shop.manifest()
     golden = {
-        "name", "run_id", "run_date", "scored_at", "model_version", "rows", "decisions",
+        "record_version", "name", "run_id", "run_date", "scored_at", "model_version", "rows",
+        "decisions",
         "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
         "versions", "durations_s", "label_shift", "review", "reasons", "faults",
         "quarantined_for", "config",
@@ -196,9 +197,9 @@ def test_check_suggest_writes_a_suite_that_passes_and_replaces_none(
     target = own_shop.folder / "proposed.json"
     config = own_shop.config(checks__incoming="proposed.json")
     assert own_shop.run("check", config, "--quiet", "--suggest", str(target)) == 0
-    assert "card type: be_in_set" in capsys.readouterr().out
+    assert "card type: be in set" in capsys.readouterr().out
     assert own_shop.run("check", config, "--quiet") == 0
-    assert "FAILED" not in capsys.readouterr().out
+    assert "failed" not in capsys.readouterr().out
     before = target.read_bytes()
     assert own_shop.run("check", config, "--quiet", "--suggest", str(target)) == 2
     assert "is not replaced" in capsys.readouterr().err

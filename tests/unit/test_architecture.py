@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,11 @@ def test_test_files_have_names_of_their_own() -> None:
     """Two of one name cannot be collected in one run, however well each passes alone."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert len(names) == len(set(names))
+
+
+def test_records_are_read_by_their_attributes() -> None:
+    """A key in quotes is checked by nobody; only the records package reads JSON."""
+    above = ("app", "bundle", "cli", "explain", "monitoring", "report", "scoring", "training")
+    for path in (path for name in above for path in (ROOT / "sparkweights" / name).rglob("*.py")):
+        found = re.findall(r"\b\w*(?:record|manifest)\[\".*", path.read_text(encoding="utf-8"))
+        assert not found, (path.name, found)

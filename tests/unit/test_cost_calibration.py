@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +15,13 @@ from sparkweights.cli.summary import train_summary
 from sparkweights.core.errors import QualityGateError
 from sparkweights.evaluation.score_test import skewed_tails
 from sparkweights.quality.gates import gate_costs
+from sparkweights.records import TrainingRecord
+from sparkweights.report.sentences import cost_calibration_sentence
 
 if TYPE_CHECKING:
     from sparkweights.evaluation.cost_calibration import CostCalibration
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
@@ -85,20 +90,13 @@ def test_cost_calibration_of_equal_stakes_is_one_group() -> None:
 
 def test_train_summary_says_what_costs_and_few_events_mean(too_low: CostCalibration) -> None:
     """The terminal has the ratio, each warning, and the sentence about few events."""
-    entry = dict.fromkeys(
-        ("share", "mean_probability", "auc", "average_precision", "brier", "recall"), 0.5
-    )
-    text = train_summary({
-        "version": "v", "model": {"kind": "logistic"}, "weights": {"rule": {"scheme": "none"}},
-        "contest": {"promoted": True, "champion": None, "costs": None},
-        "calibration": None, "refit": {"rows": "fit"},
-        "evaluation": {
-            "rows": 10, "costs": {"ours": 1.0, "always_yes": 2.0}, "savings": {"ours": 0.5},
-            "savings_intervals": {"ours": (0.1, 0.9)}, "decisions": {"yes": {}},
-            "classes": {"bad": entry}, "caution": "Only 23 test rows are of class bad.",
-            "cost_calibration": {**too_low.to_dict(), "warnings": too_low.warnings(0.15)},
-        },
-    })  # fmt: skip
-    assert "expected over realised cost" in text
+    stated = json.loads((GOLDEN / "model_manifest.json").read_text(encoding="utf-8"))
+    stated["evaluation"] |= {
+        "caution": "Only 23 test rows are of class bad.",
+        "cost_calibration": {**too_low.to_dict(), "warnings": too_low.warnings(0.15)},
+    }
+    record = TrainingRecord.from_dict(stated)
+    text = " ".join(train_summary(record).split())
+    assert cost_calibration_sentence(record.evaluation.cost_calibration) in text
     assert "warning: expected cost is" in text
     assert "note: Only 23 test rows are of class bad." in text

@@ -29,6 +29,7 @@ from sparkweights.evaluation.fairness import (
     unfair_differences,
 )
 from sparkweights.evaluation.fairness_cells import quartile_edges, range_labels
+from sparkweights.records.fairness import FairnessSummary
 from sparkweights.report.fairness_sections import fairness_sections
 
 if TYPE_CHECKING:
@@ -152,12 +153,12 @@ def test_small_groups_are_counted_and_not_measured() -> None:
     assert section.sentence == "No column has two groups of enough rows to compare."
 
 
-def _record(found: Any) -> dict[str, Any]:
-    return {
+def _record(found: Any) -> FairnessSummary:
+    return FairnessSummary.from_dict({
         "favourable": "approve", "positive": ["repaid"], "min_rows": 100,
         "limits": {"ratio": 0.8, "difference": 0.1}, "columns": [found.to_dict()],
         "unmeasured": {}, "exceeded": [],
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def test_fairness_interval_of_nobody_accepted_is_no_point() -> None:

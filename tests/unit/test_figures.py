@@ -9,7 +9,8 @@ import pytest
 
 from sparkweights.report import figures
 from sparkweights.report.figures.canvas import TOKENS, WIDTH
-from sparkweights.report.tables import Table, money, number, percent, span
+from sparkweights.report.numbers import money, number, percent, span
+from sparkweights.report.tables import Table
 
 STYLE = resources.files("sparkweights.report").joinpath("page.css").read_text(encoding="utf-8")
 
@@ -66,7 +67,7 @@ def test_numbers_are_written_for_people() -> None:
     assert [money(v) for v in (1234567.8, 12.345, -0.5)] == ["1,234,568", "12.35", "-0.50"]
     assert [percent(v) for v in (0.5, 0.00042, 0.0)] == ["50.0 %", "0.042 %", "0.0 %"]
     assert [number(v) for v in (3, 0.00012, 2.5e6)] == ["3", "0.00012", "2,500,000"]
-    assert span(-1011.4, -142.7) == "-1,011 to -143"
+    assert span((-1011.4, -142.7)) == "-1,011 to -143"
 
 
 def test_table_aligns_only_columns_of_numbers() -> None:

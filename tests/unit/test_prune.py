@@ -9,7 +9,8 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from sparkweights.core.errors import ConfigError
-from sparkweights.training.pruning import Candidate, costs_beside_cheapest, one_standard_error
+from sparkweights.records.training import PruningCandidate
+from sparkweights.training.pruning import costs_beside_cheapest, one_standard_error
 from sparkweights.trees.pruning import LEAF, Node, PlainTree, leaf_counts, pruned, pruning_path
 
 
@@ -144,7 +145,7 @@ def test_pruning_keeps_a_tree_that_is_surely_cheaper_than_smaller_ones() -> None
     sums = np.array([level, level + 1 + around, level + 0.05 + around])
     costs = costs_beside_cheapest(sums, np.ones(100))
     tried = [
-        Candidate(0.1 * k, leaves, *cost)
+        PruningCandidate(0.1 * k, leaves, *cost)
         for k, (leaves, cost) in enumerate(zip((9, 2, 4), costs, strict=True))
     ]
     assert costs[1][1] == pytest.approx(1 / np.sqrt(99))

@@ -10,6 +10,7 @@ from sparkweights.evaluation.cost_curves import cost_profile
 from sparkweights.evaluation.discrimination import roc_auc
 from sparkweights.evaluation.h_measure import cost_shape, h_measure, prior_shape, threshold_shape
 from sparkweights.evaluation.score_table import BINS, ScoreTable, bin_numbers, least_scores
+from sparkweights.records.evaluation import Segment
 from sparkweights.report.evaluation_report import _cells
 
 
@@ -74,8 +75,8 @@ def test_h_measure_weighs_mistakes_by_the_costs_that_are_known() -> None:
 
 def test_evaluation_report_cost_of_a_row_divides_by_its_weight() -> None:
     """100 rows of weight 5 that cost 1,000 together: 2 a row, as the terminal says."""
-    segment = {
-        "measured": True, "rows": 100, "weight": 500.0, "cost": 1_000.0, "savings": 0.1,
-        "decisions": {}, "classes": {},
-    }  # fmt: skip
+    segment = Segment(
+        {"branch": "north"}, 100, 500.0, measured=True, cost=1_000.0, savings=0.1,
+        decisions={}, classes={},
+    )  # fmt: skip
     assert _cells(segment, [], [])[1] == "2.00"

@@ -10,6 +10,7 @@ import pytest
 from sparkweights.config.load import load_config
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.selection import BINS, SUMS, Selection, describe_selection
+from sparkweights.records.training import SelectionSummary
 from sparkweights.report.selection_sections import selection_sections
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_selection_without_probabilities_tells_bounds_and_no_estimate() -> None:
     found = describe_selection("bad", sums, known_probability=False)
     assert found.bounds == pytest.approx((0.05, 0.55))
     assert (found.estimate, found.interval) == (None, None)
-    [section] = selection_sections(found.to_dict())
+    [section] = selection_sections(SelectionSummary.from_dict(found.to_dict()))
     assert "among the accepted it was 10.0 %" in section.sentence
     assert "between 5.0 % and 55.0 %" in section.sentence
     with_weights = describe_selection("bad", sums, known_probability=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,13 +14,11 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sparkweights.config.load import load_config
 from sparkweights.config.resolve import trained_spec, training_spec
 from sparkweights.core.errors import ModelError
+from sparkweights.records import TrainingRecord
 from sparkweights.scoring.schema_checks import require_same_labels, require_same_training
 from sparkweights.spec.training import TrainingSpec
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
+MANIFEST = Path(__file__).parents[1] / "golden" / "model_manifest.json"
 SETTINGS: dict[str, Any] = {
     "name": "loans",
     "seed": 7,
@@ -110,8 +109,12 @@ def test_configuration_stored_by_an_earlier_release_gives_the_same_spec(tmp_path
     """Its bundles hold the configuration; it has all that the spec has."""
     path = tmp_path / "loans.yaml"
     spec = _spec(tmp_path)
-    manifest = {"config": json.loads(json.dumps(load_config(path).fingerprint()))}
-    assert trained_spec(manifest, spec.scratch) == spec
+    record = TrainingRecord.from_dict(json.loads(MANIFEST.read_text(encoding="utf-8")))
+    assert record.spec is None
+    stated = json.loads(json.dumps(load_config(path).fingerprint()))
+    assert trained_spec(replace(record, config=stated), spec.scratch) == spec
+    stored = replace(record, spec=_spec(tmp_path, seed=8).to_dict(), config=stated)
+    assert trained_spec(stored, spec.scratch).seed == 8  # the stored spec counts
 
 
 def _require_same_labels(schema: StructType, spec: TrainingSpec, trained: TrainingSpec) -> None:

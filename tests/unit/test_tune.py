@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from benchmarks.rightness.comparisons import (
 )
 from sparkweights.cli.summary import tune_summary
 from sparkweights.core.errors import InputError
+from sparkweights.records import TuningRecord
 from sparkweights.training.trials import FoldCosts, Settings, Trial, compare_trials
 from sparkweights.training.weight_grid import candidates, log_grid, ratio_weights
 
@@ -215,9 +216,9 @@ def test_summary_says_that_weights_pay_where_the_settings_have_them(saving: floa
         _trial(4.0, 2.0 - saving, 3.0 - saving, noise=0.6, seed=4),
     ]
     verdict = compare_trials(trials)
-    record = json.loads((GOLDEN / "tuning_record.json").read_text(encoding="utf-8"))
+    record = TuningRecord.from_dict(json.loads((GOLDEN / "tuning_record.json").read_text("utf-8")))
     assert verdict.effect is not None
-    text = tune_summary({**record, "effect": asdict(verdict.effect)})
+    text = " ".join(tune_summary(replace(record, effect=verdict.effect)).split())
     weighted = verdict.chosen.settings.ratio == 4.0
     assert ("Weighting pays, and the settings have it" in text) == weighted
     assert ("so the settings have none" in text) != weighted

@@ -23,6 +23,7 @@ from sparkweights.report.figures.bars import (
 )
 from sparkweights.report.figures.lines import (
     CutCost,
+    Point,
     PrecisionRecall,
     Reliability,
     Roc,
@@ -48,6 +49,7 @@ __all__ = [
     "CutCost",
     "Decisions",
     "Drift",
+    "Point",
     "PrecisionRecall",
     "Reliability",
     "Roc",

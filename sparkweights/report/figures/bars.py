@@ -17,7 +17,8 @@ from sparkweights.report.figures.canvas import (
     legend_above,
     short,
 )
-from sparkweights.report.tables import Table, money, number, percent, table
+from sparkweights.report.numbers import money, number, percent
+from sparkweights.report.tables import Table, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -87,12 +88,12 @@ class Costs:
     Attributes
     ----------
     amounts
-        (way to decide, cost, savings or None), in the order to draw.
+        (way to decide, cost, savings in words), in the order to draw.
     ours, mistakes
         The names to bring out: the decisions taken, and what should not be done.
     """
 
-    amounts: tuple[tuple[str, float, float | None], ...]
+    amounts: tuple[tuple[str, float, str], ...]
     ours: frozenset[str] = frozenset()
     mistakes: frozenset[str] = frozenset()
 
@@ -108,10 +109,7 @@ def draw_costs(record: Costs) -> str:
 
 def costs_table(record: Costs) -> Table:
     """Return one row per way to decide."""
-    rows = [
-        (name, money(cost), "" if saved is None else f"{saved:+.3f}")
-        for name, cost, saved in record.amounts
-    ]
+    rows = [(name, money(cost), saved) for name, cost, saved in record.amounts]
     return table("Cost by way to decide", ("way to decide", "cost", "savings"), rows)
 
 

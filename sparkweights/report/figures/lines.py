@@ -14,7 +14,8 @@ from sparkweights.report.figures.canvas import (
     legend_above,
     short,
 )
-from sparkweights.report.tables import Table, money, number, percent, table, thinned
+from sparkweights.report.numbers import money, number, percent
+from sparkweights.report.tables import Table, table, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

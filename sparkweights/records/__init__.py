@@ -1,0 +1,21 @@
+"""One typed, versioned record per stage; `sparkweights.records.store` is where they go."""
+
+from sparkweights.records.base import Record
+from sparkweights.records.evaluation import EvaluationRecord
+from sparkweights.records.runs import CheckRecord, MonitoringRecord, RunRecord
+from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
+from sparkweights.records.training import TrainingRecord
+from sparkweights.records.weights import WeightsRecord
+
+__all__ = [
+    "BacktestRecord",
+    "CheckRecord",
+    "EvaluationRecord",
+    "ImportanceRecord",
+    "MonitoringRecord",
+    "Record",
+    "RunRecord",
+    "TrainingRecord",
+    "TuningRecord",
+    "WeightsRecord",
+]

@@ -1,0 +1,61 @@
+"""What records hold of a learner and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from sparkweights.records.base import Measure, Part, part
+
+Parameter = bool | int | float | str | None
+
+
+@part
+class LearnerSummary(Part):
+    """A learner and its parameters."""
+
+    kind: str
+    params: Mapping[str, Parameter]
+
+    @property
+    def words(self) -> str:
+        """The kind in words."""
+        return self.kind.replace("_", " ")
+
+
+@part
+class LearnerChoice(LearnerSummary):
+    """Which learner was chosen, and what each would have been worth.
+
+    Attributes
+    ----------
+    kind, params
+        The chosen one and its parameters, without the learner's defaults.
+    losses
+        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from.
+    standard_error
+        Of the difference of the two losses.
+    """
+
+    losses: Mapping[str, Measure]
+    standard_error: Measure
+
+
+@part
+class ModelSummary(LearnerSummary):
+    """A fitted model.
+
+    Attributes
+    ----------
+    monotone
+        Column -> 1 or -1: the direction that its effect was constrained to.
+    interactions
+        Groups of columns that may interact; empty for all.
+    choice
+        Of ``model.kind: auto``.
+    """
+
+    seed: int
+    monotone: Mapping[str, int] = field(default_factory=dict)
+    interactions: tuple[tuple[str, ...], ...] = ()
+    choice: LearnerChoice | None = None

@@ -1,0 +1,332 @@
+"""The records of what is done with a table: checks, scoring runs and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, field
+
+from sparkweights.records.base import Interval, Measure, Part, Plain, Record, Shares, part
+from sparkweights.records.fairness import FairnessSummary
+from sparkweights.records.weights import LedgerSummary
+
+DECISIONS_TAKEN = "decisions_taken"
+
+
+def expectation_words(kind: str, column: str | None) -> str:
+    """Return what an expectation expects, in a few words, of which column.
+
+    Examples
+    --------
+    >>> expectation_words("expect_column_values_to_be_in_set", "card type")
+    'card type: be in set'
+    """
+    words = kind.removeprefix("expect_").removeprefix("column_values_to_").replace("_", " ")
+    return words if column is None else f"{column}: {words}"
+
+
+@part
+class CheckOutcome(Part):
+    """The result of one expectation; see `sparkweights.quality.suite.CheckResult`."""
+
+    id: str
+    type: str
+    column: str | None
+    severity: str
+    success: bool
+    elements: int | None = None
+    unexpected: int | None = None
+    observed: int | float | None = None
+    error: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What is expected, in a few words, of which column."""
+        return expectation_words(self.type, self.column)
+
+
+@part
+class CheckRecord(Record):
+    """The verdict of a suite on a table; it holds counts, never values.
+
+    Attributes
+    ----------
+    suite, suite_sha
+        Its name, and a digest of what it expects.
+    success
+        Whether no critical check failed.
+    """
+
+    _: KW_ONLY
+    suite: str
+    suite_sha: str | None = None
+    table: str
+    success: bool
+    results: tuple[CheckOutcome, ...]
+
+    @property
+    def failed(self) -> tuple[CheckOutcome, ...]:
+        """The expectations that do not hold."""
+        return tuple(own for own in self.results if not own.success)
+
+
+@part
+class RowCounts(Part):
+    """Every incoming row is accounted for: incoming = scored + unscorable + quarantined."""
+
+    incoming: int
+    scored: int
+    unscorable: int
+    quarantined: int
+
+    @property
+    def set_aside(self) -> int:
+        """Rows that got no decision."""
+        return self.unscorable + self.quarantined
+
+
+@part
+class ShareEstimate(Part):
+    """Class shares by one method, class by class.
+
+    Attributes
+    ----------
+    condition
+        Of the linear system that was solved, where one was.
+    """
+
+    shares: Mapping[str, Measure]
+    standard_errors: Mapping[str, Measure]
+    interval_95: Mapping[str, Interval]
+    condition: Measure
+
+
+@part
+class LabelShiftSummary(Part):
+    """What scores say of class shares; see `sparkweights.probability.label_shift.LabelShift`.
+
+    Attributes
+    ----------
+    shrunk, target_prior
+        The estimate shrunk towards the prior, and the shares to decide for; None where there is no
+        shift.
+    sentence
+        The verdict and what follows from it.
+    estimates
+        Method -> its estimate.
+    """
+
+    rows: int
+    effective_rows: Measure
+    min_rows: int
+    prior: Shares
+    mean_probabilities: Mapping[str, Measure]
+    p_value: Measure
+    fit_p_value: Measure
+    verdict: str
+    shifted: bool
+    pseudo_rows: float
+    shrunk: Mapping[str, Measure] | None
+    max_shift: float
+    capped: bool
+    target_prior: Shares | None
+    sentence: str
+    estimates: Mapping[str, ShareEstimate]
+
+
+@part
+class ReviewSummary(Part):
+    """Which rows a human looks at.
+
+    Attributes
+    ----------
+    least_gain, share_at_least_gain
+        Rows that gain more are looked at, and this share of those that gain as much.
+    rows, gaining
+        Rows considered, and those that would gain from a look.
+    saving
+        What the looks are expected to save, net of their price.
+    """
+
+    least_gain: Measure
+    share_at_least_gain: float
+    rows: int
+    gaining: int
+    saving: float
+
+
+@part
+class TableFingerprint(Part):
+    """What identifies a table without reading it again.
+
+    Attributes
+    ----------
+    columns
+        Column -> its type.
+    """
+
+    location: str
+    format: str
+    partition: Plain
+    rows: int
+    columns: Mapping[str, str]
+    schema_sha: str
+
+
+@part
+class DriftSummary(Part):
+    """How far columns have moved since training.
+
+    Attributes
+    ----------
+    measure
+        The index's name.
+    limit, over
+        The largest allowed index, and the columns that pass it by more than chance; None where
+        there is no limit, and where chance was not considered.
+    """
+
+    _: KW_ONLY
+    measure: str
+    limit: float | None = None
+    columns: Mapping[str, Measure]
+    p_values: Mapping[str, Measure] = field(default_factory=dict)
+    over: tuple[str, ...] | None = None
+
+
+@part
+class RunRecord(Record):
+    """A scoring run: what came in, what was decided, at which cost, and what was checked.
+
+    Attributes
+    ----------
+    rows
+        Incoming rows and what became of them.
+    decisions
+        Decision -> rows.
+    reasons, faults, quarantined_for
+        The commonest first reasons, what made rows unscorable, and what set them aside -> rows.
+    expected_classes
+        Class name -> the sum of its probability.
+    expected_cost
+        ``decisions_taken`` or ``always_<decision>`` -> expected cost of the scored rows.
+    prior
+        Natural class shares of the model.
+    checks
+        End of the run -> its checks, where there are any.
+    tables
+        Role -> the table that was read.
+    durations_s
+        Step -> seconds.
+    drift
+        Of the columns, where it was measured.
+    """
+
+    _: KW_ONLY
+    name: str
+    run_id: str
+    run_date: str
+    scored_at: str
+    model_version: str
+    rows: RowCounts
+    decisions: Mapping[str, int]
+    reasons: Mapping[str, int]
+    faults: Mapping[str, int]
+    quarantined_for: Mapping[str, int]
+    expected_classes: Mapping[str, float]
+    expected_cost: Mapping[str, float]
+    prior: Shares
+    ledger: LedgerSummary
+    label_shift: LabelShiftSummary | None
+    review: ReviewSummary | None
+    costs: Mapping[str, Mapping[str, str]]
+    checks: Mapping[str, CheckRecord | None]
+    config: Plain = field(default_factory=dict)
+    tables: Mapping[str, TableFingerprint]
+    versions: Mapping[str, str]
+    durations_s: Mapping[str, float]
+    drift: DriftSummary | None = None
+
+    def absent(self) -> Collection[str]:
+        """Return the drift, where nobody measured it."""
+        return ("drift",) if self.drift is None else ()
+
+    @property
+    def constant_costs(self) -> dict[str, float]:
+        """``always_<decision>`` -> the expected cost had all scored rows got the decision."""
+        costs = self.expected_cost.items()
+        return {name: cost for name, cost in costs if name != DECISIONS_TAKEN}
+
+    @property
+    def expected_savings(self) -> Measure:
+        """1 - expected cost / that of the best constant decision; None where that is free."""
+        best = min(self.constant_costs.values(), default=0.0)
+        return 1 - self.expected_cost[DECISIONS_TAKEN] / best if best > 0 else None
+
+
+@part
+class ClassCalibration(Part):
+    """A class on rows whose outcome is known; see `sparkweights.monitoring.alarms.Calibration`."""
+
+    rows: int
+    share: Measure
+    mean_probability: Measure
+    p_value: Measure
+
+
+@part
+class MonitoringLimits(Part):
+    """How far each measure may go; see `sparkweights.config.sections.Monitor`.
+
+    Attributes
+    ----------
+    decided
+        The column of decisions that were really taken.
+    """
+
+    psi: float
+    shift: float
+    calibration: float
+    decided: str | None
+    overrides: float
+    quarantined: float
+
+
+@part
+class MonitoringRecord(Record):
+    """The monitor stage: how far a table is from what a model was made for.
+
+    Attributes
+    ----------
+    table
+        The role of the table.
+    scores, score_p_values
+        Class name -> the stability index of its probability, and its adjusted p-value.
+    calibration
+        Class name -> its calibration; empty where no outcome is known.
+    diagnosis
+        Class name -> whether its rows drifted or its probabilities are wrong, in words.
+    overrides
+        Share of the model's decisions that were not taken; None where that is not known.
+    quarantined
+        Share of the rows that scoring would set aside.
+    exceeded
+        A sentence per limit that is passed.
+    """
+
+    name: str
+    run_date: str
+    table: str
+    model_version: str
+    rows: int
+    drift: DriftSummary
+    scores: Mapping[str, Measure]
+    score_p_values: Mapping[str, Measure]
+    label_shift: LabelShiftSummary
+    calibration: Mapping[str, ClassCalibration]
+    diagnosis: Mapping[str, str]
+    overrides: Measure
+    quarantined: float
+    fairness: FairnessSummary | None
+    limits: MonitoringLimits
+    exceeded: tuple[str, ...]
+    versions: Mapping[str, str]

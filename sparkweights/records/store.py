@@ -1,0 +1,123 @@
+"""Where records and reports go: a store, and the one that keeps them in folders.
+
+A record is written first and its pages afterwards: a page that cannot be drawn must not cost an
+auditor the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from sparkweights.records.base import Record, stated_name
+from sparkweights.records.evaluation import EvaluationRecord
+from sparkweights.records.runs import MonitoringRecord, RunRecord
+from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
+from sparkweights.records.weights import WeightsRecord
+from sparkweights.storage.files import write_json, write_rows, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import date
+
+    from sparkweights.storage.location import Location
+
+MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
+_OF_ARTIFACTS: Mapping[type[Record], str] = {
+    WeightsRecord: "weights",
+    TuningRecord: "tuning",
+    BacktestRecord: "backtest",
+    ImportanceRecord: "importance",
+    EvaluationRecord: "evaluation",
+}
+
+
+class RunStore(Protocol):
+    """Where the records of stages go, with their tables, pages and drawings."""
+
+    def write(self, record: Record) -> None:
+        """Write a record, and what people read of it; it replaces the one of the same run.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible.
+        """
+
+    def prepare_run(self, run_date: date) -> None:
+        """Make a place for a date's records, so that a failure comes before tables change.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible.
+        """
+
+    def write_pending_manifest(self, record: RunRecord) -> None:
+        """Write what is about to be published; `write` of the final record removes it.
+
+        Where a run dies between its tables and its record, this is what tells whose rows are
+        there: they carry `scored_at`, and so do both records.
+        """
+
+    def run_name(self, run_date: date) -> str | None:
+        """Return the name of the configuration whose run of a date is recorded, or None."""
+
+
+@dataclass(frozen=True)
+class FolderRunStore:
+    """Records in folders, one per run, each file replaced in one step.
+
+    Attributes
+    ----------
+    artifacts, runs
+        The folders for what belongs to models, and for what belongs to dates.
+    pages
+        Draws a record: file name -> text.
+    """
+
+    artifacts: Location
+    runs: Location
+    pages: Callable[[Record], Mapping[str, str]]
+
+    def write(self, record: Record) -> None:
+        """Write a record, and what people read of it; it replaces the one of the same run."""
+        folder, name = self._folder_and_name(record)
+        rows = record.table_rows()
+        if rows is not None:
+            write_rows(folder / f"{name}.parquet", rows)
+        write_json(folder / f"{name}.json", record.to_dict())
+        if isinstance(record, RunRecord):
+            (folder / PENDING).remove_file()
+        for page, text in self.pages(record).items():
+            write_text(folder / page, text)
+
+    def prepare_run(self, run_date: date) -> None:
+        """Make the folder of a date."""
+        self._of_date(run_date.isoformat()).make_folder()
+
+    def write_pending_manifest(self, record: RunRecord) -> None:
+        """Write what is about to be published beside the place of the final record."""
+        write_json(self._of_date(record.run_date) / PENDING, record.to_dict())
+
+    def run_name(self, run_date: date) -> str | None:
+        """Return the name of the configuration whose run of a date is recorded, or None."""
+        try:
+            return stated_name((self._of_date(run_date.isoformat()) / MANIFEST).read_text())
+        except (OSError, ValueError):  # there is none, or it is no text
+            return None
+
+    def _folder_and_name(self, record: Record) -> tuple[Location, str]:
+        """Return the folder of a record, and the name of its files without an ending."""
+        if isinstance(record, RunRecord):
+            return self._of_date(record.run_date), "manifest"
+        if isinstance(record, MonitoringRecord):
+            return self._of_date(record.run_date), "monitor"
+        name = _OF_ARTIFACTS[type(record)]
+        folder = self.artifacts / name
+        if isinstance(record, ImportanceRecord | EvaluationRecord):
+            return folder / record.model_version, name
+        return folder, name
+
+    def _of_date(self, run_date: str) -> Location:
+        return self.runs / f"run_date={run_date}"

@@ -1,0 +1,332 @@
+"""The record of a training, which is the manifest of the model's bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, field
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from sparkweights.core.errors import ModelError, SparkweightsError
+from sparkweights.records.base import Interval, Measure, Part, Plain, Record, Shares, part
+from sparkweights.records.evaluation import EvaluationSummary
+from sparkweights.records.learner import ModelSummary
+from sparkweights.records.weights import LedgerSummary, WeightsRecord
+
+
+@part
+class PruningCandidate(Part):
+    """One tree of the pruning path: its penalty, its size, and what it costs on held-out rows.
+
+    Attributes
+    ----------
+    ccp_alpha, leaves
+        See `sparkweights.trees.pruning.Pruning`.
+    cost
+        Mean realised cost of the Bayes decisions, in money per row.
+    standard_error
+        Of the difference of its cost from that of the cheapest tree, paired on the same rows.
+    """
+
+    ccp_alpha: float
+    leaves: int
+    cost: float
+    standard_error: float
+
+
+@part
+class PruningSummary(Part):
+    """The trees that were tried, and the one that was chosen.
+
+    Attributes
+    ----------
+    measure
+        The impurity or the cost that the path follows.
+    """
+
+    measure: str
+    candidates: tuple[PruningCandidate, ...]
+    chosen: PruningCandidate
+
+
+@part
+class StoppingSummary(Part):
+    """What each boosting stage was worth, and how many were kept.
+
+    Attributes
+    ----------
+    losses
+        Mean log loss of the undone probabilities on held-out rows, after each stage.
+    patience
+        How many stages without a new minimum end the search.
+    kept
+        Stages of the model.
+    """
+
+    losses: tuple[Measure, ...]
+    patience: int
+    kept: int
+
+
+@part
+class Refit(Part):
+    """Which rows the published model learned from, and why.
+
+    Attributes
+    ----------
+    rows
+        ``all`` or ``fit``.
+    folds
+        Of the cross-fitting; 0 without it.
+    reason
+        A sentence.
+    """
+
+    rows: str
+    folds: int
+    reason: str
+
+
+@part
+class CalibratorSummary(Part):
+    """A fitted calibration, as `sparkweights.probability.calibration` states it.
+
+    Attributes
+    ----------
+    maps, temperature
+        The numbers of the method; the other is None.
+    """
+
+    method: str
+    maps: tuple[Plain, ...] | None = None
+    temperature: float | None = None
+
+    def absent(self) -> Collection[str]:
+        """Return the numbers of the other methods."""
+        return [name for name in ("maps", "temperature") if getattr(self, name) is None]
+
+
+@part
+class CalibrationSummary(CalibratorSummary):
+    """A fitted calibration, why it is that one, and what it rests on.
+
+    Attributes
+    ----------
+    reason, warning
+        Sentences; a warning where the rarest class has few rows.
+    events
+        Effective rows of each class.
+    """
+
+    reason: str = ""
+    warning: str | None = None
+    events: Mapping[str, Measure] = field(default_factory=dict)
+
+
+@part
+class ResamplingSummary(Part):
+    """How rows were resampled; see `sparkweights.sampling.resample.Resampling`.
+
+    Attributes
+    ----------
+    rates
+        Class name -> copies of a row.
+    prior, sampled_prior, trained_prior
+        Class shares of the rows, after resampling, and of the training weight.
+    """
+
+    rates: Mapping[str, float]
+    prior: Shares
+    sampled_prior: Shares
+    trained_prior: Shares
+
+
+@part
+class SplitSummary(Part):
+    """All it takes to tell later which part a row played; see `sparkweights.sampling.split.Split`.
+
+    Attributes
+    ----------
+    by_type, keys
+        The types of the columns that the split reads.
+    rows
+        Part -> rows.
+    """
+
+    by: str | None
+    cuts: Mapping[str, tuple[float, ...]]
+    folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    group: tuple[str, ...] = ()
+    ends: tuple[float, float] | None = None
+    until: float | None = None
+    crossed: int = 0
+    by_type: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+@part
+class HeldOutSummary(Part):
+    """What tells a model that was evaluated from the published one; None where nothing does."""
+
+    calibration: CalibratorSummary | None
+    features: Plain | None
+
+
+@part
+class ComparisonCosts(Part):
+    """What the decisions of two models cost on the same rows.
+
+    Attributes
+    ----------
+    before, after
+        Mean cost of a row, of the champion and of the challenger.
+    interval
+        Of ``after - before``.
+    changed
+        Class name -> effective rows that the two decide differently.
+    needed, scarce
+        How many of each class they must be, and the classes of which they are fewer.
+    verdict
+        In words.
+    """
+
+    rows: int
+    before: float
+    after: float
+    interval: Interval
+    changed: Mapping[str, float]
+    needed: int
+    scarce: tuple[str, ...]
+    verdict: str
+
+
+@part
+class ChampionComparison(Part):
+    """What came of comparing a new model with the one in use.
+
+    Attributes
+    ----------
+    champion
+        Version of the model in use, or None where there is none.
+    costs
+        What the decisions of both cost; None where they could not be compared.
+    obstacle
+        Why they could not be compared, as a sentence, or None.
+    promoted
+        Whether the new model comes into use.
+    """
+
+    champion: str | None
+    costs: ComparisonCosts | None
+    obstacle: str | None
+    promoted: bool
+
+
+@part
+class ScoreBand(Part):
+    """Applicants of similar scores; see `sparkweights.evaluation.selection.Band`."""
+
+    low: float
+    high: float
+    applicants: int
+    accepted: int
+    effective: float
+    mean_probability: float
+    share: Measure
+    is_extrapolated: bool
+
+
+@part
+class SelectionSummary(Part):
+    """What accepted rows say of all; see `sparkweights.evaluation.selection.Selection`.
+
+    Attributes
+    ----------
+    name
+        The class.
+    extrapolated
+        The share of the applicants in bands with too few accepted rows.
+    """
+
+    name: str
+    bands: tuple[ScoreBand, ...]
+    mean_probability: Measure
+    accepted_share: Measure
+    bounds: tuple[float, float]
+    estimate: Measure
+    interval: Interval | None
+    extrapolated: float
+
+
+@part
+class TrainingRecord(Record):
+    """A training: what was made, from which rows, weighted how, and what it is worth.
+
+    Attributes
+    ----------
+    name
+        Of the configuration.
+    schema
+        Column that the model reads -> its kind.
+    features, feature_names
+        The plan from columns to numbers, and the numbers' names.
+    ledger
+        What moved the training data away from the population, and what was inverted.
+    reference, typical
+        What reasons compare a row's features, and its prices, with.
+    held_out
+        The evaluated models, where they are not the published one.
+    comparison
+        With the model in use before.
+    spec
+        What the model follows from, see `sparkweights.spec.training`; None in older bundles.
+    config
+        The settings of the configuration.
+    selection
+        Who was accepted, where the configuration says it.
+    version, files
+        The bundle's name, and the SHA-256 of each of its files; publishing adds them.
+    """
+
+    failure: ClassVar[type[SparkweightsError]] = ModelError
+
+    _: KW_ONLY
+    name: str
+    trained_at: str
+    versions: Mapping[str, str]
+    model: ModelSummary
+    classes: tuple[str, ...]
+    schema: Mapping[str, str]
+    features: Plain
+    feature_names: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    ledger: LedgerSummary
+    reference: tuple[float, ...] = ()
+    typical: Mapping[str, Measure] = field(default_factory=dict)
+    calibration: CalibrationSummary | None
+    resampling: ResamplingSummary | None
+    pruning: PruningSummary | None
+    stopping: StoppingSummary | None
+    split: SplitSummary
+    refit: Refit = Refit("fit", 0, "")
+    held_out: tuple[HeldOutSummary, ...] = ()
+    costs: Mapping[str, Mapping[str, str]]
+    weights: WeightsRecord
+    evaluation: EvaluationSummary
+    comparison: Annotated[ChampionComparison, Field(alias="contest")]
+    spec: Plain | None = None
+    config: Plain
+    selection: SelectionSummary | None = None
+    version: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spark(self) -> str:
+        """The version of Spark that fitted the model."""
+        return self.versions["spark"]
+
+    def absent(self) -> Collection[str]:
+        """Return what publishing has not added yet, and what older bundles do not have."""
+        return [name for name in ("version", "files", "spec") if not getattr(self, name)]

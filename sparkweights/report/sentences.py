@@ -1,0 +1,183 @@
+"""Sentences about records that the terminal and the pages have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.core.errors import listed
+from sparkweights.records.evaluation import CUT_AT_HALF, DOUBLE_COUNT, OURS, WITH_REVIEW
+from sparkweights.report.numbers import (
+    NOTHING,
+    count,
+    money,
+    number,
+    number_span,
+    percent,
+    percent_span,
+    ratio,
+    ratio_span,
+    savings,
+    span,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkweights.records.evaluation import CostCalibrationSummary, EvaluationSummary
+    from sparkweights.records.fairness import FairnessSummary
+    from sparkweights.records.studies import TrendSummary, WeightingEffect
+    from sparkweights.records.training import (
+        CalibrationSummary,
+        ChampionComparison,
+        ComparisonCosts,
+        SelectionSummary,
+    )
+
+POLICIES: Mapping[str, str] = {
+    OURS: "this model",
+    WITH_REVIEW: "this model and review",
+    CUT_AT_HALF: "cut at probability 0.5",
+    DOUBLE_COUNT: "the double count",
+}
+TOO_FEW_ORIGINS = "too few origins"
+
+
+def policy_costs(evaluation: EvaluationSummary) -> list[tuple[str, float, str]]:
+    """Return each way to decide, its cost, and what it saves in words, constant decisions first."""
+    rows = [(constant_name(name), cost, "") for name, cost in evaluation.constant_costs.items()]
+    return rows + [
+        (text, evaluation.costs[name], savings(evaluation.savings.get(name)))
+        for name, text in list(POLICIES.items())[::-1]
+        if name in evaluation.costs
+    ]
+
+
+def constant_name(name: str) -> str:
+    """Return the key of a constant decision's cost in words."""
+    return name.replace("always_", "always ", 1)
+
+
+def sentence_of(text: str) -> str:
+    """Return a clause as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def cost_calibration_sentence(found: CostCalibrationSummary) -> str:
+    """Return expected beside realised cost of all decisions."""
+    total = found.total
+    return (
+        f"The decisions were expected to cost {money(total.expected)} and cost "
+        f"{money(total.realised)}, a ratio of {ratio(total.ratio)} (95 % interval "
+        f"{ratio_span(total.interval)})."
+    )
+
+
+def calibration_sentence(calibration: CalibrationSummary) -> str:
+    """Return the method and why it was chosen."""
+    return f"{calibration.method}. {calibration.reason}".strip()
+
+
+def effect_sentence(effect: WeightingEffect | None, chosen: float | None) -> str:
+    """Return whether weighting pays, and by how much."""
+    if effect is None:
+        return (
+            f"Chosen: {_weights(chosen)}. Candidates with and without weights were not both tried, "
+            "so what weighting is worth is not known; begin tune.ratio at 1 and end it above to "
+            "learn it."
+        )
+    worth = (
+        f"{_weights(effect.ratio)} instead of none {_saves(effect.saving)} a row (95 % interval of "
+        f"the saving {span(effect.interval)}, for all {effect.compared} weighted candidates "
+        "together)"
+    )
+    if effect.matters:
+        return f"Weighting pays, and the settings have it: {worth}."
+    few = ", and too few rows are decided differently to know" if effect.scarce else ""
+    return f"Weighting is not shown to pay, so the settings have none: {worth}{few}."
+
+
+def ratio_name(value: float | None) -> str:
+    """Return the weight ratio of a trial in words."""
+    return "as configured" if value is None else number(value)
+
+
+def _weights(value: float | None) -> str:
+    return "the configured weights" if value is None else f"weight ratio {number(value)}"
+
+
+def _saves(saving: float) -> str:
+    return f"saves {money(saving)}" if saving >= 0 else f"costs {money(-saving)} more"
+
+
+def use_sentence(comparison: ChampionComparison) -> str:
+    """Return whether the new model is in use."""
+    if comparison.promoted:
+        return "It is in use now."
+    if comparison.champion is None:
+        return "It is not in use (promote: never)."
+    return "It is not in use; the other one stays."
+
+
+def comparison_sentence(comparison: ChampionComparison) -> str:
+    """Return how the new model did beside the one in use before, and whether it replaces it."""
+    use, costs = use_sentence(comparison), comparison.costs
+    if comparison.champion is None:
+        return use
+    if costs is None:
+        return f"Not compared with {comparison.champion}: {comparison.obstacle}. {use}"
+    return f"Verdict: {costs.verdict}. {use}"
+
+
+def changed_sentence(costs: ComparisonCosts) -> str:
+    """Return how many rows of each class are decided differently, and whether they are enough."""
+    counts = listed(f"{count(rows)} {name}" for name, rows in costs.changed.items())
+    told = f"Decided differently: {counts}."
+    if not costs.scarce:
+        return told
+    return (
+        f"{told} Of {listed(costs.scarce)} they are fewer than {costs.needed}. So few do not show "
+        "what mistakes on this class cost: the model that risks more of them looks cheaper by "
+        "chance."
+    )
+
+
+def selection_sentence(found: SelectionSummary) -> str:
+    """Return what is known of the share of the class among all applicants."""
+    told = (
+        f"{percent(found.extrapolated)} of the applicants have scores at which too few were "
+        f"accepted to check them. The model says {percent(found.mean_probability)} of {found.name} "
+        "among all applicants; "
+    )
+    if found.estimate is None or found.interval is None:
+        low, high = map(percent, found.bounds)
+        return told + (
+            f"among the accepted it was {percent(found.accepted_share)}, and whatever became of "
+            f"the others, it is between {low} and {high}."
+        )
+    return told + (
+        f"accepted rows, weighted by the inverse of their probability of being accepted, say "
+        f"{percent(found.estimate)} (95 % interval {percent_span(found.interval)}), where "
+        f"the accepted alone had {percent(found.accepted_share)}."
+    )
+
+
+def fairness_notes(found: FairnessSummary) -> list[str]:
+    """Return what the rates of groups are compared with, and which were not measured."""
+    told = []
+    for own in found.columns:
+        if own.reference is not None:
+            told.append(f"Groups of {own.column} are compared with {own.reference}.")
+        if own.small:
+            told.append(
+                f"Of {own.column}, {listed(own.small)} have fewer than {count(found.min_rows)} "
+                f"rows ({count(sum(own.small.values()))} in all): counted, not measured."
+            )
+    return told + [f"Column {name} {why}." for name, why in found.unmeasured.items()]
+
+
+def trend_cells(trend: TrendSummary | None) -> tuple[str, str, str]:
+    """Return the change of a figure from origin to origin, its interval, and the verdict."""
+    if trend is None:
+        return NOTHING, NOTHING, TOO_FEW_ORIGINS
+    verdict = "changes with time" if trend.shown else "no change shown"
+    return number(trend.slope), number_span(trend.interval), verdict
