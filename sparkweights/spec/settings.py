@@ -47,24 +47,28 @@ def scheme_of(location: str) -> str:
 
 
 class Table(Section):
-    """Where a table lies and how it is read.
+    """Where a table is stored and how it is read.
 
     Attributes
     ----------
     format
-        Of its files, or ``table`` for a table of Spark's catalog, whatever its format; the tables
-        that are written are parquet or orc, in a folder or in the catalog.
+        Format of the files, or ``table`` for a table of Spark's catalog, whatever its format
+        (Hive, Delta, Iceberg, JDBC). A table that is written is ``parquet`` or ``orc`` in a
+        folder, or ``table``: a Parquet or ORC table of the catalog, wherever it is stored.
     location
-        A path, relative to the configuration file; a URI that Spark reads; or the name of a table
-        of the catalog. ``{run_date}`` stands for the date.
+        A path, relative to the configuration file; a URI that Spark reads (``s3a://...``); or the
+        name of a table of the catalog. In tables that are read, ``{run_date}`` is replaced by the
+        date of the run.
     partition
-        Read only the rows that hold these values in these columns; ``{run_date}`` as above.
+        Column -> value: only rows with these values are read, for instance one date of a table
+        that holds many. ``{run_date}`` is replaced as in ``location``.
     schema_ddl
-        The columns and types of a csv or json table, ``name type, ...``; without it types
-        would be guessed, by another pass, anew every night.
+        Columns and types of a csv or json table, as ``name type, ...``. Without it Spark infers
+        the types again in each run, with another pass over the table.
     options
-        Options of Spark's reader; ``${NAME}`` is read from the environment when needed. What
-        looks like a secret and is no such reference is left out of every record.
+        Options of Spark's reader or writer. ``${NAME}`` is read from the environment when the
+        table is opened. A value that looks like a secret and is spelled out in the file is left
+        out of every record.
     """
 
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
@@ -89,7 +93,19 @@ class Table(Section):
 
 
 class Tables(Section):
-    """The tables of the product: two that it reads and two that it writes."""
+    """The tables of the product: two that it reads and two that it writes.
+
+    Attributes
+    ----------
+    labelled
+        Rows with known outcomes, for weights, training and evaluation.
+    incoming
+        Rows to score.
+    scored
+        The scored table, one partition per run date.
+    quarantine
+        Rows that were set aside, one partition per run date.
+    """
 
     labelled: Table | None = None
     incoming: Table | None = None
@@ -111,13 +127,29 @@ class ColumnsMatching(Section):
 
 
 class Columns(Section):
-    """Which column plays which part.
+    """The role of each column.
 
     Attributes
     ----------
+    keys
+        Columns that together identify a row.
+    label
+        The outcome column of the labelled table.
+    classes
+        Class name -> its value in the label column.
     numeric
-        Names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``; the latter two pass
-        over columns that play another part.
+        Numeric features: names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
+        Ranges and patterns skip columns that have another role.
+    categorical
+        Categorical features.
+    sensitive
+        Columns that are kept for reports and fairness, and are not features.
+    use_sensitive
+        Whether sensitive columns that are also listed as features may be features.
+    weight
+        Sample weight of a row: 2 counts as the row twice.
+    time
+        Date or timestamp of a row, used by ``weights.window``.
     """
 
     keys: Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -132,14 +164,16 @@ class Columns(Section):
 
 
 class Review(Section):
-    """A human looks at a row: what that costs, and for which share of rows there is time.
+    """A human reviews rows: what a review costs, and for which share of rows there is time.
 
     Attributes
     ----------
     cost
-        Of the look alone; the decision that is right for the true class is counted with it.
+        Cost of the review alone, a number or an expression. A reviewed row also gets, and pays
+        for, the least-cost decision of its true class.
     capacity
-        Share of the rows, which count by ``columns.weight`` where the table holds it.
+        Largest share of the rows that is reviewed; rows count by ``columns.weight`` where the
+        table holds it.
     """
 
     cost: Amount
@@ -147,19 +181,19 @@ class Review(Section):
 
 
 class Reasons(Section):
-    """Why a decision went against a row, in words, for the decisions that owe an explanation.
+    """Reason codes: why a decision was adverse to a row, in words.
 
     Attributes
     ----------
     against
-        Decision -> the class that it is taken against; its rows get reasons.
+        Adverse decision -> the class it is taken against; rows with this decision get reasons.
     top
-        At most so many per row.
+        Largest number of reasons per row.
     texts
-        Feature column -> what to tell; the column's name where nothing is said.
+        Feature column -> text of the reason; the column's name by default.
     prices
-        Column of the costs -> what to tell where the decision hangs on its price; else ``column
-        (its price)``.
+        Column of the cost matrix -> text of the reason where a typical value of that column would
+        have led to another decision; it comes first. By default ``column (its price)``.
     sensitive
         Whether a sensitive column may be a reason.
     """
@@ -172,7 +206,28 @@ class Reasons(Section):
 
 
 class Weights(Section):
-    """How training rows are weighted; see `sparkweights.weights.WeightSpec`."""
+    """How training rows are weighted; see `sparkweights.weights.schemes.WeightSpec`.
+
+    Attributes
+    ----------
+    scheme
+        How class weights are computed; see the table of schemes.
+    power
+        Of ``tempered``: from 0 (no weights) to 1 (balanced).
+    beta
+        Of ``effective_number``: 0 <= beta < 1.
+    manual
+        Of ``manual``: class -> weight; only the ratios matter.
+    floor
+        Least weight, as a multiple of the mean weight, from 0 to 1.
+    cap
+        Greatest weight, as a multiple of the mean weight, at least 1.
+    by
+        Columns whose values define groups; each group has class weights of its own.
+    window
+        Calendar period of ``columns.time``; in training, each period has class weights of its own.
+        The correction uses their mean, as outcomes of the current period are not known.
+    """
 
     scheme: Text = "none"
     power: Number | None = None
@@ -185,21 +240,36 @@ class Weights(Section):
 
 
 class Resample(Section):
-    """How the rows to fit on are thinned or repeated; see `sampling.resample.resampling`."""
+    """Resampling of the fit rows by a hash of the keys; the ledger corrects for it.
+
+    Attributes
+    ----------
+    method
+        ``under`` drops rows of the larger classes; ``over`` repeats rows of the smaller ones.
+    ratio
+        Aimed size of the smallest class divided by that of the largest.
+    """
 
     method: Literal["under", "over"]
     ratio: Annotated[Number, Field(gt=0, le=1)] = 1.0
 
 
 class Features(Section):
-    """How columns become features; see `sparkweights.models.learn_features`.
+    """How columns become features; see `sparkweights.features.fit.learn_features`.
 
     Attributes
     ----------
+    numeric
+        ``plain``: the value; ``quantile``: its quantile score; ``binned``: the weight of evidence
+        of its range; ``auto``: ``quantile`` for heavy-tailed columns where a linear learner is
+        used or tried, else ``plain``.
+    categorical
+        ``onehot``; ``ordered``: one code per level; ``target``: the outcomes of the level, learned
+        out of fold.
     impute
-        Missing numbers: ``median`` and a flag beside it; ``none``, as they are, for xgboost, which
-        learns at each split where they go (a column that was complete on the fit rows taught it
-        nothing, and gets the median); ``auto``, none for xgboost and median for the others.
+        Missing numbers. ``median``: the median and a flag. ``none``: left missing, for xgboost
+        alone, which learns at each split where they go (a column that was complete in the fit rows
+        gets the median). ``auto``: ``none`` for xgboost, ``median`` for the others.
     """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
@@ -208,26 +278,30 @@ class Features(Section):
 
 
 class Model(Section):
-    """Which learner, and its parameters by the library's own names.
+    """The learner, and its parameters by the library's own names.
 
     Attributes
     ----------
     kind
-        A learner; or ``auto``, which trains logistic regression and boosted trees (XGBoost's where
-        it is installed), and keeps the first unless the trees have clearly less log loss on
-        held-out rows; see `sparkweights.training.choose_learner`.
+        A learner, or ``auto``: train logistic regression and boosted trees (``xgboost`` where it
+        is installed, else ``boosted_trees``) and keep logistic regression unless the trees have
+        less log loss on held-out rows, by more than a standard error of the difference.
+    params
+        Parameters of the learner; see the table of parameters. Not with ``auto``.
     prune
-        For kind tree: prune it along its path by this measure of risk, as far as the calibration
-        rows say that it costs nothing.
+        For ``tree``: prune along the weakest-link path by this measure of risk, as far as it costs
+        nothing on the calibration rows.
     patience
-        For boosting: stop before so many stages in a row that do not lower the log loss of the
-        undone probabilities on the calibration rows.
+        For ``xgboost``, and ``boosted_trees`` of two classes: keep the number of boosting stages
+        with the least log loss of the corrected probabilities on the calibration rows; this many
+        stages without an improvement end the search.
     monotone
-        For xgboost of two classes: numeric column -> 1 where the probability of the second class
-        must not fall as the value grows, -1 where it must not rise. Missing values have no order.
+        For ``xgboost`` of two classes: numeric column -> 1 where the probability of the second
+        class must not fall as the value rises, -1 where it must not rise. The fitted trees are
+        verified. Reasons without a text state the direction. Missing values have no order.
     interactions
-        For xgboost: groups of columns whose effects may depend on each other; a column that no
-        group names acts alone. Without groups, all may.
+        For ``xgboost``: groups of columns that may interact; a column that no group names enters
+        additively. Without groups, all columns may interact.
     """
 
     kind: Text = "boosted_trees"
@@ -239,21 +313,24 @@ class Model(Section):
 
 
 class Tune(Section):
-    """What `tune` tries, and on which folds.
+    """What `tune` tries, and on which folds. Not with ``resample``.
 
     Attributes
     ----------
-    ratio, points
-        First and last weight ratio (rarest class over commonest) and how many, on a log scale;
-        by itself from no weights to beyond the balanced and the cost ratio.
+    ratio
+        Smallest and largest weight ratio (rarest class to commonest); by default from no weights
+        to beyond the balanced ratio and the cost ratio.
+    points
+        Number of weight ratios, on a log scale.
     params
-        Parameter of the learner -> the values to try, simple to complex.
+        Parameter of the learner -> values to try, from simple to complex.
     folds
-        How many; stratified by class, or forward in time where ``split.by`` names a column.
+        Number of folds of the fit rows: stratified by class, or forward in time where
+        ``split.by`` names a column.
     group
         Columns whose rows of equal values stay in one fold.
     parallelism
-        Models that are fitted at a time.
+        Number of models that are fitted at a time.
     """
 
     ratio: tuple[Positive, Positive] | None = None
@@ -275,16 +352,22 @@ class Decision(Section):
     Attributes
     ----------
     calibration
-        ``auto`` fits a sigmoid where the rarest class has few rows to calibrate on, and isotonic
-        maps from there on.
+        Method, fitted on held-out rows without class weights. ``sigmoid``: Platt scaling;
+        ``isotonic``: a monotone map, shrunk towards the sigmoid as far as that fits;
+        ``temperature``: one factor of the log odds; ``auto``: ``sigmoid`` below 50 effective rows
+        of the rarest class, else ``isotonic``.
+    target_prior
+        Class shares of the rows to score: ``natural``, those of the labelled table; ``estimate``,
+        estimated from the scores under label shift; or a share per class.
     max_shift
-        By which factor ``target_prior: estimate`` may move the odds of a class, at most. An
-        estimate whose interval lies beyond is told and not used.
+        Largest factor by which ``target_prior: estimate`` may change the odds of a class. An
+        estimate whose interval lies beyond is reported and not used.
     base_rate_tolerance
-        By how much of its share a class's mean probability may miss it on the test rows.
+        Largest relative difference between a class's mean probability and its share on the test
+        rows, beyond what chance explains.
     cost_tolerance
-        By how much the expected cost of the decisions may miss the realised cost, as a whole and
-        by tenth of the rows' stakes: a warning beyond, no model beyond twice as much.
+        Largest relative difference between expected and realised cost of the decisions, as a whole
+        and by tenth of the amounts at stake: a warning above it, no model above twice as much.
     """
 
     calibration: Text = "auto"
@@ -295,22 +378,28 @@ class Decision(Section):
 
 
 class SplitShares(Section):
-    """Shares of the labelled rows that are held out, by hash or by a column that orders time.
+    """Shares of the labelled rows that are held out, by hash or by time.
 
     Attributes
     ----------
     by
-        A date, timestamp or number; the latest rows test.
+        A date, timestamp or number; the latest rows test. Without it rows are split at random by a
+        hash of the keys, stratified by class.
     group
         Columns, such as a customer's id, whose rows of equal values share a part and a fold, and
         are drawn together for every interval. With ``by`` the parts are those of time.
     gap
-        With ``by``: rows that lie this long before calibration or test rows are not used.
+        With ``by``: rows this long before the calibration or the test rows are not used; a number
+        or a period such as ``3 months``.
     mature
-        With ``by``: the time until an outcome is known. Younger rows are neither good nor bad, and
-        are left out.
+        With ``by``: the time until an outcome is known, such as ``12 months``. Younger rows are
+        left out.
     as_of
-        The day that the labelled table is of, for ``mature``; the run's date by default.
+        The day on which ``mature`` is measured; by default the date of the run.
+    calibrate
+        Share of the rows to calibrate on.
+    test
+        Share of the rows to test on.
     """
 
     by: Text | None = None
@@ -323,19 +412,19 @@ class SplitShares(Section):
 
 
 class Train(Section):
-    """Which rows the published model learns from.
+    """Which rows the published model is fitted on.
 
     Attributes
     ----------
     refit
-        ``none``: the fit rows; calibration and test rows are set aside. ``all``: every labelled
+        ``none``: the fit rows; calibration and test rows are held out. ``all``: every labelled
         row; calibration is cross-fitted, and the evaluation is that of held-out folds (with
-        ``split.by``, of a model of earlier rows). ``auto``: all where the table has at most
-        `sparkweights.training.cross_fit.AUTO_ROWS` rows.
+        ``split.by``, of a model of earlier rows). ``auto``: ``all`` for tables of up to 50,000
+        rows, else ``none``.
     folds
-        Of the cross-fitting.
+        Number of folds of the cross-fitting.
     parallelism
-        Models that are fitted at a time.
+        Number of models that are fitted at a time.
     """
 
     refit: Literal["auto", "all", "none"] = "auto"
@@ -349,9 +438,9 @@ class Backtest(Section):
     Attributes
     ----------
     origins
-        How many.
+        Number of moments.
     share
-        Of the rows, the latest, that the origins are spread over.
+        Share of the rows, the latest, over which the moments are spread.
     """
 
     origins: Annotated[StrictInt, Field(ge=2, le=50)] = 4
@@ -359,18 +448,18 @@ class Backtest(Section):
 
 
 class Evaluate(Section):
-    """How `evaluate` judges a model on rows with known outcomes.
+    """How `evaluate` measures a model on rows with known outcomes.
 
     Attributes
     ----------
     by
-        Columns whose values together are a segment; sensitive ones are welcome here.
+        Columns whose combined values are a segment; sensitive columns are allowed.
     min_rows
         A segment of fewer rows is counted and not measured.
     exact
-        Keep every distinct score, not 8,192 bins of them.
+        Keep every distinct score instead of 8,192 bins.
     backtest
-        What `evaluate --backtest` does.
+        Settings of `evaluate --backtest`.
     """
 
     by: tuple[Text, ...] = ()
@@ -380,23 +469,25 @@ class Evaluate(Section):
 
 
 class Monitor(Section):
-    """How far a table may drift from what the model was made for.
+    """Drift limits: `monitor` exits with 7 above one of them, as above ``checks.max_quarantined``.
+
+    An index, a share or a calibration exceeds its limit only where chance does not explain it with
+    this many rows. Sample weights count where the table has them.
 
     Attributes
     ----------
     psi
-        Largest stability index of a feature, or of the score, where so many rows do not give it
-        by chance.
+        Largest population stability index of a feature or of the score.
     shift
-        By how much of itself a class's estimated share may move, where the tests say it moved.
+        Largest relative change of a class's estimated share, where the tests report a shift.
     calibration
-        By how much of the share a mean probability may miss it, where outcomes are known and
-        chance does not explain the difference.
+        Largest relative difference between a mean probability and the share of its class, where
+        outcomes are known.
     decided
-        A column that holds the decision that was really taken.
+        Column that holds the decision that was really taken.
     overrides
-        Largest share of rows whose decision was another than the model's; rows that the model
-        sends to review are not among them.
+        Largest share of rows whose decision differs from the model's; rows that the model sends to
+        review are not counted.
     """
 
     psi: Positive = 0.2
@@ -407,28 +498,29 @@ class Monitor(Section):
 
 
 class Fairness(Section):
-    """Between which groups decisions are compared, and how far they may differ.
+    """Groups between which decisions are compared, and how far they may differ.
 
-    `evaluate` measures it; `monitor` does so where this section is stated, and exits with 7 past a
-    limit that chance alone would rarely pass.
+    `evaluate` compares acceptance, true and false positive rates with intervals; `monitor` does so
+    where this section is stated, and exits with 7 beyond a limit where chance does not explain it.
 
     Attributes
     ----------
     columns
-        Columns whose values are groups; ``columns.sensitive`` where none is named.
+        Columns whose values are groups; by default ``columns.sensitive``.
     ranges
-        Numeric column -> edges of its ranges, ascending; an edge belongs to the range above it.
-        Without them few numbers are groups as they are, and many are grouped by quartiles.
+        Numeric column -> ascending edges of its ranges; an edge belongs to the range above it. By
+        default few distinct numbers are groups as they are, and many are grouped by quartiles.
     favourable
-        The decision that is a favour; by itself the one that is right for the commonest class.
+        The favourable decision; by default the least-cost one of the commonest class.
     reference
-        Column -> the group that its others are compared with; by itself the most often accepted.
+        Column -> the group that the others are compared with; by default the group that is
+        accepted most often.
     min_rows
         A group of fewer rows is counted and not measured.
     ratio
-        Least ratio of acceptance between groups; .8 is the four-fifths rule.
+        Least ratio of acceptance between groups; 0.8 is the four-fifths rule.
     difference
-        Largest difference of the true and of the false positive rates between groups.
+        Largest difference of true or of false positive rates between groups.
     """
 
     columns: tuple[Text, ...] = ()
@@ -443,18 +535,18 @@ class Fairness(Section):
 class Selection(Section):
     """Which applicants were accepted, where the labelled table holds rejected ones as well.
 
-    Only accepted rows have an outcome to learn from and to be evaluated by; the others' label may
-    be null. They are scored and counted, and no outcome is invented for them.
+    Only accepted rows have an outcome to train and evaluate on; the label of the others may be
+    null. Rejected rows are scored and counted, and no outcome is inferred for them: `train` reports
+    the share accepted by score band, and what that leaves unknown.
 
     Attributes
     ----------
     accepted
         A boolean column.
     probability
-        A column that holds the known probability of each accepted row to have been accepted: 1
-        where a rule accepts, and the share that is accepted at random where it rejects. Sample
-        weights are divided by it, in training and in evaluation, so that accepted rows speak of
-        all applicants.
+        Column of the known probability that an accepted row was accepted: 1 where a rule accepts,
+        less where acceptance is random. Sample weights are divided by it, in training and in
+        evaluation, so that accepted rows represent all applicants.
     """
 
     accepted: Text
@@ -467,7 +559,24 @@ class Selection(Section):
 
 
 class Checks(Section):
-    """Expectation suites at both ends, and how many rows may leave without a decision."""
+    """Expectation suites, and how many rows may remain without a decision.
+
+    Attributes
+    ----------
+    labelled
+        Suite that the labelled table must pass before training.
+    incoming
+        Suite of the incoming table: a row that fails a critical row-level expectation is
+        quarantined; other critical failures stop the run.
+    scored
+        Suite that the scored rows must pass before they are published.
+    max_quarantined
+        Largest share of rows that may be quarantined; more stop the run.
+    max_unscorable
+        Largest share of rows that may be unscorable; more stop the run.
+    allow_empty
+        Whether an empty incoming table replaces its date with no rows instead of stopping the run.
+    """
 
     labelled: Text | None = None
     incoming: Text | None = None

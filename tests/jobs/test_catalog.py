@@ -11,6 +11,7 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 from conftest import RUN_DATE, Shop, history
+from pages import blocks
 
 from sparkweights import Runner, load_config
 from sparkweights.core.errors import ConfigError, PublishError
@@ -268,3 +269,17 @@ def test_table_names_are_read_as_the_catalog_reads_them(text: str, name: TableNa
     assert found == name
     if found is not None:
         assert TableName.parse(found.sql) == found
+
+
+def test_documented_statements_make_a_view_and_a_table(
+    shop: Shop, spark: SparkSession, lending: str, tmp_path: Path
+) -> None:
+    """They run as they are, but for their places and their database."""
+    for block in blocks("sql"):
+        text = block.text.replace("/data/out", f"{shop.folder}/out").replace(
+            "lending.", f"{lending}."
+        )
+        text = text.replace("s3a://bucket", tmp_path.as_uri())
+        spark.sql(text.replace("scored_loans", f"{lending}.scored_loans"))
+    assert spark.table(f"{lending}.scored_loans").count() == 400
+    assert spark.table(f"{lending}.scored").columns == ["loan_id", "run_date"]
