@@ -158,7 +158,7 @@ def test_python_blocks_run_and_print_what_the_page_states(
     assert sum(bool(block.output) for block in blocks("python")) >= 3
     ess = printed["notebooks.md", "print(model.stages[0].weight_diagnostics().kish_ess)"]
     assert 0 < float(ess) < 3_000
-    savings, decisions = printed["notebooks.md", "print(run.counts.decisions)"].splitlines()
+    savings, decisions = printed["notebooks.md", "print(run.record.decisions)"].splitlines()
     assert float(savings) > 0
     assert "approve" in decisions
     assert (tmp_path / "out" / "scored" / f"run_date={RUN_DATE}").is_dir()
