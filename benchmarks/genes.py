@@ -22,8 +22,7 @@ from benchmarks.harness import Bar, arguments, figure, report, session
 from benchmarks.wheels import member_of_wheel
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
-from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT, learner
 from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.schemes import WeightSpec
@@ -139,14 +138,13 @@ def _recall(
     ]
     weights = weigh_frequencies(frequencies, WeightSpec(scheme)).rule.constants or ()
     weight = F.element_at(F.array(*map(F.lit, weights)), F.col(LABEL).cast("int") + 1)
-    own = learner("logistic")
     fit_df = vector_df.filter(F.col("id").isin(*fit_ids)).withColumn(WEIGHT, weight)
-    model = own.fit(fit_df, PARAMS, seed=0, classes=len(KINDS))
+    model = learner("logistic").fit(fit_df, PARAMS, seed=0, classes=len(KINDS))
     rare = len(KINDS) - 1
     test_df = vector_df.filter(F.col("id").isin(*test_ids) & (F.col(LABEL) == rare))
     margin = F.col(MARGIN)
     right = F.array_position(margin, F.array_max(margin)) == rare + 1
-    row = own.append_margin(model, test_df).agg(F.avg(right.cast("double"))).first()
+    row = model.append_margin(test_df).agg(F.avg(right.cast("double"))).first()
     assert row is not None  # noqa: S101 (an aggregate always has its row)
     return float(row[0])
 

@@ -206,13 +206,16 @@ def _copy(spark: SparkSession, folder: Path) -> None:
 
 def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> Path:
     from sparkweights.bundle.bundle import load_bundle  # noqa: PLC0415
+    from sparkweights.models.mllib import MLlibModel  # noqa: PLC0415
 
     model = load_bundle(runner.config.path(runner.config.artifacts)).model
+    assert isinstance(model, MLlibModel)  # noqa: S101 (MLlib's learners are compared)
+    native = model.native
     assembler = VectorAssembler(inputCols=NAMES, outputCol=FEATURES)
     df = assembler.transform(spark.read.parquet(str(folder / "incoming")))
-    model.setPredictionCol("").setRawPredictionCol("__raw").setProbabilityCol("__probability")
+    native.setPredictionCol("").setRawPredictionCol("__raw").setProbabilityCol("__probability")
     p = vector_to_array(F.col("__probability")).getItem(1)
-    probability_df = model.setFeaturesCol(FEATURES).transform(df).select("id", p.alias("p"))
+    probability_df = native.setFeaturesCol(FEATURES).transform(df).select("id", p.alias("p"))
     accept, decline = F.col("p") * DEFAULT, 1 - F.col("p")
     scored_df = probability_df.select(
         "id",

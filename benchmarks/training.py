@@ -22,9 +22,9 @@ from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report,
 from benchmarks.savings import savings
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
-from sparkweights.models.base import COLUMNS, FEATURES, WEIGHT
+from sparkweights.models.base import FEATURES, WEIGHT, learner
 from sparkweights.models.base import LABEL as CLASS
-from sparkweights.models.registry import learner
+from sparkweights.models.mllib import COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.cli.options import make_parser
 from sparkweights.config.schema import Config
 from sparkweights.core import errors
-from sparkweights.models.registry import AUTO, LEARNERS
+from sparkweights.models.registry import AUTO, BUILT_IN
 from sparkweights.probability.settings import CALIBRATIONS
 from sparkweights.spec import settings
 from sparkweights.spec.outputs import QUARANTINE, SCORED
@@ -36,7 +36,7 @@ GENERATED = re.compile(r"(<!-- begin (\w+) ?(\S*) -->\n).*?(<!-- end -->)", re.D
 # Keys whose type is text and whose values another module checks.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "weights.scheme": SCHEMES,
-    "model.kind": (AUTO, *LEARNERS),
+    "model.kind": (AUTO, *BUILT_IN),
     "decision.calibration": CALIBRATIONS,
 }
 # Keys at the top of the file that are no section.
@@ -160,7 +160,7 @@ def key_table(section: str) -> str:
 def parameter_table(_: str) -> str:
     """Return what ``model.params`` accepts, by learner."""
     kinds: dict[tuple[str, str], list[str]] = {}
-    for kind, learner in LEARNERS.items():
+    for kind, learner in BUILT_IN.items():
         for name, bound in learner.params.items():
             default = learner.defaults.get(name)
             told = f"`{kind}`" + ("" if default is None else f" (default {default:g})")

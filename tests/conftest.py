@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -20,9 +22,11 @@ os.environ.setdefault(
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pyspark.sql import SparkSession
+
+    Install = Callable[[str, Mapping[str, str], Mapping[str, str]], None]
 
 
 class OneFileOneWorker(LoadFileScheduling):
@@ -46,6 +50,55 @@ class OneFileOneWorker(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneFileOneWorker:
     """Deal out whole files."""
     return OneFileOneWorker(config, log)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install packages that register learners, for one test.
+
+    Each is given as its distribution's name, its entry points (kind -> ``module:attribute``) and
+    its files (path -> text), which become a wheel on the path.
+    """
+    from sparkweights.models import registry
+
+    before = set(sys.modules)
+
+    def put(name: str, kinds: Mapping[str, str], files: Mapping[str, str]) -> None:
+        wheel = tmp_path / f"{name.replace('-', '_')}-0.1-py3-none-any.whl"
+        folder = f"{name.replace('-', '_')}-0.1.dist-info"
+        entries = "\n".join(f"{kind} = {value}" for kind, value in kinds.items())
+        with ZipFile(wheel, "w") as archive:
+            archive.writestr(
+                f"{folder}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n"
+            )
+            archive.writestr(f"{folder}/entry_points.txt", f"[{registry.GROUP}]\n{entries}\n")
+            for path, text in files.items():
+                archive.writestr(path, text)
+        monkeypatch.syspath_prepend(str(wheel))
+        forget()
+
+    def forget() -> None:
+        registry.installed.cache_clear()
+        registry._declared.cache_clear()
+
+    yield put
+    for module in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[module], "__file__", None)):
+            del sys.modules[module]
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def toy_learner(install: Install) -> str:
+    """Install the package in ``tests/toy_learner``, and return the kind that it registers."""
+    folder = Path(__file__).parent / "toy_learner"
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    kinds = project["entry-points"]["sparkweights.learners"]
+    modules = {str(file.relative_to(folder)): file for file in folder.rglob("*.py")}
+    install(project["name"], kinds, {at: file.read_text("utf-8") for at, file in modules.items()})
+    (kind,) = kinds
+    return str(kind)
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,7 @@ from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.explain.importance import MOST_DONORS, collect_importance
 from sparkweights.features.fit import learn_features
-from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.ledger import Ledger
 from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.weights.rule import WeightRule
@@ -150,7 +149,7 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
     params = {"n_estimators": 100, "max_depth": 3, "learning_rate": 0.3, "num_workers": 1}
     model = learner("xgboost").fit(fit_df, params, seed=1, classes=2)
     ledger = Ledger({"good": 0.93, "bad": 0.07}).after_bending("weights", rule).after_undoing()
-    scorer = Scorer("xgboost", model, plan, roles.class_names, ledger)
+    scorer = Scorer(model, plan, roles.class_names, ledger)
     policy = DecisionPolicy(matrix, costs_col="prices")
 
     def append(own_df: DataFrame, name: str) -> DataFrame:

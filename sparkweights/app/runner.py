@@ -27,7 +27,8 @@ from sparkweights.core.errors import ConfigError, listed
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
-from sparkweights.models.registry import AUTO, learner
+from sparkweights.models.base import learner
+from sparkweights.models.registry import AUTO
 from sparkweights.monitoring.evaluate import Judged, judge
 from sparkweights.monitoring.monitor import Monitored, monitor
 from sparkweights.monitoring.records import evaluation_record, monitoring_record

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark import __version__ as running_spark
 
 from sparkweights.core.errors import ModelError
+from sparkweights.core.versions import release
 from sparkweights.evaluation.drift import bins_from_dict
 from sparkweights.features.plan import FeaturePlan
-from sparkweights.models.registry import LEARNERS
+from sparkweights.models.base import learner
+from sparkweights.models.registry import kinds
 from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
 from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
 from sparkweights.probability.ledger import Ledger
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkweights.evaluation.drift import ColumnBins
+    from sparkweights.models.base import FittedModel
     from sparkweights.probability.priors import ScoreHistogram
     from sparkweights.storage.location import AnyLocation
 
@@ -57,7 +60,7 @@ class Reference:
 class HeldOutModel:
     """A model beside the published one, which has not learned from the rows it is evaluated on."""
 
-    model: Any
+    model: FittedModel
     calibrator: Calibrator | None
     plan: FeaturePlan
 
@@ -70,10 +73,8 @@ class ModelBundle:
     ----------
     version
         Its name under the artifacts folder.
-    kind
-        The learner that made it.
     model
-        What the learner fitted.
+        The fitted model.
     calibrator
         Fitted on held-out rows, or None.
     plan
@@ -90,8 +91,7 @@ class ModelBundle:
     """
 
     version: str
-    kind: str
-    model: Any
+    model: FittedModel
     calibrator: Calibrator | None
     plan: FeaturePlan
     ledger: Ledger
@@ -99,12 +99,17 @@ class ModelBundle:
     manifest: TrainingRecord
     folder: Location
 
+    @property
+    def kind(self) -> str:
+        """The learner that made it."""
+        return self.model.kind
+
 
 def publish_bundle(
     artifacts: Location,
     record: TrainingRecord,
     *,
-    models: Sequence[object],
+    models: Sequence[FittedModel],
     reference: Reference,
     report: str,
     promote: bool = True,
@@ -116,7 +121,7 @@ def publish_bundle(
     record
         Of the training; its ``version`` names the bundle.
     models
-        What the learner fitted: the published model, then those of the record's ``held_out``.
+        The published model, then those of the record's ``held_out``.
     report
         The model's page for people, as HTML.
 
@@ -131,7 +136,7 @@ def publish_bundle(
     staged.make_folder()
     folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
     for model, folder in zip(models, folders, strict=True):
-        LEARNERS[record.model.kind].save(model, folder)
+        model.save(folder)
     stated = {
         "scores": histogram_to_dict(reference.scores),
         "bins": [own.to_dict() for own in reference.bins],
@@ -194,17 +199,17 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
         ) from None
     _require_spark(manifest.spark, folder)
     kind = manifest.model.kind
-    if kind not in LEARNERS:
+    if kind not in kinds():
         raise ModelError(
-            f"The model '{version}' is of kind '{kind}'; available: {', '.join(LEARNERS)}.",
-            hint="train it anew, or install the version of sparkweights that wrote it.",
+            f"The model '{version}' is of kind '{kind}'; available: {', '.join(kinds())}.",
+            hint="install the package that registers this kind, or the version of sparkweights "
+            "that wrote the model; or train it anew.",
         )
     # Only classes named here are ever loaded; the files cannot choose one.
     calibration = manifest.calibration
     return ModelBundle(
         version=version,
-        kind=kind,
-        model=LEARNERS[kind].load(folder / "model", len(manifest.classes)),
+        model=learner(kind).load(folder / "model", len(manifest.classes)),
         calibrator=None if calibration is None else calibrator_from_dict(calibration.to_dict()),
         plan=FeaturePlan.from_dict(manifest.features),
         ledger=Ledger.from_dict(manifest.ledger.to_dict()),
@@ -219,7 +224,7 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
 
     Only evaluations, comparisons and explanations need them; scoring does not.
     """
-    own, classes = LEARNERS[bundle.kind], len(bundle.manifest.classes)
+    own, classes = learner(bundle.kind), len(bundle.manifest.classes)
     return tuple(
         HeldOutModel(
             own.load(bundle.folder / HELD_OUT / str(place), classes),
@@ -291,9 +296,6 @@ def _verified_manifest(folder: Location) -> TrainingRecord:
 
 
 def _require_spark(written: str, folder: Location) -> None:
-    def release(version: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in version.split(".")[:2])
-
     if release(written) > release(running_spark):
         raise ModelError(
             f"The model bundle '{folder}' was written by Spark {written}; this is Spark "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
-from sparkweights.models.registry import AUTO, learner
+from sparkweights.models.registry import capabilities, kinds_that
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
@@ -26,19 +26,19 @@ def check_constraints(config: Config) -> None:
 
 def _check_learner(config: Config) -> None:
     model, roles = config.model, config.roles
-    # What training chooses between has no common way with either.
-    own = None if model.kind == AUTO else learner(model.kind)
-    if config.features.impute == "none" and not (own and own.native_missing):
+    can = capabilities(model.kind)
+    if config.features.impute == "none" and not can.native_missing:
         raise ConfigError(
-            f"features.impute: 'none' goes with xgboost, which learns from missing values; the "
-            f"kind is {model.kind!r}.",
+            f"features.impute: 'none' goes with {kinds_that(lambda can: can.native_missing)}, "
+            f"where missing values are learned from; the kind is {model.kind!r}.",
             hint="leave features.impute out: numbers are imputed by their median, with a flag.",
         )
     for key in ("monotone", "interactions"):
-        if getattr(model, key) and not (own and own.constrainable):
+        if getattr(model, key) and not can.constrainable:
+            possible = kinds_that(lambda can: can.constrainable)
             raise ConfigError(
-                f"model.{key}: goes with kind xgboost; the kind is {model.kind!r}.",
-                hint=f"choose kind: xgboost, or leave model.{key} out.",
+                f"model.{key}: goes with kind {possible}; the kind is {model.kind!r}.",
+                hint=f"choose kind: {possible}, or leave model.{key} out.",
             )
     if model.monotone and len(roles.class_names) > 2:  # noqa: PLR2004 (binary or not)
         raise ConfigError(

@@ -11,7 +11,13 @@ from sparkweights.config.fairness import check_fairness
 from sparkweights.core.errors import ConfigError, did_you_mean, listed
 from sparkweights.costs.expression import names
 from sparkweights.costs.matrix import REVIEW
-from sparkweights.models.registry import check_params, require_explainable
+from sparkweights.models.declaration import ClassCount
+from sparkweights.models.registry import (
+    capabilities,
+    check_params,
+    kinds_that,
+    require_explainable,
+)
 from sparkweights.probability.settings import CALIBRATIONS, require_prior
 from sparkweights.sampling.period import Span
 from sparkweights.spec.outputs import UNSCORABLE, scored_columns
@@ -262,18 +268,25 @@ def _check_weights(config: Config) -> None:
 
 
 def _check_sizing(config: Config) -> None:
-    if config.model.prune != "none" and config.model.kind != "tree":
+    kind, classes = config.model.kind, len(config.matrix.classes)
+    can = capabilities(kind)
+    if not can.classes.covers(classes):
         raise ConfigError(
-            f"model.prune: {config.model.prune!r} goes with kind tree; the kind is "
-            f"{config.model.kind!r}.",
+            f"model.kind: {kind!r} goes with two classes; there are {classes}.",
+            hint=f"choose one of {kinds_that(lambda can: can.classes is ClassCount.ANY)}.",
+        )
+    if config.model.prune != "none" and not can.prunable:
+        raise ConfigError(
+            f"model.prune: {config.model.prune!r} goes with kind "
+            f"{kinds_that(lambda can: can.prunable)}; the kind is {kind!r}.",
             hint="leave model.prune out.",
         )
-    kind, many = config.model.kind, len(config.matrix.classes) > 2  # noqa: PLR2004 (binary or not)
-    staged = kind == "xgboost" or (kind == "boosted_trees" and not many)
-    if config.model.patience is not None and not staged:
+    if config.model.patience is not None and not can.staged.covers(classes):
         raise ConfigError(
-            f"model.patience: {config.model.patience} goes with xgboost, or boosted_trees of two "
-            f"classes; the kind is {kind!r}, with {len(config.matrix.classes)} classes.",
+            f"model.patience: {config.model.patience} goes with "
+            f"{kinds_that(lambda can: can.staged is ClassCount.ANY)}, or "
+            f"{kinds_that(lambda can: can.staged is ClassCount.TWO)} of two classes; the kind is "
+            f"{kind!r}, with {classes} classes.",
             hint="leave model.patience out.",
         )
 

@@ -29,6 +29,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def release(version: str) -> tuple[int, int]:
+    """Return major and minor number of a version of Spark.
+
+    Examples
+    --------
+    >>> release("4.3.0.dev1")
+    (4, 3)
+    """
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
 def digest(*parts: object) -> str:
     """Return twelve hex digits that stand for plain values."""
     text = json.dumps(parts, sort_keys=True, default=str)

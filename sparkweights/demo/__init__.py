@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 from datetime import date
 from importlib import resources
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkweights.core.errors import PublishError
+from sparkweights.models.registry import XGBOOST
 from sparkweights.storage.files import write_table, write_text
 from sparkweights.storage.location import Location
 
@@ -62,9 +62,9 @@ def clients() -> pa.Table:
 def _possible(text: str) -> str:
     """Leave reasons out of a configuration where the library that they need is missing."""
     start = text.find("\nreasons:\n")
-    if start < 0 or find_spec("xgboost") is not None:
+    if start < 0 or XGBOOST.is_installed:
         return text
-    advice = "# reasons: pip install 'sparkweights[xgboost]', and see the README"
+    advice = f"# reasons: {XGBOOST.command}, and see the README"
     end = text.index("\nweights:", start)
     return f"{text[:start]}\n{advice}{text[end:]}"
 

@@ -15,7 +15,7 @@ from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.ranking import AreaShift, compare_areas
 from sparkweights.explain.importance import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import AUTO, learner
+from sparkweights.models.registry import AUTO
 from sparkweights.probability.ledger import WEIGHTS, Ledger
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.split import (
@@ -266,15 +266,13 @@ def _areas(
 
 def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, float]] | None:
     """Return coefficients without and with weights; of several folds, their means."""
-    if not learner(own.kind).linear or len(own.classes) > 2:  # noqa: PLR2004 (one row of them)
-        return None
-    pairs = [
-        np.mean(
-            [(float(m.intercept), *m.coefficients.toArray().tolist()) for m in scorer.models],
-            axis=0,
-        ).tolist()
-        for scorer in (twin, own)
-    ]
+    pairs = []
+    for scorer in (twin, own):
+        found = [model.coefficients() for model in scorer.models]
+        by_model = [coefficients for coefficients in found if coefficients is not None]
+        if not by_model:
+            return None
+        pairs.append(np.mean(by_model, axis=0).tolist())
     names = ("intercept", *own.plan.names)
     return {name: (pairs[0][i], pairs[1][i]) for i, name in enumerate(names)}
 
@@ -282,16 +280,17 @@ def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, flo
 def _importance(
     test_df: DataFrame, spec: TrainingSpec, scorer: RowScorer, rows: int
 ) -> list[Importance]:
-    own, sources = learner(scorer.kind), scorer.plan.sources
+    models, sources = scorer.models, scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
-    spread = collect_spread(test_df, len(sources)) if own.linear else None
+    linear = models[0].capabilities.linear
+    units = collect_spread(test_df, len(sources)) if linear else np.ones(len(sources))
+    shares = np.mean([model.importances() * units for model in models], axis=0)
     prices = F.array(*[F.array(*row) for row in spec.problem.policy.costs()])
-    shares = [own.importances(model, len(sources), spread) for model in scorer.models]
     return collect_importance(
         test_df.withColumn(PRICES, prices),
         partial(_append_cost, scorer, spec.problem.policy.reading(PRICES)),
         sources,
-        np.mean(shares, axis=0),
+        shares,
         rows=rows,
         orders=(F.col(CHOOSING), F.col(DEALING)),
         weight=sample_weight(spec.problem.roles),

@@ -55,7 +55,7 @@ class Importance:
         Of that mean, over other rows and other donors.
     share
         The column's share of what the model itself counts as importance (see
-        `sparkweights.models.Learner.importances`).
+        `sparkweights.models.base.FittedModel.importances`).
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Models: the feature plan, and every learner behind one face."""
+"""Learners: what each can do, how it is fitted, and the fitted model that it returns."""

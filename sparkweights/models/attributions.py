@@ -1,8 +1,8 @@
 """What each position of a row's features adds to its margin, exactly.
 
-A linear margin differs from a reference's by a sum over positions. A sum of trees is taken apart
-by Shapley values with the training weights of the nodes as background (Lundberg et al. 2020,
-path-dependent TreeSHAP), as XGBoost computes them.
+A linear margin differs from a reference's by a sum over positions. The margin of a sum of trees is
+attributed by Shapley values with the training weights of the nodes as background (Lundberg et al.
+2020, path-dependent TreeSHAP), as XGBoost computes them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import Column
+    from xgboost import Booster, DMatrix
 
     from sparkweights.trees.xgboost_json import AdditiveTrees
 
@@ -35,24 +36,24 @@ class Explainer(ABC):
 
     @abstractmethod
     def contributions(
-        self, features: Column, asked: Column, contrast: Column | None = None
+        self, features: Column, wanted: Column, contrast: Column | None = None, /
     ) -> Column:
-        """Return what each position adds to the margin that speaks for a class, and last the base.
+        """Return what each position adds to the margin of a class, and last the base.
 
-        Of two classes that is the margin of the one against the other. Of many it is the class's
-        own margin less the mean of the others', by their probabilities: to first order, what
-        moves the log odds of the class (the gradient of log(p_k / (1 - p_k)) by the margins of a
-        softmax). A class's own margin alone says nothing, as what is added to all of them changes
-        no probability.
+        With two classes it is the margin of one class against the other. With more it is the
+        class's margin minus the mean of the others', weighted by their probabilities: to first
+        order, the change of the class's log odds (the gradient of log(p_k / (1 - p_k)) by the
+        margins of a softmax). A class's margin alone is no measure, as a number that is added to
+        the margins of all classes changes no probability.
 
         Parameters
         ----------
         features
             The positions of the row, array<double>.
-        asked
-            Whether the row is to be explained; others get null and cost next to nothing.
+        wanted
+            Whether the row is to be explained; other rows get null and cost next to nothing.
         contrast
-            Of more than two classes, how often each class's margin counts; see `contrast_of`.
+            With more than two classes, the weight of each class's margin; see `contrast_of`.
 
         Returns
         -------
@@ -62,23 +63,23 @@ class Explainer(ABC):
 
 
 def contrast_of(probabilities: Sequence[Column], against: int) -> Column:
-    """Return how often the margin of each class counts in that of one against the others.
+    """Return the weight of each class's margin in the margin of one class against the others.
 
     Parameters
     ----------
     probabilities
         Of each class, in index order.
     against
-        Index of the class, which counts 1; the others count minus their share of the rest of the
-        probability.
+        Index of the class, whose weight is 1; another class's weight is minus its share of the
+        probability of the others.
     """
     others = [own for c, own in enumerate(probabilities) if c != against]
     if len(others) == 1:
         return F.array(*[F.lit(1.0 if c == against else -1.0) for c in range(2)])
     rest = reduce(add, others)
-    even = F.lit(1.0 / len(others))  # nothing is left to the others
+    equal = F.lit(1.0 / len(others))  # where the probability of the others is 0
     return F.array(*[
-        F.lit(1.0) if c == against else -F.coalesce(F.try_divide(own, rest), even)
+        F.lit(1.0) if c == against else -F.coalesce(F.try_divide(own, rest), equal)
         for c, own in enumerate(probabilities)
     ])  # fmt: skip
 
@@ -92,23 +93,20 @@ class LinearExplainer(Explainer):
     reference: tuple[float, ...]
 
     def contributions(
-        self,
-        features: Column,
-        asked: Column,
-        contrast: Column | None = None,  # noqa: ARG002 (one margin)
+        self, features: Column, wanted: Column, _contrast: Column | None = None, /
     ) -> Column:
-        """Return coefficient times distance, as arithmetic."""
+        """Return coefficient times distance, as arithmetic on Columns."""
         base = self.intercept + float(np.dot(self.coefficients, self.reference))
         weights, means = F.lit(list(self.coefficients)), F.lit(list(self.reference))
-        # One small expression for however many positions: written out, they make the method that
-        # scores a row too large for Java to compile, and every row would pay.
+        # One small expression for any number of positions: one term per position makes the
+        # generated method too large for Java to compile, which slows down every row.
         own = F.transform(features, lambda x, at: (x - F.get(means, at)) * F.get(weights, at))
-        return F.when(asked, F.concat(own, F.array(F.lit(base))))
+        return F.when(wanted, F.concat(own, F.array(F.lit(base))))
 
 
 @dataclass(frozen=True)
 class LinearContrast(Explainer):
-    """Of many classes, the coefficients of one less the mean of the others', times the distance.
+    """With many classes, the coefficients of one minus the others' mean, times the distance.
 
     Attributes
     ----------
@@ -125,23 +123,23 @@ class LinearContrast(Explainer):
     reference: tuple[float, ...]
 
     def contributions(
-        self, features: Column, asked: Column, contrast: Column | None = None
+        self, features: Column, wanted: Column, contrast: Column | None = None, /
     ) -> Column:
-        """Return the contrast of the coefficients times distance, as arithmetic."""
-        counts = _needed(contrast)
+        """Return the contrast of the coefficients times distance, as arithmetic on Columns."""
+        weights = _required(contrast)
         starts = np.asarray(self.intercepts) + np.asarray(self.coefficients) @ self.reference
         means = F.lit(list(self.reference))
         rows = [F.lit(list(row)) for row in self.coefficients]
 
         def mixed(values: Sequence[Column]) -> Column:
-            return reduce(add, [F.get(counts, c) * value for c, value in enumerate(values)])
+            return reduce(add, [F.get(weights, c) * value for c, value in enumerate(values)])
 
         own = F.transform(
             features,
             lambda x, at: (x - F.get(means, at)) * mixed([F.get(row, at) for row in rows]),
         )
         base = mixed([F.lit(start) for start in starts.tolist()])
-        return F.when(asked, F.concat(own, F.array(base)))
+        return F.when(wanted, F.concat(own, F.array(base)))
 
 
 @dataclass(frozen=True)
@@ -153,9 +151,9 @@ class TreeExplainer(Explainer):
     json
         The trees, as XGBoost has them.
     sign
-        -1 where the margin speaks for the other class.
+        -1 where the margin is that of the other class.
     trees
-        Where the trees are MLlib's: how to ask them.
+        For MLlib's trees: their thresholds and the exact values of their leaves.
     """
 
     json: bytes
@@ -163,27 +161,24 @@ class TreeExplainer(Explainer):
     trees: AdditiveTrees | None = None
 
     @cached_property
-    def booster(self) -> Any:  # noqa: ANN401 (xgboost is optional)
+    def booster(self) -> Booster:
         """The booster, read once per process."""
         return open_booster(self.json)
 
     def contributions(
-        self,
-        features: Column,
-        asked: Column,
-        contrast: Column | None = None,  # noqa: ARG002 (one margin)
+        self, features: Column, wanted: Column, _contrast: Column | None = None, /
     ) -> Column:
-        """Ask for a batch of rows at a time, leaving out those that nobody asks about."""
+        """Explain a batch of rows at a time, without those that are not wanted."""
 
         def explain(batch: pa.Array) -> pa.Array:
             return self.of_batch(batch)
 
-        return per_batch(explain, "array<double>")(F.when(asked, features))
+        return per_batch(explain, "array<double>")(F.when(wanted, features))
 
     def of_batch(self, features: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""
-        asked = _matrix(features)
-        found = self.sign * self.margins(asked)[:, 0] if len(asked) else np.zeros((0, 0))
+        rows = _matrix(features)
+        found = self.sign * self.margins(rows)[:, 0] if len(rows) else np.zeros((0, 0))
         return _as_lists(features, found)
 
     def margins(self, rows: Array) -> Array:
@@ -191,17 +186,17 @@ class TreeExplainer(Explainer):
 
         XGBoost has a margin per class where there are more than two.
         """
-        from xgboost import DMatrix  # noqa: PLC0415 (optional: loaded only when asked for)
+        from xgboost import DMatrix  # noqa: PLC0415 (optional: imported when used)
 
-        asked = rows if self.trees is None else self.trees.exceeded(rows)
-        matrix = DMatrix(asked.astype(np.float32), nthread=1)
+        values = rows if self.trees is None else self.trees.exceeded(rows)
+        matrix = DMatrix(values.astype(np.float32), nthread=1)
         found = np.asarray(self.booster.predict(matrix, pred_contribs=True), dtype=np.float64)
         margin = self._margin(matrix)
         width = found.shape[-1]
-        settled = _settled(found.reshape(-1, width), margin.reshape(-1))
-        return settled.reshape(len(rows), -1, width)
+        exact = _with_exact_sums(found.reshape(-1, width), margin.reshape(-1))
+        return exact.reshape(len(rows), -1, width)
 
-    def _margin(self, matrix: Any) -> Array:  # noqa: ANN401 (xgboost's matrix)
+    def _margin(self, matrix: DMatrix) -> Array:
         """Return the margins that the contributions must add up to."""
         if self.trees is not None:
             leaves = self.booster.predict(matrix, pred_leaf=True).astype(np.int64)
@@ -213,9 +208,10 @@ class TreeExplainer(Explainer):
 
 @dataclass(frozen=True)
 class TreeContrast(Explainer):
-    """Of many classes, the Shapley values of one class's margin less the mean of the others'.
+    """With many classes, the Shapley values of one class's margin minus the others' mean.
 
-    Shapley values are linear in the margin, so those of the contrast are the contrast of those.
+    Shapley values are linear in the margin, so the values of a contrast of margins are the same
+    contrast of the margins' values.
 
     Attributes
     ----------
@@ -227,28 +223,29 @@ class TreeContrast(Explainer):
     parts: tuple[TreeExplainer, ...]
 
     def contributions(
-        self, features: Column, asked: Column, contrast: Column | None = None
+        self, features: Column, wanted: Column, contrast: Column | None = None, /
     ) -> Column:
-        """Ask for a batch of rows at a time, as `TreeExplainer` does."""
+        """Explain a batch of rows at a time, as `TreeExplainer` does."""
 
-        def explain(batch: pa.Array, counts: pa.Array) -> pa.Array:
-            return self.of_batch(batch, counts)
+        def explain(batch: pa.Array, weights: pa.Array) -> pa.Array:
+            return self.of_batch(batch, weights)
 
-        ask = per_batch(explain, "array<double>")
-        return ask(F.when(asked, features), F.when(asked, _needed(contrast)))
+        by_batch = per_batch(explain, "array<double>")
+        return by_batch(F.when(wanted, features), F.when(wanted, _required(contrast)))
 
     def of_batch(self, features: pa.Array, contrast: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""
-        asked = _matrix(features)
+        rows = _matrix(features)
         found = np.zeros((0, 0))
-        if len(asked):
-            margins = np.concatenate([part.margins(asked) for part in self.parts], axis=1)
+        if len(rows):
+            margins = np.concatenate([part.margins(rows) for part in self.parts], axis=1)
             found = np.einsum("rc,rcp->rp", _matrix(contrast), margins)
         return _as_lists(features, found)
 
 
-def _needed(contrast: Column | None) -> Column:
-    assert contrast is not None  # noqa: S101 (whoever asks about many classes gives it)
+def _required(contrast: Column | None) -> Column:
+    if contrast is None:
+        raise TypeError("An explanation of more than two classes needs a contrast.")
     return contrast
 
 
@@ -269,16 +266,16 @@ def _as_lists(features: pa.Array, found: Array) -> pa.Array:
     )
 
 
-def _settled(found: Array, margin: Array) -> Array:
-    """Return contributions that add up to the margin to the last digits of a float64.
+def _with_exact_sums(found: Array, margin: Array) -> Array:
+    """Return contributions whose sum is the margin to the last digits of a float64.
 
-    XGBoost adds in float32; what that loses, some 1e-6, goes to the positions by their size.
+    XGBoost adds in float32; the error, some 1e-6, is distributed to the positions by their size.
     """
     sizes = np.abs(found[:, :-1])
     total = sizes.sum(axis=1, keepdims=True)
-    lost = margin[:, None] - found.sum(axis=1, keepdims=True)
+    error = margin[:, None] - found.sum(axis=1, keepdims=True)
     shares = np.divide(sizes, total, out=np.zeros_like(sizes), where=total > 0)
-    settled = found.copy()
-    settled[:, :-1] += lost * shares
-    settled[:, -1:] += np.where(total > 0, 0.0, lost)
-    return settled
+    exact = found.copy()
+    exact[:, :-1] += error * shares
+    exact[:, -1:] += np.where(total > 0, 0.0, error)
+    return exact

@@ -1,210 +1,181 @@
-"""The one face of every learner: a fit on weighted rows, and a weighted probability per class."""
+"""The interface of every learner: a fit on weighted rows, and the fitted model that it returns.
+
+`FittedModel` holds what was fitted, and gives its scores, files, importances and reasons. What else
+a model can do is declared (`sparkweights.models.declaration.Capabilities`) and is an interface of
+its own: `StagedModel`, `PrunableModel`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.ml.functions import vector_to_array
+from pyspark import __version__ as running_spark
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.bounds import Bound
-from sparkweights.core.errors import ConfigError
+from sparkweights.core.errors import ConfigError, ModelError
+from sparkweights.core.versions import release
+from sparkweights.models.declaration import ClassCount
+from sparkweights.models.registry import declaration, kinds_that
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.constraints import Constraints
+    from sparkweights.models.declaration import Capabilities, LearnerDeclaration, ParamValue
     from sparkweights.storage.location import Location
+    from sparkweights.trees.pruning import PlainTree
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 FEATURES, LABEL, WEIGHT, MARGIN = "__features", "__class", "__weight", "__margin"
-COLUMNS = {"featuresCol": FEATURES, "labelCol": LABEL, "weightCol": WEIGHT}
-RAW, STAGES, POSITIONS = "__raw", "__stages", "__positions"
-
-COUNT = Bound(int, 1, 10_000)
-SHARE = Bound(float, 0, 1)
-POSITIVE = Bound(float, 0)
+STAGES, POSITIONS = "__stages", "__positions"
 
 
-class Learner(ABC):
-    """One kind of model.
+@dataclass(frozen=True)
+class ExplainerSettings:
+    """For what the margin of a model is explained.
 
     Attributes
     ----------
-    kind
-        Its name in the configuration.
-    params
-        What a user may set, by the library's own names, with their bounds.
-    defaults
-        Values of ``params`` that apply unless the user sets others, where the library's own are
-        unfit for small or noisy tables.
-    linear
-        Whether its margin is a sum over features, so that heavy tails mislead it.
-    native_missing
-        Whether it learns what a missing number (NaN) means; others need it to be imputed.
-    constrainable
-        Whether it can be fitted under `Constraints`.
+    against
+        Index of the class; of more than two, `Explainer.contributions` gets its contrast.
+    folder
+        Where `FittedModel.save` wrote the model, on storage that driver and executors share.
+    reference
+        What each position is compared with; read by linear models alone.
     """
 
-    kind: ClassVar[str]
-    linear: ClassVar[bool] = False
-    native_missing: ClassVar[bool] = False
-    constrainable: ClassVar[bool] = False
-    params: ClassVar[Mapping[str, Bound]]
-    defaults: ClassVar[Mapping[str, bool | float | str]] = {}
+    against: int
+    folder: Location
+    reference: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a learner is to fit; see `Learner.fit`.
+
+    Attributes
+    ----------
+    params
+        All parameters, in the types that the library expects.
+    seed
+        Of what the learner draws.
+    classes
+        How many there are.
+    constraints
+        None unless the learner is `constrainable`.
+    """
+
+    params: Mapping[str, ParamValue]
+    seed: int
+    classes: int
+    constraints: Constraints | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel(ABC):
+    """A fitted model as a function from a row's features to weighted probabilities.
+
+    Attributes
+    ----------
+    declaration
+        What its learner is and can do.
+    classes
+        How many classes it has.
+    """
+
+    declaration: LearnerDeclaration
+    classes: int
+
+    @property
+    def kind(self) -> str:
+        """Name of its learner in the configuration."""
+        return self.declaration.kind
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its learner can do."""
+        return self.declaration.capabilities
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it has two classes, so that one log odds gives both probabilities."""
+        return ClassCount.TWO.covers(self.classes)
 
     @abstractmethod
-    def fit(
-        self,
-        fit_df: DataFrame,
-        params: Mapping[str, Any],
-        *,
-        seed: int,
-        classes: int,
-        constraints: Constraints | None = None,
-    ) -> Any:  # noqa: ANN401 (the library's model)
-        """Fit a model.
+    def append_margin(self, df: DataFrame) -> DataFrame:
+        """Replace `FEATURES` by `MARGIN`, the model's raw output as an array; one call per row."""
+
+    def margin(self, _plan: FeaturePlan, _folder: Location | None, /) -> Column | None:
+        """Return `MARGIN` computed from the row's columns; None where a vector is needed.
 
         Parameters
         ----------
-        fit_df
-            `FEATURES` (vector), `LABEL` (class index, double) and `WEIGHT` (training weight).
-        params
-            The user's, checked already.
-        classes
-            How many there are; each has rows in ``fit_df``.
-        constraints
-            On the effects of positions, for learners that are `constrainable`.
-
-        Raises
-        ------
-        ConfigError
-            If there are constraints and the learner knows none.
-        """
-
-    def require_unconstrained(self, constraints: Constraints | None) -> None:
-        """Refuse constraints that this learner would not keep.
-
-        Raises
-        ------
-        ConfigError
-            Naming the learner.
-        """
-        if constraints is not None:
-            raise ConfigError(
-                f"model.kind: {self.kind} knows no monotone or interaction constraints; available "
-                "for: xgboost.",
-                hint="choose kind: xgboost, or leave model.monotone and model.interactions out.",
-            )
-
-    def require_kept(self, model: Any, constraints: Constraints | None) -> None:  # noqa: ANN401, ARG002 (one kind of learner keeps constraints)
-        """Refuse a fitted model that breaks its constraints.
-
-        Raises
-        ------
-        QualityGateError
-            Naming the constraint and where it is broken.
-        ConfigError
-            If the learner knows no constraints.
-        """
-        self.require_unconstrained(constraints)
-
-    def concern(self, params: Mapping[str, Any], spark: SparkSession) -> str | None:  # noqa: ARG002 (few have one)
-        """Return what whoever fits with these parameters on this engine ought to know."""
-        return None
-
-    @abstractmethod
-    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
-        """Replace `FEATURES` by `MARGIN`, the model's bare output as an array; one call per row."""
-
-    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401, ARG002 (as above)
-        """Return `MARGIN` straight from the row's columns; None where it takes a vector.
-
-        Parameters
-        ----------
-        folder
+        _plan
+            How the row's columns become positions.
+        _folder
             Where `save` wrote the model, where a start of some seconds pays; else None.
         """
         return None
 
     @abstractmethod
-    def scores(self, margin: Column, classes: int) -> list[Column]:
+    def scores(self, margin: Column) -> list[Column]:
         """Return the weighted probability of each class from `MARGIN`; they sum to 1."""
 
     @abstractmethod
-    def save(self, model: Any, folder: Location) -> None:  # noqa: ANN401 (as above)
+    def save(self, folder: Location) -> None:
         """Write the model in its library's own format; never a pickle."""
 
     @abstractmethod
-    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401 (as above)
-        """Read what `save` wrote."""
-
-    @abstractmethod
-    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (as above)
+    def importances(self) -> Array:
         """Return what the model itself counts as the importance of each position, in its own unit.
 
-        Parameters
-        ----------
-        size
-            Of the feature vector.
-        spread
-            The standard deviation of each position; only linear learners need it.
+        Of a linear model that is per unit of the position.
         """
 
-    @abstractmethod
-    def explainer(
-        self,
-        model: Any,  # noqa: ANN401 (as above)
-        folder: Location,
-        *,
-        against: int,
-        classes: int,
-        reference: Sequence[float],
-    ) -> Explainer:
-        """Return what takes apart the model's margin for a class.
+    def coefficients(self) -> tuple[float, ...] | None:
+        """Return intercept and slopes of the log odds of two classes; None where there are none."""
+        return None
 
-        Parameters
-        ----------
-        folder
-            Where `save` wrote the model, on storage that the driver and the executors share.
-        against
-            Index of the class; of more than two, `Explainer.contributions` is told by its contrast.
-        reference
-            Only linear learners need it: what each position is compared with.
+    def explainer(self, _settings: ExplainerSettings, /) -> Explainer:
+        """Return what attributes the model's margin for a class to the positions of a row.
+
+        Raises
+        ------
+        ModelError
+            If the learner's models are not `explainable`.
         """
+        raise ModelError(
+            f"Models of kind '{self.kind}' give no reasons; available for: "
+            f"{kinds_that(lambda can: can.explainable)}.",
+            hint="leave reasons out, or choose another model.kind and train again.",
+        )
 
-    def slope(self, weighted: Column) -> Column:  # noqa: ARG002 (some need it)
+    def slope(self, _weighted: Column, /) -> Column:
         """Return what one unit of log odds of a class is in the margin that `explainer` explains.
 
         Parameters
         ----------
-        weighted
+        _weighted
             The class's weighted probability.
         """
         return F.lit(1.0)
 
-    def resolve(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the user's parameters, with `defaults` for those that are not set."""
-        return {**self.defaults, **params}
 
-    def typed(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the resolved parameters in the types that the library expects."""
-        resolved = self.resolve(params)
-        return {name: self.params[name].type(value) for name, value in resolved.items()}
-
-
-class StagedLearner(Learner):
-    """A learner whose model is a sum of stages, any first ones of which are a model too."""
+class StagedModel(FittedModel):
+    """A model that is a sum of stages, any first ones of which are a model too."""
 
     @abstractmethod
-    def append_stages(self, model: Any, df: DataFrame, workspace: Location) -> DataFrame:  # noqa: ANN401 (as above)
+    def append_stages(self, df: DataFrame, workspace: Location, /) -> DataFrame:
         """Replace `FEATURES` by `STAGES`, what `MARGIN` would be after each stage, in order.
 
         Parameters
@@ -214,59 +185,155 @@ class StagedLearner(Learner):
         """
 
     @abstractmethod
-    def first_stages(self, model: Any, kept: int, workspace: Location) -> Any:  # noqa: ANN401 (as above)
+    def first_stages(self, kept: int, workspace: Location, /) -> FittedModel:
         """Return the model of the first ``kept`` stages, after `append_stages`."""
 
 
-class MLlibLearner(Learner):
-    """A learner whose model is one of MLlib's classifiers.
+class PrunableModel(FittedModel):
+    """A model that is one tree of class weights."""
+
+    @abstractmethod
+    def read_tree(self, workspace: Location) -> PlainTree:
+        """Return the tree's nodes.
+
+        Parameters
+        ----------
+        workspace
+            A folder that driver and executors share.
+        """
+
+    @abstractmethod
+    def append_leaf(self, df: DataFrame, name: str) -> DataFrame:
+        """Append the number of the row's leaf (double), counted from 0 in the order of nodes."""
+
+    @abstractmethod
+    def with_tree(self, tree: PlainTree, workspace: Location) -> FittedModel:
+        """Return the model of another tree, after `read_tree`."""
+
+
+@dataclass(frozen=True)
+class Learner(ABC):
+    """One kind of model that can be fitted.
 
     Attributes
     ----------
-    estimator, model
-        MLlib's classes that fit and load it.
-    seeded
-        Whether the estimator takes a seed.
+    declaration
+        What it is and can do.
     """
 
-    estimator: ClassVar[type[Any]]
-    model: ClassVar[type[Any]]
-    seeded: ClassVar[bool] = True
-
-    def make(self, params: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 (MLlib's Estimator)
-        """Return the Estimator with the user's Params."""
-        seeds = {"seed": seed} if self.seeded else {}
-        return self.estimator(**COLUMNS, **seeds, **self.typed(params))
+    declaration: LearnerDeclaration
 
     def fit(
         self,
         fit_df: DataFrame,
-        params: Mapping[str, Any],
+        params: Mapping[str, ParamValue],
         *,
         seed: int,
-        classes: int,  # noqa: ARG002 (MLlib counts the classes itself)
+        classes: int,
         constraints: Constraints | None = None,
-    ) -> Any:  # noqa: ANN401 (as above)
-        """Fit MLlib's Estimator."""
-        self.require_unconstrained(constraints)
-        return self.make(params, seed).fit(fit_df)
+    ) -> FittedModel:
+        """Fit a model.
 
-    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (as above)
-        """Ask the model once per row for its raw prediction."""
-        # Empty names switch off the outputs that nobody reads.
-        model.setPredictionCol("").setProbabilityCol("")
-        raw_df = model.setFeaturesCol(FEATURES).setRawPredictionCol(RAW).transform(df)
-        margin_df: DataFrame = raw_df.withColumn(MARGIN, vector_to_array(F.col(RAW)))
-        return margin_df.drop(FEATURES, RAW)
+        Parameters
+        ----------
+        fit_df
+            `FEATURES` (vector), `LABEL` (class index, double) and `WEIGHT` (training weight).
+        params
+            The user's, checked already; the declaration's defaults apply to the others.
+        classes
+            How many there are; each has rows in ``fit_df``.
+        constraints
+            On the effects of positions, for learners that are `constrainable`.
 
-    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401, ARG002 (as above)
-        """Return the total weighted impurity decrease of each feature, as MLlib has it."""
-        return np.asarray(model.featureImportances.toArray())
+        Raises
+        ------
+        ConfigError
+            If the learner cannot be trained here, or constraints are given to one that is not
+            constrainable.
+        QualityGateError
+            If the fitted model breaks a constraint.
+        """
+        if constraints is not None and not self.declaration.capabilities.constrainable:
+            possible = kinds_that(lambda can: can.constrainable)
+            raise ConfigError(
+                f"model.kind: {self.declaration.kind} cannot be fitted under monotone or "
+                f"interaction constraints; available for: {possible}.",
+                hint=f"choose kind: {possible}, or leave model.monotone and model.interactions "
+                "out.",
+            )
+        require_trainable(self.declaration, fit_df.sparkSession)
+        typed = self.declaration.typed(params)
+        return self._fit(fit_df, FitSettings(typed, seed, classes, constraints))
 
-    def save(self, model: Any, folder: Location) -> None:  # noqa: ANN401 (as above)
-        """Write MLlib's native format."""
-        model.write().save(str(folder))
+    @abstractmethod
+    def _fit(self, fit_df: DataFrame, settings: FitSettings) -> FittedModel:
+        """Fit a model, after the checks of `fit`."""
 
-    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401, ARG002 (the file knows)
-        """Read MLlib's native format; only this learner's own class."""
-        return self.model.load(str(folder))
+    @abstractmethod
+    def load(self, folder: Location, classes: int) -> FittedModel:
+        """Read what `FittedModel.save` wrote; only the learner's own class of model."""
+
+    def concern(self, _params: Mapping[str, ParamValue], _spark: SparkSession, /) -> str | None:
+        """Return a warning about training with these parameters on this session, or None."""
+        return None
+
+
+def learner(kind: str) -> Learner:
+    """Return the learner of a kind; its implementation is imported on the first call.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kind, its library is missing, or its implementation cannot be used.
+    """
+    declared = declaration(kind)
+    declared.require_extra()
+    module, _, name = declared.implementation.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"model.kind: the implementation '{declared.implementation}' of kind '{kind}' cannot "
+            f"be imported ({error}).",
+            hint="update or uninstall the package that declares it.",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Learner)):
+        raise ConfigError(
+            f"model.kind: the implementation '{declared.implementation}' of kind '{kind}' is "
+            f"{found!r}; allowed: a subclass of sparkweights.models.base.Learner.",
+            hint="update or uninstall the package that declares it.",
+        )
+    return found(declared)
+
+
+def can_train(kind: str, spark: SparkSession) -> bool:
+    """Whether the learner of a kind can be trained on a session with what is installed."""
+    try:
+        require_trainable(declaration(kind), spark)
+    except ConfigError:
+        return False
+    return True
+
+
+def require_trainable(declared: LearnerDeclaration, spark: SparkSession) -> None:
+    """Refuse a learner that cannot be trained on a session with what is installed.
+
+    Raises
+    ------
+    ConfigError
+        Naming the library, the session or the release of Spark that it needs.
+    """
+    declared.require_extra()
+    can, kind = declared.capabilities, declared.kind
+    if can.classic_session and not isinstance(spark, SparkSession):
+        raise ConfigError(
+            f"model.kind: '{kind}' cannot be trained over Spark Connect.",
+            hint="train in a job under spark-submit; its models score over Spark Connect too.",
+        )
+    if can.spark is not None and release(running_spark) < can.spark.number:
+        needed = ".".join(map(str, can.spark.number))
+        raise ConfigError(
+            f"model.kind: {kind} needs Spark {needed} or newer (this is {running_spark}): "
+            f"{can.spark.reason}.",
+            hint="choose another model.kind, or a newer Spark.",
+        )

@@ -1,4 +1,4 @@
-"""What an expert knows of effects before any row is seen: their directions, and what acts jointly.
+"""Constraints on effects, stated before any row is seen: directions, and what may interact.
 
 Constraints are stated by column and hold for positions of the feature vector.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, QualityGateError, listed
 from sparkweights.trees.shape import direction_violations, interaction_violations
@@ -80,9 +80,9 @@ class Constraints:
         groups = [_positions(plan, group) for group in (*interactions, *alone)]
         return cls(plan.names, directions, tuple(groups) if interactions else ())
 
-    def params(self) -> dict[str, Any]:
+    def params(self) -> dict[str, str]:
         """Return the constraints as XGBoost's parameters."""
-        found: dict[str, Any] = {"monotone_constraints": f"({','.join(map(str, self.directions))})"}
+        found: dict[str, str] = {"monotone_constraints": f"({','.join(map(str, self.directions))})"}
         if self.groups:
             found["interaction_constraints"] = str([list(group) for group in self.groups])
         return found

@@ -7,94 +7,86 @@ weighted standard deviation, whatever the feature's unit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.bounds import Bound
 from sparkweights.core.column_math import balanced_sum, binary, softmax
 from sparkweights.models.attributions import LinearContrast, LinearExplainer
-from sparkweights.models.base import (
-    COUNT,
-    POSITIVE,
-    SHARE,
-    MLlibLearner,
-)
+from sparkweights.models.base import Learner
+from sparkweights.models.mllib import COLUMNS, MLlibModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable
 
-    from pyspark.sql import Column
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
-    from sparkweights.models.base import Array
+    from sparkweights.models.base import Array, ExplainerSettings, FitSettings
     from sparkweights.storage.location import Location
 
 
-MOST_TERMS = 2_000  # more make a plan that takes longer to compile than a vector to build
+MAX_TERMS = 2_000  # more make a plan that takes longer to compile than a vector to build
 
 
-class Logistic(MLlibLearner):
-    """Weighted logistic regression."""
+class LogisticModel(MLlibModel[LogisticRegressionModel]):
+    """A fitted logistic regression."""
 
-    kind = "logistic"
-    linear = True
-    params: ClassVar[Mapping[str, Bound]] = {
-        "maxIter": COUNT,
-        "regParam": POSITIVE,
-        "elasticNetParam": SHARE,
-        "tol": POSITIVE,
-        "fitIntercept": Bound(bool),
-        "standardization": Bound(bool),
-        "aggregationDepth": Bound(int, 2, 100),
-    }
-    estimator = LogisticRegression
-    model = LogisticRegressionModel
-    seeded = False
-
-    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401, ARG002 (MLlib's model)
-        """Return the mean size, over the classes, of what one standard deviation does."""
-        assert spread is not None  # noqa: S101 (a linear learner is given it)
-        sizes = np.abs(model.coefficientMatrix.toArray()).mean(axis=0)
-        return np.asarray(sizes * spread)
-
-    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401, ARG002 (MLlib's model; its numbers are all there is)
+    def margin(self, plan: FeaturePlan, _folder: Location | None, /) -> Column | None:
         """Return the margins as sums of Columns, which compile into the scan; no vector is made."""
-        weights, positions = model.coefficientMatrix.toArray(), plan.positions()
-        if positions is None or weights.size > MOST_TERMS:
+        native, positions = self.native, plan.positions()
+        weights = native.coefficientMatrix.toArray()
+        if positions is None or weights.size > MAX_TERMS:
             return None
         sums = [
             balanced_sum([
                 F.lit(float(start)),
                 *(x * F.lit(w) for x, w in zip(positions, row, strict=True) if w != 0),
             ])
-            for start, row in zip(model.interceptVector.toArray(), weights.tolist(), strict=True)
+            for start, row in zip(native.interceptVector.toArray(), weights.tolist(), strict=True)
         ]  # fmt: skip
         # MLlib keeps one row of coefficients for two classes.
         return F.array(-sums[0], sums[0]) if len(sums) == 1 else F.array(*sums)
 
-    def scores(self, margin: Column, classes: int) -> list[Column]:
+    def scores(self, margin: Column) -> list[Column]:
         """Return the probabilities: MLlib's binary margin is log(q1 / q0)."""
-        return binary(margin.getItem(1)) if classes == 2 else softmax(margin, classes)  # noqa: PLR2004 (one log odds)
+        return binary(margin.getItem(1)) if self.is_binary else softmax(margin, self.classes)
 
-    def explainer(
-        self,
-        model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Location,  # noqa: ARG002 (coefficients are all there is)
-        *,
-        against: int,
-        classes: int,  # noqa: ARG002 (as above)
-        reference: Sequence[float],
-    ) -> Explainer:
+    def importances(self) -> Array:
+        """Return the mean absolute coefficient of each position over the classes."""
+        return np.asarray(np.abs(self.native.coefficientMatrix.toArray()).mean(axis=0))
+
+    def coefficients(self) -> tuple[float, ...] | None:
+        """Return intercept and slopes of two classes."""
+        if not self.is_binary:
+            return None
+        return (float(self.native.intercept), *self.native.coefficients.toArray().tolist())
+
+    def explainer(self, settings: ExplainerSettings, /) -> Explainer:
         """Return coefficients times distances from the reference."""
-        rows, starts = model.coefficientMatrix.toArray(), model.interceptVector.toArray()
+        rows = self.native.coefficientMatrix.toArray()
+        starts = self.native.interceptVector.toArray()
         if len(rows) > 1:
             slopes = tuple(map(tuple, rows.tolist()))
-            return LinearContrast(tuple(starts.tolist()), slopes, tuple(reference))
+            return LinearContrast(tuple(starts.tolist()), slopes, settings.reference)
         # MLlib keeps one row of coefficients for two classes: those of the second one.
-        sign = 1.0 if against else -1.0
+        sign = 1.0 if settings.against else -1.0
         coefficients = tuple((sign * rows[0]).tolist())
-        return LinearExplainer(sign * float(starts[0]), coefficients, tuple(reference))
+        return LinearExplainer(sign * float(starts[0]), coefficients, settings.reference)
+
+
+class Logistic(Learner):
+    """Weighted logistic regression."""
+
+    def _fit(self, fit_df: DataFrame, settings: FitSettings) -> LogisticModel:
+        make: Callable[..., LogisticRegression] = LogisticRegression
+        native = make(**COLUMNS, **settings.params).fit(fit_df)
+        return LogisticModel(self.declaration, settings.classes, native)
+
+    def load(self, folder: Location, classes: int) -> LogisticModel:
+        """Read MLlib's native format."""
+        native = LogisticRegressionModel.load(str(folder))
+        return LogisticModel(self.declaration, classes, native)

@@ -1,17 +1,16 @@
 """Trees of MLlib: one, a forest, and boosted ones.
 
 MLlib's tree and forest merge sibling leaves that predict the same class, which erases the
-probabilities of rare classes: with defaults at 2 % nearly every leaf says "repay". They are grown
-here without that merging.
+probabilities of rare classes: with defaults at 2 % nearly every leaf predicts "repay". They are
+grown here without that merging.
 """
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark import __version__ as running_spark
 from pyspark.ml.classification import (
     DecisionTreeClassificationModel,
     DecisionTreeClassifier,
@@ -26,203 +25,192 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.core.bounds import Bound
 from sparkweights.core.column_math import binary, normalised
-from sparkweights.core.errors import ConfigError, ModelError
+from sparkweights.core.errors import ModelError
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
-    COLUMNS,
-    COUNT,
     FEATURES,
     MARGIN,
-    POSITIVE,
-    RAW,
     STAGES,
-    MLlibLearner,
-    StagedLearner,
+    FittedModel,
+    Learner,
+    PrunableModel,
+    StagedModel,
 )
-from sparkweights.models.xgboost_library import require_xgboost
-from sparkweights.trees.arrow_scoring import TreeWalk, workers_can_walk
-from sparkweights.trees.bitwise import DEEPEST, BitwiseTrees
-from sparkweights.trees.mllib_boosting import first_trees, read_leaves
-from sparkweights.trees.mllib_tables import read_trees
+from sparkweights.models.declaration import ClassCount
+from sparkweights.models.mllib import (
+    COLUMNS,
+    RAW,
+    MLlibModel,
+    append_leaves,
+    append_raw,
+    impurity_decreases,
+)
+from sparkweights.models.registry import XGBOOST
+from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
+from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
+from sparkweights.trees.mllib_nodes import (
+    first_trees,
+    read_nodes,
+    to_flat_trees,
+    to_leaf_values,
+    to_plain_tree,
+    write_tree,
+)
 from sparkweights.trees.xgboost_json import AdditiveTrees
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
-    from sparkweights.models.base import Array
-    from sparkweights.models.constraints import Constraints
+    from sparkweights.models.base import Array, ExplainerSettings, FitSettings
+    from sparkweights.models.declaration import ParamValue
     from sparkweights.storage.location import Location
+    from sparkweights.trees.flat_trees import FlatTree
+    from sparkweights.trees.pruning import PlainTree
 
 CHECKPOINTS = "spark.checkpoint.dir"
 LONG_BOOSTING = 100  # trees; some two hundred overflowed a stack of Java's usual size
-
-_GROWING: Mapping[str, Bound] = {
-    "maxDepth": Bound(int, 0, 30),
-    "maxBins": Bound(int, 2, 100_000),
-    "minInstancesPerNode": Bound(int, 1),
-    "minWeightFractionPerNode": Bound(float, 0, 0.5),
-    "minInfoGain": POSITIVE,
-    "maxMemoryInMB": Bound(int, 0),
-}
-_IMPURITY: Mapping[str, Bound] = {"impurity": Bound(str, choices=("gini", "entropy"))}
-_SAMPLING: Mapping[str, Bound] = {
-    "subsamplingRate": Bound(float, 1e-6, 1),
-    "featureSubsetStrategy": Bound(
-        str, choices=("auto", "all", "onethird", "sqrt", "log2"), or_number=True
-    ),
-}
+WRITTEN = "native"  # where a model is written in a workspace
 
 
-class _Unmerged(MLlibLearner):
-    """A tree or a forest whose leaves keep their own class shares."""
+class _SharesModel(FittedModel):
+    """A tree or a forest, whose margin is the class shares of its leaves."""
 
-    def make(self, params: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 (MLlib's Estimator)
-        """Return the Estimator with leaf merging switched off.
-
-        Raises
-        ------
-        ConfigError
-            If this Spark cannot switch it off.
-        """
-        if "pruneTree" not in inspect.signature(self.estimator.__init__).parameters:
-            raise ConfigError(
-                f"model.kind: {self.kind} needs Spark 4.3 or newer (this is {running_spark}): "
-                "older ones merge leaves of the same class, and with them the probabilities of "
-                "rare classes.",
-                hint="use boosted_trees, or a newer Spark.",
-            )
-        return super().make(params, seed).setPruneTree(value=False)
-
-    def scores(self, margin: Column, classes: int) -> list[Column]:
+    def scores(self, margin: Column) -> list[Column]:
         """Return the weighted class shares of the leaf, or their mean over the trees."""
-        return normalised([margin.getItem(c) for c in range(classes)])
+        return normalised([margin.getItem(c) for c in range(self.classes)])
 
-    def explainer(
-        self,
-        model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Location,
-        *,
-        against: int,
-        classes: int,
-        reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
-    ) -> Explainer:
-        """Return Shapley values of the class's share in the leaf, or of its mean over the trees."""
-        count = getattr(model, "getNumTrees", 1)
-        told = (against,) if classes == 2 else range(classes)  # noqa: PLR2004 (two mirror each other)
-        shares = [read_trees(folder, [1 / count] * count, c) for c in told]
-        parts = [_of_trees(AdditiveTrees.of(trees, model.numFeatures)) for trees in shares]
-        return parts[0] if len(parts) == 1 else TreeContrast(tuple(parts))
-
-    def slope(self, weighted: Column) -> Column:
+    def slope(self, weighted: Column, /) -> Column:
         """Return the derivative of a share by its log odds: q (1 - q)."""
         return weighted * (1 - weighted)
 
+    def _explain_shares(self, settings: ExplainerSettings, features: int) -> Explainer:
+        """Return Shapley values of the class's share in the leaf, or of its mean over the trees."""
+        trees = read_nodes(settings.folder)
+        weights = [1 / len(trees)] * len(trees)
+        # The shares of two classes are one less the other.
+        classes = (settings.against,) if self.is_binary else range(self.classes)
+        parts = [_explainer(to_flat_trees(trees, weights, c), features) for c in classes]
+        return parts[0] if len(parts) == 1 else TreeContrast(tuple(parts))
 
-class Tree(_Unmerged):
+
+class TreeModel(_SharesModel, MLlibModel[DecisionTreeClassificationModel], PrunableModel):
+    """A fitted decision tree."""
+
+    def importances(self) -> Array:
+        """Return MLlib's importances."""
+        return impurity_decreases(self.native)
+
+    def explainer(self, settings: ExplainerSettings, /) -> Explainer:
+        """Return Shapley values of the class's share in the leaf."""
+        return self._explain_shares(settings, self.native.numFeatures)
+
+    def read_tree(self, workspace: Location) -> PlainTree:
+        """Return the tree's nodes, read from the files that MLlib writes."""
+        self.save(workspace / WRITTEN)
+        (nodes,) = read_nodes(workspace / WRITTEN)
+        return to_plain_tree(nodes)
+
+    def append_leaf(self, df: DataFrame, name: str) -> DataFrame:
+        """Append MLlib's number of the row's leaf."""
+        return append_leaves(self.native, df, name)
+
+    def with_tree(self, tree: PlainTree, workspace: Location) -> TreeModel:
+        """Return a native model with these nodes; its Params are those of the tree that was read.
+
+        It saves, loads and scores as any of MLlib's.
+        """
+        native = write_tree(tree, workspace / WRITTEN, workspace / "tree")
+        return TreeModel(self.declaration, self.classes, native)
+
+
+class Tree(Learner):
     """One decision tree, by weighted impurity."""
 
-    kind = "tree"
-    params: ClassVar[Mapping[str, Bound]] = {**_GROWING, **_IMPURITY}
-    estimator = DecisionTreeClassifier
-    model = DecisionTreeClassificationModel
+    def _fit(self, fit_df: DataFrame, settings: FitSettings) -> TreeModel:
+        make: Callable[..., DecisionTreeClassifier] = DecisionTreeClassifier
+        grower = make(**COLUMNS, seed=settings.seed, **settings.params)
+        native = grower.setPruneTree(value=False).fit(fit_df)
+        return TreeModel(self.declaration, settings.classes, native)
+
+    def load(self, folder: Location, classes: int) -> TreeModel:
+        """Read MLlib's native format."""
+        native = DecisionTreeClassificationModel.load(str(folder))
+        return TreeModel(self.declaration, classes, native)
 
 
-class Forest(_Unmerged):
+class ForestModel(_SharesModel, MLlibModel[RandomForestClassificationModel]):
+    """A fitted random forest."""
+
+    def importances(self) -> Array:
+        """Return MLlib's importances."""
+        return impurity_decreases(self.native)
+
+    def explainer(self, settings: ExplainerSettings, /) -> Explainer:
+        """Return Shapley values of the mean over the trees of the class's share in the leaf."""
+        return self._explain_shares(settings, self.native.numFeatures)
+
+
+class Forest(Learner):
     """A random forest, by weighted impurity."""
 
-    kind = "forest"
-    params: ClassVar[Mapping[str, Bound]] = {
-        **_GROWING,
-        **_IMPURITY,
-        **_SAMPLING,
-        "numTrees": COUNT,
-        "bootstrap": Bound(bool),
-    }
-    estimator = RandomForestClassifier
-    model = RandomForestClassificationModel
+    def _fit(self, fit_df: DataFrame, settings: FitSettings) -> ForestModel:
+        make: Callable[..., RandomForestClassifier] = RandomForestClassifier
+        grower = make(**COLUMNS, seed=settings.seed, **settings.params)
+        native = grower.setPruneTree(value=False).fit(fit_df)
+        return ForestModel(self.declaration, settings.classes, native)
+
+    def load(self, folder: Location, classes: int) -> ForestModel:
+        """Read MLlib's native format."""
+        native = RandomForestClassificationModel.load(str(folder))
+        return ForestModel(self.declaration, classes, native)
 
 
-class BoostedTrees(MLlibLearner, StagedLearner):
-    """Gradient-boosted trees; more than two classes are told apart one against the rest.
+class BoostedModel(MLlibModel[GBTClassificationModel], StagedModel):
+    """Fitted boosted trees of two classes.
 
-    Each of the binary models sees the same row weights, so each estimates its class's weighted
-    probability; the probabilities are divided by their sum.
+    MLlib minimises log(1 + exp(-2 y F)), so the log odds are 2 F.
     """
 
-    kind = "boosted_trees"
-    params: ClassVar[Mapping[str, Bound]] = {
-        **_GROWING,
-        **_SAMPLING,
-        "maxIter": COUNT,
-        "stepSize": Bound(float, 1e-6, 1),
-    }
-    estimator = GBTClassifier
-    model = GBTClassificationModel
-
-    def fit(
-        self,
-        fit_df: DataFrame,
-        params: Mapping[str, Any],
-        *,
-        seed: int,
-        classes: int,
-        constraints: Constraints | None = None,
-    ) -> Any:  # noqa: ANN401 (MLlib's model)
-        """Fit one model, or one per class, two at a time over the same kept rows."""
-        self.require_unconstrained(constraints)
-        boosted = self.make(params, seed)
-        if classes == 2:  # noqa: PLR2004 (MLlib's boosted trees are binary)
-            return boosted.fit(fit_df)
-        return OneVsRest(classifier=boosted, parallelism=2, **COLUMNS).fit(fit_df)
-
-    def concern(self, params: Mapping[str, Any], spark: SparkSession) -> str | None:
-        """Tell of boosting so long that its history needs checkpoints, where there are none."""
-        trees = params.get("maxIter", 0)
-        if trees <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
+    def margin(self, plan: FeaturePlan, folder: Location | None, /) -> Column | None:
+        """Sum the trees in Arrow batches, where they are not too deep for it."""
+        native = self.native
+        if folder is None or native.getMaxDepth() > MAX_DEPTH:
             return None
-        return (
-            f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "
-            f"engine's stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
-            "executors share (spark-submit --conf)."
-        )
-
-    def append_margin(self, model: Any, df: DataFrame) -> DataFrame:  # noqa: ANN401 (MLlib's model)
-        """Ask each binary model once per row for its margin."""
-        if not isinstance(model, OneVsRestModel):
-            return super().append_margin(model, df)
-        names = []
-        for c, one in enumerate(model.models):
-            names.append(f"__raw_{c}")
-            own: Any = one
-            own.setPredictionCol("").setProbabilityCol("").setRawPredictionCol(names[c])
-            df = own.setFeaturesCol(FEATURES).transform(df)
-        margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
-        return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
-
-    def margin(self, model: Any, plan: FeaturePlan, folder: Location | None) -> Column | None:  # noqa: ANN401 (MLlib's model)
-        """Walk the trees of two classes in Arrow batches, where they are not too deep for it."""
-        if folder is None or isinstance(model, OneVsRestModel):
-            return None
-        if model.getMaxDepth() > DEEPEST or not workers_can_walk(SparkSession.active()):
+        if not executors_can_score(SparkSession.active()):
             return None
         try:
-            trees = read_trees(folder, model.treeWeights, None)
-            compiled = BitwiseTrees.of(trees, model.numFeatures)
-        except ModelError:  # nodes as this version does not know them; MLlib knows its own
+            trees = to_flat_trees(read_nodes(folder), native.treeWeights)
+            compiled = BitwiseTrees.of(trees, native.numFeatures)
+        except ModelError:  # nodes that this version cannot read; MLlib can
             return None
-        return TreeWalk(compiled).column(plan.array())
+        return ArrowTrees(compiled).column(plan.array())
 
-    def append_stages(self, model: Any, df: DataFrame, workspace: Location) -> DataFrame:  # noqa: ANN401 (MLlib's model)
-        """Ask a binary model once per row for its leaves, and add up what they say."""
-        values = F.lit(read_leaves(model, workspace))
-        quiet = model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
-        leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(RAW).transform(df)
+    def scores(self, margin: Column) -> list[Column]:
+        """Return the probabilities: the log odds are twice the margin."""
+        return binary(2 * margin.getItem(1))
+
+    def slope(self, _weighted: Column, /) -> Column:
+        """Return one half: the margin is half the log odds."""
+        return F.lit(0.5)
+
+    def importances(self) -> Array:
+        """Return MLlib's importances."""
+        return impurity_decreases(self.native)
+
+    def explainer(self, settings: ExplainerSettings, /) -> Explainer:
+        """Return Shapley values of the margin, which is half the log odds."""
+        return _explain_boosted(self.native, settings.folder, 1.0 if settings.against else -1.0)
+
+    def append_stages(self, df: DataFrame, workspace: Location, /) -> DataFrame:
+        """Find the leaves of each row once, and add up their values."""
+        self.save(workspace / WRITTEN)
+        trees = read_nodes(workspace / WRITTEN)
+        values = F.lit(to_leaf_values(trees, self.native.treeWeights))
         own = F.transform(
             vector_to_array(F.col(RAW)),
             lambda leaf, tree: F.get(F.get(values, tree), leaf.cast("int")),
@@ -234,58 +222,105 @@ class BoostedTrees(MLlibLearner, StagedLearner):
                 sofar, F.array(value + F.coalesce(F.get(sofar, F.size(sofar) - 1), F.lit(0.0)))
             ),
         )
-        staged_df: DataFrame = leaf_df.withColumn(STAGES, sums)
-        model.setLeafCol("")
+        staged_df = append_leaves(self.native, df, RAW).withColumn(STAGES, sums)
         pairs = F.transform(F.col(STAGES), lambda margin: F.array(-margin, margin))
         return staged_df.withColumn(STAGES, pairs).drop(FEATURES, RAW)
 
-    def first_stages(self, model: Any, kept: int, workspace: Location) -> Any:  # noqa: ANN401, ARG002 (MLlib's model; it was written to the workspace)
+    def first_stages(self, kept: int, workspace: Location, /) -> BoostedModel:
         """Return a native model of the first trees."""
-        return first_trees(kept, workspace)
+        native = first_trees(kept, workspace / WRITTEN, workspace / "first")
+        return BoostedModel(self.declaration, self.classes, native)
 
-    def scores(self, margin: Column, classes: int) -> list[Column]:
-        """Return the probabilities; MLlib minimises log(1 + exp(-2 y F)), so log odds are 2 F."""
-        if classes == 2:  # noqa: PLR2004 (as above)
-            return binary(2 * margin.getItem(1))
-        return normalised([binary(2 * margin.getItem(c))[1] for c in range(classes)])
 
-    def explainer(
-        self,
-        model: Any,  # noqa: ANN401 (MLlib's model)
-        folder: Location,
-        *,
-        against: int,
-        classes: int,
-        reference: Sequence[float],  # noqa: ARG002 (a tree's is in its nodes)
-    ) -> Explainer:
-        """Return Shapley values of the margin, which is half the log odds."""
-        if classes == 2:  # noqa: PLR2004 (as above)
-            return _of_boosted(model, folder, 1.0 if against else -1.0)
-        parts = [_of_boosted(one, folder / f"model_{c}") for c, one in enumerate(model.models)]
-        return TreeContrast(tuple(parts))
+@dataclass(frozen=True, eq=False)
+class OneVsRestBoostedModel(FittedModel):
+    """Fitted boosted trees of many classes: a model for each class against the others.
 
-    def slope(self, weighted: Column) -> Column:  # noqa: ARG002 (the same for all rows)
-        """Return one half: the margin is half the log odds."""
+    Each of the binary models sees the same row weights, so each estimates its class's weighted
+    probability; the probabilities are divided by their sum.
+    """
+
+    native: OneVsRestModel
+
+    @property
+    def models(self) -> list[GBTClassificationModel]:
+        """The models of the classes, in index order."""
+        return [model for model in self.native.models if isinstance(model, GBTClassificationModel)]
+
+    def append_margin(self, df: DataFrame) -> DataFrame:
+        """Evaluate each binary model once per row."""
+        names = [f"{RAW}_{c}" for c in range(self.classes)]
+        for name, model in zip(names, self.models, strict=True):
+            df = append_raw(model, df, name)
+        margins = [vector_to_array(F.col(name)).getItem(1) for name in names]
+        return df.withColumn(MARGIN, F.array(*margins)).drop(FEATURES, *names)
+
+    def scores(self, margin: Column) -> list[Column]:
+        """Return the probabilities of the binary models, divided by their sum."""
+        return normalised([binary(2 * margin.getItem(c))[1] for c in range(self.classes)])
+
+    def slope(self, _weighted: Column, /) -> Column:
+        """Return one half: each margin is half the log odds."""
         return F.lit(0.5)
 
-    def importances(self, model: Any, size: int, spread: Array | None) -> Array:  # noqa: ANN401 (MLlib's model)
-        """Return MLlib's importances, or their mean over the models of one against the rest."""
-        if not isinstance(model, OneVsRestModel):
-            return super().importances(model, size, spread)
-        found = [super(BoostedTrees, self).importances(m, size, spread) for m in model.models]
-        return np.asarray(np.mean(found, axis=0))
+    def importances(self) -> Array:
+        """Return the mean of MLlib's importances over the binary models."""
+        return np.asarray(np.mean([impurity_decreases(model) for model in self.models], axis=0))
 
-    def load(self, folder: Location, classes: int) -> Any:  # noqa: ANN401 (MLlib's model)
+    def explainer(self, settings: ExplainerSettings, /) -> Explainer:
+        """Return Shapley values of the margins, each half the log odds."""
+        return TreeContrast(
+            tuple(
+                _explain_boosted(model, settings.folder / f"model_{c}")
+                for c, model in enumerate(self.models)
+            )
+        )
+
+    def save(self, folder: Location) -> None:
+        """Write MLlib's native format."""
+        self.native.write().save(str(folder))
+
+
+class BoostedTrees(Learner):
+    """Gradient-boosted trees; with more than two classes, one model for each against the rest."""
+
+    def _fit(self, fit_df: DataFrame, settings: FitSettings) -> FittedModel:
+        """Fit one model, or one per class, two at a time over the same kept rows."""
+        make: Callable[..., GBTClassifier] = GBTClassifier
+        boosting = make(**COLUMNS, seed=settings.seed, **settings.params)
+        if ClassCount.TWO.covers(settings.classes):  # MLlib's boosted trees are binary
+            return BoostedModel(self.declaration, settings.classes, boosting.fit(fit_df))
+        each = OneVsRest(classifier=boosting, parallelism=2, **COLUMNS).fit(fit_df)
+        return OneVsRestBoostedModel(self.declaration, settings.classes, each)
+
+    def load(self, folder: Location, classes: int) -> FittedModel:
         """Read one model, or the models of one against the rest."""
-        kind: Any = self.model if classes == 2 else OneVsRestModel  # noqa: PLR2004 (as above)
-        return kind.load(str(folder))
+        if ClassCount.TWO.covers(classes):
+            native = GBTClassificationModel.load(str(folder))
+            return BoostedModel(self.declaration, classes, native)
+        each = OneVsRestModel.load(str(folder))
+        return OneVsRestBoostedModel(self.declaration, classes, each)
+
+    def concern(self, params: Mapping[str, ParamValue], spark: SparkSession, /) -> str | None:
+        """Warn of boosting so long that its history needs checkpoints, where there are none."""
+        trees = params.get("maxIter", 0)
+        if float(trees) <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
+            return None
+        return (
+            f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "
+            f"engine's stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
+            "executors share (spark-submit --conf)."
+        )
 
 
-def _of_boosted(model: Any, folder: Location, sign: float = 1.0) -> TreeExplainer:  # noqa: ANN401 (MLlib's model)
-    trees = read_trees(folder, model.treeWeights, None)
-    return _of_trees(AdditiveTrees.of(trees, model.numFeatures), sign)
+def _explain_boosted(
+    native: GBTClassificationModel, folder: Location, sign: float = 1.0
+) -> TreeExplainer:
+    trees = to_flat_trees(read_nodes(folder), native.treeWeights)
+    return _explainer(trees, native.numFeatures, sign)
 
 
-def _of_trees(trees: AdditiveTrees, sign: float = 1.0) -> TreeExplainer:
-    require_xgboost("reasons from trees need")
-    return TreeExplainer(trees.json, sign=sign, trees=trees)
+def _explainer(trees: list[FlatTree], features: int, sign: float = 1.0) -> TreeExplainer:
+    XGBOOST.require("reasons from trees need")
+    additive = AdditiveTrees.of(trees, features)
+    return TreeExplainer(additive.json, sign=sign, trees=additive)

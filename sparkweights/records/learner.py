@@ -7,7 +7,7 @@ from dataclasses import field
 
 from sparkweights.records.base import Measure, Part, part
 
-Parameter = bool | int | float | str | None
+Parameter = bool | int | float | str
 
 
 @part

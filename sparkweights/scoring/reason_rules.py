@@ -13,8 +13,7 @@ from sparkweights.core.columns import column, number, sample_weight
 from sparkweights.core.errors import ModelError
 from sparkweights.costs.expression import names, substitute
 from sparkweights.models.attributions import contrast_of
-from sparkweights.models.base import FEATURES
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, ExplainerSettings
 from sparkweights.scoring.reason_codes import ReasonRule, collect_reference
 from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.weights.rule import GroupFactors
@@ -44,7 +43,7 @@ def reference_of(
 
     It is the mean of the test rows whose decision owes no explanation: the approved ones.
     """
-    if reasons is None or not learner(scorer.kind).linear:
+    if reasons is None or not scorer.models[0].capabilities.linear:
         return ()
     decision = problem.policy.decide(natural_probabilities(scorer))
     return collect_reference(
@@ -83,8 +82,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     wanted = spec.reasons
     if wanted is None:
         return None
-    own, reference = learner(bundle.kind), bundle.manifest.reference
-    if own.linear and not reference:
+    model, reference = bundle.model, bundle.manifest.reference
+    if model.capabilities.linear and not reference:
         raise ModelError(
             f"Model '{bundle.version}' was trained without reasons; a linear model's compare a row "
             "with the approved ones, which training remembers.",
@@ -92,12 +91,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
         )
     classes = spec.problem.classes
     explainers = {
-        decision: own.explainer(
-            bundle.model,
-            bundle.folder / "model",
-            against=classes.index(name),
-            classes=len(classes),
-            reference=reference,
+        decision: model.explainer(
+            ExplainerSettings(classes.index(name), bundle.folder / "model", reference)
         )
         for decision, name in wanted.against.items()
     }
@@ -168,7 +163,7 @@ def _undone(
     in the unit of the margin. Groups are compared with the weights of all rows; columns that tell
     groups apart together share it evenly.
     """
-    unit = learner(scorer.kind).slope(column(scorer.weighted_cols[against]))
+    unit = scorer.model.slope(column(scorer.weighted_cols[against]))
     found: dict[str, list[Column]] = {}
     for bend in scorer.ledger.bends:
         for columns, usual in _typical_rules(bend.rule, typical):

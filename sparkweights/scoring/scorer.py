@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column
 from sparkweights.models.base import FEATURES, MARGIN
-from sparkweights.models.registry import learner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.features.plan import FeaturePlan
+    from sparkweights.models.base import FittedModel
     from sparkweights.probability.calibration import Calibrator
     from sparkweights.probability.ledger import Ledger
     from sparkweights.storage.location import Location
@@ -47,8 +47,8 @@ class RowScorer(Protocol):
         """The learner."""
 
     @property
-    def models(self) -> tuple[Any, ...]:
-        """What the learner fitted: one model, or one a fold."""
+    def models(self) -> tuple[FittedModel, ...]:
+        """The fitted model, or one a fold."""
 
     @property
     def plan(self) -> FeaturePlan:
@@ -69,8 +69,8 @@ class Scorer:
 
     Attributes
     ----------
-    kind, model, plan
-        The learner, what it fitted, and how rows become vectors.
+    model, plan
+        The fitted model, and how rows become vectors.
     classes
         Class names in index order.
     ledger
@@ -81,8 +81,7 @@ class Scorer:
         Where the model was written, for learners that have a quicker way to many rows.
     """
 
-    kind: str
-    model: Any
+    model: FittedModel
     plan: FeaturePlan
     classes: tuple[str, ...]
     ledger: Ledger
@@ -99,7 +98,6 @@ class Scorer:
             Whether there are so many that a start of some seconds pays.
         """
         return cls(
-            bundle.kind,
             bundle.model,
             bundle.plan,
             bundle.manifest.classes,
@@ -109,8 +107,13 @@ class Scorer:
         )
 
     @property
-    def models(self) -> tuple[Any, ...]:
-        """What the learner fitted, alone."""
+    def kind(self) -> str:
+        """The learner."""
+        return self.model.kind
+
+    @property
+    def models(self) -> tuple[FittedModel, ...]:
+        """The fitted model alone."""
         return (self.model,)
 
     @property
@@ -137,13 +140,12 @@ class Scorer:
 
     def _append_margin(self, df: DataFrame) -> DataFrame:
         """Append `MARGIN` the cheapest way: from the row's columns where that is enough."""
-        own = learner(self.kind)
         if FEATURES in df.columns:
-            return own.append_margin(self.model, df)
-        margin = own.margin(self.model, self.plan, self.folder)
+            return self.model.append_margin(df)
+        margin = self.model.margin(self.plan, self.folder)
         if margin is not None:
             return df.withColumn(MARGIN, margin)
-        return own.append_margin(self.model, df.withColumn(FEATURES, self.plan.vector()))
+        return self.model.append_margin(df.withColumn(FEATURES, self.plan.vector()))
 
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`.
@@ -152,7 +154,7 @@ class Scorer:
         arithmetic. Rows with infinite features or without a weight get probabilities that mean
         nothing; the caller marks them unscorable.
         """
-        weighted = learner(self.kind).scores(F.col(MARGIN), len(self.classes))
+        weighted = self.model.scores(F.col(MARGIN))
         scored_df = (
             self._append_margin(df)
             .withColumns(dict(zip(self.weighted_cols, weighted, strict=True)))

@@ -11,60 +11,49 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import sample_weight
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.intervals import BLOCKS
 from sparkweights.features.fit import WIDE
-from sparkweights.models.base import LABEL
-from sparkweights.models.registry import AUTO, learner
+from sparkweights.models.base import LABEL, can_train
+from sparkweights.models.registry import (
+    AUTO,
+    AUTO_FLEXIBLE,
+    AUTO_SIMPLE,
+    capabilities,
+)
 from sparkweights.training.early_stopping import LEAST
 from sparkweights.training.evaluate import block_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
+    from sparkweights.models.declaration import ParamValue
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
 
-# Regularised, as tables may be small: on those the penalties between .001 and .01 lose little
-# against one that is chosen by cross-validation; rare events take the smaller ones.
-LOGISTIC: Mapping[str, float] = {"regParam": 0.005}
-BOOSTED_TREES: Mapping[str, float] = {
-    "maxIter": 80,
-    "maxDepth": 3,
-    "stepSize": 0.1,
-    "subsamplingRate": 0.7,
-}
-
 
 def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
-    """Return the spec of logistic regression, and of the best boosting that is installed."""
-    # XGBoost's estimator takes a classic session; MLlib's boosting takes both.
-    boosting: tuple[str, Mapping[str, Any]] = (
-        ("xgboost", {})
-        if find_spec("xgboost") is not None and isinstance(spark, SparkSession)
-        else ("boosted_trees", BOOSTED_TREES)
-    )
-    return [with_learner(spec, "logistic", LOGISTIC), with_learner(spec, *boosting)]
+    """Return the spec of the simple learner, and of the best flexible one that can be trained."""
+    flexible = next(one for one in AUTO_FLEXIBLE if can_train(one.kind, spark))
+    return [with_learner(spec, one.kind, one.params) for one in (AUTO_SIMPLE, flexible)]
 
 
-def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, Any]) -> TrainingSpec:
+def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]) -> TrainingSpec:
     """Return a spec of ``auto`` for one learner.
 
     Logistic regression is given normal scores of the numeric columns, unless the spec
     says otherwise: its ranking then does not depend on units, tails or outliers.
     """
     features, wide = spec.features, len(spec.problem.roles.numeric) > WIDE
-    if learner(kind).linear and features.numeric == "auto" and not wide:
+    if capabilities(kind).linear and features.numeric == "auto" and not wide:
         features = features.model_copy(update={"numeric": "quantile"})
     return replace(spec.with_model(kind=kind, params=dict(params)), features=features)
 

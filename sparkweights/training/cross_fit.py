@@ -20,8 +20,7 @@ from sparkweights.bundle.bundle import load_held_out
 from sparkweights.core.errors import ConfigError
 from sparkweights.features.fit import learn_outcomes
 from sparkweights.features.plan import FeaturePlan
-from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.calibration import calibrate_scores
 from sparkweights.records.training import Refit
 from sparkweights.scoring.scorer import Scorer
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.models.base import FittedModel
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.probability.ledger import Ledger
     from sparkweights.sampling.split import Split
@@ -112,8 +112,8 @@ class CrossFittedScorer:
         return self.scorers[0].kind
 
     @property
-    def models(self) -> tuple[Any, ...]:
-        """What the learner fitted, by fold."""
+    def models(self) -> tuple[FittedModel, ...]:
+        """The fitted models, by fold."""
         return tuple(scorer.model for scorer in self.scorers)
 
     @property
@@ -224,16 +224,14 @@ def fit_scorer(fit_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, ledger:
     ledger
         What training does to the probabilities; it is inverted when rows are scored.
     """
-    own, constraints = learner(spec.model.kind), constraints_of(plan, spec)
-    model = own.fit(
+    model = learner(spec.model.kind).fit(
         fit_df.select(FEATURES, LABEL, WEIGHT),
         spec.model.params,
         seed=spec.seed,
         classes=len(spec.problem.roles.class_names),
-        constraints=constraints,
+        constraints=constraints_of(plan, spec),
     )
-    own.require_kept(model, constraints)
-    return Scorer(spec.model.kind, model, plan, spec.problem.roles.class_names, ledger)
+    return Scorer(model, plan, spec.problem.roles.class_names, ledger)
 
 
 @dataclass(frozen=True)

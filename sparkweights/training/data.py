@@ -13,7 +13,7 @@ from sparkweights.core.errors import InputError, ModelError, listed
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.constraints import Constraints
-from sparkweights.models.registry import learner
+from sparkweights.models.registry import capabilities
 from sparkweights.records.training import SplitSummary
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.period import Span
@@ -246,7 +246,7 @@ def learn_plan(divided_df: DataFrame, spec: TrainingSpec) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
     wanted = spec.features
     # By itself only a linear learner minds heavy tails.
-    plain = wanted.numeric == "auto" and not learner(spec.model.kind).linear
+    plain = wanted.numeric == "auto" and not capabilities(spec.model.kind).linear
     return learn_features(
         divided_df.filter(F.col(PART) == FIT),
         spec.problem.roles,
@@ -260,7 +260,7 @@ def learn_plan(divided_df: DataFrame, spec: TrainingSpec) -> FeaturePlan:
 def imputes(spec: TrainingSpec) -> bool:
     """Return whether missing numbers become medians with flags; else they stay NaN."""
     if spec.features.impute == "auto":
-        return not learner(spec.model.kind).native_missing
+        return not capabilities(spec.model.kind).native_missing
     return spec.features.impute == "median"
 
 

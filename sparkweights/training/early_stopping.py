@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import column, sample_weight
-from sparkweights.models.base import LABEL, MARGIN, STAGES, StagedLearner
-from sparkweights.models.registry import learner
+from sparkweights.models.base import LABEL, MARGIN, STAGES, StagedModel
 from sparkweights.records.training import StoppingSummary
 from sparkweights.training.evaluate import ORDER
 
@@ -45,15 +44,16 @@ def stop_early(
     workspace
         A folder that driver and executors share.
     """
-    own = learner(scorer.kind)
-    assert isinstance(own, StagedLearner)  # noqa: S101 (the configuration allows no other)
+    model = scorer.model
+    if not isinstance(model, StagedModel):
+        raise TypeError(f"A model of kind '{model.kind}' has no stages, but its learner says so.")
     part_df = held_out_df.filter(F.col(ORDER) < MOST_ROWS / rows)
-    staged_df = own.append_stages(scorer.model, part_df, workspace)
+    staged_df = model.append_stages(part_df, workspace)
     losses = _collect_losses(staged_df, scorer, spec)
     patience = spec.model.patience or len(losses)
     kept = stages_to_keep(losses, patience)
-    model = own.first_stages(scorer.model, kept, workspace)
-    return replace(scorer, model=model), StoppingSummary(tuple(losses), patience, kept)
+    smaller = replace(scorer, model=model.first_stages(kept, workspace))
+    return smaller, StoppingSummary(tuple(losses), patience, kept)
 
 
 def stages_to_keep(losses: Sequence[float], patience: int) -> int:
@@ -79,7 +79,7 @@ def _collect_losses(staged_df: DataFrame, scorer: Scorer, spec: TrainingSpec) ->
     """Return the mean log loss after each stage, in one Spark job."""
     sample = sample_weight(spec.problem.roles)
     each_df = staged_df.select("*", F.posexplode(STAGES).alias(STAGE, MARGIN)).drop(STAGES)
-    weighted = learner(scorer.kind).scores(F.col(MARGIN), len(scorer.classes))
+    weighted = scorer.model.scores(F.col(MARGIN))
     each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))
     natural = scorer.ledger.undo([column(name) for name in scorer.weighted_cols])
     loss = -F.log(F.greatest(_own(natural), F.lit(LEAST)))

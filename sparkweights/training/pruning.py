@@ -10,10 +10,9 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.columns import sample_weight
 from sparkweights.evaluation.block_intervals import means_with_errors
-from sparkweights.models.base import FEATURES, LABEL
+from sparkweights.models.base import LABEL, PrunableModel
 from sparkweights.records.training import PruningCandidate, PruningSummary
 from sparkweights.training.evaluate import BLOCK
-from sparkweights.trees.mllib_nodes import read_tree, write_tree
 from sparkweights.trees.pruning import leaf_counts, pruned, pruning_path
 
 if TYPE_CHECKING:
@@ -50,17 +49,21 @@ def prune_tree(
     workspace
         A folder that driver and executors share.
     """
-    tree = read_tree(scorer.model, workspace)
+    model = scorer.model
+    if not isinstance(model, PrunableModel):
+        raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner says so.")
+    tree = model.read_tree(workspace)
     path = pruning_path(tree, tree.risks(spec.model.prune))
     steps = _spread(path)
-    costs = _collect_costs(scorer, held_out_df, spec, tree, path, steps)
+    leaf_df = model.append_leaf(held_out_df, LEAF_COL)
+    costs = _collect_costs(scorer, leaf_df, spec, tree, path, steps)
     candidates = tuple(
         PruningCandidate(step.ccp_alpha, step.leaves, cost, error)
         for step, (cost, error) in zip(steps, costs, strict=True)
     )
     chosen = one_standard_error(candidates)
-    model = write_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
-    return replace(scorer, model=model), PruningSummary(spec.model.prune, candidates, chosen)
+    smaller = model.with_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
+    return replace(scorer, model=smaller), PruningSummary(spec.model.prune, candidates, chosen)
 
 
 def one_standard_error(candidates: Sequence[PruningCandidate]) -> PruningCandidate:
@@ -89,7 +92,7 @@ def _spread(path: Sequence[Pruning]) -> list[Pruning]:
 
 def _collect_costs(
     scorer: Scorer,
-    held_out_df: DataFrame,
+    leaf_df: DataFrame,
     spec: TrainingSpec,
     tree: PlainTree,
     path: Sequence[Pruning],
@@ -101,17 +104,14 @@ def _collect_costs(
     rows = [
         (float(leaf), [found[leaf].tolist() for found in shares]) for leaf in range(tree.leaves)
     ]
-    spark = held_out_df.sparkSession
+    spark = leaf_df.sparkSession
     lookup_df = spark.createDataFrame(rows, f"{LEAF_COL} double, {SHARES} array<array<double>>")
-    quiet = scorer.model.setPredictionCol("").setProbabilityCol("").setRawPredictionCol("")
-    leaf_df = quiet.setFeaturesCol(FEATURES).setLeafCol(LEAF_COL).transform(held_out_df)
     joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
     paid = [_paid(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
     own = sample_weight(spec.problem.roles)
     sums = [F.sum(own * cost).alias(f"sum_{k}") for k, cost in enumerate(paid)]
     block = F.floor(F.col(BLOCK) * BLOCKS)
     found = joined_df.groupBy(block).agg(F.sum(own).alias("weight"), *sums).collect()
-    quiet.setLeafCol("")
     table = np.array([row[1:] for row in sorted(found)], dtype=float).T
     return costs_beside_cheapest(table[1:], table[0])
 

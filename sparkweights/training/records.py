@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import digest, versions
-from sparkweights.models.registry import learner
+from sparkweights.models.registry import declaration
 from sparkweights.records import BacktestRecord, TrainingRecord, TuningRecord, WeightsRecord
 from sparkweights.records.learner import LearnerSummary, ModelSummary
 from sparkweights.records.studies import (
@@ -150,10 +150,10 @@ def training_record(  # noqa: PLR0913 (a record of everything)
 
 
 def _model(spec: TrainingSpec, trained: Trained) -> ModelSummary:
-    choice, kind = trained.learner_choice, trained.scorer.kind
+    choice, model = trained.learner_choice, trained.scorer.model
     return ModelSummary(
-        kind,
-        learner(kind).resolve(spec.model.params if choice is None else choice.params),
+        model.kind,
+        model.declaration.resolve(spec.model.params if choice is None else choice.params),
         spec.seed,
         spec.model.monotone,
         spec.model.interactions,
@@ -187,7 +187,7 @@ def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> TuningRecord
     )
     return TuningRecord(
         name,
-        LearnerSummary(spec.model.kind, learner(spec.model.kind).resolve(spec.model.params)),
+        LearnerSummary(spec.model.kind, declaration(spec.model.kind).resolve(spec.model.params)),
         tuning.rows,
         TuningFolds(spec.tune.folds, spec.split.by or spec.tune.group or "class"),
         tuning.constant_cost,

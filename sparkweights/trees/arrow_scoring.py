@@ -1,4 +1,4 @@
-"""An exact walk through MLlib's boosted trees in Arrow batches."""
+"""MLlib's boosted trees summed in Arrow batches, with MLlib's own result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TreeWalk:
-    """A sum of trees that is asked for a batch of rows at a time."""
+class ArrowTrees:
+    """A sum of trees that is evaluated for a batch of rows at a time."""
 
     trees: BitwiseTrees
 
@@ -45,14 +45,14 @@ class TreeWalk:
 
 
 @cache
-def workers_can_walk(spark: SparkSession) -> bool:
-    """Return whether the executors' Python has what a walk needs: it is asked for a single leaf.
+def executors_can_score(spark: SparkSession) -> bool:
+    """Return whether the executors' Python has what `ArrowTrees` needs.
 
-    One small job per session.
+    One small job per session evaluates a tree of a single leaf.
     """
     leaf = BitwiseTrees((), np.zeros((1, 0), dtype=np.int64), np.zeros((1, 1)))
-    walked = TreeWalk(leaf).column(F.array(F.col("id").cast("double")))
+    margin = ArrowTrees(leaf).column(F.array(F.col("id").cast("double")))
     try:
-        return spark.range(1).select(walked).first() is not None
+        return spark.range(1).select(margin).first() is not None
     except PySparkException:  # no Python at all, another version, no library, or not this package
         return False

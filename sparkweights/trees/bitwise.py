@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparkweights.core.errors import ModelError
-from sparkweights.trees.mllib_tables import FlatTree, thresholds
+from sparkweights.trees.flat_trees import FlatTree, thresholds
 from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 Numbers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
-DEEPEST = 8  # so that a row's way down is a byte; work doubles with every level
+MAX_DEPTH = 8  # so that a row's path is a byte; work doubles with every level
 AT_ONCE = 512  # nodes: of so many the bits of a batch of rows fit a core's cache
 
 
@@ -41,7 +41,7 @@ class BitwiseTrees:
         ``[tree, node]``: the number of a node's bit, level by level from the root. A node that
         stands below a leaf has one that is always 0.
     values
-        ``[tree, way]``: what a leaf adds, by the way down to it: bit d is 1 where that goes right
+        ``[tree, path]``: what a leaf adds, by the path to it: bit d is 1 where that goes right
         at depth d.
     """
 
@@ -56,26 +56,26 @@ class BitwiseTrees:
         Raises
         ------
         ModelError
-            If one is deeper than `DEEPEST`.
+            If one is deeper than `MAX_DEPTH`.
         """
         depth = max(map(_depth, trees))
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise ModelError(
-                f"A tree of {depth} levels; at most {DEEPEST} can be walked as bits.",
-                hint="ask MLlib's model instead.",
+                f"A tree of {depth} levels; at most {MAX_DEPTH} can be evaluated as bits.",
+                hint="score with MLlib's model instead.",
             )
         cuts = thresholds(trees, features)
         first = np.cumsum([0, *map(len, cuts)])
         nodes = np.full((len(trees), 2**depth - 1), first[-1])
         values = np.zeros((len(trees), 2**depth))
         for t, tree in enumerate(trees):
-            for node, level, way in _down(tree):
+            for node, level, path in _descend(tree):
                 if tree.left[node] == LEAF:
-                    values[t, way] = tree.value[node]
+                    values[t, path] = tree.value[node]
                     continue
                 feature = tree.feature[node]
                 place = np.searchsorted(cuts[feature], tree.cut[node])
-                nodes[t, 2**level - 1 + _turned(way, level)] = first[feature] + place
+                nodes[t, 2**level - 1 + _place_in_level(path, level)] = first[feature] + place
         return cls(cuts, nodes, values)
 
     def sums(self, rows: Array) -> Array:
@@ -85,9 +85,9 @@ class BitwiseTrees:
         trees = max(1, AT_ONCE // max(1, self.nodes.shape[1]))
         for first in range(0, len(self.nodes), trees):
             some = slice(first, first + trees)
-            ways = _ways(self.nodes[some], bits, len(rows))
-            for values, way in zip(self.values[some], ways, strict=True):
-                total += values[way]
+            paths = _paths(self.nodes[some], bits, len(rows))
+            for values, path in zip(self.values[some], paths, strict=True):
+                total += values[path]
         return total
 
     def _bits(self, rows: Array) -> Bytes:
@@ -105,36 +105,36 @@ class BitwiseTrees:
         return bits
 
 
-def _ways(nodes: Numbers, bits: Bytes, rows: int) -> Bytes:
-    """Return ``[tree, row]``: a row's way down each tree."""
+def _paths(nodes: Numbers, bits: Bytes, rows: int) -> Bytes:
+    """Return ``[tree, row]``: a row's path in each tree."""
     depth = (nodes.shape[1] + 1).bit_length() - 1
     levels = [bits[nodes[:, 2**d - 1 : 2 ** (d + 1) - 1]] for d in range(depth)]
-    ways = np.zeros((len(nodes), rows), dtype=np.uint8)
+    paths = np.zeros((len(nodes), rows), dtype=np.uint8)
     for d in range(depth):
         # Which way rows would go at each node of this depth; the nodes above choose among them.
         turns = levels[d]
         for above in reversed(levels[:d]):
             left, right = turns[:, 0::2], turns[:, 1::2]
             turns = left ^ ((left ^ right) & above)
-        ways |= np.unpackbits(turns[:, 0], axis=-1, count=rows) << d
-    return ways
+        paths |= np.unpackbits(turns[:, 0], axis=-1, count=rows) << d
+    return paths
 
 
 def _depth(tree: FlatTree) -> int:
-    return max(level for _, level, _ in _down(tree))
+    return max(level for _, level, _ in _descend(tree))
 
 
-def _down(tree: FlatTree) -> Iterator[tuple[int, int, int]]:
-    """Yield every node with its depth and the way down to it."""
+def _descend(tree: FlatTree) -> Iterator[tuple[int, int, int]]:
+    """Yield every node with its depth and the path to it."""
     left = [(0, 0, 0)]
     while left:
-        node, level, way = left.pop()
-        yield node, level, way
+        node, level, path = left.pop()
+        yield node, level, path
         if tree.left[node] != LEAF:
-            left.append((tree.left[node], level + 1, way))
-            left.append((tree.right[node], level + 1, way | 1 << level))
+            left.append((tree.left[node], level + 1, path))
+            left.append((tree.right[node], level + 1, path | 1 << level))
 
 
-def _turned(way: int, level: int) -> int:
-    """Return a way's place among those of its level, from left to right."""
-    return sum(1 << level - 1 - d for d in range(level) if way >> d & 1)
+def _place_in_level(path: int, level: int) -> int:
+    """Return a path's place among those of its level, from left to right."""
+    return sum(1 << level - 1 - d for d in range(level) if path >> d & 1)

@@ -1,21 +1,25 @@
-"""MLlib's decision tree as plain nodes, and back.
+"""MLlib's trees as nodes, read from the files that MLlib writes, and back.
 
-MLlib keeps a tree as a table of nodes, numbered depth first; that table is the only way in and out
-that works on every kind of session. A tree has few nodes, so they pass through the driver.
+MLlib keeps each tree as a table of nodes, numbered depth first; that table is the only way in and
+out that works on every kind of session. A model has few nodes, so they pass through the driver.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from pyspark.ml.classification import DecisionTreeClassificationModel
+from pyspark.ml.classification import DecisionTreeClassificationModel, GBTClassificationModel
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.errors import ModelError
+from sparkweights.trees.flat_trees import FlatTree
 from sparkweights.trees.pruning import LEAF, Node, PlainTree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkweights.storage.location import Location
 
 _TABLE = (
@@ -25,59 +29,190 @@ _TABLE = (
 )
 
 
-def read_tree(model: DecisionTreeClassificationModel, workspace: Location) -> PlainTree:
-    """Read a fitted tree.
+class MLlibNode(NamedTuple):
+    """One node as MLlib writes it.
+
+    Attributes
+    ----------
+    id
+        Its number in its tree.
+    left, right
+        Numbers of the children, or `LEAF`.
+    prediction
+        What a leaf of a regression tree adds; of a classification tree, the likeliest class.
+    stats
+        Of a classification tree, the training weight of each class; of a regression tree, the
+        training weight first.
+    rows
+        Training rows that reached it, unweighted.
+    feature
+        Position of the feature that it splits on, or `LEAF`.
+    cut
+        The threshold of a number (left where value <= cut), or the categories that go left.
+    categories
+        How many categories the feature has; -1 for a number.
+    """
+
+    id: int
+    left: int
+    right: int
+    prediction: float
+    stats: list[float]
+    rows: int
+    feature: int
+    cut: list[float]
+    categories: int
+
+
+def read_nodes(folder: Location) -> list[list[MLlibNode]]:
+    """Return the nodes of each tree of a model that MLlib wrote.
 
     Parameters
     ----------
-    workspace
-        A folder that driver and executors share; the model is saved under it, as ``tree``.
+    folder
+        The model's, on storage that the driver and the executors share.
 
     Raises
     ------
     ModelError
         If the nodes are not numbered depth first, as MLlib's are.
     """
-    model.write().save(str(workspace / "tree"))
-    rows = SparkSession.active().read.parquet(str(workspace / "tree" / "data")).collect()
-    rows.sort(key=lambda row: row["id"])
-    if [row["id"] for row in rows] != list(range(len(rows))):
-        raise ModelError(
-            f"The tree's {len(rows)} nodes are not numbered 0 to {len(rows) - 1}; this Spark "
-            "writes trees in a way that is not known here.",
-            hint="update sparkweights, or leave pruning out.",
-        )
+    nodes_df = SparkSession.active().read.parquet(str(folder / "data"))
+    many = "nodeData" in nodes_df.columns
+    tree, node = (F.col("treeID"), "nodeData.") if many else (F.lit(0), "")
+    own = [
+        *("id", "leftChild", "rightChild", "prediction", "impurityStats", "rawCount"),
+        *("split.featureIndex", "split.leftCategoriesOrThreshold", "split.numCategories"),
+    ]
+    # A model's nodes, not a table's rows.
+    rows = nodes_df.select(tree.alias("tree"), *[F.col(node + name) for name in own]).collect()
+    trees: dict[int, list[MLlibNode]] = {}
+    for row in sorted(rows, key=lambda row: row[:2]):
+        trees.setdefault(row[0], []).append(MLlibNode(*row[1:]))
+    for nodes in trees.values():
+        _require_numbered([one.id for one in nodes])
+    _require_numbered(list(trees))
+    return list(trees.values())
+
+
+def to_plain_tree(nodes: Sequence[MLlibNode]) -> PlainTree:
+    """Return a classification tree with its class weights."""
     return PlainTree(
         tuple(
             Node(
-                left=row["leftChild"],
-                right=row["rightChild"],
-                counts=tuple(row["impurityStats"]),
-                feature=row["split"]["featureIndex"],
-                cut=tuple(row["split"]["leftCategoriesOrThreshold"]),
-                categories=row["split"]["numCategories"],
-                rows=row["rawCount"],
+                left=node.left,
+                right=node.right,
+                counts=tuple(node.stats),
+                feature=node.feature,
+                cut=tuple(node.cut),
+                categories=node.categories,
+                rows=node.rows,
             )
-            for row in rows
+            for node in nodes
         )
     )
 
 
-def write_tree(tree: PlainTree, workspace: Location) -> DecisionTreeClassificationModel:
-    """Return a native model with these nodes, after `read_tree` on the same workspace.
+def to_flat_trees(
+    trees: Sequence[Sequence[MLlibNode]],
+    tree_weights: Sequence[float],
+    of_class: int | None = None,
+) -> list[FlatTree]:
+    """Return trees whose values are added up.
 
-    It saves, loads and scores as any of MLlib's; its Params are those of the tree that was read.
+    Parameters
+    ----------
+    tree_weights
+        One per tree.
+    of_class
+        The class whose share of a node's training weight is the node's value; None for regression
+        trees, whose predictions are the values.
+
+    Raises
+    ------
+    ModelError
+        If a tree splits on categories.
+    """
+    return [
+        _flat(nodes, weight, of_class) for nodes, weight in zip(trees, tree_weights, strict=True)
+    ]
+
+
+def to_leaf_values(
+    trees: Sequence[Sequence[MLlibNode]], tree_weights: Sequence[float]
+) -> list[list[float]]:
+    """Return, per regression tree, each leaf's value times the tree's weight, in leaf order."""
+    return [
+        [node.prediction * weight for node in nodes if node.left == LEAF]
+        for nodes, weight in zip(trees, tree_weights, strict=True)
+    ]
+
+
+def write_tree(
+    tree: PlainTree, read: Location, written: Location
+) -> DecisionTreeClassificationModel:
+    """Return a native model with these nodes.
+
+    Parameters
+    ----------
+    read
+        Folder of the model whose nodes were read; its Params are kept.
+    written
+        Folder to write the model to, on storage that the driver and the executors share.
     """
     spark = SparkSession.active()
-    before, after = workspace / "tree", workspace / "written"
     # A model's metadata is one line of text.
-    spark.read.text(str(before / "metadata")).coalesce(1).write.text(str(after / "metadata"))
+    spark.read.text(str(read / "metadata")).coalesce(1).write.text(str(written / "metadata"))
     rows = [_row(tree, place) for place in range(len(tree.nodes))]
-    spark.createDataFrame(rows, _TABLE).coalesce(1).write.parquet(str(after / "data"))
-    return DecisionTreeClassificationModel.load(str(after))
+    spark.createDataFrame(rows, _TABLE).coalesce(1).write.parquet(str(written / "data"))
+    return DecisionTreeClassificationModel.load(str(written))
 
 
-def _row(tree: PlainTree, place: int) -> tuple[Any, ...]:
+def first_trees(kept: int, read: Location, written: Location) -> GBTClassificationModel:
+    """Return a native model of the first ``kept`` trees; the folders are those of `write_tree`."""
+    spark = SparkSession.active()
+    metadata = F.regexp_replace("value", r'"numTrees":\d+', f'"numTrees":{kept}')
+    text_df = spark.read.text(str(read / "metadata")).select(metadata.alias("value"))
+    text_df.coalesce(1).write.text(str(written / "metadata"))
+    for table, tree in (("data", "treeID"), ("treesMetadata", "_1")):
+        table_df = spark.read.parquet(str(read / table)).filter(F.col(tree) < kept)
+        table_df.coalesce(1).write.parquet(str(written / table))
+    return GBTClassificationModel.load(str(written))
+
+
+def _require_numbered(numbers: Sequence[int]) -> None:
+    if list(numbers) != list(range(len(numbers))):
+        raise ModelError(
+            f"A model's {len(numbers)} nodes or trees are not numbered 0 to {len(numbers) - 1}; "
+            "this Spark writes trees in a format that sparkweights does not know.",
+            hint="update sparkweights, or leave pruning and reasons out.",
+        )
+
+
+def _flat(nodes: Sequence[MLlibNode], tree_weight: float, of_class: int | None) -> FlatTree:
+    if any(node.left != LEAF and node.categories != -1 for node in nodes):
+        raise ModelError(
+            f"A tree of {len(nodes)} nodes splits on categories, which sparkweights does not read.",
+            hint="update sparkweights, or leave reasons out.",
+        )
+    stats = [np.asarray(node.stats) for node in nodes]
+    if of_class is None:
+        weight = [float(own[0]) for own in stats]
+        value = [node.prediction * tree_weight for node in nodes]
+    else:
+        weight = [float(own.sum()) for own in stats]
+        value = [float(own[of_class] / own.sum()) * tree_weight for own in stats]
+    return FlatTree(
+        tuple(node.left for node in nodes),
+        tuple(node.right for node in nodes),
+        tuple(node.feature for node in nodes),
+        np.asarray([node.cut[0] if node.cut else 0.0 for node in nodes]),
+        np.asarray(value),
+        np.asarray(weight),
+    )
+
+
+def _row(tree: PlainTree, place: int) -> tuple[object, ...]:
     node = tree.nodes[place]
     gini = _gini(node.counts)
     gain = -1.0

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 _NONE = -1  # XGBoost's child of a leaf
+
+
+class _Tree(TypedDict):
+    """What is read of one of XGBoost's trees; each list is ``[node]``."""
+
+    left_children: list[int]
+    right_children: list[int]
+    split_indices: list[int]
+    split_conditions: list[float]
 
 
 @dataclass(frozen=True)
@@ -87,13 +96,13 @@ def interaction_violations(model: bytes, groups: Sequence[Sequence[int]]) -> Ite
                 yield Violation(number, node, tuple(sorted(path)))
 
 
-def _trees(model: bytes) -> Sequence[Mapping[str, Any]]:
+def _trees(model: bytes) -> Sequence[_Tree]:
     booster = json.loads(model)["learner"]["gradient_booster"]
-    trees: Sequence[Mapping[str, Any]] = booster["model"]["trees"]
+    trees: Sequence[_Tree] = booster["model"]["trees"]
     return trees
 
 
-def _leaves_first(tree: Mapping[str, Any]) -> list[int]:
+def _leaves_first(tree: _Tree) -> list[int]:
     """Return the nodes of a tree, each behind its children; pruned ones are not reached."""
     found, waiting = [], [0]
     while waiting:

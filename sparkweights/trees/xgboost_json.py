@@ -1,19 +1,19 @@
-"""A sum of MLlib's trees as XGBoost's JSON, so that that library can take it apart.
+"""A sum of MLlib's trees as XGBoost's JSON, so that XGBoost can compute its Shapley values.
 
-XGBoost compares float32 numbers, MLlib float64 ones. MLlib's trees know few thresholds, so a row
-goes in as the number of thresholds that each of its features exceeds: small integers, which both
-hold exactly.
+XGBoost compares float32 numbers, MLlib float64 ones. MLlib's trees have few thresholds, so a
+row is given as the number of thresholds that each of its features exceeds: small integers, which
+both hold exactly.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.trees.mllib_tables import FlatTree, thresholds
+from sparkweights.trees.flat_trees import FlatTree, thresholds
 from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class AdditiveTrees:
-    """XGBoost's JSON of a sum of trees, and what it takes to ask it exactly.
+    """XGBoost's JSON of a sum of trees, and what its exact evaluation needs.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class AdditiveTrees:
         return found
 
 
-def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, Any]:
+def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, object]:
     """Return one tree in XGBoost's words; a row goes left where its number is below."""
     count = len(tree.left)
     is_leaf = [left == LEAF for left in tree.left]
@@ -98,7 +98,7 @@ def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, Any]:
     }
 
 
-def _booster(trees: Sequence[Mapping[str, Any]], features: int) -> Mapping[str, Any]:
+def _booster(trees: Sequence[Mapping[str, object]], features: int) -> Mapping[str, object]:
     return {
         "version": [3, 0, 0],
         "learner": {

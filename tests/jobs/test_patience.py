@@ -42,9 +42,9 @@ def test_patience_keeps_the_stages_before_overfitting(shop: Shop, kind: str) -> 
     assert kept < len(losses) == (20 if kind == "boosted_trees" else 30)
     assert losses[kept - 1] == min(losses[: kept + 8])
     trees = (
-        len(bundle.model.treeWeights)
+        len(bundle.model.native.treeWeights)
         if kind == "boosted_trees"
-        else bundle.model.booster.num_boosted_rounds()
+        else bundle.model.trees.booster.num_boosted_rounds()
     )
     assert trees == kept
     # Near the entropy of the shares, 0.557; scores that still carry the weights are far above.

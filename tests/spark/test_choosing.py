@@ -14,7 +14,6 @@ from sparkweights import Config
 from sparkweights.config.resolve import training_spec
 from sparkweights.core.errors import ConfigError
 from sparkweights.core.progress import LoggedProgress
-from sparkweights.training import choose_learner as choosing
 from sparkweights.training.choose_learner import (
     candidates,
     collect_paired_losses,
@@ -85,7 +84,7 @@ def test_auto_tries_logistic_on_normal_scores_and_the_boosting_there_is(
     assert (boosting.model.kind, boosting.features.numeric) == ("xgboost", "auto")
     connected: Any = SimpleNamespace()
     assert candidates(_spec(), connected)[1].model.kind == "boosted_trees"
-    monkeypatch.setattr(choosing, "find_spec", lambda _: None)
+    monkeypatch.setattr("sparkweights.models.declaration.find_spec", lambda _: None)
     assert candidates(_spec(), spark)[1].model.kind == "boosted_trees"
     plain, _ = candidates(_spec(features={"numeric": "plain"}), spark)
     assert plain.features.numeric == "plain"

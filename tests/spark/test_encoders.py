@@ -128,8 +128,7 @@ def test_binned_is_the_log_odds_of_the_range(spark: SparkSession) -> None:
 
 def test_binned_makes_a_bent_relation_linear(spark: SparkSession) -> None:
     """A U-shaped risk: a plain logistic model sees nothing, a binned one nearly everything."""
-    from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-    from sparkweights.models.registry import learner
+    from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 
     rng = np.random.default_rng(2)
     x = rng.normal(size=4_000)
@@ -144,7 +143,7 @@ def test_binned_makes_a_bent_relation_linear(spark: SparkSession) -> None:
             vector.alias(FEATURES), F.col("y").cast("double").alias(LABEL), F.lit(1.0).alias(WEIGHT)
         )
         model = learner("logistic").fit(fit_df, {}, seed=1, classes=2)
-        areas.append(model.evaluate(fit_df).areaUnderROC)
+        areas.append(model.native.evaluate(fit_df).areaUnderROC)
     assert areas[0] < 0.6
     assert areas[1] > 0.83
 

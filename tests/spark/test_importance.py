@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,7 @@ from sparkweights.evaluation.ranking import compare_areas
 from sparkweights.explain.compare import CHOOSING, DEALING, _importance
 from sparkweights.explain.importance import collect_importance, collect_spread, ranks
 from sparkweights.features.fit import learn_features
-from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.ledger import Ledger
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
@@ -68,12 +67,11 @@ def featured(spark: SparkSession, frame: pd.DataFrame) -> tuple[DataFrame, Featu
     ).cache(), plan
 
 
-def _append_cost(kind: str, model: object, df: DataFrame, name: str) -> DataFrame:
-    own = learner(kind)
-    p = own.scores(F.col("__margin"), 2)[1]
+def _append_cost(model: Any, df: DataFrame, name: str) -> DataFrame:
+    p = model.scores(F.col("__margin"))[1]
     alarm = p * MISS > (1 - p) * ALARM
     cost = F.when(alarm, (1 - F.col(LABEL)) * ALARM).otherwise(F.col(LABEL) * MISS)
-    return own.append_margin(model, df).withColumn(name, cost).drop("__margin")
+    return model.append_margin(df).withColumn(name, cost).drop("__margin")
 
 
 @pytest.mark.parametrize(
@@ -94,12 +92,14 @@ def test_importance_equals_the_mean_over_all_donors(
         "boosted_trees": {"maxIter": 8},
         "xgboost": {"n_estimators": 10, "learning_rate": 0.3, "subsample": 1.0},
     }
-    own = learner(kind)
-    model = own.fit(df.select(FEATURES, LABEL, WEIGHT), params[kind], seed=1, classes=2)
-    shares = own.importances(model, len(plan.names), collect_spread(df, len(plan.names)))
+    fit_df = df.select(FEATURES, LABEL, WEIGHT)
+    model = learner(kind).fit(fit_df, params[kind], seed=1, classes=2)
+    shares = model.importances()
+    if kind == "logistic":
+        shares = shares * collect_spread(df, len(plan.names))
     found = collect_importance(
         df,
-        partial(_append_cost, kind, model),
+        partial(_append_cost, model),
         plan.sources,
         shares,
         rows=ROWS,
@@ -116,11 +116,11 @@ def test_importance_equals_the_mean_over_all_donors(
         _equals_brute_force(df, plan, model, by_name)
 
 
-def _equals_brute_force(df: DataFrame, plan: FeaturePlan, model: object, found: dict) -> None:
+def _equals_brute_force(df: DataFrame, plan: FeaturePlan, model: Any, found: dict) -> None:
     rows = df.select(FEATURES, LABEL).toPandas()
     values = np.stack([np.asarray(vector) for vector in rows[FEATURES]])
     labels = rows[LABEL].to_numpy()
-    slopes, intercept = model.coefficients.toArray(), model.intercept  # type: ignore[attr-defined]
+    intercept, *slopes = model.coefficients()
 
     def costs(matrix: np.ndarray) -> np.ndarray:
         p = 1 / (1 + np.exp(-(matrix @ slopes + intercept)))
@@ -224,7 +224,7 @@ def test_importance_of_a_column_without_a_part_in_the_risk_is_nothing(
     ).cache()
     model = learner("logistic").fit(df, {}, seed=1, classes=2)
     ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
-    scorer = Scorer("logistic", model, plan, CLASSES, ledger)
+    scorer = Scorer(model, plan, CLASSES, ledger)
     found = {
         one.name: one for one in _importance(df, training_spec(config, frame.columns), scorer, rows)
     }
@@ -237,14 +237,14 @@ def test_importance_takes_few_jobs(
 ) -> None:
     """The donors and one pass, however many columns there are."""
     df, plan = featured
-    own = learner("logistic")
-    model = own.fit(df.select(FEATURES, LABEL, WEIGHT), {}, seed=1, classes=2)
+    fit_df = df.select(FEATURES, LABEL, WEIGHT)
+    model = learner("logistic").fit(fit_df, {}, seed=1, classes=2)
     df.count()
     tracker = spark.sparkContext.statusTracker()
     spark.sparkContext.setJobGroup("importance", "importance")
     collect_importance(
         df,
-        partial(_append_cost, "logistic", model),
+        partial(_append_cost, model),
         plan.sources,
         np.ones(len(plan.names)),
         rows=ROWS,

@@ -14,9 +14,16 @@ from sparkweights.core.errors import ConfigError
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
-from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT
+from sparkweights.models.base import (
+    FEATURES,
+    LABEL,
+    MARGIN,
+    WEIGHT,
+    ExplainerSettings,
+    learner,
+)
 from sparkweights.models.constraints import Constraints
-from sparkweights.models.registry import LEARNERS
+from sparkweights.models.registry import declaration
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
 NAMES = ("income", "late", "debt")
 ROLES = ColumnRoles(("id",), "y", {"repaid": 0, "defaulted": 1}, NAMES, ())
 PARAMS = {"n_estimators": 15, "max_depth": 4, "learning_rate": 0.3}
-XGB = LEARNERS["xgboost"]
 
 
 def _rows(rows: int = 4_000) -> pd.DataFrame:
@@ -64,11 +70,11 @@ def _fit(table: DataFrame, plan: FeaturePlan, constraints: Constraints | None = 
     fit_df = table.select(
         plan.vector().alias(FEATURES), F.col("y").alias(LABEL), F.lit(1.0).alias(WEIGHT)
     )
-    return XGB.fit(fit_df, PARAMS, seed=1, classes=2, constraints=constraints)
+    return learner("xgboost").fit(fit_df, PARAMS, seed=1, classes=2, constraints=constraints)
 
 
 def _margins(table: DataFrame, model: Any, plan: FeaturePlan) -> np.ndarray:
-    found = table.select("id", XGB.margin(model, plan, None).alias(MARGIN)).orderBy("id")
+    found = table.select("id", model.margin(plan, None).alias(MARGIN)).orderBy("id")
     return np.array([row[MARGIN][0] for row in found.collect()])
 
 
@@ -122,14 +128,14 @@ def test_xgboost_missing_values_train_and_score_as_on_a_single_machine(
     from xgboost import XGBClassifier
 
     model = _fit(table, plan)
-    theirs = XGBClassifier(**XGB.resolve(PARAMS), random_state=1, n_jobs=1)
+    theirs = XGBClassifier(**declaration("xgboost").resolve(PARAMS), random_state=1, n_jobs=1)
     theirs.fit(frame[list(NAMES)].to_numpy(), frame["y"])
     expected = theirs.predict(frame[list(NAMES)].to_numpy(), output_margin=True)
     ours = _margins(table, model, plan)
     assert ours == pytest.approx(expected, abs=1e-4)
     p, missing = 1 / (1 + np.exp(-ours)), frame["income"].isna()
     assert p[missing].mean() == pytest.approx(frame["y"][missing].mean(), abs=0.03)
-    explainer = XGB.explainer(model, Location.of(tmp_path), against=1, classes=2, reference=())
+    explainer = model.explainer(ExplainerSettings(1, Location.of(tmp_path)))
     parts = table.orderBy("id").select(explainer.contributions(plan.array(), F.col("id") < 50))
     found = [row[0] for row in parts.limit(50).collect()]
     assert np.sum(found, axis=1) == pytest.approx(ours[:50], abs=1e-6)
@@ -144,22 +150,21 @@ def test_xgboost_monotone_columns_hold_on_every_row(
     """
     constraints = Constraints.of(plan, {"income": -1, "debt": 1}, [["income", "debt"]])
     kept, free = _fit(table, plan, constraints), _fit(table, plan)
-    XGB.require_kept(kept, constraints)
+    constraints.require_kept(kept.trees.json)
     grid = np.repeat(frame[list(NAMES)].to_numpy()[:40], 60, axis=0)
     for place, sign in ((0, -1), (2, 1)):
         rows = grid.copy()
         rows[:, place] = np.tile(np.linspace(-3, 3, 60), 40)
-        steps = [
-            sign
-            * np.diff(model.booster.inplace_predict(rows, predict_type="margin").reshape(40, 60))
-            for model in (kept, free)
-        ]
+        steps = []
+        for model in (kept, free):
+            margins = model.trees.booster.inplace_predict(rows, predict_type="margin")
+            steps.append(sign * np.diff(margins.reshape(40, 60)))
         assert (steps[0] >= -1e-5).all()
         assert (steps[1] < -1e-3).any()
 
 
 @pytest.mark.parametrize("kind", ["logistic", "boosted_trees", "forest"])
-def test_learner_that_knows_no_constraints_refuses_them(table: DataFrame, kind: str) -> None:
+def test_learner_that_is_not_constrainable_refuses_constraints(table: DataFrame, kind: str) -> None:
     """They are never dropped without a word."""
-    with pytest.raises(ConfigError, match=f"{kind} knows no monotone"):
-        LEARNERS[kind].fit(table, {}, seed=1, classes=2, constraints=Constraints(("a",), (1,)))
+    with pytest.raises(ConfigError, match=f"{kind} cannot be fitted under monotone"):
+        learner(kind).fit(table, {}, seed=1, classes=2, constraints=Constraints(("a",), (1,)))

@@ -20,8 +20,17 @@ from sparkweights.features.encoders import NumericBlock, NumericFeature
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
 from sparkweights.models.attributions import LinearExplainer
-from sparkweights.models.base import FEATURES, LABEL, MARGIN, POSITIONS, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import (
+    FEATURES,
+    LABEL,
+    MARGIN,
+    POSITIONS,
+    WEIGHT,
+    ExplainerSettings,
+    learner,
+)
+from sparkweights.models.logistic import LogisticModel
+from sparkweights.models.registry import declaration
 from sparkweights.probability.ledger import Ledger
 from sparkweights.scoring import reason_rules as reasoning
 from sparkweights.scoring.reason_codes import ReasonRule, append_reasons, collect_reference
@@ -84,20 +93,18 @@ def test_contributions_add_up_to_the_margin(
     table: DataFrame, tmp_path: Path, kind: str, classes: int
 ) -> None:
     """For each learner, class and row, within 1e-6; a row that is not asked about gets null."""
-    own = learner(kind)
     plan = learn_features(table, ROLES)
     label = F.least(F.col("y"), F.lit(classes - 1)).cast("double")
     fit_df = table.select(
         plan.vector().alias(FEATURES), label.alias(LABEL), (1.0 + 3 * F.col("y")).alias(WEIGHT)
     )
-    model = own.fit(fit_df, KINDS[kind], seed=1, classes=classes)
-    folder = Location.of(tmp_path) / "model"
-    own.save(model, folder)
+    model = learner(kind).fit(fit_df, KINDS[kind], seed=1, classes=classes)
+    model.save(Location.of(tmp_path) / "model")
     reference = (0.1,) * len(plan.names)
-    scored_df = own.append_margin(model, table.withColumn(FEATURES, plan.vector()))
+    scored_df = model.append_margin(table.withColumn(FEATURES, plan.vector()))
     asked, sides = F.col("id") % 3 != 0, (0, classes - 1)
     explainers = [
-        own.explainer(model, folder, against=side, classes=classes, reference=reference)
+        model.explainer(ExplainerSettings(side, Location.of(tmp_path) / "model", reference))
         for side in sides
     ]
     found = [
@@ -200,9 +207,18 @@ def _bundle(
         "typical": typical,
     }
     return SimpleNamespace(
-        version="v1", kind="logistic", model=model, plan=plan, ledger=ledger, calibrator=None,
+        version="v1", model=model, plan=plan, ledger=ledger, calibrator=None,
         folder=Location("/"), manifest=manifest,
     )  # fmt: skip
+
+
+def _linear(rows: list[list[float]], starts: list[float]) -> LogisticModel:
+    """Return a logistic model of given coefficients, one row for two classes."""
+    native: Any = SimpleNamespace(
+        coefficientMatrix=SimpleNamespace(toArray=lambda: np.array(rows)),
+        interceptVector=SimpleNamespace(toArray=lambda: np.array(starts)),
+    )
+    return LogisticModel(declaration("logistic"), max(2, len(rows)), native)
 
 
 def _numbers(*names: str) -> FeaturePlan:
@@ -260,10 +276,7 @@ def test_reasons_with_the_undone_weights_add_up_to_the_natural_log_odds(
     """Amount 240, typical 60: undoing takes log(240 / 60) off what the model gives the amount."""
     plan = _numbers("x", "amount")
     ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", BY_ROW).after_undoing()
-    model = SimpleNamespace(
-        coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[0.5, 0.01]])),
-        interceptVector=SimpleNamespace(toArray=lambda: np.array([-1.0])),
-    )
+    model = _linear([[0.5, 0.01]], [-1.0])
     bundle = _bundle(model, plan, ledger, (0.0, 60.0), amount=60.0)
     df = spark.createDataFrame([(1.0, 240.0)], "x double, amount double")
     scored_df = Scorer.of(bundle).score(df)
@@ -283,10 +296,7 @@ def test_reasons_tell_a_price_as_a_price(spark: SparkSession, tmp_path: Path) ->
     (tmp_path / "loans.yaml").write_text(LOANS, encoding="utf-8")
     config = load_config(tmp_path / "loans.yaml")
     plan = _numbers("x", "amount")
-    model = SimpleNamespace(
-        coefficientMatrix=SimpleNamespace(toArray=lambda: np.array([[1.0, 0.0]])),
-        interceptVector=SimpleNamespace(toArray=lambda: np.array([0.0])),
-    )
+    model = _linear([[1.0, 0.0]], [0.0])
     bundle = _bundle(model, plan, Ledger({"good": 0.8, "bad": 0.2}), (-4.0, 0.0), amount=60.0)
     rows = [(1, log(1 / 9), 3_000.0), (2, log(1.5), 3_000.0), (3, log(1 / 9), 60.0)]
     df = spark.createDataFrame(rows, "id int, x double, amount double")
@@ -316,11 +326,7 @@ def test_reasons_of_many_classes_contrast_the_margins(spark: SparkSession, tmp_p
     (tmp_path / "loans.yaml").write_text(THREE, encoding="utf-8")
     config = load_config(tmp_path / "loans.yaml")
     plan = _numbers("common", "own")
-    rows = np.array([[7.0, 0.0], [7.0, 0.5], [7.0, 1.0]])
-    model = SimpleNamespace(
-        coefficientMatrix=SimpleNamespace(toArray=lambda: rows),
-        interceptVector=SimpleNamespace(toArray=lambda: np.zeros(3)),
-    )
+    model = _linear([[7.0, 0.0], [7.0, 0.5], [7.0, 1.0]], [0.0, 0.0, 0.0])
     ledger = Ledger({"good": 0.8, "late": 0.1, "bad": 0.1})
     bundle = _bundle(model, plan, ledger, (0.0, 0.0))
     df = spark.createDataFrame([(1, 3.0, 1.0)], "id int, common double, own double")

@@ -12,12 +12,11 @@ from pyspark.sql import functions as F  # noqa: N812
 
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
-from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.ledger import WEIGHTS, Ledger
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.location import Location
-from sparkweights.trees.arrow_scoring import TreeWalk, workers_can_walk
+from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.weights.rule import WeightRule
 from sparkweights.weights.spark import class_weight_columns
 
@@ -48,7 +47,7 @@ def _fitted(df: DataFrame, rule: WeightRule, kind: str, **params: object) -> Sco
     )
     model = learner(kind).fit(fit_df, params, seed=1, classes=2)
     ledger = Ledger({"repay": 0.5, "default": 0.5}).after_bending(WEIGHTS, rule)
-    return Scorer(kind, model, plan, ROLES.class_names, ledger)
+    return Scorer(model, plan, ROLES.class_names, ledger)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_score_scores_equal_mllibs_own_probability(
     even = WeightRule.fixed("none", {"repay": 1, "default": 1})
     scorer = _fitted(df, even, kind, maxIter=5)
     ours = scorer.score(df).select("id", "probability_default").toPandas().set_index("id")
-    native = scorer.model.copy()
+    native = scorer.model.native.copy()
     native = native.setPredictionCol("prediction").setProbabilityCol("probability")
     featured = df.withColumn(FEATURES, scorer.plan.vector())
     rows = native.setFeaturesCol(FEATURES).transform(featured).select("id", "probability").collect()
@@ -139,7 +138,7 @@ def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, class
     model = learner("logistic").fit(fit_df, {"regParam": 0.01}, seed=1, classes=classes)
     even = WeightRule.fixed("none", dict.fromkeys(names, 1.0))
     ledger = Ledger(dict.fromkeys(names, 1 / classes)).after_bending(WEIGHTS, even)
-    scorer = Scorer("logistic", model, plan, tuple(names), ledger)
+    scorer = Scorer(model, plan, tuple(names), ledger)
     frame.loc[3, "kind"], frame.loc[4, "kind"] = None, "unseen"
     shown = spark.createDataFrame(frame)
     direct = scorer.score(shown).orderBy("id").select(*scorer.probability_cols).toPandas()
@@ -151,33 +150,32 @@ def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, class
     assert "UDF(" not in plan_text
 
 
-def test_workers_can_walk_asks_for_a_walk(
+def test_executors_can_score_evaluates_a_tree(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Executors without a library, or without this package, leave the trees to MLlib."""
-    ask = workers_can_walk.__wrapped__
+    ask = executors_can_score.__wrapped__
     assert ask(spark)
     missing = F.raise_error(F.lit("No module named 'sparkweights'"))
-    monkeypatch.setattr(TreeWalk, "column", lambda *_: missing)
+    monkeypatch.setattr(ArrowTrees, "column", lambda *_: missing)
     assert not ask(spark)
 
 
-def test_score_many_rows_walk_gives_mllibs_own_probabilities(
+def test_score_many_rows_gives_mllibs_own_probabilities(
     spark: SparkSession, truth: pd.DataFrame, tmp_path: Path
 ) -> None:
-    """The walk in Arrow batches and MLlib's transform agree to 1e-12 on every row."""
+    """Scores of Arrow batches and of MLlib's transform agree to 1e-12 on every row."""
     df = spark.createDataFrame(truth.head(5_000))
     rule = WeightRule.fixed("manual", {"repay": 1, "default": 5})
     scorer = _fitted(df, rule, "boosted_trees", maxIter=12, maxDepth=4)
-    folder = Location.of(tmp_path) / "model"
-    learner("boosted_trees").save(scorer.model, folder)
+    scorer.model.save(Location.of(tmp_path) / "model")
     plain = scorer.score(df).orderBy("id").toPandas()
-    assert workers_can_walk(spark)
-    walking = replace(scorer, folder=folder).score(df)
-    physical = walking._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
+    assert executors_can_score(spark)
+    by_batch = replace(scorer, folder=Location.of(tmp_path) / "model").score(df)
+    physical = by_batch._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
     assert physical.count("ArrowEvalPython") == 1
-    assert "UDF(" not in walking._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
-    walked = walking.orderBy("id").toPandas()
-    assert walked["probability_default"].to_numpy() == pytest.approx(
+    assert "UDF(" not in by_batch._jdf.queryExecution().optimizedPlan().toString()  # type: ignore[operator]
+    batched = by_batch.orderBy("id").toPandas()
+    assert batched["probability_default"].to_numpy() == pytest.approx(
         plain["probability_default"].to_numpy(), abs=1e-12
     )

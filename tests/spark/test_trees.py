@@ -11,10 +11,8 @@ from pyspark.ml.classification import DecisionTreeClassificationModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F  # noqa: N812
 
-from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.models.registry import learner
+from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.storage.location import Location
-from sparkweights.trees.mllib_nodes import read_tree, write_tree
 from sparkweights.trees.pruning import pruned, pruning_path
 
 if TYPE_CHECKING:
@@ -46,9 +44,9 @@ def _scores(model: DecisionTreeClassificationModel, df: DataFrame) -> np.ndarray
 def test_tree_survives_the_way_through_plain_nodes(people: DataFrame, tmp_path: Path) -> None:
     """Read and written back, it scores every row as before, bit for bit."""
     model = learner("tree").fit(people.drop("id"), {"maxDepth": 6}, seed=1, classes=2)
-    tree = read_tree(model, Location.of(tmp_path))
-    again = write_tree(tree, Location.of(tmp_path))
-    before = _scores(model.setRawPredictionCol("rawPrediction"), people)
+    tree = model.read_tree(Location.of(tmp_path))
+    again = model.with_tree(tree, Location.of(tmp_path)).native
+    before = _scores(model.native.setRawPredictionCol("rawPrediction"), people)
     assert (_scores(again, people) == before).all()
     assert tree.counts[0] == pytest.approx(
         [people.filter(f"{LABEL} = 0").count(), 5 * people.filter(f"{LABEL} = 1").count()]
@@ -58,11 +56,11 @@ def test_tree_survives_the_way_through_plain_nodes(people: DataFrame, tmp_path: 
 def test_pruned_tree_saves_loads_and_scores(people: DataFrame, tmp_path: Path) -> None:
     """A pruned tree is a native model whose leaves hold what its branches held."""
     model = learner("tree").fit(people.drop("id"), {"maxDepth": 10}, seed=1, classes=2)
-    tree = read_tree(model, Location.of(tmp_path))
+    tree = model.read_tree(Location.of(tmp_path))
     path = pruning_path(tree, tree.risks("gini"))
     small = pruned(tree, path, path[3 * len(path) // 4].ccp_alpha)
     assert 1 < small.leaves < tree.leaves / 2
-    native = write_tree(small, Location.of(tmp_path))
+    native = model.with_tree(small, Location.of(tmp_path)).native
     assert native.numNodes == len(small.nodes)
     before = _scores(native, people)
     native.write().save(str(tmp_path / "kept"))

@@ -12,9 +12,9 @@ import pytest
 
 from sparkweights.core.errors import ModelError
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
-from sparkweights.trees.arrow_scoring import TreeWalk
-from sparkweights.trees.bitwise import DEEPEST, BitwiseTrees
-from sparkweights.trees.mllib_tables import FlatTree
+from sparkweights.trees.arrow_scoring import ArrowTrees
+from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
+from sparkweights.trees.flat_trees import FlatTree
 from sparkweights.trees.pruning import LEAF
 from sparkweights.trees.xgboost_json import AdditiveTrees
 
@@ -121,9 +121,9 @@ def test_tree_explainer_equals_shapleys_definition(
     np.testing.assert_allclose(found[:15], truth, atol=3e-6)
 
 
-@pytest.mark.parametrize("depth", range(DEEPEST + 1))
+@pytest.mark.parametrize("depth", range(MAX_DEPTH + 1))
 @pytest.mark.parametrize("rows", [1, 8, 61])
-def test_tree_walk_is_the_sum_of_leaves(depth: int, rows: int) -> None:
+def test_arrow_trees_are_the_sum_of_leaves(depth: int, rows: int) -> None:
     """On trees of every depth, beside cuts, at infinity and without a number: the very same sum."""
     rng = np.random.default_rng([depth, rows])
     trees = [_grow(rng, depth) for _ in range(TREES)]
@@ -131,19 +131,19 @@ def test_tree_walk_is_the_sum_of_leaves(depth: int, rows: int) -> None:
     values = rng.integers(-3, 4, (rows, FEATURES)) + rng.integers(0, 4, (rows, FEATURES)) * 1e-12
     values[-1] = [np.inf, -np.inf, np.nan, 0.0]
     compiled = BitwiseTrees.of(trees, FEATURES)
-    found = np.array(TreeWalk(compiled).margin(pa.array(values.tolist())).to_pylist())
+    found = np.array(ArrowTrees(compiled).margin(pa.array(values.tolist())).to_pylist())
     truth = [sum(tree.value[_leaf(tree, row)] for tree in trees) for row in values]
     assert found[:, 1].tolist() == truth
     assert found[:, 0].tolist() == [-one for one in truth]
 
 
-def test_tree_walk_of_no_rows_and_of_too_deep_trees() -> None:
-    """An empty batch is answered; what would be slower than MLlib's own walk is left to it."""
+def test_arrow_trees_of_no_rows_and_of_too_deep_trees() -> None:
+    """An empty batch is answered; deeper trees are left to MLlib, which is faster on them."""
     rng = np.random.default_rng(2)
     compiled = BitwiseTrees.of([_grow(rng, 2)], FEATURES)
-    assert TreeWalk(compiled).margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
+    assert ArrowTrees(compiled).margin(pa.array([], pa.list_(pa.float64()))).to_pylist() == []
     with pytest.raises(ModelError, match="A tree of 9 levels; at most 8"):
-        BitwiseTrees.of([_chain(DEEPEST), _chain(DEEPEST + 1)], FEATURES)
+        BitwiseTrees.of([_chain(MAX_DEPTH), _chain(MAX_DEPTH + 1)], FEATURES)
 
 
 def test_tree_explainer_rows_that_nobody_asks_about_stay_null(

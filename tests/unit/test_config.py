@@ -49,8 +49,7 @@ def test_demo_without_the_library_of_reasons_leaves_them_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain installation gets a demo that runs, and is told what is missing."""
-    for module in ("sparkweights.demo", "sparkweights.models.xgboost_library"):
-        monkeypatch.setattr(f"{module}.find_spec", lambda _: None)
+    monkeypatch.setattr("sparkweights.models.declaration.find_spec", lambda _: None)
     folder = write_demo(tmp_path)
     config = load_config(folder / "credit_card.yaml")
     assert config.reasons is None

@@ -1,0 +1,65 @@
+"""Trees that are added up, each as a table of nodes: arithmetic alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparkweights.trees.pruning import LEAF
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class FlatTree:
+    """One tree as a table of nodes, the root first.
+
+    Attributes
+    ----------
+    left, right
+        ``[node]``: positions of the children, or `LEAF`.
+    feature, cut
+        ``[node]``: a row goes left where this feature is at most the cut.
+    value
+        ``[node]``: what a leaf adds to the sum.
+    weight
+        ``[node]``: training weight of the rows that reached it.
+    """
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    feature: tuple[int, ...]
+    cut: Array
+    value: Array
+    weight: Array
+
+    def by_levels(self) -> FlatTree:
+        """Return the tree with every right child behind its left one, as XGBoost has them."""
+        order = [0]
+        for node in order:  # grows while it is read
+            if self.left[node] != LEAF:
+                order += [self.left[node], self.right[node]]
+        place = {node: at for at, node in enumerate(order)} | {LEAF: LEAF}
+        return FlatTree(
+            tuple(place[self.left[node]] for node in order),
+            tuple(place[self.right[node]] for node in order),
+            tuple(self.feature[node] for node in order),
+            self.cut[order],
+            self.value[order],
+            self.weight[order],
+        )
+
+
+def thresholds(trees: Sequence[FlatTree], features: int) -> tuple[Array, ...]:
+    """Return the thresholds of each feature over all trees, in ascending order."""
+    found: list[list[float]] = [[] for _ in range(features)]
+    for tree in trees:
+        for feature, left, cut in zip(tree.feature, tree.left, tree.cut, strict=True):
+            if left != LEAF:
+                found[feature].append(cut)
+    return tuple(np.unique(np.asarray(cuts, dtype=np.float64)) for cuts in found)

@@ -1,0 +1,1 @@
+"""A learner that is not part of sparkweights."""
