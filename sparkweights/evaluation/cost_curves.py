@@ -75,7 +75,8 @@ class CostProfile(NamedTuple):
         reference = self.reference
         if reference <= 0:
             return np.full(self.cost.shape, np.nan)
-        return 1 - self.cost / reference
+        with np.errstate(over="ignore"):  # a cut may cost any multiple of next to nothing
+            return 1 - self.cost / reference
 
     def cost_at_shares(self, shares: ArrayLike) -> Array:
         """Return the cost of declining given shares of the weight, highest scores first.
