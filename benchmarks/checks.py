@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.harness import (
     Bar,
@@ -95,7 +95,7 @@ def run_library(df: DataFrame, suite: Suite, table: str) -> list[CheckResult]:
 
 def _write_table(spark: SparkSession, folder: Path, rows: int) -> str:
     columns = [
-        F.when(F.rand(100 + i) >= 0.001, F.randn(i)).alias(name)  # noqa: PLR2004 (one in a thousand)
+        F.when(F.rand(100 + i) >= 0.001, F.randn(i)).alias(name)  # one in a thousand
         for i, name in enumerate(NAMES)
     ]
     place = str(folder / "table")

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.harness import (
     Bar,
@@ -69,7 +69,7 @@ def _compare(
 def _write_table(spark: SparkSession, path: Path, rows: int) -> str:
     """Write a table of 12 columns: two labels and ten measurements."""
     df = spark.range(rows).select(
-        (F.rand(1) < 0.05).cast("int").alias("label"),  # noqa: PLR2004 (one in twenty)
+        (F.rand(1) < 0.05).cast("int").alias("label"),  # one in twenty
         F.floor(F.rand(2) ** 2 * MANY).cast("int").alias("fine_label"),
         *[F.rand(3 + i).alias(f"x{i}") for i in range(10)],
     )

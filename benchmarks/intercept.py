@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import StandardScaler, VectorAssembler
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.harness import arguments, figure, report, session
 from sparkweights import ClassWeigher

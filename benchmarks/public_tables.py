@@ -182,7 +182,7 @@ def _digits() -> Problem:
 
     data = load_digits(as_frame=True)
     costs: Costs = {"pass": {"other": 0, "event": 10}, "look": {"other": 1, "event": 1}}
-    return _problem("digits", data.data, data.target == 8, costs)  # noqa: PLR2004 (the eight)
+    return _problem("digits", data.data, data.target == 8, costs)  # the eight
 
 
 def _store_cards(text: bytes) -> Problem:
@@ -193,7 +193,7 @@ def _store_cards(text: bytes) -> Problem:
     kept = income.between(100, 10_000, inclusive="neither")
     data, income = data[kept], income[kept]
     event = data["TARGET_LABEL_BAD=1"].astype("int64") == 1
-    constant = [name for name in data if data[name].nunique() < 2]  # noqa: PLR2004 (nothing to learn)
+    constant = [name for name in data if data[name].nunique() < 2]  # nothing to learn
     dropped = [*constant, "TARGET_LABEL_BAD=1", "Unnamed: 27"]
     data = data.drop(columns=[name for name in dropped if name in data])
     # Codes that name shops and professions, not quantities.
@@ -247,7 +247,7 @@ def curved(rows: int, seed: int, share: float = 0.05) -> Problem:
 
 def _draw(law: str, x: Array, risk: Array, share: float, rng: np.random.Generator) -> Problem:
     low, high = -20.0, 20.0
-    while high - low > 1e-9:  # noqa: PLR2004 (far below what a mean of rows can tell)
+    while high - low > 1e-9:  # far below what a mean of rows can tell
         start = (low + high) / 2
         mean = float(np.mean(1 / (1 + np.exp(-risk - start))))
         low, high = (start, high) if mean < share else (low, start)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from sparkweights import Config
@@ -38,7 +38,7 @@ def main() -> int:
     """Run the benchmark."""
     given = arguments(__doc__, rows=400_000, repeat=1, quick_rows=60_000)
     spark = session("rare")
-    share = SHARE if given.rows >= 400_000 else 20 * SHARE  # noqa: PLR2004 (few rows, few events)
+    share = SHARE if given.rows >= 400_000 else 20 * SHARE  # few rows, few events
     df = _rows(spark.range(given.rows, numPartitions=2), share).cache()
     figures, bars = {}, []
     for kind, params in KINDS.items():

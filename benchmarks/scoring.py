@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.checks import run_library, suite_of_42
 from benchmarks.harness import Bar, alternate, arguments, figure, ratio, report, session

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pyspark.ml.classification import GBTClassifier
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from benchmarks.credit import FEATURES as NAMES
 from benchmarks.credit import KEY, LABEL, load_credit

@@ -141,7 +141,7 @@ def draw(
     while True:
         scores = rng.normal(logit(rate), SPREAD, rows)
         index = (rng.random(rows) < probability(scores)).astype(float)
-        if min(index.sum(), rows - index.sum()) >= 5:  # noqa: PLR2004 (training refuses fewer)
+        if min(index.sum(), rows - index.sum()) >= 5:  # training refuses fewer
             return scores, index, grid, probability(grid)
 
 
@@ -179,7 +179,7 @@ def ends(kind: str, draws: int) -> dict[str, list[float]]:
     rng = np.random.default_rng(7)
     ratios: dict[str, list[float]] = {"top": [], "bottom": [], "raw_top": [], "raw_bottom": []}
     mass = np.cumsum(DENSITY)
-    sides = {"top": mass > 0.99, "bottom": mass < 0.01}  # noqa: PLR2004 (a hundredth)
+    sides = {"top": mass > 0.99, "bottom": mass < 0.01}  # a hundredth
     for _ in range(draws):
         scores, index, grid, true = draw(rng, kind, 2_000, 40)
         shown = calibrated(scores, index, grid)

@@ -84,7 +84,7 @@ def _matching(wanted: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
     if not found:
         raise InputError(
             f"columns.numeric: no column of the table matches {wanted.matching!r}; it has "
-            f"{listed(table[:8])}{' and more' if len(table) > 8 else ''}.",  # noqa: PLR2004 (a sample)
+            f"{listed(table[:8])}{' and more' if len(table) > 8 else ''}.",  # a sample
             hint="the whole name must match the regular expression.",
         )
     return found

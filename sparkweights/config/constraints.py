@@ -40,7 +40,7 @@ def _check_learner(config: Config) -> None:
                 f"model.{key}: goes with kind {possible}; the kind is {model.kind!r}.",
                 hint=f"choose kind: {possible}, or leave model.{key} out.",
             )
-    if model.monotone and len(roles.class_names) > 2:  # noqa: PLR2004 (binary or not)
+    if model.monotone and len(roles.class_names) > 2:  # binary or not
         raise ConfigError(
             f"model.monotone: goes with two classes; there are {len(roles.class_names)}.",
             hint="leave model.monotone out.",

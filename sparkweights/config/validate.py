@@ -55,7 +55,7 @@ def check_consistency(config: Config) -> None:
 
 def _check_classes(config: Config) -> None:
     classes = config.columns.classes
-    if len(classes) < 2:  # noqa: PLR2004 (one class leaves nothing to tell apart)
+    if len(classes) < 2:  # one class leaves nothing to tell apart
         raise ConfigError(
             f"columns.classes: {len(classes)} class given ({listed(classes)}); at least two are "
             "needed.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812 (the name every Spark reader knows)
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from sparkweights.core.errors import InputError, did_you_mean, listed
 from sparkweights.core.roles import ColumnRoles, quoted

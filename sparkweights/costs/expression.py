@@ -358,7 +358,7 @@ def render(tree: Expression) -> str:
     """
     match tree:
         case Number(value):
-            whole = value.is_integer() and abs(value) < 1e15  # noqa: PLR2004 (exact in a double)
+            whole = value.is_integer() and abs(value) < 1e15  # exact in a double
             return str(int(value)) if whole else repr(value)
         case Name(name, _):
             return name if re.fullmatch(r"[^\W\d]\w*", name) else f"`{name.replace('`', '``')}`"

@@ -51,7 +51,7 @@ class CostMatrix:
             If a decision misses a class or names an unknown one, a number is negative or not
             finite, an expression does not parse, or fewer than two decisions are given.
         """
-        if len(costs) < 2:  # noqa: PLR2004 (one decision leaves nothing to decide)
+        if len(costs) < 2:  # one decision leaves nothing to decide
             raise ConfigError(
                 f"costs: {len(costs)} decision given ({listed(costs)}); at least two are needed.",
                 hint="give each decision its cost per class, also where it is 0.",
@@ -128,7 +128,7 @@ class CostMatrix:
         0.047619047619047616
         """
         rows = self.numbers()
-        if rows is None or len(self.decisions) != 2 or len(self.classes) != 2:  # noqa: PLR2004
+        if rows is None or len(self.decisions) != 2 or len(self.classes) != 2:
             return None
         false_positive, false_negative = rows[1][0] - rows[0][0], rows[0][1] - rows[1][1]
         if false_positive <= 0 or false_negative <= 0:

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add, and_
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.costs.expression import constant

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import kind_of, number
 from sparkweights.costs.expression import Call, Expression, Name, Number, Operation, check_names

@@ -8,7 +8,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, text
 from sparkweights.core.errors import InputError
@@ -85,7 +85,7 @@ class Scored:
     @property
     def two(self) -> bool:
         """Whether the classes mirror each other, so that the second one's table is enough."""
-        return len(self.probability_cols) == 2  # noqa: PLR2004 (binary)
+        return len(self.probability_cols) == 2  # binary
 
     @property
     def natural_scores(self) -> int:

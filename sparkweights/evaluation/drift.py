@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 from scipy.stats import chi2
 
 from sparkweights.core.columns import number, text
@@ -223,7 +223,7 @@ def homogeneity_p_value(
         joined[np.where(joined, np.inf, expected).argmin()] = True
     scaled = np.column_stack([scaled[:, ~joined], scaled[:, joined].sum(axis=1)])
     scaled = scaled[:, scaled.any(axis=0)]
-    if scaled.shape[1] < 2:  # noqa: PLR2004 (nothing to compare)
+    if scaled.shape[1] < 2:  # nothing to compare
         return 1.0
     pooled = scaled.sum(axis=0) / sizes.sum()
     expected = pooled * sizes[:, None]

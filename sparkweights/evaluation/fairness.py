@@ -330,7 +330,7 @@ def _gap(
         for group, own in kept.items()
         if not isnan(samples[group][rate][0])
     }
-    if len(values) < 2:  # noqa: PLR2004 (a difference is between two)
+    if len(values) < 2:  # a difference is between two
         return None
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     pairs = comb(len(values), 2)

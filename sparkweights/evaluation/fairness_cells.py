@@ -9,7 +9,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import is_number, number, text
 from sparkweights.evaluation.fairness import UNKNOWN, Cells

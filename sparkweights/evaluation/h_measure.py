@@ -105,7 +105,7 @@ def cost_shape(table: ScoreTable) -> BetaShape:
     threshold = known_threshold(table)
     if threshold is None:
         return prior_shape(table)
-    if threshold <= 0.5:  # noqa: PLR2004 (the middle of costs)
+    if threshold <= 0.5:  # the middle of costs
         return threshold_shape(threshold)
     alpha, beta = threshold_shape(1 - threshold)
     return BetaShape(beta, alpha)

@@ -64,7 +64,7 @@ def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
     held = (part != 0) | (whole != 0)
     part, whole = part[held], whole[held]
     blocks, total = len(part), float(whole.sum())
-    if blocks < 2 or total <= 0:  # noqa: PLR2004 (one block has no spread)
+    if blocks < 2 or total <= 0:  # one block has no spread
         return (float("nan"), float("nan"))
     found = float(part.sum()) / total
     scale = blocks / (blocks - 1)

@@ -143,7 +143,7 @@ def design_effect(residuals: Array, variance: float) -> float:
         Of their total, were all rows independent.
     """
     blocks = len(residuals)
-    if blocks < 2 or not variance > 0:  # noqa: PLR2004 (one block has no spread)
+    if blocks < 2 or not variance > 0:  # one block has no spread
         return 1.0
     own = residuals - residuals.mean()
     return max(float(own @ own) * blocks / (blocks - 1) / variance, 1.0)

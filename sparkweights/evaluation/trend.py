@@ -59,7 +59,7 @@ def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) ->
     """
     y, errors = np.asarray(values, dtype=float), np.asarray(standard_errors, dtype=float)
     usable = np.isfinite(y).all() and np.isfinite(errors).all() and bool((errors > 0).all())
-    if len(y) < 3 or not usable:  # noqa: PLR2004 (two points are always on a line)
+    if len(y) < 3 or not usable:  # two points are always on a line
         return None
     x, weight = np.arange(len(y), dtype=float), errors**-2
     centred = x - weight @ x / weight.sum()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import ModelError
@@ -250,7 +250,7 @@ def _areas(
         {names[c]: column(name) for c, name in enumerate(twin.probability_cols)}
     )
     both_df = weighted.score(twin_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
-    first = 1 if len(twin.classes) == 2 else 0  # noqa: PLR2004 (two classes mirror each other)
+    first = 1 if len(twin.classes) == 2 else 0  # two classes mirror each other
     return {
         name: compare_areas(
             both_df,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.models.base import FEATURES

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.features.encoders import ENCODERS, ByTarget, ColumnEncoder, Encoder

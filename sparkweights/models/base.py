@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark import __version__ as running_spark
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError, ModelError
 from sparkweights.core.versions import release

@@ -45,7 +45,7 @@ class ClassCount(Enum):
         >>> ClassCount.TWO.covers(2), ClassCount.TWO.covers(3), ClassCount.NONE.covers(2)
         (True, False, False)
         """
-        return self is ClassCount.ANY or (self is ClassCount.TWO and classes == 2)  # noqa: PLR2004 (two classes)
+        return self is ClassCount.ANY or (self is ClassCount.TWO and classes == 2)  # two classes
 
 
 @dataclass(frozen=True)

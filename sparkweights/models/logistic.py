@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import balanced_sum, binary, softmax
 from sparkweights.models.attributions import LinearContrast, LinearExplainer

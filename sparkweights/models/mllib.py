@@ -13,7 +13,7 @@ from pyspark.ml.classification import (
     RandomForestClassificationModel,
 )
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT, FittedModel
 

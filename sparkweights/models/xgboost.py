@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import binary, softmax
 from sparkweights.models.attributions import TreeContrast, TreeExplainer

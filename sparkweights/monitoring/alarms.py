@@ -68,7 +68,7 @@ def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[
         What the outcomes say.
     """
     names = [*calibration]
-    if len(names) == 2:  # noqa: PLR2004 (two mirror each other)
+    if len(names) == 2:  # two mirror each other
         shares = dict(zip(shift.classes, shift.prior, strict=True))
         names = [min(names, key=lambda name: shares[name])]
     found = {name: _diagnosis(shift, name, calibration[name]) for name in names}

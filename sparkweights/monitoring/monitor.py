@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import (
     class_index,
@@ -213,7 +213,9 @@ def _stability(
     columns = {
         own.name: column_stability(old, own) for old, own in zip(reference, today, strict=True)
     }
-    names = scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes  # noqa: PLR2004 (two mirror each other)
+    names = (
+        scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes
+    )  # two mirror each other
     of_scores = {
         name: score_stability(
             before.of_cell,

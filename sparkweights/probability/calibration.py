@@ -18,7 +18,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.core.errors import ModelError
@@ -197,7 +197,7 @@ def calibrate_scores(
     )
     choice = choose_method(method, table)
     without = [None] if fold_col is None else [None, *range(max(table.folds, default=-1) + 1)]
-    if choice.method == "temperature" and len(probability_cols) > 2:  # noqa: PLR2004 (binary)
+    if choice.method == "temperature" and len(probability_cols) > 2:  # binary
         fitted: list[Calibrator] = []
         for fold in without:
             require_classes(choice.method, table.without(fold))

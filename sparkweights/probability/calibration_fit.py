@@ -191,7 +191,7 @@ class CalibrationTable:
 
     def _by_class(self, positive: Array, negative: Array) -> list[float]:
         found = [float(positive[self.target == c].sum()) for c in self.targets]
-        if len(self.classes) == 2:  # noqa: PLR2004 (the first class is the complement)
+        if len(self.classes) == 2:  # the first class is the complement
             found.insert(0, float(negative.sum()))
         return found
 
@@ -229,7 +229,7 @@ class Choice:
 
 def targets(classes: int) -> tuple[int, ...]:
     """Return the indices of the classes whose probabilities get a map."""
-    return (1,) if classes == 2 else tuple(range(classes))  # noqa: PLR2004 (binary)
+    return (1,) if classes == 2 else tuple(range(classes))  # binary
 
 
 def choose_method(method: str, table: CalibrationTable) -> Choice:
@@ -390,10 +390,10 @@ def _fit_line(score: Array, hits: Array, total: Array) -> tuple[float, float]:
         curvature = (design * (total * share * (1 - share))[:, None]).T @ design
         step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
         now = loss(at)
-        while loss(at - step) > now + 1e-15 and np.abs(step).max() > 1e-12:  # noqa: PLR2004 (rounding)
+        while loss(at - step) > now + 1e-15 and np.abs(step).max() > 1e-12:  # rounding
             step = step / 2
         at = at - step
-        if np.abs(step).max() < 1e-12:  # noqa: PLR2004 (rounding)
+        if np.abs(step).max() < 1e-12:  # rounding
             break
     slope = float(at[0]) / scale
     return slope, float(at[1]) - slope * centre
@@ -416,7 +416,7 @@ def _excess_variance(hits: Array, rows: Array, fitted: Array) -> float:
     off = np.bincount(group, hits - rows * fitted)
     weight = np.bincount(group, information)
     groups = int((weight > 0).sum())
-    if groups <= 2:  # noqa: PLR2004 (as many as parameters)
+    if groups <= 2:  # as many as parameters
         return 0.0
     excess = float((off**2).sum() - weight.sum() * (1 - 2 / groups))
     square = float((weight**2).sum())

@@ -45,7 +45,7 @@ class LogisticLine:
         ModelError
             If it tells more than two classes apart.
         """
-        if model.numClasses != 2:  # noqa: PLR2004 (one log odds)
+        if model.numClasses != 2:  # one log odds
             raise ModelError(
                 f"The model tells {model.numClasses} classes apart; the intercept view is of two.",
                 hint="undo the weights on the probabilities, with ProbabilityCorrector.",
@@ -74,7 +74,7 @@ def log_weight_ratio(rule: WeightRule) -> float:
     ModelError
         If the weights differ from row to row: then no single number undoes them.
     """
-    if rule.constants is None or len(rule.constants) != 2:  # noqa: PLR2004 (one ratio)
+    if rule.constants is None or len(rule.constants) != 2:  # one ratio
         raise ModelError(
             f"The {rule.scheme} weights differ from row to row, or are of "
             f"{len(rule.classes)} classes; only two constant weights shift an intercept.",

@@ -8,7 +8,7 @@ from operator import and_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.core.errors import InputError, ModelError
@@ -283,7 +283,7 @@ def collect_histogram(
 def _level(probability: Column, classes: int) -> Column:
     """Return the level of a probability, as `score_cells.level_of` has it."""
     last = levels(classes) - 1
-    if classes == 2:  # noqa: PLR2004 (even in logit)
+    if classes == 2:  # even in logit
         inside = F.least(F.greatest(probability, F.lit(SMALLEST)), F.lit(1 - SMALLEST))
         end = float(np.log(SMALLEST / (1 - SMALLEST)))
         place = (F.ln(inside / (1 - inside)) - end) / (-2 * end)

@@ -201,7 +201,7 @@ def saerens_em(
         pi, the shares that the probabilities were calibrated to.
     """
     theta = _most_likely(target, prior, pseudo_rows=0.0)
-    if len(prior) == 2:  # noqa: PLR2004 (one mirrors the other)
+    if len(prior) == 2:  # one mirrors the other
         low, high = _likelihood_interval(source, target, prior, theta, 1)
         intervals: tuple[tuple[float, float], ...] = ((1 - high, 1 - low), (low, high))
     else:
@@ -236,7 +236,7 @@ def _most_likely(target: ScoreHistogram, prior: tuple[float, ...], *, pseudo_row
     ratios = target.probabilities / pi
     rows = target.effective_rows
     weights = target.of_cell / target.of_cell.sum() * rows
-    if len(pi) == 2:  # noqa: PLR2004 (concave in one share)
+    if len(pi) == 2:  # concave in one share
 
         def slope(share: float) -> float:
             mixture = ratios[:, 0] + share * (ratios[:, 1] - ratios[:, 0])
@@ -253,7 +253,7 @@ def _most_likely(target: ScoreHistogram, prior: tuple[float, ...], *, pseudo_row
         updated /= updated.sum()
         moved = float(np.abs(updated - theta).max())
         theta = updated
-        if moved < 1e-12:  # noqa: PLR2004 (far below any standard error)
+        if moved < 1e-12:  # far below any standard error
             break
     return theta
 
@@ -335,7 +335,7 @@ def _edge(
 def _tangent(ratios: Array, weights: Array, theta: Array, c: int) -> Array:
     """Return by how much all shares move with that of class c where the likelihood falls least."""
     k = len(theta)
-    active = [i for i in range(k) if theta[i] > 1e-6 or i == c]  # noqa: PLR2004 (others stay at 0)
+    active = [i for i in range(k) if theta[i] > 1e-6 or i == c]  # others stay at 0
     others = [i for i in active if i != c]
     if not others:
         others = [i for i in range(k) if i != c]

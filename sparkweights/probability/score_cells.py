@@ -18,7 +18,7 @@ def levels(classes: int) -> int:
     `MAX_CELLS`. A cell is taken for rows of one score, which pulls estimates towards the prior
     where it is wide.
     """
-    if classes == 2:  # noqa: PLR2004 (one probability)
+    if classes == 2:  # one probability
         return CELLS
     count = 2
     while _occupied(count + 1, classes) <= MAX_CELLS:
@@ -46,7 +46,7 @@ def level_of(probabilities: Array, classes: int) -> np.ndarray[tuple[int, ...], 
     (Anscombe 1948), for more classes, where levels are few.
     """
     count = levels(classes)
-    if classes == 2:  # noqa: PLR2004 (even in logit)
+    if classes == 2:  # even in logit
         inside = np.clip(probabilities, SMALLEST, 1 - SMALLEST)
         end = np.log(SMALLEST / (1 - SMALLEST))
         place = (np.log(inside / (1 - inside)) - end) / (-2 * end)

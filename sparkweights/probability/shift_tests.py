@@ -81,7 +81,7 @@ def label_shift_p_value(
         None where the scores have too few values, or the target too few rows, to test anything.
     """
     theta = np.asarray(shares)
-    classes = range(1, 2) if len(theta) == 2 else range(len(theta))  # noqa: PLR2004 (mirrored)
+    classes = range(1, 2) if len(theta) == 2 else range(len(theta))  # mirrored
     found = [_fit_p_value(source, target, theta, c) for c in classes]
     tested = [p_value for p_value in found if p_value is not None]
     return min(1.0, min(tested) * len(tested)) if tested else None

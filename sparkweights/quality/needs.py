@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from sparkweights.core.columns import column
 from sparkweights.quality.library import OF_SCHEMA, RESULT_FORMAT, gathered, resolved

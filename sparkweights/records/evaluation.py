@@ -228,7 +228,7 @@ class EvaluationSummary(Part):
     @property
     def shown_classes(self) -> list[str]:
         """The classes to draw: of two the rarer one, whose mirror image the other is."""
-        if len(self.classes) > 2:  # noqa: PLR2004 (two classes mirror each other)
+        if len(self.classes) > 2:  # two classes mirror each other
             return list(self.classes)
         return [min(self.classes, key=lambda name: self.classes[name].share or 0.0)]
 

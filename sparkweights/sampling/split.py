@@ -9,8 +9,8 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from sparkweights.core.columns import class_index, column, is_number, kind_of, number
 from sparkweights.core.errors import ConfigError, InputError, listed

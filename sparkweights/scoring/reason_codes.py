@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import balanced_sum
 from sparkweights.core.roles import reason_cols

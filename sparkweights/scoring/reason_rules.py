@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add, or_
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, number, sample_weight
 from sparkweights.core.errors import ModelError
@@ -102,7 +102,7 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     stated = bundle.manifest.typical.items()
     typical = {name: value for name, value in stated if value is not None}
     silent = _silent(spec, bundle)
-    many = len(classes) > 2  # noqa: PLR2004 (of two, the margin is the contrast)
+    many = len(classes) > 2  # of two, the margin is the contrast
     return ReasonRule(
         explainers,
         wanted.top,

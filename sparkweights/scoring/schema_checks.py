@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import types as T
 
 from sparkweights.core.columns import kind_of, require_columns, require_kind, require_label
 from sparkweights.core.errors import ConfigError, InputError, ModelError, listed

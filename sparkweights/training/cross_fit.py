@@ -14,7 +14,7 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from pyspark import inheritable_thread_target
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.bundle.bundle import load_held_out
 from sparkweights.core.errors import ConfigError

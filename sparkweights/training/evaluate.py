@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, sample_weight
 from sparkweights.costs.review import collect_review_cut, is_reviewed
@@ -125,7 +125,7 @@ def summarise_evaluation(
 def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:
     """Return the cut of a class's probability and the slope of equal cost, if there is one."""
     rows, names = matrix.numbers(), matrix.classes
-    if rows is None or len(names) != 2:  # noqa: PLR2004 (a cut is between two)
+    if rows is None or len(names) != 2:  # a cut is between two
         return {}
     own, other = (evaluation.right_decisions[names[k]] for k in (c, 1 - c))
     for_own, for_other = (rows[matrix.decisions.index(name)] for name in (own, other))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark import inheritable_thread_target
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import sample_weight
 from sparkweights.core.errors import ConfigError
@@ -183,7 +183,7 @@ def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
     ratio = weights[rare] / weights[common]
     if not low * (1 - 1e-6) <= ratio <= high * (1 + 1e-6):
         return False
-    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # noqa: PLR2004 (two have one ratio)
+    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # two have one ratio
     return all(
         math.isclose(weights[name] / weights[common], line[name] / line[common], rel_tol=1e-3)
         for name in prior

@@ -68,7 +68,7 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     if spread == 0:
         if ratio == 1:
             return dict.fromkeys(prior, 1.0)
-        if len(shares) > 2:  # noqa: PLR2004 (of two, the second is the one to weigh)
+        if len(shares) > 2:  # of two, the second is the one to weigh
             raise InputError(
                 "All classes are equally common, so there is no rarest one whose weight could be "
                 "tuned.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pyspark.ml.classification import DecisionTreeClassificationModel, GBTClassificationModel
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ModelError
 from sparkweights.trees.flat_trees import FlatTree

@@ -93,7 +93,7 @@ class PlainTree:
         total = self.counts[0].sum()
         if not isinstance(measure, str):
             costs = np.asarray(measure, dtype=np.float64)
-            if costs.ndim != 2 or costs.shape[1] != self.counts.shape[1]:  # noqa: PLR2004 (a matrix)
+            if costs.ndim != 2 or costs.shape[1] != self.counts.shape[1]:  # a matrix
                 raise ConfigError(
                     f"measure: a matrix of shape {costs.shape}; allowed: one column for each of "
                     f"the {self.counts.shape[1]} classes of the tree.",

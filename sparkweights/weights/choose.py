@@ -374,7 +374,7 @@ def _diagnosed(
 def _refuse_changing_regret(summary: ClassSummary) -> None:
     for name, cheapest in summary.cheapest.items():
         rows = {decision: count for decision, count in cheapest.items() if count}
-        if len(cheapest) == 2 and len(rows) > 1:  # noqa: PLR2004 (the mean over more is >= 0)
+        if len(cheapest) == 2 and len(rows) > 1:  # the mean over more is >= 0
             raise InputError(
                 f"The regret of class '{name}' is negative on some rows: the cheapest decision is "
                 f"{listed(f'{d} on {n} rows' for d, n in rows.items())}. A weight cannot be "

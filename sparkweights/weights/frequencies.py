@@ -8,7 +8,7 @@ from operator import and_
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import InputError, listed
@@ -298,7 +298,7 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
             "The labelled table holds 0 rows; weights need at least one of every class.",
             hint="check the table's location and the job that fills it.",
         )
-    if -2 in by_class:  # noqa: PLR2004 (see class_index)
+    if -2 in by_class:  # see class_index
         row = by_class[-2]
         known = listed(f"{name}: {value!r}" for name, value in roles.classes.items())
         raise InputError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, kind_of
 from sparkweights.core.errors import InputError, listed
@@ -142,7 +142,7 @@ def _refuse_weights(weight: str, faults: int) -> None:
 
 
 def _require_classes(values: Sequence[ClassValue], label: str, nulls: int) -> None:
-    if len(values) < 2:  # noqa: PLR2004 (one class leaves nothing to weigh against)
+    if len(values) < 2:  # one class leaves nothing to weigh against
         raise InputError(
             f"Label column '{label}' holds {len(values)} classes ({listed(map(repr, values))}) "
             f"and {nulls} nulls; weights need at least two classes.",

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import RUN_DATE
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.cli.main import main
 from sparkweights.demo import clients

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.evaluation import fairness_cells
 from sparkweights.evaluation.fairness_cells import Grouping, collect_cells

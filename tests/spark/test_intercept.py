@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import VectorAssembler
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import InputError, ModelError
 from sparkweights.evaluation.ranking import compare_areas

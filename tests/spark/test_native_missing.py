@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.core.roles import ColumnRoles

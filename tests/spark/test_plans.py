@@ -8,7 +8,7 @@ import io
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
 from sparkweights.evaluation.fairness_cells import Grouping, collect_cells

@@ -10,7 +10,7 @@ import pytest
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError, InputError, ModelError
 from sparkweights.core.roles import ColumnRoles

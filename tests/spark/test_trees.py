@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pyspark.ml.classification import DecisionTreeClassificationModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.storage.location import Location

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 from scipy.optimize import brentq
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql import types as T  # noqa: N812
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from sparkweights.core.errors import ConfigError, PublishError, engine_reason
 from sparkweights.core.roles import quoted

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.stat import Summarizer
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import binary
 from sparkweights.models.attributions import Explainer, LinearExplainer
