@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkweights.config.schema import Config
     from sparkweights.core.errors import SparkweightsError
     from sparkweights.costs.matrix import CostMatrix
-    from sparkweights.probability.ledger import Ledger
+    from sparkweights.probability.corrections import Ledger
     from sparkweights.probability.stages import (
         CostDecider,
         ExpectedCostEvaluator,
@@ -46,7 +46,7 @@ _HOMES = {
     "CostMatrix": "sparkweights.costs.matrix",
     "CostWeigher": "sparkweights.weights.estimators",
     "ExpectedCostEvaluator": "sparkweights.probability.stages",
-    "Ledger": "sparkweights.probability.ledger",
+    "Ledger": "sparkweights.probability.corrections",
     "ProbabilityCorrector": "sparkweights.probability.stages",
     "Runner": "sparkweights.app.runner",
     "SparkweightsError": "sparkweights.core.errors",

@@ -20,10 +20,10 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
-from sparkweights.explain.importance import MOST_DONORS, collect_importance
+from sparkweights.explain.importance import MAX_DONORS, collect_importance
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
-from sparkweights.probability.ledger import Ledger
+from sparkweights.probability.corrections import Ledger
 from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.weights.rule import WeightRule
 from sparkweights.weights.spark import training_weight
@@ -74,7 +74,7 @@ def _draw(rng: np.random.Generator, rows: int) -> tuple[Array, Array, Array, Arr
 def _estimate(x: Array, y: Array, choosing: Array, dealing: Array) -> float:
     """Return the importance of the first column, as `collect_importance` estimates it."""
     order = np.argsort(choosing)
-    donors = x[order][choosing[order] < MOST_DONORS / len(x)]
+    donors = x[order][choosing[order] < MAX_DONORS / len(x)]
     moved = x.copy()
     moved[:, 0] = donors[(dealing * len(donors)).astype(int), 0]
     return float((_costs(moved, y) - _costs(x, y)).mean())
@@ -148,7 +148,11 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
     )
     params = {"n_estimators": 100, "max_depth": 3, "learning_rate": 0.3, "num_workers": 1}
     model = learner("xgboost").fit(fit_df, params, seed=1, classes=2)
-    ledger = Ledger({"good": 0.93, "bad": 0.07}).after_bending("weights", rule).after_undoing()
+    ledger = (
+        Ledger({"good": 0.93, "bad": 0.07})
+        .with_reweighting("weights", rule)
+        .with_weights_inverted()
+    )
     scorer = Scorer(model, plan, roles.class_names, ledger)
     policy = DecisionPolicy(matrix, costs_col="prices")
 

@@ -23,14 +23,14 @@ from sparkweights.config.resolve import (
     training_spec,
 )
 from sparkweights.core.columns import require_columns
-from sparkweights.core.errors import ConfigError, listed
+from sparkweights.core.errors import ConfigError, join_names
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
 from sparkweights.models.base import learner
 from sparkweights.models.registry import AUTO
-from sparkweights.monitoring.evaluate import Judged, judge
-from sparkweights.monitoring.monitor import Monitored, monitor
+from sparkweights.monitoring.evaluate import EvaluationResult, judge
+from sparkweights.monitoring.monitor import MonitoringResult, monitor
 from sparkweights.monitoring.records import evaluation_record, monitoring_record
 from sparkweights.quality.compile import compile_suite, run_suite
 from sparkweights.quality.gates import gate_checks
@@ -57,7 +57,7 @@ from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.training.backtest import Backtest, backtest
 from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.choose_learner import require_named_kind
-from sparkweights.training.data import Weighed, is_mature, plan_resampling, weigh
+from sparkweights.training.data import WeightingResult, is_mature, plan_resampling, weigh
 from sparkweights.training.records import (
     backtest_record,
     model_version,
@@ -66,7 +66,7 @@ from sparkweights.training.records import (
     weights_record,
 )
 from sparkweights.training.selection import accepted_rows, collect_selection, with_selection
-from sparkweights.training.train import Trained, train
+from sparkweights.training.train import TrainingResult, train
 from sparkweights.training.tune import Tuning, tune
 from sparkweights.weights.schemes import BY_ROW_WARNING
 
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
         WeightsRecord,
     )
     from sparkweights.records.store import RunStore
-    from sparkweights.scoring.counts import Counted
+    from sparkweights.scoring.counts import RunCounts
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import AnyLocation
@@ -145,14 +145,16 @@ class Runner:
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
 
-    def weights(self) -> StageResult[Weighed, WeightsRecord]:
+    def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         weighed = self._weigh(*self._labelled())
         record = weights_record(self.config.name, weighed)
         self.store.write(record)
         return StageResult(weighed, record)
 
-    def train(self, weighed: Weighed | None = None) -> StageResult[Trained, TrainingRecord]:
+    def train(
+        self, weighed: WeightingResult | None = None
+    ) -> StageResult[TrainingResult, TrainingRecord]:
         """Train a model, compare it with the one in use, and publish its bundle.
 
         It comes into use as the configuration's ``promote`` says.
@@ -226,7 +228,9 @@ class Runner:
         self.store.write(record)
         return StageResult(explanation, record)
 
-    def evaluate(self, version: str | None = None) -> StageResult[Judged, EvaluationRecord]:
+    def evaluate(
+        self, version: str | None = None
+    ) -> StageResult[EvaluationResult, EvaluationRecord]:
         """Judge a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
@@ -251,7 +255,7 @@ class Runner:
 
     def monitor(
         self, role: str, version: str | None = None
-    ) -> StageResult[Monitored, MonitoringRecord]:
+    ) -> StageResult[MonitoringResult, MonitoringRecord]:
         """Compare a table with what a model was made for; nothing that other verbs read changes."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
@@ -308,7 +312,7 @@ class Runner:
 
     def score(
         self, version: str | None = None, into: Outputs | None = None
-    ) -> StageResult[Counted, RunRecord]:
+    ) -> StageResult[RunCounts, RunRecord]:
         """Score the incoming table and publish its date.
 
         Parameters
@@ -361,7 +365,7 @@ class Runner:
         trained = trained_spec(bundle.manifest, str(self._artifacts))
         if differing := edited_since(self.config, trained):
             self.progress.warn(
-                f"Model '{bundle.version}' was trained with {listed(differing)}. What it was "
+                f"Model '{bundle.version}' was trained with {join_names(differing)}. What it was "
                 "trained with counts until a model is trained by this configuration."
             )
         return trained
@@ -403,7 +407,7 @@ class Runner:
             *with_selection(df, training_spec(self.config, df.columns)), scorer
         )
 
-    def _weigh(self, labelled_df: DataFrame, spec: TrainingSpec) -> Weighed:
+    def _weigh(self, labelled_df: DataFrame, spec: TrainingSpec) -> WeightingResult:
         self.progress.step("counting classes and choosing weights")
         weighed = weigh(labelled_df, spec)
         if weighed.summary.always_best is not None:
@@ -415,16 +419,16 @@ class Runner:
         read = spec.problem.matrix.columns if spec.weight_spec.per_row else ()
         if unseen := [name for name in read if name not in spec.problem.roles.features]:
             self.progress.warn(
-                f"Weights differ by {listed(unseen)}, which the model does not see: what it cannot "
-                "learn is undone all the same, and probabilities may be off where it is large or "
-                "small. Make it a feature, or choose weights.scheme cost."
+                f"Weights differ by {join_names(unseen)}, which the model does not see: what it "
+                "cannot learn is undone all the same, and probabilities may be off where it is "
+                "large or small. Make it a feature, or choose weights.scheme cost."
             )
         if spec.weight_spec.per_row:
             self.progress.warn(BY_ROW_WARNING)
         for warning in weighed.weighting.warnings:
             self.progress.warn(warning)
         plan = plan_resampling(spec, weighed)
-        if plan is not None and not weighed.weighting.rule.even:
+        if plan is not None and not weighed.weighting.rule.is_uniform:
             self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
         return weighed
 

@@ -20,8 +20,8 @@ from sparkweights.features.plan import FeaturePlan
 from sparkweights.models.base import learner
 from sparkweights.models.registry import kinds
 from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
+from sparkweights.probability.corrections import Ledger
 from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
-from sparkweights.probability.ledger import Ledger
 from sparkweights.records.base import stated_name
 from sparkweights.records.training import TrainingRecord
 from sparkweights.storage.files import sha256, write_json, write_text

@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from sparkweights.records.fairness import FairnessSummary
     from sparkweights.records.training import ChampionComparison, Refit
 
-_MOST_COLUMNS = 8  # of a drift table
-_MOST_TEXTS = 3  # of reasons and faults
+_MAX_COLUMNS = 8  # of a drift table
+_MAX_TEXTS = 3  # of reasons and faults
 _WIDTH = 78
 
 
@@ -319,7 +319,7 @@ def score_summary(record: RunRecord) -> str:
 
 
 def _first(texts: Mapping[str, int], what: str) -> list[tuple[str, str]]:
-    return [(f"{what}: {text}", count(n)) for text, n in list(texts.items())[:_MOST_TEXTS]]
+    return [(f"{what}: {text}", count(n)) for text, n in list(texts.items())[:_MAX_TEXTS]]
 
 
 def monitor_summary(record: MonitoringRecord) -> str:
@@ -332,7 +332,7 @@ def monitor_summary(record: MonitoringRecord) -> str:
     ]
     measured += [
         (name, value, drift.p_values.get(name))
-        for name, value in ranked_columns(drift)[:_MOST_COLUMNS]
+        for name, value in ranked_columns(drift)[:_MAX_COLUMNS]
     ]
     rows += [
         (name[:48], index(value), number(drift.limit), p_value(chance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, join_names
 from sparkweights.spec.settings import ColumnRange, ColumnsMatching
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _matching(wanted: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
     if not found:
         raise InputError(
             f"columns.numeric: no column of the table matches {wanted.matching!r}; it has "
-            f"{listed(table[:8])}{' and more' if len(table) > 8 else ''}.",  # a sample
+            f"{join_names(table[:8])}{' and more' if len(table) > 8 else ''}.",  # a sample
             hint="the whole name must match the regular expression.",
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.models.registry import capabilities, kinds_that
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _check_columns(config: Config) -> None:
         )
     if disordered := [name for name in model.monotone if name in roles.categorical]:
         raise ConfigError(
-            f"model.monotone: {listed(disordered)} is a category; only a numeric column has a "
+            f"model.monotone: {join_names(disordered)} is a category; only a numeric column has a "
             "direction.",
             hint="leave it out of model.monotone.",
         )
@@ -70,7 +70,7 @@ def _check_columns(config: Config) -> None:
         for name in named:
             if name not in allowed:
                 raise ConfigError(
-                    f"model.{key}: {name!r} is no feature; allowed: {listed(allowed)}.",
+                    f"model.{key}: {name!r} is no feature; allowed: {join_names(allowed)}.",
                     hint=did_you_mean(name, allowed),
                 )
 
@@ -79,7 +79,7 @@ def _check_weights(config: Config) -> None:
     by_row = [name for name in config.model.monotone if name in config.matrix.columns]
     if by_row and config.weight_spec.per_row:
         raise ConfigError(
-            f"model.monotone: {listed(by_row)} is part of the costs, and weights.scheme "
+            f"model.monotone: {join_names(by_row)} is part of the costs, and weights.scheme "
             f"{config.weights.scheme!r} differs by it: undoing such weights may reverse its "
             "effect.",
             hint="choose weights that are constant by class, for instance scheme: balanced.",

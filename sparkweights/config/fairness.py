@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
@@ -31,13 +31,13 @@ def check_fairness(config: Config) -> None:
     if wanted.favourable is not None and wanted.favourable not in config.matrix.decisions:
         raise ConfigError(
             f"fairness.favourable: {wanted.favourable!r} is no decision; allowed: "
-            f"{listed(config.matrix.decisions)}.",
+            f"{join_names(config.matrix.decisions)}.",
             hint=did_you_mean(wanted.favourable, config.matrix.decisions),
         )
     if told := [name for name in named if name in {*config.columns.keys, config.columns.label}]:
         raise ConfigError(
-            f"fairness.columns: {listed(told)} is a key or the label; its values are no groups of "
-            "people.",
+            f"fairness.columns: {join_names(told)} is a key or the label; its values are no "
+            "groups of people.",
             hint="remove it.",
         )
     for key in ("ranges", "reference"):
@@ -45,7 +45,7 @@ def check_fairness(config: Config) -> None:
             if name not in named:
                 raise ConfigError(
                     f"fairness.{key}: {name!r} is not among the columns that are compared; "
-                    f"allowed: {listed(named)}.",
+                    f"allowed: {join_names(named)}.",
                     hint=did_you_mean(name, named) or f"name {name!r} under fairness.columns.",
                 )
     for name, edges in wanted.ranges.items():

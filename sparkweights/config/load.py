@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sparkweights.config.problems import dotted, fields, first_problem, placed
 from sparkweights.config.schema import Config
-from sparkweights.core.errors import ConfigError, listed
+from sparkweights.core.errors import ConfigError, join_names
 from sparkweights.spec.settings import REFERENCE
 from sparkweights.storage.location import Location
 
@@ -73,7 +73,7 @@ def load_config(file: AnyLocation) -> Config:
     if "folder" in values:
         raise ConfigError(
             f"Unknown key 'folder' at {path}:{lines[('folder',)]}; allowed: "
-            f"{listed(fields(Config))}."
+            f"{join_names(fields(Config))}."
         )
     try:
         return Config(**{**values, "folder": location.parent})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from sparkweights.config.schema import Config
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +78,7 @@ def first_problem(
     if problem["type"] == "extra_forbidden":
         allowed = fields(_model_at(place[:-1]))
         return ConfigError(
-            f"Unknown key '{place[-1]}' at {where}: {key}; allowed: {listed(allowed)}.",
+            f"Unknown key '{place[-1]}' at {where}: {key}; allowed: {join_names(allowed)}.",
             hint=did_you_mean(str(place[-1]), allowed),
         )
     if problem["type"] == "missing":

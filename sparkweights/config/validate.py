@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
 from sparkweights.config.fairness import check_fairness
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.costs.expression import names
 from sparkweights.costs.matrix import REVIEW
 from sparkweights.models.declaration import ClassCount
@@ -57,20 +57,20 @@ def _check_classes(config: Config) -> None:
     classes = config.columns.classes
     if len(classes) < 2:  # one class leaves nothing to tell apart
         raise ConfigError(
-            f"columns.classes: {len(classes)} class given ({listed(classes)}); at least two are "
-            "needed.",
+            f"columns.classes: {len(classes)} class given ({join_names(classes)}); at least two "
+            "are needed.",
             hint="name every outcome, for instance {repay: 0, default: 1}.",
         )
     kinds = {type(value) for value in classes.values()}
     if len(kinds) > 1:
         raise ConfigError(
-            f"columns.classes: values {listed(repr(v) for v in classes.values())} mix types.",
+            f"columns.classes: values {join_names(repr(v) for v in classes.values())} mix types.",
             hint="write all of them as the label column holds them.",
         )
     twice = [repr(value) for value, n in Counter(classes.values()).items() if n > 1]
     if twice:
         raise ConfigError(
-            f"columns.classes: value {listed(twice)} names two classes.",
+            f"columns.classes: value {join_names(twice)} names two classes.",
             hint="give each class its own value.",
         )
 
@@ -108,7 +108,7 @@ def _check_columns(config: Config) -> None:
     sensitive = [name for name in (*numeric, *c.categorical) if name.casefold() in never]
     if sensitive and not c.use_sensitive:
         raise ConfigError(
-            f"columns.sensitive: {listed(sensitive)} would become a feature.",
+            f"columns.sensitive: {join_names(sensitive)} would become a feature.",
             hint="remove it from the features, or state columns.use_sensitive: true.",
         )
 
@@ -131,7 +131,7 @@ def _check_names(config: Config) -> None:
         clash = [name for name in used if name.casefold() in taken]
         if clash:
             raise ConfigError(
-                f"{where}: {listed(clash)} is also the name of a column of the scored table.",
+                f"{where}: {join_names(clash)} is also the name of a column of the scored table.",
                 hint="rename the column where the table is made, or the class or decision that "
                 "the scored table's column is named after.",
             )
@@ -179,7 +179,7 @@ def _check_reasons(config: Config) -> None:
         for name in given:
             if name not in allowed:
                 raise ConfigError(
-                    f"reasons.{key}: {name!r} is no {what}; allowed: {listed(allowed)}.",
+                    f"reasons.{key}: {name!r} is no {what}; allowed: {join_names(allowed)}.",
                     hint=did_you_mean(name, allowed),
                 )
     silent = {name.casefold() for name in config.columns.sensitive}
@@ -206,7 +206,7 @@ def _check_choices(config: Config) -> None:
         if isinstance(value, str) and value not in allowed:
             also = " or {class: share}" if key == "decision.target_prior" else ""
             raise ConfigError(
-                f"{key}: {value!r} is not available; available: {listed(allowed)}{also}.",
+                f"{key}: {value!r} is not available; available: {join_names(allowed)}{also}.",
                 hint=did_you_mean(value, allowed),
             )
     if not isinstance(config.decision.target_prior, str):
@@ -262,7 +262,8 @@ def _check_weights(config: Config) -> None:
     for name in config.weights.manual or ():
         if name not in config.matrix.classes:
             raise ConfigError(
-                f"weights.manual: {name!r} is no class; allowed: {listed(config.matrix.classes)}.",
+                f"weights.manual: {name!r} is no class; allowed: "
+                f"{join_names(config.matrix.classes)}.",
                 hint=did_you_mean(name, config.matrix.classes),
             )
 
@@ -303,8 +304,8 @@ def _check_tune(config: Config) -> None:
         )
     if wanted.group and config.split.by is not None:
         raise ConfigError(
-            f"tune.group: {listed(wanted.group)} and split.by: {config.split.by!r} cut folds in "
-            "two ways; one is allowed.",
+            f"tune.group: {join_names(wanted.group)} and split.by: {config.split.by!r} cut folds "
+            "in two ways; one is allowed.",
             hint="leave one of them out.",
         )
 
@@ -389,8 +390,8 @@ def _check_output(role: str, table: Table) -> None:
         )
     if table.partition:
         raise ConfigError(
-            f"tables.{role}.partition: {listed(table.partition)} given; what is written has the "
-            "partitions of its own.",
+            f"tables.{role}.partition: {join_names(table.partition)} given; what is written has "
+            "the partitions of its own.",
             hint=f"leave tables.{role}.partition out.",
         )
 

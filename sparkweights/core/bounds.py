@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Bound:
         if self.type is bool:
             return "true or false"
         if self.choices:
-            return f"one of {listed(self.choices)}" + (" or a number" if self.or_number else "")
+            return f"one of {join_names(self.choices)}" + (" or a number" if self.or_number else "")
         if self.type is str:
             return "a text"
         kind = "a whole number" if self.type is int else "a number"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from sparkweights.core.errors import InputError, did_you_mean, listed
+from sparkweights.core.errors import InputError, did_you_mean, join_names
 from sparkweights.core.roles import ColumnRoles, quoted
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def require_columns(schema: T.StructType, names: Iterable[str], *, table: str) -
             )
         if name not in present:
             raise InputError(
-                f"Table '{table}' has no column '{name}'; it has {listed(sorted(present))}.",
+                f"Table '{table}' has no column '{name}'; it has {join_names(sorted(present))}.",
                 hint=did_you_mean(name, present)
                 or "correct the column's name in the configuration, or the table.",
             )

@@ -90,7 +90,7 @@ def without_values(text: str) -> str:
     return re.sub(r"The value '.*?'(?= of the type)", "A value", text)
 
 
-def listed(names: Iterable[object]) -> str:
+def join_names(names: Iterable[object]) -> str:
     """Return ``names`` as a comma-separated list for a sentence, or ``none`` when empty."""
     return ", ".join(str(name) for name in names) or "none"
 

@@ -13,7 +13,7 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 
 from sparkweights.core.bounds import Bound
 from sparkweights.core.columns import require_columns
-from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -77,7 +77,7 @@ class Stage(Params, DefaultParamsReadable[Any], DefaultParamsWritable):
         for name in given:
             if name not in names:
                 raise ConfigError(
-                    f"{type(self).__name__} has no Param '{name}'; allowed: {listed(names)}.",
+                    f"{type(self).__name__} has no Param '{name}'; allowed: {join_names(names)}.",
                     hint=did_you_mean(name, names),
                 )
         self._set(**{name: value for name, value in given.items() if value is not None})

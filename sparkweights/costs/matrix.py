@@ -13,7 +13,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.costs.expression import Call, Expression, Number, constant, names, parse, render
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class CostMatrix:
         """
         if len(costs) < 2:  # one decision leaves nothing to decide
             raise ConfigError(
-                f"costs: {len(costs)} decision given ({listed(costs)}); at least two are needed.",
+                f"costs: {len(costs)} decision given ({join_names(costs)}); at least two are "
+                "needed.",
                 hint="give each decision its cost per class, also where it is 0.",
             )
         cells = tuple(_row(decision, row, classes) for decision, row in costs.items())
@@ -150,13 +151,13 @@ def _row(
     for name in row:
         if name not in classes:
             raise ConfigError(
-                f"{where}: unknown class '{name}'; columns.classes has {listed(classes)}.",
+                f"{where}: unknown class '{name}'; columns.classes has {join_names(classes)}.",
                 hint=did_you_mean(name, classes),
             )
     missing = [name for name in classes if name not in row]
     if missing:
         raise ConfigError(
-            f"{where}: no cost for class {listed(missing)}; every class needs one.",
+            f"{where}: no cost for class {join_names(missing)}; every class needs one.",
             hint="write 0 where the decision is free.",
         )
     return tuple(parse_amount(row[name], where=f"{where}.{name}") for name in classes)

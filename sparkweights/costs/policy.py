@@ -32,8 +32,8 @@ class DecisionPolicy:
     """Decide by least expected cost (the Bayes decision), and price what was decided.
 
     Probabilities are given as one Column per class, in index order; they must be natural (see
-    `sparkweights.probability.ledger.Ledger.require_natural`). All amounts are in the money of the
-    table's cost columns.
+    `sparkweights.probability.corrections.Ledger.require_natural`). All amounts are in the money of
+    the table's cost columns.
 
     Attributes
     ----------

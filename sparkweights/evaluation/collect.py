@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.evaluation.score_table import Array
 
-MOST_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
+MAX_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,11 @@ def collect_segments(
     entry = F.col("__entry")
     grouped_df = kept_df.groupBy(entry["kind"].alias("kind"), entry["at"].alias("at"), *segment)
     # The limit lies below the projection, so that it does not turn the job into several.
-    found_df = grouped_df.agg(*_measures(scored)).limit(MOST_SCORES + 1).select("*")
+    found_df = grouped_df.agg(*_measures(scored)).limit(MAX_SCORES + 1).select("*")
     found = found_df.toArrow()
-    if found.num_rows > MOST_SCORES:
+    if found.num_rows > MAX_SCORES:
         raise InputError(
-            f"More than {MOST_SCORES:,} distinct scores; the exact mode keeps each of them.",
+            f"More than {MAX_SCORES:,} distinct scores; the exact mode keeps each of them.",
             hint="evaluate with bins (exact: false), or on a sample of the rows.",
         )
     if found.num_rows == 0:

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.score_table import Array
 
 TENTHS = 10
-MOST_LEVELS = 30  # of a category; rarer ones share a bin
-MOST_COLUMNS = 200  # that are followed; wide tables are followed by their scores alone
-LEAST_ROWS = 0.5  # what an empty bin counts, so that its logarithm is defined
-LEAST_EXPECTED = 5.0  # rows of a bin that a chi-square is asked about (Cochran 1954)
+MAX_LEVELS = 30  # of a category; rarer ones share a bin
+MAX_COLUMNS = 200  # that are followed; wide tables are followed by their scores alone
+MIN_ROWS_OF_CLASS = 0.5  # what an empty bin counts, so that its logarithm is defined
+MIN_EXPECTED = 5.0  # rows of a bin that a chi-square is asked about (Cochran 1954)
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,15 @@ def collect_bins(
 ) -> tuple[ColumnBins, ...]:
     """Learn tenths and levels from reference rows and count them, in two Spark jobs.
 
-    Of more than `MOST_COLUMNS` columns none are followed. Bins are those of the rows; their counts
+    Of more than `MAX_COLUMNS` columns none are followed. Bins are those of the rows; their counts
     are of the population that a weight makes of these.
     """
-    if len(numeric) + len(categorical) > MOST_COLUMNS:
+    if len(numeric) + len(categorical) > MAX_COLUMNS:
         return ()
     steps = F.array(*[F.lit(i / TENTHS) for i in range(1, TENTHS)])
     measures = [F.percentile_approx(number(name), steps) for name in numeric]
     measures += [
-        F.call_function("approx_top_k", text(name), F.lit(MOST_LEVELS)) for name in categorical
+        F.call_function("approx_top_k", text(name), F.lit(MAX_LEVELS)) for name in categorical
     ]
     found = df.agg(*[one.alias(f"m{i}") for i, one in enumerate(measures)]).first()
     assert found is not None  # noqa: S101 (an aggregate without groups has its row)
@@ -195,7 +195,7 @@ def homogeneity_p_value(
     """Return the p-value of "both counts are of one population", by Pearson's chi-square.
 
     To first order the statistic is the PSI over 1/n + 1/m; unlike that it stays near chi-squared
-    where bins are small. Bins expected to hold fewer than `LEAST_EXPECTED` rows are joined.
+    where bins are small. Bins expected to hold fewer than `MIN_EXPECTED` rows are joined.
 
     Parameters
     ----------
@@ -218,8 +218,8 @@ def homogeneity_p_value(
     scaled = counts / totals[:, None] * sizes[:, None]
     # By the reference alone: joins that depend on the rows tested would choose what they show.
     expected = counts[0] / totals[0] * sizes.min()
-    joined = expected < LEAST_EXPECTED
-    if joined.any() and expected[joined].sum() < LEAST_EXPECTED and not joined.all():
+    joined = expected < MIN_EXPECTED
+    if joined.any() and expected[joined].sum() < MIN_EXPECTED and not joined.all():
         joined[np.where(joined, np.inf, expected).argmin()] = True
     scaled = np.column_stack([scaled[:, ~joined], scaled[:, joined].sum(axis=1)])
     scaled = scaled[:, scaled.any(axis=0)]
@@ -268,7 +268,7 @@ def stability_index(reference: Sequence[float] | Array, rows: Sequence[float] | 
     counts = counts[:, counts.any(axis=0)]
     if not counts.sum(axis=1).all():
         return float("nan")
-    expected, actual = np.maximum(counts, LEAST_ROWS) / counts.sum(axis=1, keepdims=True)
+    expected, actual = np.maximum(counts, MIN_ROWS_OF_CLASS) / counts.sum(axis=1, keepdims=True)
     return float((actual - expected) @ np.log(actual / expected))
 
 

@@ -16,7 +16,7 @@ from sparkweights.evaluation.ranking import AreaShift, compare_areas
 from sparkweights.explain.importance import Importance, collect_importance, collect_spread, ranks
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.registry import AUTO
-from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.probability.corrections import WEIGHTS, Ledger
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.split import (
     CALIBRATE,
@@ -41,7 +41,7 @@ from sparkweights.training.data import (
     count_folds,
     count_parts,
     learn_plan,
-    prepared,
+    prepare_rows,
     with_parts_of_bundle,
 )
 from sparkweights.training.select import finish
@@ -58,12 +58,12 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
 
-DEALING, CHOOSING, PRICES = "__dealing", "__choosing", "__prices"
+PERMUTATION_ORDER, SAMPLE_ORDER, PRICES = "__dealing", "__choosing", "__prices"
 _KEPT = "__kept"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ColumnInTwoModels:
     """One column as two models see it.
 
     Attributes
@@ -100,7 +100,7 @@ class Explanation:
     """
 
     rows: int
-    columns: tuple[Seen, ...]
+    columns: tuple[ColumnInTwoModels, ...]
     areas: Mapping[str, AreaShift]
     coefficients: Mapping[str, tuple[float, float]] | None
 
@@ -137,8 +137,8 @@ def explain(
     roles = spec.problem.roles
     seed = bundle.manifest.model.seed
     orders = {
-        CHOOSING: uniform(roles.keys, seed, Stream.SAMPLE),
-        DEALING: uniform(roles.keys, seed, Stream.PERMUTATION),
+        SAMPLE_ORDER: uniform(roles.keys, seed, Stream.SAMPLE),
+        PERMUTATION_ORDER: uniform(roles.keys, seed, Stream.PERMUTATION),
     }
     require_model(
         labelled_df.schema,
@@ -174,7 +174,7 @@ def _compared_on_test_rows(
     plan = bundle.plan
     if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
         plan = replace(plan, folds=learn_plan(divided_df, spec).folds)
-    with prepared(divided_df, spec, _rule(bundle), plan, also=orders) as prepared_df:
+    with prepare_rows(divided_df, spec, _rule(bundle), plan, also=orders) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, spec)
         require_rows(counts.by_class, spec.problem.roles)
@@ -198,7 +198,7 @@ def _compared_across_folds(
     fitted_df = divided_df.withColumn(PART, F.lit(FIT))
     fitting = CrossFitting.of(split, fitted_df, spec)
     also = {**orders, **fitting.columns(spec)}
-    with prepared(fitted_df, spec, _rule(bundle), fitting.plan, also=also) as prepared_df:
+    with prepare_rows(fitted_df, spec, _rule(bundle), fitting.plan, also=also) as prepared_df:
         progress.step("counting rows")
         counts = count_folds(prepared_df, spec, F.lit(col=True))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
@@ -219,7 +219,7 @@ def _unweighted(prepared_df: DataFrame, spec: TrainingSpec) -> DataFrame:
 
 def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
     even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest.classes, 1.0))
-    return Ledger(bundle.ledger.prior).after_bending(WEIGHTS, even)
+    return Ledger(bundle.ledger.prior).with_reweighting(WEIGHTS, even)
 
 
 def _require_same(spec: TrainingSpec, bundle: ModelBundle) -> None:
@@ -235,7 +235,7 @@ def _require_same(spec: TrainingSpec, bundle: ModelBundle) -> None:
 
 def _rule(bundle: ModelBundle) -> WeightRule:
     """Return the weights that the model in use was trained with."""
-    (own,) = [bend.rule for bend in bundle.ledger.bends if bend.kind == WEIGHTS]
+    (own,) = [bend.rule for bend in bundle.ledger.reweightings if bend.kind == WEIGHTS]
     return own
 
 
@@ -292,7 +292,7 @@ def _importance(
         sources,
         shares,
         rows=rows,
-        orders=(F.col(CHOOSING), F.col(DEALING)),
+        orders=(F.col(SAMPLE_ORDER), F.col(PERMUTATION_ORDER)),
         weight=sample_weight(spec.problem.roles),
         undone=scorer.ledger.columns,
     )
@@ -306,7 +306,9 @@ def _append_cost(scorer: RowScorer, policy: DecisionPolicy, df: DataFrame, name:
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
 
 
-def _side_by_side(weighted: list[Importance], unweighted: list[Importance]) -> tuple[Seen, ...]:
+def _side_by_side(
+    weighted: list[Importance], unweighted: list[Importance]
+) -> tuple[ColumnInTwoModels, ...]:
     places = ranks([one.cost for one in weighted]), ranks([one.cost for one in unweighted])
-    seen = [Seen(*four) for four in zip(weighted, unweighted, *places, strict=True)]
+    seen = [ColumnInTwoModels(*four) for four in zip(weighted, unweighted, *places, strict=True)]
     return tuple(sorted(seen, key=lambda one: (one.rank, one.weighted.name)))

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-MOST_DONORS = 1_000  # a random sample of the rows; it never leaves the executors
-MOST_SCORED = 20_000_000  # rows times columns; of more rows a random part takes part
+MAX_DONORS = 1_000  # a random sample of the rows; it never leaves the executors
+MAX_SCORED = 20_000_000  # rows times columns; of more rows a random part takes part
 DONORS, DONOR, VALUES, TURN = "__donors", "__donor", "__values", "__turn"
 PLACE, PAIR_WEIGHT = "__place", "__pair_weight"
 BASE_COST, COST = "__base_cost", "__cost"
@@ -121,7 +121,7 @@ def collect_importance(
     """
     names = tuple(dict.fromkeys(sources))
     choosing, dealing = orders
-    part = min(1.0, MOST_SCORED / (rows * len(names)))
+    part = min(1.0, MAX_SCORED / (rows * len(names)))
     moved = [name for name in undone if name in names]
     weighted_df = df.withColumn(PAIR_WEIGHT, weight)
     paired_df = _pair(weighted_df, choosing, dealing, rows=rows, part=part, moved=moved)
@@ -179,7 +179,7 @@ def _pair(
     given = [F.col(VALUES), F.col(PAIR_WEIGHT), *map(column, moved)]
     own = F.struct(*given).alias("row")
     donors = F.sort_array(F.collect_list(F.struct(choosing.alias("order"), own)))
-    donors_df = values_df.filter(choosing < MOST_DONORS / rows).agg(donors.alias(DONORS))
+    donors_df = values_df.filter(choosing < MAX_DONORS / rows).agg(donors.alias(DONORS))
     place = F.floor(dealing / part * F.size(DONORS)).cast("int")
     # The donor is taken before rows are repeated, so that the sample is not repeated with them.
     paired_df = (

@@ -39,8 +39,8 @@ STEPS = 32  # of the quantile transform; even, so that one of them is the median
 BIN_STEPS = 2  # steps to a bin of the binned encoding
 HEAVY_TAIL = 8.0  # range over the middle 80 %: a normal column has 3, an exponential one 5
 MEDIAN_ACCURACY = 10_000  # Spark's default: rank error at most rows / 10,000
-MOST_LEVELS = 100  # of a category; rarer ones share the feature of other values
-MOST_TARGET_LEVELS = 1_000  # where a level is one number, not one position
+MAX_LEVELS = 100  # of a category; rarer ones share the feature of other values
+MAX_TARGET_LEVELS = 1_000  # where a level is one number, not one position
 WIDE = 200  # more numeric columns than this are learned and encoded as one array
 FOLDS = 5
 _SET = "__set"
@@ -136,7 +136,7 @@ def _collect_statistics(
     measures = [F.count(F.lit(1)).alias("rows")]
     for i, name in enumerate(() if wide else roles.numeric):
         measures += _number_measures(number(name), column(name), f"_{i}")
-    most = MOST_TARGET_LEVELS if categorical == "target" else MOST_LEVELS
+    most = MAX_TARGET_LEVELS if categorical == "target" else MAX_LEVELS
     for i, name in enumerate(roles.categorical):
         # Null counts as an item, so there is one place more than levels.
         top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, QualityGateError, listed
+from sparkweights.core.errors import ConfigError, QualityGateError, join_names
 from sparkweights.trees.shape import direction_violations, interaction_violations
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ class Constraints:
         }
         if lost := [name for name in monotone if name not in ordered]:
             raise ConfigError(
-                f"model.monotone: the encoding of {listed(lost)} does not keep the order of its "
-                "values; allowed: numeric columns with features.numeric auto, plain or quantile.",
+                f"model.monotone: the encoding of {join_names(lost)} does not keep the order of "
+                "its values; allowed: numeric columns with features.numeric auto, plain or "
+                "quantile.",
                 hint="leave it out of model.monotone, or change features.numeric.",
             )
         directions = tuple(
@@ -107,7 +108,7 @@ class Constraints:
             for one in islice(broken, 1):
                 raise QualityGateError(
                     f"The fitted model breaks model.{key}: tree {one.tree}, node {one.node}, on "
-                    f"{listed(self.names[place] for place in one.features)}.",
+                    f"{join_names(self.names[place] for place in one.features)}.",
                     hint="the installed xgboost did not keep the constraint; change its version, "
                     f"or leave model.{key} out.",
                 )

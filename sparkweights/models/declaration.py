@@ -20,7 +20,7 @@ from enum import Enum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,7 +204,8 @@ class LearnerDeclaration:
         for name, value in params.items():
             if name not in self.params:
                 raise ConfigError(
-                    f"{where}: {self.kind} has no Param '{name}'; allowed: {listed(self.params)}.",
+                    f"{where}: {self.kind} has no Param '{name}'; allowed: "
+                    f"{join_names(self.params)}.",
                     hint=did_you_mean(name, self.params),
                 )
             if not self.params[name].admits(value):

@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from sparkweights.core.bounds import Bound
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.models.declaration import (
     Capabilities,
     ClassCount,
@@ -196,7 +196,7 @@ def declaration(kind: str) -> LearnerDeclaration:
         return _declared(installed()[kind])
     if kind not in BUILT_IN:
         raise ConfigError(
-            f"model.kind: unknown kind {kind!r}; available: {listed([*kinds(), AUTO])}.",
+            f"model.kind: unknown kind {kind!r}; available: {join_names([*kinds(), AUTO])}.",
             hint=did_you_mean(kind, [*kinds(), AUTO]),
         )
     return BUILT_IN[kind]
@@ -209,7 +209,7 @@ def capabilities(kind: str) -> Capabilities:
 
 def kinds_that(can: Callable[[Capabilities], bool]) -> str:
     """Return the kinds with a capability, listed for a message."""
-    return listed(kind for kind in kinds() if can(declaration(kind).capabilities))
+    return join_names(kind for kind in kinds() if can(declaration(kind).capabilities))
 
 
 def check_params(kind: str, params: Mapping[str, object], *, where: str = "model.params") -> None:
@@ -228,9 +228,9 @@ def check_params(kind: str, params: Mapping[str, object], *, where: str = "model
     if kind == AUTO:
         if params:
             raise ConfigError(
-                f"{where}: {listed(params)} given, but kind '{AUTO}' chooses the learner that "
+                f"{where}: {join_names(params)} given, but kind '{AUTO}' chooses the learner that "
                 "parameters would belong to.",
-                hint=f"name the kind, one of {listed(kinds())}; or leave {where} out.",
+                hint=f"name the kind, one of {join_names(kinds())}; or leave {where} out.",
             )
         return
     declared = declaration(kind)

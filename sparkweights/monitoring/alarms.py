@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkweights.evaluation.drift import Stability
-    from sparkweights.monitoring.monitor import Monitored
+    from sparkweights.monitoring.monitor import MonitoringResult
     from sparkweights.probability.label_shift import LabelShift
     from sparkweights.spec.scoring import MonitoringSpec
 
@@ -103,7 +103,7 @@ def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
     )
 
 
-def exceeded_limits(found: Monitored, spec: MonitoringSpec) -> list[str]:
+def exceeded_limits(found: MonitoringResult, spec: MonitoringSpec) -> list[str]:
     """Return a sentence per limit that is passed, the worst column first."""
     limits = spec.monitor
     ranked = sorted(found.columns.items(), key=lambda item: -item[1].index)
@@ -128,7 +128,7 @@ def exceeded_limits(found: Monitored, spec: MonitoringSpec) -> list[str]:
     return told
 
 
-def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
+def _moved_shares(found: MonitoringResult, most: float) -> Iterator[str]:
     """Say which shares are not those that decisions are taken for, by more than chance."""
     shift = found.shift
     if shift.verdict == TOO_FEW_ROWS:
@@ -155,7 +155,7 @@ def _moved_shares(found: Monitored, most: float) -> Iterator[str]:
             )
 
 
-def _missed_shares(found: Monitored, most: float) -> Iterator[str]:
+def _missed_shares(found: MonitoringResult, most: float) -> Iterator[str]:
     for name, own in found.calibration.items():
         off = abs(own.mean_probability - own.share)
         if off > most * own.share and is_missed(own, len(found.calibration)):

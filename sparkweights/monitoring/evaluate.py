@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, require_columns
-from sparkweights.core.errors import ModelError, listed
+from sparkweights.core.errors import ModelError, join_names
 from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
 from sparkweights.records.evaluation import OURS, Segment, SegmentClass
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluationResult:
     """The evaluate stage's record: all rows, and each segment that has enough of them.
 
     ``fairness`` compares groups; None where no column is sensitive or named for it.
@@ -54,7 +54,7 @@ class Judged:
 
 def judge(
     labelled_df: DataFrame, spec: EvaluationSpec, trained: TrainingSpec, bundle: ModelBundle
-) -> Judged:
+) -> EvaluationResult:
     """Evaluate a model on the rows of the labelled table that it held out as test rows.
 
     Parameters
@@ -98,7 +98,7 @@ def judge(
 
 def _judge(
     known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, right: Mapping[str, str]
-) -> Judged:
+) -> EvaluationResult:
     found = evaluate_segments(
         known_df,
         scorer,
@@ -119,20 +119,20 @@ def _judge(
         right=right,
         prior=scorer.ledger.prior,
     )
-    return Judged(overall, found, fairness)
+    return EvaluationResult(overall, found, fairness)
 
 
 def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> None:
     gone = sorted(set(right.values()) - set(decisions))
     if gone:
         raise ModelError(
-            f"The model was trained to decide between {listed(gone)} and others; the configuration "
-            f"has {listed(decisions)}.",
+            f"The model was trained to decide between {join_names(gone)} and others; the "
+            f"configuration has {join_names(decisions)}.",
             hint="train again, or evaluate with the costs that it was trained with.",
         )
 
 
-def summarise_segments(judged: Judged, settings: Evaluate) -> tuple[Segment, ...]:
+def summarise_segments(judged: EvaluationResult, settings: Evaluate) -> tuple[Segment, ...]:
     """Return what records hold of each segment; those with few rows are counted, not measured."""
     return tuple(
         _segment(dict(zip(settings.by, key, strict=True)), found, settings.min_rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, is_number
-from sparkweights.core.errors import InputError, listed
+from sparkweights.core.errors import InputError, join_names
 from sparkweights.evaluation.fairness import (
     Cells,
     ColumnFairness,
@@ -142,7 +142,7 @@ def collect_fairness(
     )
     if cells is None and stated is not None:
         raise InputError(
-            f"fairness.columns: {listed(own.column for own in groupings)} {_TOO_MANY}.",
+            f"fairness.columns: {join_names(own.column for own in groupings)} {_TOO_MANY}.",
             hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
         )
     columns = _measured(cells or {}, wanted, seed)

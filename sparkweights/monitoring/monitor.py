@@ -52,7 +52,7 @@ USABLE = "__usable"
 
 
 @dataclass(frozen=True)
-class Monitored:
+class MonitoringResult:
     """The monitor stage's record.
 
     Attributes
@@ -116,7 +116,7 @@ def monitor(
     suite: Suite | None,
     *,
     table: str,
-) -> Monitored:
+) -> MonitoringResult:
     """Compare a table with the reference in a model's bundle.
 
     One pass counts features by bin; one scores the rows; one more sums what is known of outcomes
@@ -164,7 +164,7 @@ def monitor(
     assumed = _assumed(asked, shift)
     deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
     indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
-    found = Monitored(
+    found = MonitoringResult(
         columns=indices[0],
         scores=indices[1],
         shift=shift,

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from datetime import date
 
     from sparkweights.bundle.bundle import ModelBundle
-    from sparkweights.monitoring.evaluate import Judged
+    from sparkweights.monitoring.evaluate import EvaluationResult
     from sparkweights.monitoring.fairness import FairnessResult
-    from sparkweights.monitoring.monitor import Monitored
+    from sparkweights.monitoring.monitor import MonitoringResult
     from sparkweights.spec.scoring import EvaluationSpec, MonitoringSpec
 
 
 def evaluation_record(
-    name: str, spec: EvaluationSpec, bundle: ModelBundle, judged: Judged
+    name: str, spec: EvaluationSpec, bundle: ModelBundle, judged: EvaluationResult
 ) -> EvaluationRecord:
     """Return the evaluate stage's record."""
     return EvaluationRecord(
@@ -44,7 +44,7 @@ def monitoring_record(
     name: str,
     spec: MonitoringSpec,
     bundle: ModelBundle,
-    found: Monitored,
+    found: MonitoringResult,
     role: str,
     run_date: date,
 ) -> MonitoringRecord:

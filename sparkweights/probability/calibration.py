@@ -24,7 +24,7 @@ from sparkweights.core.columns import column
 from sparkweights.core.errors import ModelError
 from sparkweights.probability.calibration_fit import (
     CELL,
-    LEAST,
+    MIN_PROBABILITY,
     CalibrationTable,
     Choice,
     IsotonicMap,
@@ -296,7 +296,7 @@ def fit_calibrator(method: str, table: CalibrationTable) -> Calibrator:
 
 def logit(probability: Column) -> Column:
     """Return the log odds of a probability, finite at 0 and 1."""
-    held = F.greatest(F.least(probability, F.lit(1 - LEAST)), F.lit(LEAST))
+    held = F.greatest(F.least(probability, F.lit(1 - MIN_PROBABILITY)), F.lit(MIN_PROBABILITY))
     return F.log(held / (1 - held))
 
 
@@ -363,7 +363,7 @@ def _is_known(probability: Column) -> Column:
 
 
 def _log(name: str) -> Column:
-    return F.when(_is_known(column(name)), F.log(F.greatest(column(name), F.lit(LEAST))))
+    return F.when(_is_known(column(name)), F.log(F.greatest(column(name), F.lit(MIN_PROBABILITY))))
 
 
 def _powers(probability_cols: Sequence[str], inverse: Column) -> list[Column]:

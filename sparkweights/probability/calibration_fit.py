@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 CELL = 0.01  # width of a score cell in logit; its mean score is kept, so fits err by CELL^2
-LEAST = 1e-12  # probabilities are kept this far from 0 and 1 before a logarithm
+MIN_PROBABILITY = 1e-12  # probabilities are kept this far from 0 and 1 before a logarithm
 # Excess over the least cost, sigmoid and isotonic: at 10 events sigmoid is lower under each of
 # eight distortions (calibrated scores 3.5 and 4.4 %, a flat top 4.8 and 5.3 %); at 50 calibrated
 # scores .8 and 1.0 %, a flat top 2.8 and 2.2 %; at 1,000 .04 and .07 %, 2.2 and .4 %.
@@ -37,7 +37,7 @@ ISOTONIC_EVENTS = 50.0
 FEW_EVENTS = 50.0  # the slope of a sigmoid has a standard error of about 1 / sqrt(events)
 KNOTS = 500  # of a stored isotonic map: some hundredths of logit apart
 _GROUPS = (4, 30)  # least and most groups of rows that test the sigmoid's fit
-_MOST_TEMPERATURE = 1_000.0
+_MAX_TEMPERATURE = 1_000.0
 _NEWTON_STEPS = 100
 
 
@@ -342,11 +342,11 @@ def fit_temperature(table: CalibrationTable) -> float:
         total = cells.positives + cells.negatives
         return float((cells.logit * (total * share - cells.positives)).sum() / total.sum())
 
-    limit = math.log(_MOST_TEMPERATURE)
+    limit = math.log(_MAX_TEMPERATURE)
     if gradient(-limit) >= 0 or gradient(limit) <= 0:
         raise ModelError(
-            f"Temperature calibration found no temperature between {1 / _MOST_TEMPERATURE:g} and "
-            f"{_MOST_TEMPERATURE:,.0f}: the scores separate the classes, or rank them no better "
+            f"Temperature calibration found no temperature between {1 / _MAX_TEMPERATURE:g} and "
+            f"{_MAX_TEMPERATURE:,.0f}: the scores separate the classes, or rank them no better "
             "than chance.",
             hint="use decision.calibration: auto.",
         )
@@ -364,7 +364,7 @@ def _bound(table: CalibrationTable) -> float:
     Leaves without an event score 0, and would pull a sigmoid to themselves.
     """
     rows = sum(table.rows.values())
-    return min(math.log(10 * max(rows, 1)), math.log((1 - LEAST) / LEAST))
+    return min(math.log(10 * max(rows, 1)), math.log((1 - MIN_PROBABILITY) / MIN_PROBABILITY))
 
 
 def _fit_line(score: Array, hits: Array, total: Array) -> tuple[float, float]:

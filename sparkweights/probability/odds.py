@@ -1,4 +1,4 @@
-"""Bending probabilities and bending them back: the one formula behind weights and priors.
+"""Reweighting of probabilities and its inverse: the one formula behind weights and priors.
 
 Written with operators only, so it works on floats and on Spark Columns alike.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Any)
 
 
-def bend(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
+def reweight(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
     """Return what probabilities become where class c counts ``factors[c]`` times: p_c f_c / sum.
 
     Learning with weights w_c, on a sample that keeps class c at the rate r_c, or for a population
@@ -24,20 +24,20 @@ def bend(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
 
     Examples
     --------
-    >>> bend([0.9, 0.1], [1.0, 9.0])
+    >>> reweight([0.9, 0.1], [1.0, 9.0])
     [0.5, 0.5]
     """
     return _normalised([p * f for p, f in zip(probabilities, factors, strict=True)])
 
 
-def unbend(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
-    """Return the probabilities that `bend` made these of.
+def invert_reweighting(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
+    """Return the probabilities that `reweight` made these of.
 
     For two classes: logit p = logit q - log(f_1 / f_0) (King & Zeng 2001, eq. 7).
 
     Examples
     --------
-    >>> unbend([0.5, 0.5], [1.0, 9.0])
+    >>> invert_reweighting([0.5, 0.5], [1.0, 9.0])
     [0.9, 0.1]
     """
     return _normalised([p / f for p, f in zip(probabilities, factors, strict=True)])

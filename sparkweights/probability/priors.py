@@ -31,7 +31,7 @@ WORST_CONDITION = 1e3  # beyond, a digit of every share is noise multiplied
 LEVEL = 0.95  # of intervals
 _EM_STEPS = 10_000
 _BISECTIONS = 60  # halvings of [0, 1] until neighbouring doubles
-_LEAST_SHARE = 1e-9
+_MIN_SHARE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -243,13 +243,13 @@ def _most_likely(target: ScoreHistogram, prior: tuple[float, ...], *, pseudo_row
             gain = float(weights @ ((ratios[:, 1] - ratios[:, 0]) / mixture))
             return gain + pseudo_rows * (prior[1] / share - prior[0] / (1 - share))
 
-        share = _root(slope, _LEAST_SHARE, 1 - _LEAST_SHARE)
+        share = _root(slope, _MIN_SHARE, 1 - _MIN_SHARE)
         return np.array([1 - share, share])
     theta = np.asarray(prior, dtype=np.float64)
     for _ in range(_EM_STEPS):
         posterior = ratios * theta
         posterior /= posterior.sum(axis=1, keepdims=True)
-        updated = np.maximum(weights @ posterior + pseudo_rows * pi, _LEAST_SHARE * rows)
+        updated = np.maximum(weights @ posterior + pseudo_rows * pi, _MIN_SHARE * rows)
         updated /= updated.sum()
         moved = float(np.abs(updated - theta).max())
         theta = updated
@@ -315,8 +315,8 @@ def _likelihood_interval(
         return ratio * float(own[0, 0]) <= limit * float(variance[0, 0])
 
     return (
-        _edge(is_inside, theta[c], _LEAST_SHARE, 0.0),
-        _edge(is_inside, theta[c], 1 - _LEAST_SHARE, 1.0),
+        _edge(is_inside, theta[c], _MIN_SHARE, 0.0),
+        _edge(is_inside, theta[c], 1 - _MIN_SHARE, 1.0),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import ConfigError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def require_prior(prior: Mapping[str, float], classes: Sequence[str], *, where: 
     for name, share in prior.items():
         if name not in classes:
             raise ConfigError(
-                f"{where}: unknown class '{name}'; the model has seen {listed(classes)}.",
+                f"{where}: unknown class '{name}'; the model has seen {join_names(classes)}.",
                 hint=did_you_mean(name, classes),
             )
         if not 0 < share < 1:
@@ -37,7 +37,9 @@ def require_prior(prior: Mapping[str, float], classes: Sequence[str], *, where: 
     missing = [name for name in classes if name not in prior]
     total = sum(prior.values())
     if missing or abs(total - 1) > _SUM_TOLERANCE:
-        problem = f"no share for class {listed(missing)}" if missing else f"shares sum to {total}"
+        problem = (
+            f"no share for class {join_names(missing)}" if missing else f"shares sum to {total}"
+        )
         raise ConfigError(
             f"{where}: {problem}; every class needs one and they sum to 1.",
             hint=f"for instance {{{', '.join(f'{n}: {1 / len(classes):.2g}' for n in classes)}}}.",

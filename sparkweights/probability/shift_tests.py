@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from sparkweights.probability.priors import Array, ScoreHistogram, mean_covariance
 
 BINS = 8  # of a score, by which the fit is tested; more spread its power over noise
-LEAST_EXPECTED = 5.0  # rows of a bin, so that its count is near enough to normal (Cochran 1954)
+MIN_EXPECTED = 5.0  # rows of a bin, so that its count is near enough to normal (Cochran 1954)
 _DRAWS = 1_999  # from the null, where a chi-square is no good approximation to it
 _RARE = 200.0  # expected rows of the rarest class; with more of them it is
 _UNDOUBTED = 0.2  # p-values above need no better approximation
@@ -151,8 +151,8 @@ def _range_edges(source: ScoreHistogram, target: ScoreHistogram, theta: Array, c
     edges, held, rows, left = [], 0.0, 0.0, float(expected.sum())
     for i, value in enumerate(score[order]):
         held, rows, left = held + mean[i], rows + expected[i], left - expected[i]
-        if i + 1 < len(order) and last[i] and held >= 1 / BINS and rows >= LEAST_EXPECTED:
-            if left < LEAST_EXPECTED:
+        if i + 1 < len(order) and last[i] and held >= 1 / BINS and rows >= MIN_EXPECTED:
+            if left < MIN_EXPECTED:
                 break
             # Halfway to the next score: rounding must not move a plateau across an edge.
             edges.append((value + score[order[i + 1]]) / 2)

@@ -18,7 +18,7 @@ from sparkweights.core.ml_stage import Stage, checked, column_name, texts
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.costs.spark import check_costs
-from sparkweights.probability.ledger import Ledger
+from sparkweights.probability.corrections import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ class ProbabilityCorrector(_ReadsProbabilities, Transformer):
     def after(self) -> Ledger | None:
         """Return the ledger of the corrected probabilities, where one was given."""
         ledger = self.history()
-        return None if ledger is None else ledger.after_undoing()
+        return None if ledger is None else ledger.with_weights_inverted()
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         weights, ledger = self.value("classWeightsCol"), self.history()
@@ -93,8 +93,8 @@ class ProbabilityCorrector(_ReadsProbabilities, Transformer):
         reads += [weights] if ledger is None else ledger.columns
         self.check_frame(dataset, reads, [self.value("outputCol")])
         if ledger is not None:
-            ledger.after_undoing()  # refuses to undo twice
-            natural = ledger.undo(self._probabilities(len(ledger.prior)))
+            ledger.with_weights_inverted()  # refuses to undo twice
+            natural = ledger.invert_weights(self._probabilities(len(ledger.prior)))
             vector = array_to_vector(F.array(*natural))
         else:
             vector = array_to_vector(self._divided(weights))

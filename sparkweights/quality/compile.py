@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkweights.quality.needs import Repeated
     from sparkweights.storage.location import Location
 
-MOST_PATTERNS = 1_000  # of what is found about a row; if some are missing, rows are counted anew
+MAX_PATTERNS = 1_000  # of what is found about a row; if some are missing, rows are counted anew
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _patterns(found: Column) -> Column:
     The sketch behind it is exact as long as it never holds more patterns than it tracks. Beyond, it
     leaves patterns out, and counts do not add up to all rows of which something was found.
     """
-    return F.call_function("approx_top_k", found, F.lit(MOST_PATTERNS), F.lit(10 * MOST_PATTERNS))
+    return F.call_function("approx_top_k", found, F.lit(MAX_PATTERNS), F.lit(10 * MAX_PATTERNS))
 
 
 def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.core.errors import QualityGateError, listed
+from sparkweights.core.errors import QualityGateError, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -86,7 +86,7 @@ def gate_shares(
 def _told(words: str, rows: Mapping[str, int]) -> str:
     """Return the commonest of what was wrong, in brackets; nothing where nothing was."""
     worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])[:_TOLD]
-    told = listed(f"{name} on {count}" for name, count in worst)
+    told = join_names(f"{name} on {count}" for name, count in worst)
     return f" ({words}: {told})" if worst else ""
 
 
@@ -140,13 +140,13 @@ def gate_base_rate(
     if len(drifted) == len(off):
         hint = (
             f"the probabilities fit the rows that they were calibrated on, and the share moved "
-            f"since ({listed(drifted)}): this is drift, not miscalibration. Train on later rows, "
-            "or set decision.target_prior to the shares that are expected, or raise "
+            f"since ({join_names(drifted)}): this is drift, not miscalibration. Train on later "
+            "rows, or set decision.target_prior to the shares that are expected, or raise "
             "decision.base_rate_tolerance."
         )
     raise QualityGateError(
         f"The model's probabilities miss the base rate by more than {tolerance:.0%} on "
-        f"{evaluation.rows} test rows ({listed(off)}), which chance does not explain.",
+        f"{evaluation.rows} test rows ({join_names(off)}), which chance does not explain.",
         hint=hint,
     )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-MOST_VALUES = 20  # of a text column, beyond which it is no list of categories
+MAX_VALUES = 20  # of a text column, beyond which it is no list of categories
 SKETCH_ERROR = 0.05  # standard error of the count that tells which columns are such lists
 ROOM = 0.5  # of its range, by which a number may leave it
 DIGITS = 2  # significant ones of a proposed bound
@@ -81,7 +81,7 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
         raise InputError("The table holds 0 rows; there is nothing to propose a suite from.",
                          hint="run the job that fills it, then try again.")  # fmt: skip
     rows = found["rows"]
-    few = [name for i, name in enumerate(texts) if 0 < found[f"values {i}"] <= MOST_VALUES]
+    few = [name for i, name in enumerate(texts) if 0 < found[f"values {i}"] <= MAX_VALUES]
     return Profile(
         rows,
         {entry.name: 1 - found[f"count {i}"] / rows for i, entry in enumerate(plain)},

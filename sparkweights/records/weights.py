@@ -86,7 +86,7 @@ class ReweightingSummary(Part):
 
 @part
 class LedgerSummary(Part):
-    """The ledger as `sparkweights.probability.ledger.Ledger` states it.
+    """The ledger as `sparkweights.probability.corrections.Ledger` states it.
 
     Attributes
     ----------

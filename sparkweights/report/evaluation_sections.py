@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.records.evaluation import DOUBLE_COUNT, OURS, WITH_REVIEW, ClassCurves
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
 
 _ROUNDING = 1e-6
-_MOST_DRAWN = 5  # classes beside each other; more would not leave room for their numbers
+_MAX_DRAWN = 5  # classes beside each other; more would not leave room for their numbers
 
 
 def evaluation_sections(evaluation: EvaluationSummary) -> list[Section]:
@@ -157,7 +157,7 @@ def _money_by_cell(costs: Mapping[str, Mapping[str, float]], ours: float | None)
 
 def _is_drawn(record: figures.Confusion) -> bool:
     """Whether the cells have room for their numbers in a drawing."""
-    return len(record.classes) <= _MOST_DRAWN
+    return len(record.classes) <= _MAX_DRAWN
 
 
 def _heat(record: figures.Confusion, label: str, reading: str) -> Figure | None:
@@ -352,7 +352,7 @@ def _price_note(classes: Mapping[str, ClassMeasures]) -> list[str]:
     return [
         (
             "The H-measure gives most weight to the relative price of mistakes that the rows' "
-            f"costs have (the threshold of {listed(prices)})."
+            f"costs have (the threshold of {join_names(prices)})."
         ),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.report.numbers import NOTHING, count, percent, ratio, ratio_span
 from sparkweights.report.page import Section
 from sparkweights.report.sentences import fairness_notes, sentence_of
@@ -77,7 +77,7 @@ def _difference(found: Estimate) -> str:
 
 
 def _reading(found: FairnessSummary) -> str:
-    positive = listed(found.positive)
+    positive = join_names(found.positive)
     return (
         f"True positive rate: of the rows for which {found.favourable} turned out right "
         f"({positive}), the share that got it; false positive rate: the same of all others. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.records.evaluation import OURS
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import evaluation_sections
@@ -188,7 +188,7 @@ def _made_section(record: TrainingRecord) -> Section:
     return Section(
         "made",
         "What was trained",
-        f"A {model.words} model that tells apart {listed(record.classes)}, from "
+        f"A {model.words} model that tells apart {join_names(record.classes)}, from "
         f"{count(weights.rows)} rows whose outcome is known.",
         table=facts_table("The training", facts),
         body=(_rows_sentence(record),),
@@ -198,7 +198,7 @@ def _made_section(record: TrainingRecord) -> Section:
 def _split_words(split: SplitSummary) -> str:
     if split.by is not None:
         return f"by {split.by}"
-    group = f"whole groups of {listed(split.group)}" if split.group else "class and keys"
+    group = f"whole groups of {join_names(split.group)}" if split.group else "class and keys"
     folds = f"{split.crossed} folds, " if split.crossed else ""
     return f"{folds}by a hash of {group}"
 
@@ -275,17 +275,17 @@ def _card_section(record: TrainingRecord) -> Section:
         (
             "purpose",
             (
-                f"choose between {listed(decisions)} for each row, at the least expected cost, "
-                f"given the probability of {listed(record.classes)}"
+                f"choose between {join_names(decisions)} for each row, at the least expected cost, "
+                f"given the probability of {join_names(record.classes)}"
             ),
         ),
         (
             "data",
             f"{count(record.weights.rows)} labelled rows: {shares(record.ledger.prior)}",
         ),
-        ("columns it reads", listed(record.schema)),
-        ("sensitive, not used", listed(kept) if kept else ""),
-        ("sensitive, used as features", listed(used) if used else ""),
+        ("columns it reads", join_names(record.schema)),
+        ("sensitive, not used", join_names(kept) if kept else ""),
+        ("sensitive, used as features", join_names(used) if used else ""),
         ("judged on", f"{tested}, {order}"),
         (
             "limits",

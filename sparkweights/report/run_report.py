@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.records.runs import DECISIONS_TAKEN
 from sparkweights.report import figures
 from sparkweights.report.check_sections import check_sections, failed_checks
@@ -101,7 +101,7 @@ def _rows_section(record: RunRecord) -> Section:
     rows, faults, aside = record.rows, record.faults, record.quarantined_for
     whole = rows.incoming or 1
     told, told_aside = (
-        listed(f"{why} ({count(times)})" for why, times in found.items())
+        join_names(f"{why} ({count(times)})" for why, times in found.items())
         for found in (faults, aside)
     )
     sentence = (

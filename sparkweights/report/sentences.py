@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.records.evaluation import CUT_AT_HALF, DOUBLE_COUNT, OURS, WITH_REVIEW
 from sparkweights.report.numbers import (
     NOTHING,
@@ -130,13 +130,13 @@ def comparison_sentence(comparison: ChampionComparison) -> str:
 
 def changed_sentence(costs: ComparisonCosts) -> str:
     """Return how many rows of each class are decided differently, and whether they are enough."""
-    counts = listed(f"{count(rows)} {name}" for name, rows in costs.changed.items())
+    counts = join_names(f"{count(rows)} {name}" for name, rows in costs.changed.items())
     told = f"Decided differently: {counts}."
     if not costs.scarce:
         return told
     return (
-        f"{told} Of {listed(costs.scarce)} they are fewer than {costs.needed}. So few do not show "
-        "what mistakes on this class cost: the model that risks more of them looks cheaper by "
+        f"{told} Of {join_names(costs.scarce)} they are fewer than {costs.needed}. So few do not "
+        "show what mistakes on this class cost: the model that risks more of them looks cheaper by "
         "chance."
     )
 
@@ -169,7 +169,7 @@ def fairness_notes(found: FairnessSummary) -> list[str]:
             told.append(f"Groups of {own.column} are compared with {own.reference}.")
         if own.small:
             told.append(
-                f"Of {own.column}, {listed(own.small)} have fewer than {count(found.min_rows)} "
+                f"Of {own.column}, {join_names(own.small)} have fewer than {count(found.min_rows)} "
                 f"rows ({count(sum(own.small.values()))} in all): counted, not measured."
             )
     return told + [f"Column {name} {why}." for name, why in found.unmeasured.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import listed
+from sparkweights.core.errors import join_names
 from sparkweights.report.numbers import number, percent
 from sparkweights.report.page import Section
 from sparkweights.report.tables import facts_table, table
@@ -20,7 +20,7 @@ _FINGERS = 12  # digits of a checksum that tell files apart at a glance
 
 def shares(prior: Mapping[str, float]) -> str:
     """Return class shares in words."""
-    return listed(f"{name} {percent(share)}" for name, share in prior.items())
+    return join_names(f"{name} {percent(share)}" for name, share in prior.items())
 
 
 def minute(time: str) -> str:

@@ -85,7 +85,7 @@ def importance_section(record: ImportanceRecord) -> Section:
             figures.draw_importance(worth),
             "Worth of the columns, with weights and without",
             "A bar is what a row's decision costs more when the column's values come from other "
-            f"rows; at most {figures.MOST_BARS} columns are drawn, the table has them all.",
+            f"rows; at most {figures.MAX_BARS} columns are drawn, the table has them all.",
             figures.importance_table(worth),
         ),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, require_columns, require_label
-from sparkweights.core.errors import ConfigError, InputError, listed
+from sparkweights.core.errors import ConfigError, InputError, join_names
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.weights.rule import WeightRule
 
@@ -103,7 +103,7 @@ class Resampling:
 
 
 def _in_words(shares: Mapping[str, float]) -> str:
-    return listed(f"{name} {100 * share:.3g} %" for name, share in shares.items())
+    return join_names(f"{name} {100 * share:.3g} %" for name, share in shares.items())
 
 
 def resampling(

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from sparkweights.core.columns import class_index, column, is_number, kind_of, number
-from sparkweights.core.errors import ConfigError, InputError, listed
+from sparkweights.core.errors import ConfigError, InputError, join_names
 from sparkweights.sampling.period import _EPOCH, Span
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FIT, CALIBRATE, TEST = "fit", "calibrate", "test"
 UNUSED = "unused"  # between two parts in time, or after the window that is tested on
-FEWEST_ROWS = 10  # of each class in each part; fewer calibrate and measure nothing
+MIN_ROWS = 10  # of each class in each part; fewer calibrate and measure nothing
 
 
 @dataclass(frozen=True)
@@ -352,8 +352,8 @@ def require_rows(
         total = sum(own.values()) if table is None else table[scarce]
         raise InputError(
             f"Class '{scarce}' has {total:,} rows in the whole table, of which "
-            f"{listed(f'{rows} to {which}' for which, rows in own.items())}; at least "
-            f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to test"
+            f"{join_names(f'{rows} to {which}' for which, rows in own.items())}; at least "
+            f"{MIN_ROWS} of each class are needed to fit, to calibrate and to test"
             f"{_missing(counts, parts, scarce, total)}.",
             hint="gather more history with this class, or change the shares under split.",
         )
@@ -378,10 +378,10 @@ def require_crossed_rows(
     """
     for name in names:
         own = [counts.get((fold, name), 0) for fold in range(folds)]
-        if sum(own) < FEWEST_ROWS:
+        if sum(own) < MIN_ROWS:
             raise InputError(
                 f"Class '{name}' has {sum(own)} rows in the labelled table; at least "
-                f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to evaluate.",
+                f"{MIN_ROWS} of each class are needed to fit, to calibrate and to evaluate.",
                 hint="gather more history with this class.",
             )
         if not all(own):
@@ -398,7 +398,7 @@ def _scarcest(
 ) -> str | None:
     """Return, of the classes with too few rows in some part, the one with the fewest, or None."""
     lacking = [
-        name for name in names if any(counts.get((own, name), 0) < FEWEST_ROWS for own in parts)
+        name for name in names if any(counts.get((own, name), 0) < MIN_ROWS for own in parts)
     ]
     totals = {name: sum(counts.get((own, name), 0) for own in parts) for name in lacking}
     return min(totals, key=totals.__getitem__) if totals else None
@@ -417,8 +417,8 @@ def _missing(
     needed = total
     for own in parts:
         rows = counts.get((own, scarce), 0)
-        if rows < FEWEST_ROWS:
+        if rows < MIN_ROWS:
             part_rows = sum(n for (which, _), n in counts.items() if which == own)
             share = max(rows / total, part_rows / every if rows == 0 else 0.0)
-            needed = max(needed, math.ceil(FEWEST_ROWS / share) if share > 0 else 0)
+            needed = max(needed, math.ceil(MIN_ROWS / share) if share > 0 else 0)
     return f"; {needed - total:,} more rows of it, {needed:,} in all, would be about enough"

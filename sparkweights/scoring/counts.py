@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkweights.spec.problem import DecisionProblem
     from sparkweights.spec.scoring import ScoringSpec
 
-MOST_TEXTS = 20  # that a manifest lists
+MAX_TEXTS = 20  # that a manifest lists
 
 
 def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, Observation]:
@@ -83,12 +83,12 @@ def collect_staged(
 def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
     """Return how many rows have each text, the most first; rows without one do not count."""
     counts_df = staged_df.filter(text.isNotNull()).groupBy(text.alias("text")).count()
-    commonest_df = counts_df.orderBy(F.desc("count"), "text").limit(MOST_TEXTS)
+    commonest_df = counts_df.orderBy(F.desc("count"), "text").limit(MAX_TEXTS)
     return {row["text"]: row["count"] for row in commonest_df.collect()}
 
 
 @dataclass(frozen=True)
-class Counted:
+class RunCounts:
     """What a scoring run counted while it wrote.
 
     Attributes
@@ -125,7 +125,7 @@ class Counted:
     faults: Mapping[str, int] = field(default_factory=dict)
     quarantined_for: Mapping[str, int] = field(default_factory=dict)
 
-    def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> Counted:
+    def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> RunCounts:
         """Return the counts with what set rows aside, by what a suite found about them."""
         found = {KEYS_PRESENT: self.without_key}
         if report is not None and suite is not None:
@@ -142,7 +142,7 @@ class Counted:
 
 def counted(
     observed: Mapping[str, Any], staged: Mapping[str, Any], problem: DecisionProblem
-) -> Counted:
+) -> RunCounts:
     """Return the counts of a finished write.
 
     Parameters
@@ -153,7 +153,7 @@ def counted(
         What `collect_staged` found.
     """
     matrix, decisions = problem.matrix, problem.decisions
-    return Counted(
+    return RunCounts(
         rows=observed["rows"],
         quarantined=observed["quarantined"],
         without_key=observed["without_key"],

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 CONTRIBUTIONS, RANKED = "__contributions", "__ranked"
-MOST_WRITTEN = 64  # positions; of more, written-out sums make a method that Java does not compile
+MAX_WRITTEN = 64  # positions; of more, written-out sums make a method that Java does not compile
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _added(names: list[str], sources: tuple[str, ...]) -> Column:
     """Return, per column, the sum of what its positions add."""
     contributions = F.col(CONTRIBUTIONS)
     places = [[i for i, own in enumerate(sources) if own == name] for name in names]
-    if len(sources) <= MOST_WRITTEN:  # it takes half as long as the other way
+    if len(sources) <= MAX_WRITTEN:  # it takes half as long as the other way
         nothing = F.lit(0.0)  # of a column that is told apart by weights alone
         return F.array(*[
             balanced_sum([F.get(contributions, i) for i in own]) if own else nothing

@@ -165,7 +165,7 @@ def _undone(
     """
     unit = scorer.model.slope(column(scorer.weighted_cols[against]))
     found: dict[str, list[Column]] = {}
-    for bend in scorer.ledger.bends:
+    for bend in scorer.ledger.reweightings:
         for columns, usual in _typical_rules(bend.rule, typical):
             logs = [
                 F.log(own / other)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.quality.suite import CheckReport
     from sparkweights.records.runs import TableFingerprint
-    from sparkweights.scoring.counts import Counted
+    from sparkweights.scoring.counts import RunCounts
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
 
@@ -42,7 +42,7 @@ def run_record(  # noqa: PLR0913 (a record of everything)
     spec: ScoringSpec,
     bundle: ModelBundle,
     run: RunMetadata,
-    counts: Counted,
+    counts: RunCounts,
     *,
     context: ScoringContext,
     settings: Mapping[str, object],

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sparkweights.records import RunRecord
     from sparkweights.records.store import RunStore
     from sparkweights.scoring.clock import Clock
-    from sparkweights.scoring.counts import Counted
+    from sparkweights.scoring.counts import RunCounts
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
     from sparkweights.storage.publish.protocol import Publication
@@ -49,7 +49,7 @@ MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
 class ScoredRun:
     """What a scoring run counted, and its record."""
 
-    counts: Counted
+    counts: RunCounts
     record: RunRecord
 
 
@@ -202,7 +202,7 @@ class ScoringRun:
         staged_df = self._dated(scored.read_stage(_session(marked_df), scored_df))
         return _Staged(staged_df, observation.get, suite)
 
-    def _counted(self, staged: _Staged, measured: Mapping[str, Any]) -> Counted:
+    def _counted(self, staged: _Staged, measured: Mapping[str, Any]) -> RunCounts:
         counts = counting.counted(staged.observed, measured, self.spec.problem)
         if counts.unscorable or counts.quarantined:
             self.clock.progress.warn(
@@ -215,7 +215,7 @@ class ScoringRun:
         """Append the date, as readers of the published table see it."""
         return df.withColumn("run_date", F.lit(self.run.run_date))
 
-    def _gate_shares(self, counts: Counted) -> None:
+    def _gate_shares(self, counts: RunCounts) -> None:
         gate_shares(
             quarantined_for=counts.quarantined_for,
             rows=counts.rows,
@@ -233,7 +233,7 @@ class ScoringRun:
         incoming_df: DataFrame,
         plan: ScoringPlan,
         report: CheckReport | None,
-        counts: Counted,
+        counts: RunCounts,
     ) -> None:
         """Write the rows set aside; a second pass, only where there are any."""
         failing = () if report is None else report.failing

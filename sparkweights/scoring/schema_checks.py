@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import types as T
 
 from sparkweights.core.columns import kind_of, require_columns, require_kind, require_label
-from sparkweights.core.errors import ConfigError, InputError, ModelError, listed
+from sparkweights.core.errors import ConfigError, InputError, ModelError, join_names
 from sparkweights.costs.spark import check_amount, check_costs
 from sparkweights.spec.training import TrainingSpec, training_differences
 
@@ -101,7 +101,7 @@ def require_same_training(spec: TrainingSpec, trained: TrainingSpec, version: st
     differing = training_differences(spec, trained)
     if differing:
         raise ModelError(
-            f"Model '{version}' was trained with {listed(differing.values())}.",
+            f"Model '{version}' was trained with {join_names(differing.values())}.",
             hint="restore what it was trained with, or train with this configuration first.",
         )
 
@@ -197,8 +197,8 @@ def require_model(
     """
     if scorer.classes != problem.classes:
         raise ModelError(
-            f"The model tells apart {listed(scorer.classes)}; columns.classes names "
-            f"{listed(problem.classes)}.",
+            f"The model tells apart {join_names(scorer.classes)}; columns.classes names "
+            f"{join_names(problem.classes)}.",
             hint="train again with these classes, or restore the configuration of the model.",
         )
     require_scorable(schema, problem, trained_kinds, table=table)
@@ -251,7 +251,7 @@ def require_free_names(schema: StructType) -> None:
     for why, names in clashes.items():
         if names:
             raise InputError(
-                f"Table 'incoming' has a column {listed(names)}, {why}.",
+                f"Table 'incoming' has a column {join_names(names)}, {why}.",
                 hint="rename it where the table is made.",
             )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.base import FittedModel
     from sparkweights.probability.calibration import Calibrator
-    from sparkweights.probability.ledger import Ledger
+    from sparkweights.probability.corrections import Ledger
     from sparkweights.storage.location import Location
 
 
@@ -128,15 +128,15 @@ class Scorer:
 
     def with_calibrator(self, calibrator: Calibrator, method: str) -> Scorer:
         """Return the scorer whose probabilities are calibrated."""
-        return replace(self, calibrator=calibrator, ledger=self.ledger.after_calibrating(method))
+        return replace(self, calibrator=calibrator, ledger=self.ledger.with_calibration(method))
 
-    def with_undone(self) -> Scorer:
+    def with_weights_inverted(self) -> Scorer:
         """Return the scorer whose ledger says that `score` undoes what bent the training."""
-        return replace(self, ledger=self.ledger.after_undoing())
+        return replace(self, ledger=self.ledger.with_weights_inverted())
 
     def with_target_prior(self, target_prior: Mapping[str, float]) -> Scorer:
         """Return the scorer whose probabilities speak of a population with other shares."""
-        return replace(self, ledger=self.ledger.after_shift(target_prior))
+        return replace(self, ledger=self.ledger.with_prior_shift(target_prior))
 
     def _append_margin(self, df: DataFrame) -> DataFrame:
         """Append `MARGIN` the cheapest way: from the row's columns where that is enough."""
@@ -160,11 +160,11 @@ class Scorer:
             .withColumns(dict(zip(self.weighted_cols, weighted, strict=True)))
             .drop(MARGIN)
         )
-        natural = self.ledger.undo([column(name) for name in self.weighted_cols])
+        natural = self.ledger.invert_weights([column(name) for name in self.weighted_cols])
         scored_df = scored_df.withColumns(dict(zip(self.probability_cols, natural, strict=True)))
         if self.calibrator is not None:
             scored_df = self.calibrator.apply(scored_df, self.probability_cols)
         if self.ledger.target_prior is None:
             return scored_df
-        shifted = self.ledger.shift([column(name) for name in self.probability_cols])
+        shifted = self.ledger.apply_shift([column(name) for name in self.probability_cols])
         return scored_df.withColumns(dict(zip(self.probability_cols, shifted, strict=True)))

@@ -184,8 +184,8 @@ class Location:
             If it is not there, or cannot be read.
         """
         filesystem, prefix = _filesystem(self.root)
-        listed = filesystem.ls(prefix + self.path, detail=False)
-        locations = (self._below(prefix, path) for path in listed)
+        join_names = filesystem.ls(prefix + self.path, detail=False)
+        locations = (self._below(prefix, path) for path in join_names)
         return tuple(sorted(each for each in locations if each != self))
 
     def files(self) -> tuple[Location, ...]:

@@ -27,7 +27,7 @@ from sparkweights.sampling.split import (
 )
 from sparkweights.training.data import PART
 from sparkweights.training.evaluate import evaluate, right_decisions
-from sparkweights.training.train import fitted_parts
+from sparkweights.training.train import fit_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.intervals import Interval
     from sparkweights.spec.settings import Backtest as BacktestSettings
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.training.data import Weighed
+    from sparkweights.training.data import WeightingResult
 
 _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
@@ -107,7 +107,7 @@ def backtest(
     labelled_df: DataFrame,
     spec: TrainingSpec,
     wanted: BacktestSettings,
-    weighed: Weighed,
+    weighed: WeightingResult,
     progress: Progress,
 ) -> Backtest:
     """Train and evaluate at each origin.
@@ -137,7 +137,7 @@ def backtest(
         after = moment_text(origin, kind)
         progress.step(f"training as of {after}")
         divided_df = labelled_df.withColumn(PART, part(split, spec.problem.roles, order))
-        with fitted_parts(divided_df, spec, weighed, progress) as fitted:
+        with fit_parts(divided_df, spec, weighed, progress) as fitted:
             evaluation = evaluate(
                 fitted.test_df,
                 fitted.finished.scorer,

@@ -11,7 +11,7 @@ from sparkweights.core.columns import class_index, column, kind_of
 from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.paired import BETTER, Decided, PairedCosts, collect_paired_costs
 from sparkweights.records.training import ChampionComparison, ComparisonCosts
-from sparkweights.sampling.split import FEWEST_ROWS, TEST
+from sparkweights.sampling.split import MIN_ROWS, TEST
 from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.training.cross_fit import held_out_scorer
 from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, with_parts_of_bundle
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import Location
-    from sparkweights.training.train import Trained
+    from sparkweights.training.train import TrainingResult
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
 _COST = "_cost"  # of the decision; appended to its column's name
 
 
 def compare_with_champion(
-    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, artifacts: Location, rule: str
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    trained: TrainingResult,
+    artifacts: Location,
+    rule: str,
 ) -> ChampionComparison:
     """Compare the new model with the current one, and say whether it comes into use.
 
@@ -76,7 +80,7 @@ def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle)
 
 
 def _collect_costs(
-    labelled_df: DataFrame, spec: TrainingSpec, trained: Trained, champion: ModelBundle
+    labelled_df: DataFrame, spec: TrainingSpec, trained: TrainingResult, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
     # Rows are left out before either model is asked: no filter gets below a model's function.
     parted_df = with_parts(labelled_df, spec.problem.roles, trained.split, spec.seed)
@@ -96,7 +100,7 @@ def _collect_costs(
         order=block_order(spec.unit_columns, spec.seed),
         weight=None if weight is None else column(weight).cast("double"),
     )
-    needed = FEWEST_ROWS * len(spec.problem.roles.class_names)
+    needed = MIN_ROWS * len(spec.problem.roles.class_names)
     if costs.rows < needed:
         return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"
     return costs, None

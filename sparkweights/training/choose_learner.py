@@ -27,7 +27,7 @@ from sparkweights.models.registry import (
     AUTO_SIMPLE,
     capabilities,
 )
-from sparkweights.training.early_stopping import LEAST
+from sparkweights.training.early_stopping import MIN_PROBABILITY
 from sparkweights.training.evaluate import block_order
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def collect_paired_losses(
     df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
     for name, scorer in zip(names, scorers, strict=True):
         own = F.array(*[F.col(one) for one in scorer.probability_cols])
-        likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(LEAST))
+        likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY))
         df = scorer.score(df).withColumn(name, -F.log(likelihood))
         df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
     weight = sample_weight(spec.problem.roles)

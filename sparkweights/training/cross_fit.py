@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.models.base import FittedModel
     from sparkweights.probability.calibration_fit import Choice
-    from sparkweights.probability.ledger import Ledger
+    from sparkweights.probability.corrections import Ledger
     from sparkweights.sampling.split import Split
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
@@ -325,7 +325,8 @@ def cross_fit(
         ),
     ]
     published, *by_fold = (
-        scorer.with_undone() for scorer in run_together(prepared_df, tasks, spec.train.parallelism)
+        scorer.with_weights_inverted()
+        for scorer in run_together(prepared_df, tasks, spec.train.parallelism)
     )
     held_out = CrossFittedScorer(tuple(by_fold))
     method = spec.calibration

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, sample_weight
-from sparkweights.core.errors import InputError, ModelError, listed
+from sparkweights.core.errors import InputError, ModelError, join_names
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.constraints import Constraints
@@ -58,14 +58,14 @@ MANY_EVENTS = 10_000  # of the rarest class; fewer are dealt into folds by exact
 
 
 @dataclass(frozen=True)
-class Weighed:
+class WeightingResult:
     """The weights stage's record: what the one pass found, and the weights chosen from it."""
 
     summary: ClassSummary
     weighting: Weighting
 
 
-def weigh(labelled_df: DataFrame, spec: TrainingSpec) -> Weighed:
+def weigh(labelled_df: DataFrame, spec: TrainingSpec) -> WeightingResult:
     """Summarise the labelled table in one pass and choose the weights."""
     wanted = spec.weight_spec
     summary = summarise_classes(
@@ -77,7 +77,7 @@ def weigh(labelled_df: DataFrame, spec: TrainingSpec) -> Weighed:
         order=None if spec.split.by is not None else split_order(labelled_df, spec),
     )
     weighting = weigh_classes(spec.problem.matrix, summary, wanted)
-    return Weighed(summary, weighting)
+    return WeightingResult(summary, weighting)
 
 
 def _quantiles(spec: TrainingSpec, folds: int) -> tuple[float, ...]:
@@ -86,7 +86,7 @@ def _quantiles(spec: TrainingSpec, folds: int) -> tuple[float, ...]:
 
 
 def divide(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, *, folds: int = 1
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, *, folds: int = 1
 ) -> tuple[Split, DataFrame]:
     """Find the split into three parts, and append the part of each row as `PART`.
 
@@ -118,7 +118,7 @@ def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
 
 
 def cross(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, folds: int
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, folds: int
 ) -> tuple[Split, DataFrame]:
     """Deal every row into folds, stratified by class or whole groups, as `FOLD`.
 
@@ -210,7 +210,7 @@ def _types(schema: StructType, names: Sequence[str]) -> dict[str, str]:
 
 
 def _told(keys: Mapping[str, str]) -> str:
-    return listed(f"{name} ({kind})" for name, kind in keys.items())
+    return join_names(f"{name} ({kind})" for name, kind in keys.items())
 
 
 def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle) -> DataFrame:
@@ -274,7 +274,7 @@ def outcome_order(spec: TrainingSpec) -> Column:
     return uniform(spec.unit_columns, spec.seed, Stream.ENCODING_FOLDS)
 
 
-def plan_resampling(spec: TrainingSpec, weighed: Weighed) -> Resampling | None:
+def plan_resampling(spec: TrainingSpec, weighed: WeightingResult) -> Resampling | None:
     """Return how the rows to fit on are thinned or repeated, if they are."""
     wanted = spec.resample
     if wanted is None:
@@ -285,7 +285,7 @@ def plan_resampling(spec: TrainingSpec, weighed: Weighed) -> Resampling | None:
 
 
 @contextmanager
-def prepared(
+def prepare_rows(
     divided_df: DataFrame,
     spec: TrainingSpec,
     rule: WeightRule,

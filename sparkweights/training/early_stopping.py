@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import Location
 
-MOST_ROWS = 200_000  # more rows would not place the minimum better
-LEAST = 1e-15  # a probability below it would make one row decide
+MAX_ROWS = 200_000  # more rows would not place the minimum better
+MIN_PROBABILITY = 1e-15  # a probability below it would make one row decide
 STAGE = "__stage"
 
 
@@ -47,7 +47,7 @@ def stop_early(
     model = scorer.model
     if not isinstance(model, StagedModel):
         raise TypeError(f"A model of kind '{model.kind}' has no stages, but its learner says so.")
-    part_df = held_out_df.filter(F.col(ORDER) < MOST_ROWS / rows)
+    part_df = held_out_df.filter(F.col(ORDER) < MAX_ROWS / rows)
     staged_df = model.append_stages(part_df, workspace)
     losses = _collect_losses(staged_df, scorer, spec)
     patience = spec.model.patience or len(losses)
@@ -81,8 +81,8 @@ def _collect_losses(staged_df: DataFrame, scorer: Scorer, spec: TrainingSpec) ->
     each_df = staged_df.select("*", F.posexplode(STAGES).alias(STAGE, MARGIN)).drop(STAGES)
     weighted = scorer.model.scores(F.col(MARGIN))
     each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))
-    natural = scorer.ledger.undo([column(name) for name in scorer.weighted_cols])
-    loss = -F.log(F.greatest(_own(natural), F.lit(LEAST)))
+    natural = scorer.ledger.invert_weights([column(name) for name in scorer.weighted_cols])
+    loss = -F.log(F.greatest(_own(natural), F.lit(MIN_PROBABILITY)))
     found = each_df.groupBy(STAGE).agg((F.sum(sample * loss) / F.sum(sample)).alias("loss"))
     return [row["loss"] for row in found.orderBy(STAGE).collect()]
 

@@ -146,7 +146,7 @@ def _decisions(
         OURS: policy.decide(natural),
         CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in policy.matrix.classes]),
     }
-    if not all(entry.rule.even for entry in scorer.ledger.bends):
+    if not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings):
         found[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
     return found
 

@@ -16,8 +16,8 @@ from sparkweights.features.fit import learn_outcomes
 from sparkweights.models.base import FEATURES
 from sparkweights.sampling.split import (
     CALIBRATE,
-    FEWEST_ROWS,
     FIT,
+    MIN_ROWS,
     TEST,
     part,
     summarise_time_split,
@@ -156,10 +156,10 @@ def require_role_rows(
         for fold in range(folds):
             for role in (FIT, CALIBRATE, TEST):
                 rows = counts.get((fold, role, name), 0)
-                if rows < FEWEST_ROWS:
+                if rows < MIN_ROWS:
                     raise InputError(
                         f"Class '{name}' has {rows} rows to {role} in fold {fold + 1}; at least "
-                        f"{FEWEST_ROWS} of each class are needed to fit, to calibrate and to "
+                        f"{MIN_ROWS} of each class are needed to fit, to calibrate and to "
                         "compare.",
                         hint="lower tune.folds, group by a finer column, or gather more history.",
                     )

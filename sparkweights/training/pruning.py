@@ -140,5 +140,5 @@ def costs_beside_cheapest(sums: Array, weights: Array) -> list[tuple[float, floa
 
 def _paid(scorer: Scorer, spec: TrainingSpec, shares: Column) -> Column:
     """Return what the decision at a leaf with these weighted class shares costs on the row."""
-    natural = scorer.ledger.undo([shares.getItem(c) for c in range(len(scorer.classes))])
+    natural = scorer.ledger.invert_weights([shares.getItem(c) for c in range(len(scorer.classes))])
     return spec.problem.policy.realised_cost_of(natural, F.col(LABEL).cast("int"))

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.backtest import Backtest, Origin
-    from sparkweights.training.data import Weighed
-    from sparkweights.training.train import Trained
+    from sparkweights.training.data import WeightingResult
+    from sparkweights.training.train import TrainingResult
     from sparkweights.training.trials import Difference, Trial
     from sparkweights.training.tune import Tuning
 
@@ -59,7 +59,7 @@ def model_version(settings: Mapping[str, object], now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{digest(settings, now.isoformat())}"
 
 
-def weights_record(name: str, weighed: Weighed) -> WeightsRecord:
+def weights_record(name: str, weighed: WeightingResult) -> WeightsRecord:
     """Return the weights stage's record."""
     weighting = weighed.weighting
     effect = weighting.diagnostics
@@ -98,8 +98,8 @@ def training_record(  # noqa: PLR0913 (a record of everything)
     name: str,
     spec: TrainingSpec,
     schema: StructType,
-    weighed: Weighed,
-    trained: Trained,
+    weighed: WeightingResult,
+    trained: TrainingResult,
     *,
     comparison: ChampionComparison,
     selection: Selection | None,
@@ -149,7 +149,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
     )
 
 
-def _model(spec: TrainingSpec, trained: Trained) -> ModelSummary:
+def _model(spec: TrainingSpec, trained: TrainingResult) -> ModelSummary:
     choice, model = trained.learner_choice, trained.scorer.model
     return ModelSummary(
         model.kind,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finished:
+class SelectedModel:
     """A scorer whose probabilities are natural, and how its size and calibration were chosen."""
 
     scorer: Scorer
@@ -36,7 +36,7 @@ class Finished:
     calibration: Choice | None
 
 
-def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size) -> Finished:
+def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size) -> SelectedModel:
     """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
 
     Parameters
@@ -53,8 +53,8 @@ def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size)
                 bare, pruning = prune_tree(bare, held_out_df, spec, place)
             else:
                 bare, stopping = stop_early(bare, held_out_df, spec, place, rows=size.rows)
-    scorer, calibration = _calibrated(bare.with_undone(), held_out_df, spec)
-    return Finished(scorer, pruning, stopping, calibration)
+    scorer, calibration = _calibrated(bare.with_weights_inverted(), held_out_df, spec)
+    return SelectedModel(scorer, pruning, stopping, calibration)
 
 
 def _calibrated(

@@ -12,8 +12,8 @@ from sparkweights.core.columns import class_index, sample_weight
 from sparkweights.evaluation.drift import collect_bins
 from sparkweights.models.base import LABEL
 from sparkweights.models.registry import AUTO
+from sparkweights.probability.corrections import RESAMPLING, WEIGHTS, Ledger
 from sparkweights.probability.label_shift import collect_histogram
-from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger
 from sparkweights.quality.gates import gate_base_rate, gate_costs
 from sparkweights.records.learner import LearnerChoice
 from sparkweights.sampling.split import (
@@ -44,11 +44,11 @@ from sparkweights.training.data import (
     divide,
     learn_plan,
     plan_resampling,
-    prepared,
+    prepare_rows,
     with_parts,
 )
 from sparkweights.training.evaluate import evaluate, right_decisions
-from sparkweights.training.select import Finished, finish
+from sparkweights.training.select import SelectedModel, finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,13 +64,13 @@ if TYPE_CHECKING:
     from sparkweights.sampling.resample import Resampling
     from sparkweights.scoring.scorer import RowScorer, Scorer
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.training.data import PartCounts, Weighed
+    from sparkweights.training.data import PartCounts, WeightingResult
 
 CALIBRATES = "__calibrates"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The train stage's record: a scorer, how its rows were split, and what it is worth.
 
     Attributes
@@ -98,7 +98,7 @@ class Trained:
         Of ``model.kind: auto``; None where the configuration names the learner.
     """
 
-    finished: Finished
+    finished: SelectedModel
     split: Split
     rows: Mapping[str, int]
     evaluation: Evaluation
@@ -125,8 +125,8 @@ class Trained:
 
 
 def train(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
-) -> Trained:
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+) -> TrainingResult:
     """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
 
     Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
@@ -169,8 +169,8 @@ def train(
 
 
 def _evaluated(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
-) -> Trained:
+    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+) -> TrainingResult:
     refit = choose_refit(spec, weighed.summary.rows)
     if refit.rows == "all" and spec.split.by is None:
         return _train_crossed(labelled_df, spec, weighed, refit, progress)
@@ -180,10 +180,10 @@ def _evaluated(
 def _gated_and_refitted(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: Weighed,
-    trained: Trained,
+    weighed: WeightingResult,
+    trained: TrainingResult,
     progress: Progress,
-) -> Trained:
+) -> TrainingResult:
     _gate(trained, spec)
     if trained.refit.rows == "fit" or spec.split.by is None:
         return trained
@@ -195,7 +195,7 @@ def _warn(calibration: Choice | None, progress: Progress) -> None:
         progress.warn(calibration.warning)
 
 
-def _gate(trained: Trained, spec: TrainingSpec) -> None:
+def _gate(trained: TrainingResult, spec: TrainingSpec) -> None:
     split, rows = trained.split, trained.rows
     # Across folds, what one fold's calibration misses another's makes up for.
     alone = spec.calibration != "none" and not split.crossed
@@ -210,25 +210,25 @@ def _gate(trained: Trained, spec: TrainingSpec) -> None:
 
 
 @dataclass(frozen=True)
-class FittedParts:
+class FitOnParts:
     """A model of the fit rows, calibrated, and the rows that it has not seen."""
 
-    finished: Finished
+    finished: SelectedModel
     counts: PartCounts
     test_df: DataFrame
     resampling: Resampling | None
 
 
 @contextmanager
-def fitted_parts(
-    divided_df: DataFrame, spec: TrainingSpec, weighed: Weighed, progress: Progress
-) -> Iterator[FittedParts]:
+def fit_parts(
+    divided_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+) -> Iterator[FitOnParts]:
     """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
     rule = weighed.weighting.rule
     progress.step("learning the features")
     plan = learn_plan(divided_df, spec)
     resampling = plan_resampling(spec, weighed)
-    with prepared(divided_df, spec, rule, plan, thinning=resampling) as prepared_df:
+    with prepare_rows(divided_df, spec, rule, plan, thinning=resampling) as prepared_df:
         counts = count_parts(prepared_df, spec)
         require_rows(counts.by_class, spec.problem.roles, table=weighed.summary.rows_by_class)
         progress.step(f"fitting {spec.model.kind}")
@@ -238,21 +238,25 @@ def fitted_parts(
         finished = finish(bare, prepared_df, spec, counts.size(CALIBRATE))
         _warn(finished.calibration, progress)
         test_df = prepared_df.filter(F.col(PART) == TEST)
-        yield FittedParts(finished, counts, test_df, resampling)
+        yield FitOnParts(finished, counts, test_df, resampling)
 
 
 def _train_parts(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, refit: Refit, progress: Progress
-) -> Trained:
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    weighed: WeightingResult,
+    refit: Refit,
+    progress: Progress,
+) -> TrainingResult:
     roles = spec.problem.roles
     split, divided_df = divide(labelled_df, spec, weighed)
-    with fitted_parts(divided_df, spec, weighed, progress) as fitted:
+    with fit_parts(divided_df, spec, weighed, progress) as fitted:
         progress.step("evaluating on the test rows")
         scorer = fitted.finished.scorer
         measured = _measured(fitted.test_df, scorer, spec, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
-    return Trained(
+    return TrainingResult(
         fitted.finished,
         split,
         fitted.counts.rows,
@@ -264,8 +268,12 @@ def _train_parts(
 
 
 def _train_crossed(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: Weighed, refit: Refit, progress: Progress
-) -> Trained:
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    weighed: WeightingResult,
+    refit: Refit,
+    progress: Progress,
+) -> TrainingResult:
     """Cross-fit; evaluate every row by the model that was fitted without it."""
     roles = spec.problem.roles
     split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
@@ -275,8 +283,8 @@ def _train_crossed(
         with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
             measured = _measured(scored_df, scorer, spec, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
-    return Trained(
-        Finished(found.published, None, None, found.choice),
+    return TrainingResult(
+        SelectedModel(found.published, None, None, found.choice),
         split,
         {"cross-fit": rows},
         bins=bins,
@@ -290,10 +298,10 @@ def _train_crossed(
 def _refit_later(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: Weighed,
-    earlier: Trained,
+    weighed: WeightingResult,
+    earlier: TrainingResult,
     progress: Progress,
-) -> Trained:
+) -> TrainingResult:
     """Publish a model of all rows, after one of earlier rows was evaluated on later ones.
 
     Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
@@ -308,7 +316,7 @@ def _refit_later(
     )
     with _crossed(split, divided_df, spec, weighed, progress) as (_, found, _rows):
         pass
-    finished = Finished(found.published, None, None, found.choice)
+    finished = SelectedModel(found.published, None, None, found.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
 
 
@@ -317,7 +325,7 @@ def _crossed(
     split: Split,
     divided_df: DataFrame,
     spec: TrainingSpec,
-    weighed: Weighed,
+    weighed: WeightingResult,
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, CrossFit, int]]:
     progress.step("learning the features")
@@ -326,7 +334,7 @@ def _crossed(
     calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
     also = {**fitting.columns(spec), CALIBRATES: calibrates}
     rule = weighed.weighting.rule
-    with prepared(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
+    with prepare_rows(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
         counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
         progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one a fold")
@@ -343,7 +351,7 @@ def _crossed(
 
 @dataclass(frozen=True)
 class _Measured:
-    """What rows that a model has not learned from say of it; see `Trained`."""
+    """What rows that a model has not learned from say of it; see `TrainingResult`."""
 
     evaluation: Evaluation
     scores: ScoreHistogram
@@ -352,7 +360,7 @@ class _Measured:
 
 
 def _measured(
-    test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, weighed: Weighed
+    test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, weighed: WeightingResult
 ) -> _Measured:
     right = right_decisions(spec.problem.matrix, weighed.summary)
     return _Measured(
@@ -369,14 +377,16 @@ def _measured(
 
 
 def training_ledger(
-    prior: Mapping[str, float], weighed: Weighed, resampling: Resampling | None
+    prior: Mapping[str, float], weighed: WeightingResult, resampling: Resampling | None
 ) -> Ledger:
     """Return what training does to the probabilities, to be inverted later."""
-    ledger = Ledger(prior).after_bending(WEIGHTS, weighed.weighting.undoing)
-    return ledger if resampling is None else ledger.after_bending(RESAMPLING, resampling.rule())
+    ledger = Ledger(prior).with_reweighting(WEIGHTS, weighed.weighting.undoing)
+    return ledger if resampling is None else ledger.with_reweighting(RESAMPLING, resampling.rule())
 
 
-def _natural_prior(counts: PartCounts, spec: TrainingSpec, weighed: Weighed) -> Mapping[str, float]:
+def _natural_prior(
+    counts: PartCounts, spec: TrainingSpec, weighed: WeightingResult
+) -> Mapping[str, float]:
     """Return the class shares that undone and calibrated probabilities speak of.
 
     A split by hash gives every part the shares of the table. Parts in time have their own: then

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from sparkweights.core.columns import sample_weight
 from sparkweights.core.errors import ConfigError
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
-from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.probability.corrections import WEIGHTS, Ledger
 from sparkweights.sampling.hashing import Stream, uniform
 from sparkweights.sampling.split import CALIBRATE, FIT, TEST, fold
 from sparkweights.scoring.scorer import natural_probabilities
@@ -26,7 +26,7 @@ from sparkweights.training.data import (
     divide,
     infinite_measures,
     learn_plan,
-    prepared,
+    prepare_rows,
     require_finite,
     split_order,
     weigh,
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.sampling.split import Split
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.training.data import Weighed
+    from sparkweights.training.data import WeightingResult
     from sparkweights.weights.choose import Weighting
     from sparkweights.weights.rule import WeightRule
 
 BLOCK = "__trial_block"
 BLOCKS = 100  # of each fold, by which trials are compared
 REACH = 4  # the grid ends at this multiple of the balanced or the cost ratio
-MOST_FITS = 1_000
+MAX_FITS = 1_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Table:
 
     df: DataFrame
     spec: TrainingSpec
-    weighed: Weighed
+    weighed: WeightingResult
     plans: tuple[FeaturePlan, ...]
     calibrating: list[Size]
 
@@ -136,7 +136,7 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
     plan = learn_plan(divided_df, spec)
     plans = learn_fold_plans(divided_df, spec, plan, roles)
     also = {BLOCK: _block(spec), **fold_columns(spec, plans, roles)}
-    with prepared(divided_df, spec, weighed.weighting.rule, plan, also=also) as prepared_df:
+    with prepare_rows(divided_df, spec, weighed.weighting.rule, plan, also=also) as prepared_df:
         rows, sizes, constant = _count(prepared_df, spec)
         table = _Table(prepared_df, spec, weighed, plans or (plan,) * wanted.folds, sizes)
         trials = _run_trials(table, settings, progress)
@@ -152,16 +152,18 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
     )
 
 
-def _candidates(spec: TrainingSpec, weighed: Weighed) -> tuple[list[Settings], dict[str, float]]:
+def _candidates(
+    spec: TrainingSpec, weighed: WeightingResult
+) -> tuple[list[Settings], dict[str, float]]:
     wanted, references = spec.tune, _references(weighed)
     low, high = wanted.ratio or (1.0, REACH * max(references.values()))
     ratios = log_grid(low, high, wanted.points)
     configured = not _on_curve(weighed.weighting, low, high)
     found = candidates(ratios, wanted.params, configured=configured)
-    if len(found) * wanted.folds > MOST_FITS:
+    if len(found) * wanted.folds > MAX_FITS:
         raise ConfigError(
             f"tune: {len(found)} candidates in {wanted.folds} folds are "
-            f"{len(found) * wanted.folds:,} fits; at most {MOST_FITS:,} are allowed.",
+            f"{len(found) * wanted.folds:,} fits; at most {MAX_FITS:,} are allowed.",
             hint="list fewer values under tune.params, or lower tune.points.",
         )
     return found, references
@@ -190,7 +192,7 @@ def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
     )
 
 
-def _references(weighed: Weighed) -> dict[str, float]:
+def _references(weighed: WeightingResult) -> dict[str, float]:
     """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
     prior = weighed.weighting.prior
     rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
@@ -300,7 +302,7 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     )
     weighting = table.weighed.weighting
     undoing = weighting.undoing if settings.ratio is None else rule
-    ledger = Ledger(weighting.prior).after_bending(WEIGHTS, undoing)
+    ledger = Ledger(weighting.prior).with_reweighting(WEIGHTS, undoing)
     params = {**spec.model.params, **settings.params}
     bare = fit_scorer(fit_df, spec.with_model(params=params), plan, ledger)
     scorer = finish(bare, df, spec, table.calibrating[number]).scorer
@@ -322,7 +324,7 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     return FoldCosts(sums, weights)
 
 
-def _rule(weighed: Weighed, settings: Settings) -> WeightRule:
+def _rule(weighed: WeightingResult, settings: Settings) -> WeightRule:
     if settings.ratio is None:
         return weighed.weighting.rule
     manual = ratio_weights(weighed.weighting.prior, settings.ratio)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.core.errors import ConfigError, listed
+from sparkweights.core.errors import ConfigError, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,7 @@ class PlainTree:
                 )
             return np.asarray((self.counts @ costs.T).min(axis=1) / total)
         if measure not in RISKS:
-            raise ConfigError(f"measure: {measure!r}; allowed: {listed(RISKS)}, or a matrix.")
+            raise ConfigError(f"measure: {measure!r}; allowed: {join_names(RISKS)}, or a matrix.")
         weight = self.counts.sum(axis=1)
         shares = self.counts / weight[:, None]
         impurity = {"gini": _gini, "entropy": _entropy, "error": _error}[measure](shares)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.core.errors import InputError, listed
+from sparkweights.core.errors import InputError, join_names
 from sparkweights.costs.expression import Number
 from sparkweights.weights.class_frequencies import ClassFrequencies, ClassFrequency
 from sparkweights.weights.diagnostics import WeightDiagnostics, WeightSums, diagnose
@@ -377,7 +377,7 @@ def _refuse_changing_regret(summary: ClassSummary) -> None:
         if len(cheapest) == 2 and len(rows) > 1:  # the mean over more is >= 0
             raise InputError(
                 f"The regret of class '{name}' is negative on some rows: the cheapest decision is "
-                f"{listed(f'{d} on {n} rows' for d, n in rows.items())}. A weight cannot be "
+                f"{join_names(f'{d} on {n} rows' for d, n in rows.items())}. A weight cannot be "
                 "negative, so weights.scheme cost_by_row is not defined here.",
                 hint="use weights.scheme cost, which weighs by the mean regret of the class, or "
                 "bound the cost with max(...).",

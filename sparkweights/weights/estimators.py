@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-MOST_LITERALS = 64  # classes; beyond, a lookup table is joined instead of compiled
+MAX_LITERALS = 64  # classes; beyond, a lookup table is joined instead of compiled
 _LOG = logging.getLogger("sparkweights")
 
 
@@ -322,7 +322,7 @@ class WeigherModel(_HasColumns, Model):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         label, output = self.value("labelCol"), self.value("outputCol")
         unlabelled = self.value("missingLabel") == "skip" and label not in dataset.columns
-        if len(self.value("labels")) > MOST_LITERALS and self.value("fixed") is not None:
+        if len(self.value("labels")) > MAX_LITERALS and self.value("fixed") is not None:
             return dataset if unlabelled else self._joined(dataset, label, output)
         rule = self.weight_rule()
         reads = [] if unlabelled else [label, self.value("weightCol")]
@@ -342,7 +342,7 @@ class WeigherModel(_HasColumns, Model):
         if self.value("classWeightsCol") is not None:
             raise ConfigError(
                 f"Param classWeightsCol: {len(self.value('labels'))} classes in every row; "
-                f"at most {MOST_LITERALS} are allowed.",
+                f"at most {MAX_LITERALS} are allowed.",
                 hint="leave classWeightsCol out.",
             )
         weight = self.value("weightCol")

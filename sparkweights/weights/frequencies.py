@@ -11,7 +11,7 @@ import numpy as np
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, sample_weight
-from sparkweights.core.errors import InputError, listed
+from sparkweights.core.errors import InputError, join_names
 from sparkweights.costs.expression import constant, render
 from sparkweights.costs.spark import cost_columns, to_column
 from sparkweights.weights.class_frequencies import ClassFrequency
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # while a pass is under way
 BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that a bound cuts are approximate
 NO_REGRET = -100_000  # below every bin of a double
-MOST_GROUPS = 1_000
+MAX_GROUPS = 1_000
 ORDER_STEPS = 32  # where the split order is counted; exact counts repeat, sketches do not
 
 
@@ -300,7 +300,7 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
         )
     if -2 in by_class:  # see class_index
         row = by_class[-2]
-        known = listed(f"{name}: {value!r}" for name, value in roles.classes.items())
+        known = join_names(f"{name}: {value!r}" for name, value in roles.classes.items())
         raise InputError(
             f"Label column '{roles.label}' holds {row['rows']} rows that no class names "
             f"(such as {row['example']!r}); columns.classes has {known}.",
@@ -348,10 +348,10 @@ def _refuse_costs(found: Sequence[Row], matrix: CostMatrix) -> None:
 
 def _refuse_groups(cells: Sequence[Cell], grouping: Grouping) -> None:
     groups = {cell.group for cell in cells}
-    if len(groups) > MOST_GROUPS:
+    if len(groups) > MAX_GROUPS:
         raise InputError(
-            f"weights.by and weights.window: {listed(grouping.columns)} tell {len(groups)} groups "
-            f"apart; at most {MOST_GROUPS} are allowed.",
+            f"weights.by and weights.window: {join_names(grouping.columns)} tell {len(groups)} "
+            f"groups apart; at most {MAX_GROUPS} are allowed.",
             hint="group by a coarser column or a longer window; weights of tiny groups are noise.",
         )
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, kind_of
-from sparkweights.core.errors import InputError, listed
+from sparkweights.core.errors import InputError, join_names
 from sparkweights.weights.class_frequencies import ClassFrequencies
 from sparkweights.weights.frequencies import Cell
 from sparkweights.weights.spark import group_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkweights.core.roles import ClassValue
     from sparkweights.weights.rule import Grouping
 
-MOST_CLASSES = 1_000_000  # beyond, the column is a key or a measurement
+MAX_CLASSES = 1_000_000  # beyond, the column is a key or a measurement
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def _refuse_weights(weight: str, faults: int) -> None:
 def _require_classes(values: Sequence[ClassValue], label: str, nulls: int) -> None:
     if len(values) < 2:  # one class leaves nothing to weigh against
         raise InputError(
-            f"Label column '{label}' holds {len(values)} classes ({listed(map(repr, values))}) "
+            f"Label column '{label}' holds {len(values)} classes ({join_names(map(repr, values))}) "
             f"and {nulls} nulls; weights need at least two classes.",
             hint="check the label column, or the filter that made the table.",
         )
-    if len(values) > MOST_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise InputError(
-            f"Label column '{label}' holds {len(values)} distinct values; at most {MOST_CLASSES} "
+            f"Label column '{label}' holds {len(values)} distinct values; at most {MAX_CLASSES} "
             "classes are allowed.",
             hint="this looks like a key or a measurement; name the column of the outcome.",
         )

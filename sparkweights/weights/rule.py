@@ -113,7 +113,7 @@ class WeightRule:
         return tuple(self.bounded(value) for value in values if value is not None)
 
     @property
-    def even(self) -> bool:
+    def is_uniform(self) -> bool:
         """Whether every class always weighs the same, so that nothing is bent."""
         return self.constants is not None and len(set(self.constants)) == 1
 

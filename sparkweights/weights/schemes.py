@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparkweights.core.errors import ConfigError, InputError, did_you_mean, listed
+from sparkweights.core.errors import ConfigError, InputError, did_you_mean, join_names
 from sparkweights.costs.expression import Call, Expression, Number, Operation, constant
 from sparkweights.weights.rule import UNGROUPED, Grouping
 
@@ -96,7 +96,7 @@ class WeightSpec:
         if self.grouping and self.scheme not in _FROM_FREQUENCIES:
             raise ConfigError(
                 f"weights.by and weights.window: scheme {self.scheme!r} does not look at "
-                f"frequencies; schemes that can differ by group: {listed(_FROM_FREQUENCIES)}.",
+                f"frequencies; schemes that can differ by group: {join_names(_FROM_FREQUENCIES)}.",
                 hint="choose one of these schemes, or leave by and window out.",
             )
 
@@ -114,7 +114,7 @@ class WeightSpec:
 def _check_scheme(spec: WeightSpec) -> None:
     if spec.scheme not in SCHEMES:
         raise ConfigError(
-            f"weights.scheme: {spec.scheme!r} is not available; available: {listed(SCHEMES)}.",
+            f"weights.scheme: {spec.scheme!r} is not available; available: {join_names(SCHEMES)}.",
             hint=did_you_mean(spec.scheme, SCHEMES),
         )
     for scheme, key in _NEEDS.items():
@@ -210,8 +210,8 @@ def require_every_class(frequencies: Iterable[ClassFrequency]) -> None:
     if empty:
         present = {f.name: f.rows for f in known if f.weight_sum > 0}
         raise InputError(
-            f"No rows of class {listed(empty)} in the labelled table; it holds "
-            f"{listed(f'{rows} of {name}' for name, rows in present.items())}. "
+            f"No rows of class {join_names(empty)} in the labelled table; it holds "
+            f"{join_names(f'{rows} of {name}' for name, rows in present.items())}. "
             "Weights need at least one row of every class.",
             hint="check the values under columns.classes, or the filter that made the table.",
         )
@@ -221,7 +221,7 @@ def _manual(manual: Mapping[str, float], names: Sequence[str]) -> list[float]:
     for name, value in manual.items():
         if name not in names:
             raise ConfigError(
-                f"weights.manual: unknown class '{name}'; the classes are {listed(names)}.",
+                f"weights.manual: unknown class '{name}'; the classes are {join_names(names)}.",
                 hint=did_you_mean(name, names),
             )
         if not 0 < value < math.inf:
@@ -232,7 +232,7 @@ def _manual(manual: Mapping[str, float], names: Sequence[str]) -> list[float]:
     missing = [name for name in names if name not in manual]
     if missing:
         raise ConfigError(
-            f"weights.manual: no weight for class {listed(missing)}.",
+            f"weights.manual: no weight for class {join_names(missing)}.",
             hint="write 1 for the class that the others are compared with.",
         )
     return [manual[name] for name in names]

@@ -104,7 +104,7 @@ def test_rules_cost_weights_cut_by_the_rows_costs_are_the_bayes_decision(lender:
     """
     bare = replace(lender.weighted, calibrator=None)
     ours = _scored(lender, bare)
-    (weights,) = lender.weighted.ledger.bends
+    (weights,) = lender.weighted.ledger.reweightings
     of_repay, of_default = weights.rule.constants or ()
     limit, q = ours["credit_limit"], ours["__weighted_default"]
     odds = (0.18 * limit + 2_000) / of_repay / (0.75 * limit / of_default)
@@ -129,7 +129,7 @@ def test_rules_double_count_loses_a_sixth_and_is_refused(lender: Lender) -> None
     held = replace(
         lender.weighted.ledger,
         calibration="none",
-        bends=tuple(replace(bend, undone=False) for bend in lender.weighted.ledger.bends),
+        bends=tuple(replace(bend, undone=False) for bend in lender.weighted.ledger.reweightings),
     )
     with pytest.raises(ModelError, match="would count the costs twice"):
         held.require_natural()

@@ -352,7 +352,7 @@ def test_more_patterns_than_are_tracked_are_counted_anew(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sketch that may be inexact is never believed."""
-    monkeypatch.setattr(compiled, "MOST_PATTERNS", 3)
+    monkeypatch.setattr(compiled, "MAX_PATTERNS", 3)
     df = _table(spark, "random")
     suite = _light(df, _suite(tmp_path))
     plan = compile_suite(df, suite, table="t")
@@ -382,7 +382,7 @@ def test_a_sketch_that_has_left_patterns_out_is_not_believed(spark: SparkSession
     checked = compile_suite(df, Suite("suite", entries), table="t")
     found_df = df.withColumn("__found", checked.found)
     measured = found_df.agg(*checked.measures(F.col("__found"))).first().asDict()
-    assert len(measured["t: patterns"]) < compiled.MOST_PATTERNS
+    assert len(measured["t: patterns"]) < compiled.MAX_PATTERNS
     report = checked.report(df, measured)
     assert {result.unexpected for result in report.results} == {2**14}
 

@@ -17,11 +17,11 @@ from sparkweights.config.resolve import training_spec
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.evaluation.ranking import compare_areas
-from sparkweights.explain.compare import CHOOSING, DEALING, _importance
+from sparkweights.explain.compare import PERMUTATION_ORDER, SAMPLE_ORDER, _importance
 from sparkweights.explain.importance import collect_importance, collect_spread, ranks
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
-from sparkweights.probability.ledger import Ledger
+from sparkweights.probability.corrections import Ledger
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
 from sparkweights.weights.spark import training_weight
@@ -142,7 +142,7 @@ def test_importance_standard_error_holds_the_donors(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 5,000 rows and 100 donors: as large as the spread over drawn tables and donors (numpy)."""
-    monkeypatch.setattr("sparkweights.explain.importance.MOST_DONORS", 100)
+    monkeypatch.setattr("sparkweights.explain.importance.MAX_DONORS", 100)
     rng = np.random.default_rng(4)
 
     def draw() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -212,18 +212,22 @@ def test_importance_of_a_column_without_a_part_in_the_risk_is_nothing(
     frame = pd.DataFrame({
         "id": np.arange(rows), "x": x, "y": rng.random(rows) < 1 / (1 + np.exp(2 - 2 * x)),
         "amount": rng.choice([60.0, 3_000.0], rows), "branch": rng.choice(["a", "b"], rows),
-        CHOOSING: rng.random(rows), DEALING: rng.random(rows),
+        SAMPLE_ORDER: rng.random(rows), PERMUTATION_ORDER: rng.random(rows),
     }).astype({"y": int})  # fmt: skip
     df = spark.createDataFrame(frame)
     plan = learn_features(df, config.roles)
     df = df.select(
-        *(CHOOSING, DEALING, "amount", "branch"),
+        *(SAMPLE_ORDER, PERMUTATION_ORDER, "amount", "branch"),
         plan.vector().alias(FEATURES),
         F.col("y").cast("double").alias(LABEL),
         training_weight(rule, config.roles).alias(WEIGHT),
     ).cache()
     model = learner("logistic").fit(df, {}, seed=1, classes=2)
-    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
+    ledger = (
+        Ledger({"good": 0.85, "bad": 0.15})
+        .with_reweighting("weights", rule)
+        .with_weights_inverted()
+    )
     scorer = Scorer(model, plan, CLASSES, ledger)
     found = {
         one.name: one for one in _importance(df, training_spec(config, frame.columns), scorer, rows)

@@ -15,7 +15,7 @@ from sparkweights.evaluation.fairness_cells import Grouping, collect_cells
 from sparkweights.probability.label_shift import collect_histogram
 
 STEPS = 7  # each reads the one before three times: 3^7 copies of the first where they are repeated
-MOST_COPIES = 200
+MAX_COPIES = 200
 
 
 def _nested(df: DataFrame, name: str) -> DataFrame:
@@ -70,7 +70,7 @@ def test_per_batch_of_a_price_that_hangs_on_another_repeats_nothing(spark: Spark
     found_df = priced_df.withColumn(
         "q", per_batch(half, "double")(F.when(F.col("p") > 0.4, F.col("p")))
     )
-    assert _copies(found_df) < MOST_COPIES
+    assert _copies(found_df) < MAX_COPIES
     rows = [tuple(row) for row in found_df.orderBy("p").collect()]
     p = [0.0, 0.5, 1.0]
     for _ in range(STEPS):
@@ -89,7 +89,7 @@ def test_collect_histogram_repeats_nothing_and_leaves_out_rows_without_a_probabi
     found = collect_histogram(scored_df, ["other", "p"])
     assert found.of_cell.sum() == 2
     assert collected
-    assert max(collected) < MOST_COPIES
+    assert max(collected) < MAX_COPIES
 
 
 def test_collect_cells_repeats_nothing_and_leaves_out_rows_without_a_decision(
@@ -109,4 +109,4 @@ def test_collect_cells_repeats_nothing_and_leaves_out_rows_without_a_decision(
         name: float(cells.rows.sum()) for name, cells in found["sex"].items() if cells.rows.sum()
     } == {"a": 2.0}
     assert collected
-    assert max(collected) < MOST_COPIES
+    assert max(collected) < MAX_COPIES

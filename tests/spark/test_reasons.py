@@ -31,7 +31,7 @@ from sparkweights.models.base import (
 )
 from sparkweights.models.logistic import LogisticModel
 from sparkweights.models.registry import declaration
-from sparkweights.probability.ledger import Ledger
+from sparkweights.probability.corrections import Ledger
 from sparkweights.scoring import reason_rules as reasoning
 from sparkweights.scoring.reason_codes import ReasonRule, append_reasons, collect_reference
 from sparkweights.scoring.reason_rules import reason_rule
@@ -136,7 +136,7 @@ def test_append_reasons_weightiest_first_in_words(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     """Contributions by hand: coefficient x (value - mean of the approved), flags with theirs."""
-    monkeypatch.setattr("sparkweights.scoring.reason_codes.MOST_WRITTEN", written)
+    monkeypatch.setattr("sparkweights.scoring.reason_codes.MAX_WRITTEN", written)
     plan = _linear_plan()
     explainer = LinearExplainer(-1.0, (2.0, -0.5, 5.0, 3.0), (1.0, 4.0, 0.0, 0.0))
     texts = {"late": "Recent late payments"}
@@ -261,7 +261,11 @@ def test_reasons_explain_the_natural_margin_not_the_weighted_one(
     model = learner("logistic").fit(fit_df, {}, seed=1, classes=2)
     means = df.select(F.posexplode(plan.array()).alias("at", "v")).groupBy("at").avg("v")
     reference = tuple(row[1] for row in means.orderBy("at").collect())
-    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", rule).after_undoing()
+    ledger = (
+        Ledger({"good": 0.85, "bad": 0.15})
+        .with_reweighting("weights", rule)
+        .with_weights_inverted()
+    )
     bundle = _bundle(model, plan, ledger, reference, amount=60.0)
     told_df = _told(df, config, bundle).filter("decision = 'decline' AND x > 0.5")
     told = told_df.toPandas()["reason_1"]
@@ -275,7 +279,11 @@ def test_reasons_with_the_undone_weights_add_up_to_the_natural_log_odds(
 ) -> None:
     """Amount 240, typical 60: undoing takes log(240 / 60) off what the model gives the amount."""
     plan = _numbers("x", "amount")
-    ledger = Ledger({"good": 0.85, "bad": 0.15}).after_bending("weights", BY_ROW).after_undoing()
+    ledger = (
+        Ledger({"good": 0.85, "bad": 0.15})
+        .with_reweighting("weights", BY_ROW)
+        .with_weights_inverted()
+    )
     model = _linear([[0.5, 0.01]], [-1.0])
     bundle = _bundle(model, plan, ledger, (0.0, 60.0), amount=60.0)
     df = spark.createDataFrame([(1.0, 240.0)], "x double, amount double")

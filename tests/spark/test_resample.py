@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError, InputError, ModelError
 from sparkweights.core.roles import ColumnRoles
-from sparkweights.probability.ledger import RESAMPLING, Ledger
+from sparkweights.probability.corrections import RESAMPLING, Ledger
 from sparkweights.sampling.resample import Resampling, resample, resampling
 from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
@@ -124,12 +124,12 @@ def test_resampling_and_weighting_optimise_the_same_objective(people: DataFrame)
     # A coefficient of a balanced sample of n rows has a standard error of about 2 / sqrt(n).
     error = 2.2 / np.sqrt(sampled_df.count())
     assert np.abs(ours - theirs).max() < 4 * error
-    ledger = Ledger(plan.prior).after_bending(RESAMPLING, plan.rule())
+    ledger = Ledger(plan.prior).with_reweighting(RESAMPLING, plan.rule())
     scored_df = by_rows.transform(people.withColumn("p_true", F.col("p")))
     with pytest.raises(ModelError, match="still carry the resampled resampling"):
         ledger.require_natural()
     array = vector_to_array(F.col("probability"))
-    undone = ledger.undo([array.getItem(0), array.getItem(1)])[1]
+    undone = ledger.invert_weights([array.getItem(0), array.getItem(1)])[1]
     found = scored_df.select(
         F.mean(undone), F.mean("y"), F.mean(F.abs(undone - F.col("p")))
     ).first()

@@ -14,7 +14,7 @@ from sparkweights.config.load import load_config
 from sparkweights.config.resolve import scoring_spec, training_spec
 from sparkweights.costs.review import ReviewCut, collect_review_cut, is_reviewed, review_gain
 from sparkweights.models.base import LABEL
-from sparkweights.probability.ledger import Ledger
+from sparkweights.probability.corrections import Ledger
 from sparkweights.scoring.plan import ScoringPlan
 from sparkweights.training.evaluate import BLOCK, ORDER, evaluate
 

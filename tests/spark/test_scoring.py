@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
-from sparkweights.probability.ledger import WEIGHTS, Ledger
+from sparkweights.probability.corrections import WEIGHTS, Ledger
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.location import Location
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
@@ -46,7 +46,7 @@ def _fitted(df: DataFrame, rule: WeightRule, kind: str, **params: object) -> Sco
         plan.vector().alias(FEATURES), F.col("y").cast("double").alias(LABEL), weight.alias(WEIGHT)
     )
     model = learner(kind).fit(fit_df, params, seed=1, classes=2)
-    ledger = Ledger({"repay": 0.5, "default": 0.5}).after_bending(WEIGHTS, rule)
+    ledger = Ledger({"repay": 0.5, "default": 0.5}).with_reweighting(WEIGHTS, rule)
     return Scorer(model, plan, ROLES.class_names, ledger)
 
 
@@ -137,7 +137,7 @@ def test_score_logistic_as_columns_equals_its_vectors(spark: SparkSession, class
     )
     model = learner("logistic").fit(fit_df, {"regParam": 0.01}, seed=1, classes=classes)
     even = WeightRule.fixed("none", dict.fromkeys(names, 1.0))
-    ledger = Ledger(dict.fromkeys(names, 1 / classes)).after_bending(WEIGHTS, even)
+    ledger = Ledger(dict.fromkeys(names, 1 / classes)).with_reweighting(WEIGHTS, even)
     scorer = Scorer(model, plan, tuple(names), ledger)
     frame.loc[3, "kind"], frame.loc[4, "kind"] = None, "unseen"
     shown = spark.createDataFrame(frame)

@@ -29,7 +29,7 @@ from sparkweights.monitoring.alarms import (
     exceeded_limits,
     has_drifted,
 )
-from sparkweights.monitoring.monitor import Monitored
+from sparkweights.monitoring.monitor import MonitoringResult
 from sparkweights.monitoring.records import monitoring_record
 from sparkweights.probability.label_shift import LabelShift
 from sparkweights.probability.priors import PriorEstimate
@@ -214,7 +214,7 @@ def test_diagnose_tells_drift_from_miscalibration(
 
 def test_monitored_record_names_the_columns_that_are_over_by_more_than_chance() -> None:
     """An index of .3 of few rows is in the record, and not over the limit."""
-    found = Monitored(
+    found = MonitoringResult(
         rows=50,
         columns={"chance": Stability(0.3, 0.4), "change": Stability(0.3, 1e-6)},
         scores={},
@@ -232,7 +232,7 @@ def test_monitor_page_and_summary_say_what_is_known(tmp_path: Path) -> None:
     """Verdict of the shift, diagnosis and p-values are on the page and in the terminal."""
     shift = _shift(1e-9, 0.06, fit=1e-5)
     calibration = _calibration(0.061, 0.06)
-    found = Monitored(
+    found = MonitoringResult(
         rows=5_000,
         columns={"income": Stability(0.3, 1e-6)},
         scores={"default": Stability(0.04, 0.2)},

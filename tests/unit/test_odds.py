@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkweights.core.errors import ConfigError, ModelError
-from sparkweights.probability.ledger import RESAMPLING, WEIGHTS, Ledger
-from sparkweights.probability.odds import bend, unbend
+from sparkweights.probability.corrections import RESAMPLING, WEIGHTS, Ledger
+from sparkweights.probability.odds import reweight, invert_reweighting
 from sparkweights.probability.settings import require_prior
 from sparkweights.weights.rule import WeightRule
 
@@ -31,15 +31,15 @@ def _bent(draw: st.DrawFn) -> tuple[list[float], list[float]]:
 def test_unbend_undoes_bend(case: tuple[list[float], list[float]]) -> None:
     """undo(apply(p)) = p, and what is bent still sums to 1."""
     probabilities, factors = case
-    bent = bend(probabilities, factors)
+    bent = reweight(probabilities, factors)
     assert math.fsum(bent) == pytest.approx(1, abs=1e-12)
-    assert unbend(bent, factors) == pytest.approx(probabilities, rel=0, abs=1e-12)
+    assert invert_reweighting(bent, factors) == pytest.approx(probabilities, rel=0, abs=1e-12)
 
 
 @given(st.floats(1e-6, 1 - 1e-6), FACTOR, FACTOR)
 def test_unbend_two_classes_shifts_the_log_odds(p: float, first: float, second: float) -> None:
     """Logit p = logit q - log(w1 / w0)."""
-    natural = unbend([1 - p, p], [first, second])
+    natural = invert_reweighting([1 - p, p], [first, second])
     expected = math.log(p / (1 - p)) - math.log(second / first)
     assert math.log(natural[1] / natural[0]) == pytest.approx(expected, abs=1e-8)
 
@@ -50,38 +50,40 @@ def test_ledger_pricing_weighted_probabilities_is_refused() -> None:
     with pytest.raises(ModelError, match="count the costs twice"):
         ledger.require_natural()
     with pytest.raises(ModelError, match="still carry"):
-        ledger.after_calibrating("isotonic")
-    undone = ledger.after_undoing()
+        ledger.with_calibration("isotonic")
+    undone = ledger.with_weights_inverted()
     undone.require_natural()
     with pytest.raises(ModelError, match="undone already"):
-        undone.after_undoing()
+        undone.with_weights_inverted()
     Ledger.by_hand(PRIOR, {"repay": 1, "default": 1}).require_natural()
 
 
 def test_ledger_each_second_correction_is_refused() -> None:
-    """A target prior is applied once, after which nothing else may bend or calibrate."""
-    moved = Ledger.by_hand(PRIOR).after_shift({"repay": 0.5, "default": 0.5})
+    """A target prior is applied once, after which nothing else may reweight or calibrate."""
+    moved = Ledger.by_hand(PRIOR).with_prior_shift({"repay": 0.5, "default": 0.5})
     with pytest.raises(ModelError, match="corrected twice"):
-        moved.after_shift({"repay": 0.4, "default": 0.6})
+        moved.with_prior_shift({"repay": 0.4, "default": 0.6})
     with pytest.raises(ModelError, match="corrected twice"):
-        moved.after_calibrating("isotonic")
+        moved.with_calibration("isotonic")
     rule = WeightRule.fixed("manual", {"repay": 1, "default": 2})
     with pytest.raises(ModelError, match="before any correction"):
-        moved.after_bending(WEIGHTS, rule)
+        moved.with_reweighting(WEIGHTS, rule)
     with pytest.raises(ModelError, match="speak of the classes"):
-        Ledger.by_hand(PRIOR).after_bending(WEIGHTS, WeightRule.fixed("manual", {"a": 1, "b": 2}))
+        Ledger.by_hand(PRIOR).with_reweighting(
+            WEIGHTS, WeightRule.fixed("manual", {"a": 1, "b": 2})
+        )
 
 
 def test_ledger_composes_and_survives_json() -> None:
     """Weights on resampled rows are two bends; both are held, undone and told."""
     weights = WeightRule.fixed("cost", {"repay": 1, "default": 4})
     rates = WeightRule.fixed("resampled", {"repay": 0.5, "default": 1})
-    ledger = Ledger.by_hand(PRIOR, weights).after_bending(RESAMPLING, rates)
-    assert [entry.kind for entry in ledger.held] == [WEIGHTS, RESAMPLING]
-    done = ledger.after_undoing().after_calibrating("sigmoid")
-    done = done.after_shift({"repay": 0.7, "default": 0.3})
+    ledger = Ledger.by_hand(PRIOR, weights).with_reweighting(RESAMPLING, rates)
+    assert [entry.kind for entry in ledger.uncorrected] == [WEIGHTS, RESAMPLING]
+    done = ledger.with_weights_inverted().with_calibration("sigmoid")
+    done = done.with_prior_shift({"repay": 0.7, "default": 0.3})
     assert Ledger.from_dict(json.loads(json.dumps(done.to_dict()))) == done
-    assert done.held == ()
+    assert done.uncorrected == ()
     story = " ".join(done.sentences())
     for words in ("repay 90.00%", "cost weights: undone", "resampled", "sigmoid", "default 30.00%"):
         assert words in story

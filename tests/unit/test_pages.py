@@ -86,8 +86,8 @@ def test_configuration_page_has_a_table_for_every_section() -> None:
     headed = set(re.findall(r"^## (\w+)$", CONFIGURATION, re.MULTILINE))
     top = GENERATED.search(CONFIGURATION)
     assert top is not None
-    listed = set(re.findall(r"^\| `(\w+)` \|", top[0], re.MULTILINE))
-    assert headed | listed == set(Config.model_fields) - {"folder"}
+    join_names = set(re.findall(r"^\| `(\w+)` \|", top[0], re.MULTILINE))
+    assert headed | join_names == set(Config.model_fields) - {"folder"}
 
 
 def test_configuration_page_explains_every_scheme() -> None:

@@ -78,7 +78,7 @@ def rendered(name: str) -> str:
 KINDS = ("model", "run", "nasty")
 
 
-class Seen(HTMLParser):
+class ColumnInTwoModels(HTMLParser):
     """What a browser would see: elements with their attributes, nesting and text."""
 
     def __init__(self, text: str) -> None:
@@ -126,9 +126,9 @@ class Seen(HTMLParser):
 
 
 @cache
-def seen(name: str) -> Seen:
+def seen(name: str) -> ColumnInTwoModels:
     """Return a report as a browser would see it."""
-    return Seen(rendered(name))
+    return ColumnInTwoModels(rendered(name))
 
 
 @pytest.mark.parametrize("name", KINDS)

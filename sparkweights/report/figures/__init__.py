@@ -1,7 +1,7 @@
 """Figures for reports: frozen records first, drawing second; each with its table."""
 
 from sparkweights.report.figures.bars import (
-    MOST_BARS,
+    MAX_BARS,
     Balance,
     ColumnWorth,
     Confusion,
@@ -41,7 +41,7 @@ from sparkweights.report.figures.lines import (
 )
 
 __all__ = [
-    "MOST_BARS",
+    "MAX_BARS",
     "Balance",
     "ColumnWorth",
     "Confusion",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-MOST_BARS = 20  # of columns, dearest first; the table has them all
+MAX_BARS = 20  # of columns, dearest first; the table has them all
 _ROOM, _PER_CHARACTER = 1.1, 0.035  # of the longest bar, so that its number has a place
 
 
@@ -126,7 +126,7 @@ class ColumnWorth:
 
 def draw_importance(record: Sequence[ColumnWorth]) -> str:
     """Draw two bars per column, with standard errors."""
-    shown = record[:MOST_BARS]
+    shown = record[:MAX_BARS]
 
     def paint(axes: Axes) -> None:
         for side, (label, colour) in enumerate((("with weights", ACCENT), ("without", FAINT))):
@@ -183,7 +183,7 @@ class Drift:
 
 def draw_drift(record: Drift) -> str:
     """Draw one bar per column, those over the limit in another colour."""
-    shown = record.columns[:MOST_BARS]
+    shown = record.columns[:MAX_BARS]
     limit = record.limit
     colours = [SECOND if record.is_over(name, value) else ACCENT for name, value in shown]
     return _single(shown, number, colours, limit=limit)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Point = tuple[float, float]
-MOST_ROWS = 25  # of a curve's table
+MAX_ROWS = 25  # of a curve's table
 _RARE = 0.05  # cuts below it share one twentieth of a linear axis
 
 
@@ -70,10 +70,10 @@ def draw_roc(record: Roc) -> str:
 
 
 def roc_table(record: Roc) -> Table:
-    """Return the curve's points, at most `MOST_ROWS` of them, and the decisions taken."""
+    """Return the curve's points, at most `MAX_ROWS` of them, and the decisions taken."""
     rows = [
         ("curve", percent(fall_out), percent(recall))
-        for fall_out, recall in thinned(record.points, MOST_ROWS)
+        for fall_out, recall in thinned(record.points, MAX_ROWS)
     ]
     if record.operating is not None:
         x, y = record.operating
@@ -107,10 +107,10 @@ def draw_precision_recall(record: PrecisionRecall) -> str:
 
 
 def precision_recall_table(record: PrecisionRecall) -> Table:
-    """Return the curve's points, at most `MOST_ROWS` of them, and the decisions taken."""
+    """Return the curve's points, at most `MAX_ROWS` of them, and the decisions taken."""
     rows = [
         ("curve", percent(recall), percent(precision))
-        for recall, precision in thinned(record.points, MOST_ROWS)
+        for recall, precision in thinned(record.points, MAX_ROWS)
     ]
     if record.operating is not None:
         x, y = record.operating
@@ -224,7 +224,7 @@ def _k(value: float) -> str:
 
 def cut_cost_table(record: CutCost) -> Table:
     """Return the curve's points and what is marked on it."""
-    rows = [("curve", number(x), money(y)) for x, y in thinned(record.points, MOST_ROWS)]
+    rows = [("curve", number(x), money(y)) for x, y in thinned(record.points, MAX_ROWS)]
     rows.append(("cheapest cut", number(record.best[0]), money(record.best[1])))
     rows.append(("nearest to 0.5", number(record.at_half[0]), money(record.at_half[1])))
     if record.ours is not None:

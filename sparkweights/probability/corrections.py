@@ -1,0 +1,359 @@
+"""The ledger: what moved probabilities away from the population, and what was corrected.
+
+A ledger describes a set of probabilities. Training adds reweightings (class weights, per-row
+weights, resampling); each is inverted once; calibration confirms the natural prior; a prior shift
+moves the probabilities to another population. Each step returns a new ledger, and refuses what
+would correct twice or price too early.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pyspark.sql import functions as F
+
+from sparkweights.core.errors import ConfigError, ModelError, join_names
+from sparkweights.probability.odds import invert_reweighting, reweight
+from sparkweights.probability.settings import require_prior
+from sparkweights.weights.rule import WeightRule
+from sparkweights.weights.spark import class_weight_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column
+
+WEIGHTS, RESAMPLING = "weights", "resampling"
+
+
+class Correction(Protocol):
+    """One step between the probabilities that were learned and those that are priced."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, as records say it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+
+    def invert(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return the probabilities before it, one Column per class in index order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+
+
+@dataclass(frozen=True)
+class Reweighting:
+    """Class c counted w_c(x) times in training.
+
+    Attributes
+    ----------
+    kind
+        ``weights`` or ``resampling``.
+    rule
+        w_c(x) per class: the weight, or the rate at which rows of the class were kept.
+    inverted
+        Whether the probabilities have been corrected for it.
+    """
+
+    kind: str
+    rule: WeightRule
+    inverted: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the rule reads."""
+        return self.rule.columns
+
+    @property
+    def is_uncorrected(self) -> bool:
+        """Whether the probabilities still carry it."""
+        return not self.inverted and not self.rule.is_uniform
+
+    def invert(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return p_c(x) proportional to q_c(x) / w_c(x); null where a weight is."""
+        if self.rule.is_uniform:
+            return list(probabilities)
+        return invert_reweighting(probabilities, class_weight_columns(self.rule))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {"kind": self.kind, "rule": self.rule.to_dict(), "undone": self.inverted}
+
+
+@dataclass(frozen=True)
+class PriorShift:
+    """The probabilities were moved to a population with other class shares.
+
+    Attributes
+    ----------
+    prior, target
+        Class name -> its share before and behind, in index order.
+    """
+
+    prior: Mapping[str, float]
+    target: Mapping[str, float]
+    kind = "prior_shift"
+    columns: tuple[str, ...] = ()
+
+    def apply(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return p'_c proportional to p_c target_c / prior_c."""
+        return reweight(probabilities, self._factors())
+
+    def invert(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return the probabilities of the population before."""
+        return invert_reweighting(probabilities, self._factors())
+
+    def _factors(self) -> list[Column]:
+        return [F.lit(self.target[name] / share) for name, share in self.prior.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return dict(self.target)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The history of a set of probabilities.
+
+    Attributes
+    ----------
+    prior
+        The natural share of each class in the labelled table.
+    reweightings
+        What reweighted the training data, in the order of training.
+    calibration
+        The method fitted on held-out rows without class weights, or ``none``. Its map lies with
+        the model, and does not move the mean probabilities away from the prior.
+    shift
+        Where the probabilities speak of a population with other shares; else None.
+
+    Examples
+    --------
+    A model trained elsewhere, by hand:
+
+    >>> ledger = Ledger.by_hand({"repay": 0.9, "default": 0.1}, {"repay": 1, "default": 9})
+    >>> ledger.with_weights_inverted().uncorrected
+    ()
+    """
+
+    prior: Mapping[str, float]
+    reweightings: tuple[Reweighting, ...] = ()
+    calibration: str = "none"
+    shift: PriorShift | None = None
+
+    @classmethod
+    def by_hand(
+        cls, prior: Mapping[str, float], weights: Mapping[str, float] | WeightRule | None = None
+    ) -> Ledger:
+        """Return the ledger of a model that was trained elsewhere.
+
+        Parameters
+        ----------
+        prior
+            Natural share per class, in index order; the shares sum to 1.
+        weights
+            The class weights of its training, or a rule for per-row weights; None if it had none.
+
+        Raises
+        ------
+        ConfigError
+            If shares do not sum to 1, or the weights miss a class or are not finite and > 0.
+        """
+        require_prior(prior, tuple(prior), where="prior")
+        ledger = cls(dict(prior))
+        if weights is None:
+            return ledger
+        if isinstance(weights, WeightRule):
+            return ledger.with_reweighting(WEIGHTS, weights)
+        for name in prior:
+            value = weights.get(name)
+            if value is None or not 0 < value < math.inf:
+                raise ConfigError(
+                    f"weights: class '{name}' has the weight {value}; each class of the prior "
+                    f"({join_names(prior)}) needs a finite number > 0.",
+                    hint="write 1 for the class that the others are compared with.",
+                )
+        rule = WeightRule.fixed("by hand", {name: weights[name] for name in prior})
+        return ledger.with_reweighting(WEIGHTS, rule)
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """The steps that can be inverted, in their order."""
+        return (*self.reweightings, *([] if self.shift is None else [self.shift]))
+
+    @property
+    def target_prior(self) -> Mapping[str, float] | None:
+        """The shares of the population that the probabilities speak of, if not `prior`."""
+        return None if self.shift is None else self.shift.target
+
+    @property
+    def uncorrected(self) -> tuple[Reweighting, ...]:
+        """The reweightings that the probabilities still carry."""
+        return tuple(step for step in self.reweightings if step.is_uncorrected)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that corrections read."""
+        return tuple(dict.fromkeys(name for step in self.corrections for name in step.columns))
+
+    def with_reweighting(self, kind: str, rule: WeightRule) -> Ledger:
+        """Return the ledger of a model trained on data that was reweighted once more.
+
+        Raises
+        ------
+        ModelError
+            If the rule speaks of other classes, or the probabilities were corrected already.
+        """
+        if tuple(rule.classes) != tuple(self.prior):
+            raise ModelError(
+                f"The {kind} speak of the classes {join_names(rule.classes)}; the prior has "
+                f"{join_names(self.prior)}.",
+                hint="name the same classes in the same order.",
+            )
+        corrected = self.calibration != "none" or self.shift is not None
+        if corrected or any(step.inverted for step in self.reweightings):
+            raise ModelError(
+                f"These probabilities were corrected already; {kind} reweight training data, "
+                "before any correction.",
+                hint="record what reweighted the training first, then invert it and calibrate.",
+            )
+        return replace(self, reweightings=(*self.reweightings, Reweighting(kind, rule)))
+
+    def with_weights_inverted(self) -> Ledger:
+        """Return the ledger of the probabilities with every reweighting inverted.
+
+        Raises
+        ------
+        ModelError
+            If they were corrected before: correcting twice moves them the other way.
+        """
+        done = [step for step in self.reweightings if step.inverted]
+        if done:
+            raise ModelError(
+                f"The {done[0].rule.scheme} {done[0].kind} of these probabilities were inverted "
+                "already; inverting them twice would move the probabilities the other way.",
+                hint="use the probabilities as they are.",
+            )
+        inverted = tuple(replace(step, inverted=True) for step in self.reweightings)
+        return replace(self, reweightings=inverted)
+
+    def with_calibration(self, method: str) -> Ledger:
+        """Return the ledger of probabilities calibrated to the natural prior.
+
+        Raises
+        ------
+        ModelError
+            If they still carry a reweighting, or speak of another population.
+        """
+        self.require_natural()
+        self._require_own_population("calibrated to the natural prior")
+        return replace(self, calibration=method)
+
+    def with_prior_shift(self, target_prior: Mapping[str, float]) -> Ledger:
+        """Return the ledger of probabilities moved to a population with other class shares.
+
+        Raises
+        ------
+        ModelError
+            If they still carry a reweighting, or were moved before.
+        ConfigError
+            If the target prior does not name each class with a share > 0, summing to 1.
+        """
+        self.require_natural()
+        self._require_own_population("moved to another target prior")
+        require_prior(target_prior, tuple(self.prior), where="target_prior")
+        target = {name: target_prior[name] for name in self.prior}
+        return replace(self, shift=PriorShift(self.prior, target))
+
+    def _require_own_population(self, action: str) -> None:
+        if self.shift is not None:
+            raise ModelError(
+                f"These probabilities were moved to the target prior {_shares(self.shift.target)} "
+                f"already; {action}, they would be corrected twice.",
+                hint="start from the model's own probabilities.",
+            )
+
+    def require_natural(self) -> None:
+        """Refuse to price probabilities that still carry weights or resampling.
+
+        Raises
+        ------
+        ModelError
+            Because costs would count twice: weights of C_FN and C_FP *and* a threshold at
+            C_FP / (C_FP + C_FN) really decide at 1 / (1 + w^2), w being C_FN / C_FP.
+        """
+        if self.uncorrected:
+            what = " and ".join(f"{step.rule.scheme} {step.kind}" for step in self.uncorrected)
+            raise ModelError(
+                f"These probabilities still carry the {what} of the training; pricing them with "
+                "the costs as well would count the costs twice (with weights of ratio w the "
+                "threshold is 1 / (1 + w^2) instead of 1 / (1 + w)).",
+                hint="invert them first.",
+            )
+
+    def invert_weights(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return the natural probabilities behind probabilities that carry every reweighting.
+
+        Parameters
+        ----------
+        probabilities
+            q_c(x) per class, in index order.
+
+        Returns
+        -------
+        list of Column
+            p_c(x) per class; null where a weight is.
+        """
+        natural = list(probabilities)
+        for step in self.reweightings:
+            natural = step.invert(natural)
+        return natural
+
+    def apply_shift(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return natural probabilities moved to the target prior, if there is one."""
+        return list(probabilities) if self.shift is None else self.shift.apply(probabilities)
+
+    def sentences(self) -> list[str]:
+        """Return the history in words, one step a sentence."""
+        told = [f"Natural class shares: {_shares(self.prior)}."]
+        for step in self.reweightings:
+            state = "inverted" if step.inverted else "not inverted"
+            nothing = " (all equal, so nothing changes)" if step.rule.is_uniform else ""
+            told.append(f"Training used {step.rule.scheme} {step.kind}{nothing}: {state}.")
+        if self.calibration != "none":
+            told.append(f"Calibrated by {self.calibration} on held-out rows without weights.")
+        if self.shift is not None:
+            told.append(f"Moved to a population of {_shares(self.shift.target)}.")
+        return told
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ledger ready for JSON; `from_dict` reads it back."""
+        return {
+            "prior": dict(self.prior),
+            "bends": [step.to_dict() for step in self.reweightings],
+            "calibration": self.calibration,
+            "target_prior": None if self.shift is None else self.shift.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Ledger:
+        """Read a ledger that `to_dict` wrote."""
+        prior, target = record["prior"], record["target_prior"]
+        return cls(
+            prior=prior,
+            reweightings=tuple(
+                Reweighting(entry["kind"], WeightRule.from_dict(entry["rule"]), entry["undone"])
+                for entry in record["bends"]
+            ),
+            calibration=record["calibration"],
+            shift=None if target is None else PriorShift(prior, target),
+        )
+
+
+def _shares(prior: Mapping[str, float]) -> str:
+    return join_names(f"{name} {share:.2%}" for name, share in prior.items())
