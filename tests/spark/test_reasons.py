@@ -200,12 +200,12 @@ BY_BRANCH = WeightRule(
 def _bundle(
     model: Any, plan: FeaturePlan, ledger: Ledger, reference: tuple[float, ...], **typical: float
 ) -> Any:
-    manifest = {
-        "classes": list(ledger.prior),
-        "model": {},
-        "reference": reference,
-        "typical": typical,
-    }
+    manifest = SimpleNamespace(
+        classes=tuple(ledger.prior),
+        model=SimpleNamespace(monotone={}),
+        reference=reference,
+        typical=typical,
+    )
     return SimpleNamespace(
         version="v1", model=model, plan=plan, ledger=ledger, calibrator=None,
         folder=Location("/"), manifest=manifest,
