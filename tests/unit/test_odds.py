@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparkweights.core.errors import ConfigError, ModelError
 from sparkweights.probability.corrections import RESAMPLING, WEIGHTS, Ledger
-from sparkweights.probability.odds import reweight, invert_reweighting
+from sparkweights.probability.odds import invert_reweighting, reweight
 from sparkweights.probability.settings import require_prior
 from sparkweights.weights.rule import WeightRule
 
