@@ -45,16 +45,16 @@ def test_unbend_two_classes_shifts_the_log_odds(p: float, first: float, second: 
 
 
 def test_ledger_pricing_weighted_probabilities_is_refused() -> None:
-    """A cost is never counted twice: weights must be undone before a price is applied."""
+    """A cost is never counted twice: weights must be inverted before a price is applied."""
     ledger = Ledger.by_hand(PRIOR, {"repay": 1, "default": 20})
     with pytest.raises(ModelError, match="count the costs twice"):
         ledger.require_natural()
     with pytest.raises(ModelError, match="still carry"):
         ledger.with_calibration("isotonic")
-    undone = ledger.with_weights_inverted()
-    undone.require_natural()
-    with pytest.raises(ModelError, match="undone already"):
-        undone.with_weights_inverted()
+    natural = ledger.with_weights_inverted()
+    natural.require_natural()
+    with pytest.raises(ModelError, match="inverted already"):
+        natural.with_weights_inverted()
     Ledger.by_hand(PRIOR, {"repay": 1, "default": 1}).require_natural()
 
 
@@ -75,7 +75,7 @@ def test_ledger_each_second_correction_is_refused() -> None:
 
 
 def test_ledger_composes_and_survives_json() -> None:
-    """Weights on resampled rows are two bends; both are held, undone and told."""
+    """Weights on resampled rows are two reweightings; both are carried, inverted and told."""
     weights = WeightRule.fixed("cost", {"repay": 1, "default": 4})
     rates = WeightRule.fixed("resampled", {"repay": 0.5, "default": 1})
     ledger = Ledger.by_hand(PRIOR, weights).with_reweighting(RESAMPLING, rates)
@@ -85,7 +85,7 @@ def test_ledger_composes_and_survives_json() -> None:
     assert Ledger.from_dict(json.loads(json.dumps(done.to_dict()))) == done
     assert done.uncorrected == ()
     story = " ".join(done.sentences())
-    for words in ("repay 90.00%", "cost weights: undone", "resampled", "sigmoid", "default 30.00%"):
+    for words in ("repay 90.00%", "cost weights: inverted", "resampled", "sigmoid", "default 30.00%"):
         assert words in story
 
 
