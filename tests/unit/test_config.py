@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from sparkweights.config.load import load_config, resolve_secrets
+from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.demo import write_demo
 
@@ -283,3 +285,27 @@ reasons: {against: {decline: "yes"}}
         ["id", "booked", "taken", "loan", "income", "outcome", "age"]
     )
     assert config.roles.numeric == ("loan", "income")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": -1}, ["Config: seed: value -1 is not allowed", "greater than or equal to 0"]),
+        ({"costz": {}}, ["Unknown key 'costz' at Config", "Did you mean 'costs'?"]),
+        ({"model": {"kind": "lgoistic"}}, ["unknown kind 'lgoistic'", "Did you mean 'logistic'?"]),
+        ({"split": {"test": 0.7, "calibrate": 0.5}}, ["leave no rows to fit on"]),
+    ],
+)
+def test_config_built_in_a_notebook_is_checked_like_a_files(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    """The same sentences, with what holds between sections, and no library's trace."""
+    stated: dict[str, Any] = {
+        "name": "loans",
+        "columns": {"keys": ["id"], "label": "y", "classes": {"a": 0, "b": 1}, "numeric": ["x"]},
+    }
+    Config(**stated)
+    with pytest.raises(ConfigError) as caught:
+        Config(**{**stated, **changes})
+    for word in words:
+        assert word in str(caught.value)

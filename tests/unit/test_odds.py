@@ -85,7 +85,13 @@ def test_ledger_composes_and_survives_json() -> None:
     assert Ledger.from_dict(json.loads(json.dumps(done.to_dict()))) == done
     assert done.uncorrected == ()
     story = " ".join(done.sentences())
-    for words in ("repay 90.00%", "cost weights: inverted", "resampled", "sigmoid", "default 30.00%"):
+    for words in (
+        "repay 90.00%",
+        "cost weights: inverted",
+        "resampled",
+        "sigmoid",
+        "default 30.00%",
+    ):
         assert words in story
 
 
