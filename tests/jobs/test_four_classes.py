@@ -1,0 +1,157 @@
+"""Four classes and sample weights, from the labelled table to the scored one and its reports."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+import pytest
+from conftest import Shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+CLASSES = ("repaid", "late", "loss", "fraud")
+COSTS: dict[str, dict[str, Any]] = {
+    "approve": {"repaid": 0, "late": 20, "loss": "0.6 * amount", "fraud": "amount"},
+    "limit": {"repaid": 3, "late": 8, "loss": "0.3 * amount", "fraud": "0.5 * amount"},
+    "decline": {"repaid": 10, "late": 4, "loss": 0, "fraud": 0},
+}
+
+
+def _table(rows: int, seed: int) -> pd.DataFrame:
+    """Draw rows whose log odds are lines of two features, with a weight that is no feature."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, 2))
+    z = np.column_stack(
+        [np.zeros(rows), x[:, 0] - 1.2, x[:, 1] - 1.6, 0.8 * x[:, 0] - 0.8 * x[:, 1] - 2]
+    )
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = (p.cumsum(axis=1) < rng.random((rows, 1))).sum(axis=1)
+    return pd.DataFrame({
+        "id": np.arange(rows), "x1": x[:, 0], "x2": x[:, 1],
+        "amount": np.round(rng.lognormal(4, 1, rows), 2),
+        "w": rng.choice([1.0, 2.0, 3.0], rows), "y": y,
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
+    """Train with balanced weights and without, and score by the first."""
+    made = Shop(tmp_path_factory.mktemp("four"))
+    made.table("history", _table(4_000, 1))
+    made.table("incoming", _table(300, 2).drop(columns="y"))
+    common: dict[str, Any] = {
+        "columns": {
+            "keys": ["id"], "label": "y", "classes": {name: c for c, name in enumerate(CLASSES)},
+            "numeric": ["x1", "x2"], "weight": "w",
+        },
+        "costs": COSTS,
+        "checks": None,
+        "model__params": {"regParam": 0.0},
+        "split": {"calibrate": 0.2, "test": 0.2},
+    }  # fmt: skip
+    plain = made.config(
+        "plain.yaml",
+        weights={"scheme": "none"},
+        decision={"calibration": "none"},
+        artifacts="out/plain",
+        **common,
+    )
+    balanced = made.config(
+        weights={"scheme": "balanced"},
+        decision={"calibration": "temperature"},
+        reasons={"against": {"decline": "fraud"}, "top": 2},
+        **common,
+    )
+    for config in (plain, balanced):
+        assert made.run("train", config, "--quiet") == 0
+    assert made.run("score", balanced, "--quiet") == 0
+    return made
+
+
+def _model(four: Shop, artifacts: str) -> tuple[Path, dict[str, Any]]:
+    folder = four.folder / "out" / artifacts
+    bundle = folder / (folder / "current").read_text(encoding="utf-8").strip()
+    record: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return bundle, record
+
+
+def _scored(four: Shop) -> pd.DataFrame:
+    folder = four.folder / "out" / "scored"
+    files = ds.dataset(str(folder), format="parquet", partitioning="hive")
+    return files.to_table().to_pandas().sort_values("id", ignore_index=True)
+
+
+def test_priors_and_weights_count_rows_by_their_sample_weight(four: Shop) -> None:
+    """Shares and sums by hand; balanced weights give each class a quarter of the risk."""
+    frame = _table(4_000, 1)
+    sums = frame.groupby("y")["w"].sum()
+    _, record = _model(four, "models")
+    for c, own in enumerate(record["weights"]["classes"]):
+        assert own["class"] == CLASSES[c]
+        assert own["weight_sum"] == pytest.approx(sums[c])
+        assert own["prior"] == pytest.approx(sums[c] / sums.sum())
+        assert own["share_of_risk"] == pytest.approx(0.25)
+
+
+def test_probabilities_of_a_weighted_and_an_unweighted_model_are_the_same_after_correction(
+    four: Shop,
+) -> None:
+    """The law is a line: weights move its intercepts alone, and the correction moves them back."""
+    (_, plain), (_, balanced) = (_model(four, name) for name in ("plain", "models"))
+    assert balanced["calibration"]["temperature"] == pytest.approx(1.0, abs=0.15)
+    for name in CLASSES:
+        a, b = (one["evaluation"]["classes"][name] for one in (plain, balanced))
+        assert b["auc"] == pytest.approx(a["auc"], abs=0.01)
+        assert b["mean_probability"] == pytest.approx(a["mean_probability"], rel=0.1)
+        assert b["log_loss"] == pytest.approx(a["log_loss"], rel=0.03)
+
+
+def test_decisions_are_those_of_least_expected_cost_by_hand(four: Shop) -> None:
+    """Every row's costs and decision, from its probabilities and amount; ties do not occur."""
+    scored, incoming = _scored(four), _table(300, 2)
+    p = scored[[f"probability_{name}" for name in CLASSES]].to_numpy()
+    assert p.sum(axis=1) == pytest.approx(np.ones(len(p)))
+    amount = incoming["amount"].to_numpy()
+    expected = {
+        "approve": p[:, 1] * 20 + p[:, 2] * 0.6 * amount + p[:, 3] * amount,
+        "limit": p[:, 0] * 3 + p[:, 1] * 8 + p[:, 2] * 0.3 * amount + p[:, 3] * 0.5 * amount,
+        "decline": p[:, 0] * 10 + p[:, 1] * 4,
+    }
+    for name, cost in expected.items():
+        assert scored[f"expected_cost_{name}"].to_numpy() == pytest.approx(cost)
+    names = np.array(list(expected))
+    cheapest = names[np.argmin(np.column_stack(list(expected.values())), axis=1)]
+    assert scored["decision"].tolist() == cheapest.tolist()
+    assert set(cheapest) == set(names)
+
+
+def test_reasons_are_told_for_the_adverse_decision_alone(four: Shop) -> None:
+    """Against the class that the configuration names; few rows are declined without its help."""
+    scored = _scored(four)
+    adverse = scored["decision"] == "decline"
+    assert scored.loc[adverse, "reason_1"].notna().mean() > 0.9
+    assert scored.loc[~adverse, ["reason_1", "reason_2"]].isna().all().all()
+
+
+def test_terminal_and_pages_name_every_class_and_decision(
+    four: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both renderers are fed the same record."""
+    config = four.folder / "shop.yaml"
+    capsys.readouterr()
+    assert four.run("evaluate", config, "--quiet") == 0
+    text = capsys.readouterr().out
+    bundle, record = _model(four, "models")
+    run = four.folder / "out" / "runs" / "run_date=2026-03-01" / "report.html"
+    pages = [(bundle / "report.html").read_text("utf-8"), run.read_text("utf-8")]
+    for word in (*CLASSES, *COSTS):
+        assert all(word in page for page in pages), word
+    assert all(name in text for name in CLASSES)
+    assert record["weights"]["classes"][0]["rows"] < record["weights"]["classes"][0]["weight_sum"]
