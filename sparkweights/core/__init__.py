@@ -1,1 +1,1 @@
-"""Core: errors, columns, and what every Spark ML stage here stands on."""
+"""Core: errors, columns, and the base class of the package's Spark ML stages."""

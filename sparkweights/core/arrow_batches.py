@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def per_batch(function: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
-    """Return a function of Arrow arrays as one of Columns that is asked once per row.
+    """Return a function of Arrow arrays as a function of Columns that is evaluated once per row.
 
-    Spark is told that the function is not deterministic. Of two deterministic ones in a plan, where
-    the second depends on the first, it makes one step, and repeats for it whatever lies between
-    them, at each of its uses: a price of a row, or the calibration of a model. Such a plan took
-    two minutes to make.
+    The function is declared as not deterministic. Spark merges two deterministic functions into one
+    step where the second depends on the first, and repeats the expressions between them (the costs
+    of a row, or the calibration of a model) at each of their uses. Such a plan took two minutes to
+    compile.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def per_batch(function: Callable[..., pa.Array], returns: str) -> Callable[..., 
         One array per argument, of equal length; it returns an array of that length. Its
         annotations are read by name: ``pa.Array``.
     returns
-        The type of its elements, in Spark's words.
+        The type of its elements, as Spark SQL writes it.
     """
     as_udf: Any = arrow_udf  # its stubs know iterators only
-    asked: Callable[..., Column] = as_udf(function, returns).asNondeterministic()
-    return asked
+    row_function: Callable[..., Column] = as_udf(function, returns).asNondeterministic()
+    return row_function

@@ -1,4 +1,4 @@
-"""What a parameter accepts, told in errors and in docs."""
+"""The values that a parameter accepts, as error messages and docs state them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def softmax(margin: Column, classes: int) -> list[Column]:
 
 
 def balanced_sum(terms: Sequence[Column]) -> Column:
-    """Return the sum as a tree of pairs, as deep as the logarithm of its length."""
+    """Return the sum as a binary tree, whose depth is the logarithm of the number of terms."""
     level = list(terms)
     while len(level) > 1:
         pairs = [level[i] + level[i + 1] for i in range(0, len(level) - 1, 2)]

@@ -25,7 +25,7 @@ def column(name: str) -> Column:
 def number(name: str) -> Column:
     """Return column ``name`` as a double in which NaN, like null, is null.
 
-    One word for "no value" lets every later step treat missing numbers alike.
+    Every later step then treats missing numbers alike.
     """
     return unless_nan(column(name).cast("double"))
 
@@ -38,8 +38,8 @@ def unless_nan(value: Column) -> Column:
 def text(name: str) -> Column:
     """Return column ``name`` as the text of a category; NaN, like null, is null.
 
-    A whole number reads the same whatever its type, so that a column of codes which became a double
-    for want of one value keeps its categories: 1.0 is ``1``.
+    A whole number has the same text whatever its type: 1.0 is ``1``. So a column of codes keeps its
+    categories where one missing value made it a double.
     """
     value = column(name)
     plain = value.cast("string")
@@ -57,7 +57,7 @@ def is_number(data_type: T.DataType) -> bool:
 def kind_of(data_type: T.DataType) -> str:
     """Return the family of a type: number, text, boolean, or Spark's own name for it.
 
-    Schema drift is judged by family: an int that became a double still is a number.
+    Schema drift compares families: an int that became a double still is a number.
     """
     if is_number(data_type):
         return "number"
@@ -80,7 +80,7 @@ def require_columns(schema: T.StructType, names: Iterable[str], *, table: str) -
         if counts[name.casefold()] > 1:
             raise InputError(
                 f"Table '{table}' holds column '{name}' {counts[name.casefold()]} times "
-                "(Spark does not tell upper from lower case); each column may appear once.",
+                "(Spark ignores upper and lower case in names); each column may appear once.",
                 hint="rename or drop one of them where the table is made.",
             )
         if name not in present:
@@ -102,10 +102,10 @@ def require_kind(
         Naming the table, the column, its type and the types that are allowed.
     """
     for name in names:
-        found = schema[name].dataType
-        if kind_of(found) not in kinds:
+        data_type = schema[name].dataType
+        if kind_of(data_type) not in kinds:
             raise InputError(
-                f"Column '{name}' of table '{table}' is {found.simpleString()}; "
+                f"Column '{name}' of table '{table}' is {data_type.simpleString()}; "
                 f"{role} must be {' or '.join(kinds)}.",
                 hint="cast it where the table is made, or change its role in the configuration.",
             )
@@ -149,13 +149,13 @@ def require_label(schema: T.StructType, roles: ColumnRoles, *, table: str) -> No
         With the column's type and the values it is compared with.
     """
     require_columns(schema, [roles.label], table=table)
-    found = schema[roles.label].dataType
+    data_type = schema[roles.label].dataType
     fits = {bool: "boolean", int: "number", float: "number", str: "text"}
     for name, value in roles.classes.items():
-        if kind_of(found) != fits[type(value)]:
+        if kind_of(data_type) != fits[type(value)]:
             raise InputError(
-                f"Label column '{roles.label}' of table '{table}' is {found.simpleString()}, but "
-                f"class '{name}' is the {fits[type(value)]} {value!r}.",
+                f"Label column '{roles.label}' of table '{table}' is {data_type.simpleString()}, "
+                f"but class '{name}' is the {fits[type(value)]} {value!r}.",
                 hint="write the values under columns.classes as the column holds them "
                 "(text in quotes, numbers without).",
             )

@@ -1,8 +1,8 @@
-"""What the product says when it refuses: one sentence, one hint, one exit code.
+"""The exceptions of expected failures: one sentence, one hint, one exit code.
 
-Every expected failure derives from `SparkweightsError`. Its message says what is wrong, the
-value given and what is allowed; its hint says what to do next. The command line prints both on
-one line and exits with the class's code; anything else that is raised is a bug.
+Every expected failure derives from `SparkweightsError`. Its message states what is wrong, the
+value given and what is allowed; its hint states what to do next. The command line prints both on
+one line and exits with the class's code; any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -47,40 +47,41 @@ class QualityGateError(SparkweightsError):
 
 
 class InputError(SparkweightsError):
-    """An input table is missing, empty, or not what the configuration says it is."""
+    """An input table is missing, empty, or differs from what the configuration declares."""
 
     exit_code = 4
 
 
 class ModelError(SparkweightsError):
-    """A model bundle is missing, altered, or made for another engine or schema."""
+    """A model bundle is missing, altered, or made for another Spark version or schema."""
 
     exit_code = 5
 
 
 class PublishError(SparkweightsError):
-    """Output could not be written, or what was written did not verify; the old output stands."""
+    """Output could not be written or verified; the earlier output is unchanged."""
 
     exit_code = 6
 
 
 class DriftError(SparkweightsError):
-    """A table has drifted past a limit from what the model was made for; nothing was changed."""
+    """A table has drifted past a limit from the model's reference; nothing was changed."""
 
     exit_code = 7
 
 
-def engine_reason(error: Exception) -> str:
-    """Return what the engine says in one line, without a full stop.
+def spark_message(error: Exception) -> str:
+    """Return the message of a Spark error in one line, without a full stop.
 
-    Behind a line of the bridge to Java comes one of Java's own, after a colon.
+    An error from Java starts with a line of the Python-to-Java bridge; Java's message is on the
+    next line, after a colon.
     """
     lines = str(error).splitlines() or [type(error).__name__]
     return next((line[2:] for line in lines if line.startswith(": ")), lines[0]).rstrip(".")
 
 
 def without_values(text: str) -> str:
-    r"""Return what the engine says without the value of a row that it quotes.
+    r"""Return a Spark error message without the value of a row that it quotes.
 
     Examples
     --------

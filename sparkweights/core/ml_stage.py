@@ -1,6 +1,6 @@
-"""What every Spark ML stage here stands on: bounded Params, checked columns, no pickle.
+"""The base class of the package's Spark ML stages: bounded Params, checked columns, no pickle.
 
-A stage's whole state lies in its Params, so Spark's own JSON metadata saves it, on classic Spark
+The whole state of a stage is in its Params, so Spark's JSON metadata saves it, on classic Spark
 and through Spark Connect alike.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def bounded(name: str, doc: str, bound: Bound) -> Param[Any]:
-    """Declare a Param with the values it accepts, told in its doc and in its errors."""
+    """Declare a Param with the values it accepts, which its doc and its errors state."""
 
     def convert(value: Any) -> Any:  # noqa: ANN401 (of the bound's type)
         if not bound.admits(value):
@@ -34,7 +34,7 @@ def bounded(name: str, doc: str, bound: Bound) -> Param[Any]:
 
 def checked(name: str, doc: str, check: Callable[[Any], Any]) -> Param[Any]:
     """Declare a Param whose value is a list or a mapping; ``check`` returns it or raises."""
-    return Param(Params._dummy(), name, doc, typeConverter=check)  # noqa: SLF001 (as above)
+    return Param(Params._dummy(), name, doc, typeConverter=check)  # noqa: SLF001 (how MLlib declares Params)
 
 
 def column_name(name: str, doc: str) -> Param[Any]:
@@ -72,7 +72,7 @@ class Stage(Params, DefaultParamsReadable[Any], DefaultParamsWritable):
         self.set_params(**given)
 
     def set_params(self, **given: Any) -> Any:  # noqa: ANN401 (the stage's own type)
-        """Set Params by name; None leaves one as it is."""
+        """Set Params by name; a Param given as None is not changed."""
         names = [param.name for param in self.params]
         for name in given:
             if name not in names:

@@ -1,4 +1,4 @@
-"""What the pipeline tells whoever is watching."""
+"""Progress messages: steps and warnings of a run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Progress(Protocol):
     """Receives one call per step; the command line shows them, a notebook may ignore them."""
 
     def step(self, text: str) -> None:
-        """Announce that a step begins."""
+        """Report that a step begins."""
 
     def warn(self, text: str) -> None:
-        """Say what the user should know although the run goes on."""
+        """Report a problem that does not stop the run."""
 
 
 class LoggedProgress:

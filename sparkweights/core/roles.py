@@ -1,4 +1,4 @@
-"""Which column plays which part, and names of columns; nothing here needs Spark."""
+"""The roles of columns, and names of columns, without Spark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ClassValue = bool | int | float | str
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """Which column plays which part, resolved once from the configuration.
+    """The role of each column, resolved once from the configuration.
 
     Attributes
     ----------

@@ -11,22 +11,22 @@ import pyspark
 
 from sparkweights.core.about import __version__
 
-_XGBOOST = ("xgboost", "xgboost-cpu")  # whichever brought the library
+_XGBOOST = ("xgboost", "xgboost-cpu")  # two packages of the same library
 
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    found = {
+    installed = {
         "sparkweights": __version__,
         "spark": pyspark.__version__,
         "python": platform.python_version(),
     }
     for name in ("great-expectations", "numpy", "pandas", "pyarrow", "scikit-learn", *_XGBOOST):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def release(version: str) -> tuple[int, int]:
@@ -42,6 +42,6 @@ def release(version: str) -> tuple[int, int]:
 
 
 def digest(*parts: object) -> str:
-    """Return twelve hex digits that stand for plain values."""
+    """Return twelve hex digits of a hash of plain values."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

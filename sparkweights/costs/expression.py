@@ -2,10 +2,10 @@
 
 An expression is parsed here into a small frozen tree and never reaches the SQL parser, so that a
 configuration file cannot call a function, run a subquery or read a file. The tree is compiled to
-a Spark Column by `sparkweights.costs.spark`; `evaluate` says what every tree means.
+a Spark Column by `sparkweights.costs.spark`; `evaluate` defines the value of every tree.
 
-Missing is contagious: an operation on null gives null, division by zero gives null, and only
-``coalesce`` turns null into a number. NaN in a column counts as null.
+Null and NaN are treated as missing. An operation with a missing operand is missing, and so is a
+division by zero; use ``coalesce`` to supply a default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FUNCTIONS = ("min", "max", "coalesce")
-MAX_LENGTH = 2_000  # a longer cost is a generated program, not a price
+MAX_LENGTH = 2_000  # a longer cost is a generated program
 MAX_DEPTH = 50  # keeps parser and Spark plan far from their recursion limits
 
 
@@ -160,7 +160,7 @@ class _Parser:
         self.depth -= 1
         if sign.text == "+":
             return value
-        return Number(-value.value) if isinstance(value, Number) else _negated(value)
+        return Number(-value.value) if isinstance(value, Number) else _negate(value)
 
     def _atom(self) -> Expression:
         token = self._take()
@@ -211,9 +211,9 @@ class _Parser:
     def _error(self, token: _Token, allowed: str) -> ConfigError:
         line = self.text.count("\n", 0, token.offset) + 1
         start = self.text.rfind("\n", 0, token.offset) + 1
-        found = "the end" if token.kind == "end" else f"'{token.text}'"
+        token_text = "the end" if token.kind == "end" else f"'{token.text}'"
         return ConfigError(
-            f"Cost expression {self.text!r}: {found} at line {line}, column "
+            f"Cost expression {self.text!r}: {token_text} at line {line}, column "
             f"{token.offset - start + 1}; expected {allowed}.",
             hint="a column name with dots or spaces goes in backticks; for anything richer, "
             "compute the cost as a column of the table and name it here.",
@@ -227,28 +227,28 @@ def _name(token: _Token) -> Name:
     return Name(name, token.offset + 1)
 
 
-def _negated(tree: Expression) -> Expression:
+def _negate(tree: Expression) -> Expression:
     return Operation("-", Number(0.0), tree)
 
 
 def names(tree: Expression) -> tuple[Name, ...]:
     """Return each column the expression reads, once, in order of appearance."""
-    found: dict[str, Name] = {}
-    for name in _walk_names(tree):
-        found.setdefault(name.name, name)
-    return tuple(found.values())
+    by_name: dict[str, Name] = {}
+    for name in _iterate_names(tree):
+        by_name.setdefault(name.name, name)
+    return tuple(by_name.values())
 
 
-def _walk_names(tree: Expression) -> Iterator[Name]:
+def _iterate_names(tree: Expression) -> Iterator[Name]:
     match tree:
         case Name():
             yield tree
         case Operation(_, left, right):
-            yield from _walk_names(left)
-            yield from _walk_names(right)
+            yield from _iterate_names(left)
+            yield from _iterate_names(right)
         case Call(_, arguments):
             for argument in arguments:
-                yield from _walk_names(argument)
+                yield from _iterate_names(argument)
         case Number():
             return
 
@@ -259,9 +259,9 @@ def check_names(tree: Expression, kinds: Mapping[str, str], *, where: str) -> No
     Parameters
     ----------
     kinds
-        Column name -> type family, ``number`` being the one that can be priced.
+        Column name -> type family; only ``number`` is allowed in arithmetic.
     where
-        The expression's place in the configuration, for the message.
+        The expression's key in the configuration, for the message.
 
     Raises
     ------
@@ -285,7 +285,7 @@ def check_names(tree: Expression, kinds: Mapping[str, str], *, where: str) -> No
 
 
 def evaluate(tree: Expression, row: Mapping[str, float | None]) -> float | None:
-    """Return the value of an expression on one row; this defines what the language means.
+    """Return the value of an expression on one row; this defines the language.
 
     Examples
     --------
@@ -298,16 +298,16 @@ def evaluate(tree: Expression, row: Mapping[str, float | None]) -> float | None:
         case Number(value):
             return value
         case Name(name, _):
-            found = row[name]
-            return None if found is None or math.isnan(found) else float(found)
+            number = row[name]
+            return None if number is None or math.isnan(number) else float(number)
         case Operation(operator, left, right):
             return _operate(operator, evaluate(left, row), evaluate(right, row))
         case Call(function, arguments):
-            return _called(function, [evaluate(argument, row) for argument in arguments])
+            return _apply_function(function, [evaluate(argument, row) for argument in arguments])
 
 
 def substitute(tree: Expression, values: Mapping[str, float]) -> Expression:
-    """Return the expression with numbers in the place of some columns, worked out where it can be.
+    """Return the expression with numbers instead of some columns; constant parts are evaluated.
 
     Examples
     --------
@@ -320,7 +320,7 @@ def substitute(tree: Expression, values: Mapping[str, float]) -> Expression:
         case Operation(operator, left, right):
             tree = Operation(operator, substitute(left, values), substitute(right, values))
         case Call(function, arguments):
-            tree = Call(function, tuple(substitute(one, values) for one in arguments))
+            tree = Call(function, tuple(substitute(argument, values) for argument in arguments))
     known = constant(tree)
     return tree if known is None else Number(known)
 
@@ -339,7 +339,7 @@ def _operate(operator: str, left: float | None, right: float | None) -> float | 
             return left / right
 
 
-def _called(function: str, values: list[float | None]) -> float | None:
+def _apply_function(function: str, values: list[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     if function == "coalesce":
         return present[0] if present else None
@@ -365,10 +365,12 @@ def render(tree: Expression) -> str:
         case Call(function, arguments):
             return f"{function}({', '.join(map(render, arguments))})"
         case Operation(operator, left, right):
-            return f"{_wrapped(left, operator)} {operator} {_wrapped(right, operator, right=True)}"
+            left_text = _operand(left, operator)
+            return f"{left_text} {operator} {_operand(right, operator, right=True)}"
 
 
-def _wrapped(tree: Expression, operator: str, *, right: bool = False) -> str:
+def _operand(tree: Expression, operator: str, *, right: bool = False) -> str:
+    """Return the text of an operand, in parentheses where its value would change without."""
     text = render(tree)
     if isinstance(tree, Number) and tree.value < 0:
         return f"({text})"

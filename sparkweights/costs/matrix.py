@@ -31,7 +31,7 @@ class CostMatrix:
     classes
         Class names in index order.
     cells
-        ``cells[d][c]`` is the cost of decision ``d`` when class ``c`` is true, in the money of
+        ``cells[d][c]`` is the cost of decision ``d`` when class ``c`` is true, in the currency of
         the table, >= 0.
     """
 
@@ -51,7 +51,7 @@ class CostMatrix:
             If a decision misses a class or names an unknown one, a number is negative or not
             finite, an expression does not parse, or fewer than two decisions are given.
         """
-        if len(costs) < 2:  # one decision leaves nothing to decide
+        if len(costs) < 2:  # with one decision there is no choice
             raise ConfigError(
                 f"costs: {len(costs)} decision given ({join_names(costs)}); at least two are "
                 "needed.",
@@ -72,12 +72,12 @@ class CostMatrix:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the costs read."""
-        found = [name.name for row in self.cells for cell in row for name in names(cell)]
-        return tuple(dict.fromkeys(found))
+        column_names = [name.name for row in self.cells for cell in row for name in names(cell)]
+        return tuple(dict.fromkeys(column_names))
 
     @property
     def least(self) -> tuple[Expression, ...]:
-        """The cost of the decision that is right for each class: min_d C[d][c], in index order.
+        """The cost of the least-cost decision of each class: min_d C[d][c], in index order.
 
         Examples
         --------
@@ -86,13 +86,13 @@ class CostMatrix:
         >>> matrix.least
         (Number(value=0.0), Number(value=150.0))
         """
-        found: list[Expression] = []
+        least_costs: list[Expression] = []
         for cells in zip(*self.cells, strict=True):
             values = [constant(cell) for cell in cells]
-            known = [value for value in values if value is not None]
-            fixed = len(known) == len(values)
-            found.append(Number(min(known)) if fixed else Call("min", cells))
-        return tuple(found)
+            constants = [value for value in values if value is not None]
+            all_constant = len(constants) == len(values)
+            least_costs.append(Number(min(constants)) if all_constant else Call("min", cells))
+        return tuple(least_costs)
 
     def numbers(self) -> tuple[tuple[float, ...], ...] | None:
         """Return the matrix as numbers where no cell reads a column, else None."""
@@ -102,10 +102,10 @@ class CostMatrix:
         return tuple(tuple(value for value in row if value is not None) for row in rows)
 
     def always_best(self) -> str | None:
-        """Return the decision that is at least as good for every class, if the matrix tells.
+        """Return the decision that costs no more than any other for every class, or None.
 
-        Such a matrix leaves a model nothing to decide. Matrices over columns are judged on
-        the rows, by `sparkweights.weights.frequencies`.
+        With such a matrix no model is needed. None where a cost reads a column;
+        `sparkweights.weights.frequencies` checks these matrices on the rows.
         """
         rows = self.numbers()
         if rows is None:
@@ -116,11 +116,11 @@ class CostMatrix:
         return None
 
     def bayes_threshold(self) -> float | None:
-        """Return the probability of the second class above which the second decision pays.
+        """Return the probability of the second class above which the second decision costs less.
 
         For two classes, two decisions and fixed costs with C[i][j] the cost of decision i for
-        class j, the cut is ``(C10 - C00) / (C10 - C00 + C01 - C11)`` (Elkan 2001, eq. 2);
-        None for every other matrix, or where one decision always wins.
+        class j, the threshold is ``(C10 - C00) / (C10 - C00 + C01 - C11)`` (Elkan 2001, eq. 2);
+        None for every other matrix, or where one decision always costs less.
 
         Examples
         --------
@@ -164,7 +164,7 @@ def _row(
 
 
 def parse_amount(value: str | float, *, where: str) -> Expression:
-    """Parse an amount of money: a number, or arithmetic over columns.
+    """Parse an amount: a number, or arithmetic over columns.
 
     Raises
     ------

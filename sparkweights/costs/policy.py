@@ -1,6 +1,6 @@
-"""The decision rule: what a decision is expected to cost, which one is taken, what it cost.
+"""The decision rule: expected costs, the decision, and realised costs.
 
-Nothing else combines costs with probabilities.
+No other module combines costs with probabilities.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecisionPolicy:
-    """Decide by least expected cost (the Bayes decision), and price what was decided.
+    """Decide by least expected cost (the Bayes decision), and compute realised costs.
 
     Probabilities are given as one Column per class, in index order; they must be natural (see
-    `sparkweights.probability.corrections.Ledger.require_natural`). All amounts are in the money of
-    the table's cost columns.
+    `sparkweights.probability.corrections.Ledger.require_natural`). All amounts are in the currency
+    of the table's cost columns.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ class DecisionPolicy:
         """Return the costs of a row, ``[decision][class]``."""
         if self.costs_col is None:
             return cost_columns(self.matrix)
-        kept = F.col(self.costs_col)
+        costs = F.col(self.costs_col)
         return [
-            [F.get(F.get(kept, d), c) for c in range(len(self.matrix.classes))]
+            [F.get(F.get(costs, d), c) for c in range(len(self.matrix.classes))]
             for d in range(len(self.matrix.decisions))
         ]
 
@@ -90,11 +90,11 @@ class DecisionPolicy:
         return F.when(defined, chosen)
 
     def decide(self, probabilities: Sequence[Column]) -> Column:
-        """Return the decision of least expected cost, review left aside; see `cheapest`."""
+        """Return the decision of least expected cost, without review; see `cheapest`."""
         return self.cheapest(self.expected_costs(probabilities))
 
     def realised_cost(self, decision: Column | str, index: Column) -> Column:
-        """Return what a decision cost, given the class that turned out to be true.
+        """Return the realised cost of a decision, given the row's true class.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class DecisionPolicy:
         Returns
         -------
         Column
-            Null where the decision or the class is none of the matrix's.
+            Null where the matrix lacks the decision or the class.
         """
         chosen = F.lit(decision) if isinstance(decision, str) else decision
         realised = F.lit(None).cast("double")
@@ -115,16 +115,16 @@ class DecisionPolicy:
         return realised
 
     def realised_cost_of(self, probabilities: Sequence[Column], index: Column) -> Column:
-        """Return what the decision of `decide` cost."""
+        """Return the realised cost of the decision that `decide` takes."""
         return self.realised_cost(self.decide(probabilities), index)
 
     def expected_review_cost(self, probabilities: Sequence[Column]) -> Column:
-        """Return what a review is expected to cost, with the decision that follows it."""
+        """Return the expected cost of a review, with the decision that follows it."""
         cost: Column = review_cost(probabilities, self._least(), self._price())
         return cost
 
     def review_gain(self, probabilities: Sequence[Column]) -> Column:
-        """Return what a review is expected to save, net of its price."""
+        """Return the expected saving of a review, net of its price."""
         expected = self.expected_costs(probabilities)
         gain: Column = review_gain(
             F.least(*expected.values()), self.expected_review_cost(probabilities)
@@ -132,11 +132,11 @@ class DecisionPolicy:
         return gain
 
     def realised_review_cost(self, index: Column) -> Column:
-        """Return what a review cost: its price, and the least-cost decision of the true class."""
+        """Return the realised cost of a review: its price plus the least cost of the true class."""
         return self._price() + _of_class(self._least(), index)
 
     def faults(self) -> list[Column]:
-        """Return, per cost that reads a column, its name where it is no finite number >= 0."""
+        """Return, per cost that reads a column, its name where it is not a finite number >= 0."""
         checked = [
             (f"cost {decision}.{name}", cost)
             for decision, cells, row in zip(

@@ -1,12 +1,12 @@
-"""The review band: rows where a look by a human lowers the expected cost, within the capacity.
+"""Human review: rows where a review lowers the expected cost, within the capacity.
 
-A look costs a price and settles which class is true (Chow 1970). The decision that is then taken
-is the right one, which may still cost something: min_d C[d][c] for the true class c. So a look
-is expected to cost price + sum_c p_c min_d C[d][c], and a row gains from it what its best decision
-is expected to cost above that (the expected value of perfect information, Raiffa & Schlaifer 1961,
-less its price). Where more rows gain than there is time for, those that gain most are looked at;
-the cut between them is found from one histogram of gains, and rows whose gains are as good as
-equal are told apart by a hash of their keys. So the same rows are chosen on every run, under any
+A review has a price and determines the true class (Chow 1970). The least-cost decision of this
+class follows, which may still cost something: min_d C[d][c] for the true class c. So the expected
+cost of a review is price + sum_c p_c min_d C[d][c], and its gain is the least expected cost without
+review minus that (the expected value of perfect information, Raiffa & Schlaifer 1961, less its
+price). Where more rows gain than the capacity allows, those of largest gain are reviewed. The
+threshold of the gain comes from one histogram of gains; within the histogram's bin at the
+threshold, a hash of the keys chooses the rows. So the same rows are chosen on every run, under any
 partitioning.
 """
 
@@ -29,18 +29,18 @@ BINS_PER_OCTAVE = 256  # gains within 0.3 % of each other count as equal
 
 @dataclass(frozen=True)
 class ReviewCut:
-    """Which gains are looked at.
+    """The threshold of the gain above which rows are reviewed.
 
     Attributes
     ----------
     bin
-        Gains above this bin are; those below are not.
+        Rows whose gain is above this bin are reviewed; rows below it are not.
     share
-        Within the bin, rows whose order is below this are.
+        Within the bin, rows whose order is below this are reviewed.
     rows, gaining
-        Rows in the table, and those that would gain from a look.
+        Rows in the table, and rows whose gain is positive.
     saving
-        What the chosen looks are expected to save, net of their price.
+        Expected saving of the chosen reviews, net of their price.
     """
 
     bin: int
@@ -61,7 +61,7 @@ class ReviewCut:
 
 
 def review_cost(probabilities: Sequence[T], least_costs: Sequence[T], price: T) -> T:
-    """Return what a look at a row is expected to cost: price + sum_c p_c min_d C[d][c].
+    """Return the expected cost of a review of a row: price + sum_c p_c min_d C[d][c].
 
     Written with operators only, so it works on numbers, arrays and Spark Columns alike.
 
@@ -70,9 +70,9 @@ def review_cost(probabilities: Sequence[T], least_costs: Sequence[T], price: T) 
     probabilities
         Natural probability per class.
     least_costs
-        Per class, the cost of the decision that is right for it (`CostMatrix.least`).
+        Per class, the cost of its least-cost decision (`CostMatrix.least`).
     price
-        Of the look itself, in the money of the table.
+        Price of the review itself, in the currency of the table.
 
     Examples
     --------
@@ -86,14 +86,14 @@ def review_cost(probabilities: Sequence[T], least_costs: Sequence[T], price: T) 
 
 
 def review_gain(least_expected_cost: T, expected_review_cost: T) -> T:
-    """Return what a look is expected to save, net of its price.
+    """Return the expected saving of a review, net of its price.
 
     Parameters
     ----------
     least_expected_cost
-        Of the best decision without a look.
+        Expected cost of the least-cost decision without review.
     expected_review_cost
-        Of the look and what follows from it; see `review_cost`.
+        Expected cost of the review and the decision that follows; see `review_cost`.
     """
     saved: T = least_expected_cost - expected_review_cost
     return saved
@@ -102,34 +102,34 @@ def review_gain(least_expected_cost: T, expected_review_cost: T) -> T:
 def collect_review_cut(
     df: DataFrame, gain: Column, capacity: float, weight: Column | None = None
 ) -> ReviewCut:
-    """Find the cut that sends at most ``capacity`` of the rows to review, in one Spark job.
+    """Find the gain above which at most ``capacity`` of the rows are reviewed, in one Spark job.
 
     Parameters
     ----------
     gain
-        `review_gain`; rows where it is null or <= 0 are not looked at.
+        `review_gain`; rows where it is null or <= 0 are not reviewed.
     capacity
         Share of all rows of ``df``, in (0, 1).
     weight
-        Sample weight of a row, >= 0: a row of weight 2 takes the time of two looks. None where
+        Sample weight of a row, >= 0: a row of weight 2 uses the capacity of two reviews. None where
         each row counts once.
     """
-    counted = F.lit(1.0) if weight is None else weight.cast("double")
-    found = (
+    times = F.lit(1.0) if weight is None else weight.cast("double")
+    histogram = (
         df.groupBy(_bin(gain).alias("bin"))
         .agg(
             F.count(F.lit(1)).alias("rows"),
-            F.sum(counted).alias("weight"),
-            F.sum(counted * gain).alias("gain"),
+            F.sum(times).alias("weight"),
+            F.sum(times * gain).alias("gain"),
         )
         .collect()
     )
-    rows = sum(row["rows"] for row in found)
-    bins = sorted((row for row in found if row["bin"] is not None), key=lambda row: -row["bin"])
+    rows = sum(row["rows"] for row in histogram)
+    bins = sorted((row for row in histogram if row["bin"] is not None), key=lambda row: -row["bin"])
     gaining = sum(row["rows"] for row in bins)
-    left = capacity * sum(row["weight"] for row in found)
+    left = capacity * sum(row["weight"] for row in histogram)
     if weight is None:
-        left = int(left)  # nobody looks at half a row
+        left = int(left)  # a row is reviewed or not
     saving = 0.0
     for row in bins:
         if row["weight"] > left:
@@ -137,20 +137,20 @@ def collect_review_cut(
             return ReviewCut(row["bin"], share, rows, gaining, saving + share * row["gain"])
         left -= row["weight"]
         saving += row["gain"]
-    # There is time for every row that gains.
+    # The capacity covers every row of positive gain.
     return ReviewCut(bins[-1]["bin"] if bins else 0, 1.0, rows, gaining, saving)
 
 
 def is_reviewed(gain: Column, order: Column, cut: ReviewCut) -> Column:
-    """Whether a row is looked at.
+    """Whether a row is reviewed.
 
     Parameters
     ----------
     order
         A number in [0, 1) from the row's keys.
     """
-    place = _bin(gain)
-    chosen = (place > cut.bin) | ((place == cut.bin) & (order < cut.share))
+    gain_bin = _bin(gain)
+    chosen = (gain_bin > cut.bin) | ((gain_bin == cut.bin) & (order < cut.share))
     return F.coalesce(chosen, F.lit(col=False))
 
 

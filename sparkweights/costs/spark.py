@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def to_column(tree: Expression) -> Column:
-    """Compile an expression to a double Column that is null where the language says so.
+    """Compile an expression to a double Column that is null where its value is missing.
 
     Built from Column objects alone; no text reaches the SQL parser.
     """
@@ -35,7 +35,7 @@ def to_column(tree: Expression) -> Column:
         case Call(function, arguments):
             columns = [to_column(argument) for argument in arguments]
             chosen = F.least(*columns) if function == "min" else F.greatest(*columns)
-            # Spark's least and greatest skip nulls; in a price, missing stays missing.
+            # Spark's least and greatest skip nulls; a cost with a missing operand is missing.
             return F.when(~reduce(or_, [column.isNull() for column in columns]), chosen)
 
 

@@ -40,10 +40,10 @@ def evaluation_of(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> 
     """
     names, constant = scored.classes, tuple(scored.constant_costs)
     blocks = sums["kind"] == MONEY
-    place, stake = np.divmod(sums["at"][blocks].astype(np.int64), STAKES)
+    block, stake_level = np.divmod(sums["at"][blocks].astype(np.int64), STAKES)
 
     def by_block(name: str) -> Array:
-        summed = np.bincount(place, weights=sums[name][blocks], minlength=EVALUATION_BLOCKS)
+        summed = np.bincount(block, weights=sums[name][blocks], minlength=EVALUATION_BLOCKS)
         return summed.astype(np.float64)
 
     def total(name: str) -> float:
@@ -73,7 +73,7 @@ def evaluation_of(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> 
         square_weights={name: total(f"square_{c}") for c, name in enumerate(names)},
         right_decisions=scored.right_decisions,
         weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),
-        stakes=_stake_sums(sums, blocks, place, stake, len(names)) if scored.costs else None,
+        stakes=_stake_sums(sums, blocks, block, stake_level, len(names)) if scored.costs else None,
         block_tables=dict(zip(names, _block_tables(sums, scored), strict=False)),
     )
 
@@ -85,9 +85,9 @@ def _stake_sums(
     shape = (EVALUATION_BLOCKS, len(levels))
 
     def summed(name: str) -> Array:
-        found = np.zeros(shape)
-        np.add.at(found, (block, level), sums[name][rows])
-        return found
+        table = np.zeros(shape)
+        np.add.at(table, (block, level), sums[name][rows])
+        return table
 
     octaves = levels / STAKES_PER_OCTAVE + LOWEST_OCTAVE
     return StakeSums(
@@ -104,18 +104,18 @@ def _block_tables(sums: Mapping[str, Array], scored: Scored) -> list[BlockTable]
     """Return a table per class where blocks are clusters, else none."""
     if not scored.clustered:
         return []
-    found = [_block_table(sums, kind) for kind in range(scored.natural_scores)]
-    return [found[0].complement(), *found] if scored.two else found
+    tables = [_block_table(sums, kind) for kind in range(scored.natural_scores)]
+    return [tables[0].complement(), *tables] if scored.two else tables
 
 
 def _block_table(sums: Mapping[str, Array], kind: int) -> BlockTable:
     rows = sums["kind"] == BLOCK_SCORES - kind
-    block, place = np.divmod(sums["at"][rows].astype(np.int64), COARSE_BINS)
+    block, coarse_bin = np.divmod(sums["at"][rows].astype(np.int64), COARSE_BINS)
 
     def summed(values: Array) -> Array:
-        found = np.zeros((EVALUATION_BLOCKS, COARSE_BINS))
-        np.add.at(found, (block, place), values)
-        return found
+        table = np.zeros((EVALUATION_BLOCKS, COARSE_BINS))
+        np.add.at(table, (block, coarse_bin), values)
+        return table
 
     positives = sums["positives"][rows]
     squares = sums["square_sum"][rows] - 2 * sums["positive_score_sum"][rows] + positives
@@ -129,21 +129,21 @@ def _block_table(sums: Mapping[str, Array], kind: int) -> BlockTable:
 
 def _table(sums: Mapping[str, Array], kind: int, *, costs: bool, exact: bool) -> ScoreTable:
     rows = sums["kind"] == kind
-    at, place = np.unique(sums["at"][rows], return_inverse=True)
+    at, entry = np.unique(sums["at"][rows], return_inverse=True)
 
     def summed(name: str) -> Array:
-        values = np.bincount(place, weights=sums[name][rows], minlength=len(at))
+        values = np.bincount(entry, weights=sums[name][rows], minlength=len(at))
         return values.astype(np.float64)
 
     kept = _SCORE_SUMS[:2] if exact else _SCORE_SUMS
-    found = {name: summed(name) for name in kept}
+    table_sums = {name: summed(name) for name in kept}
     if costs:
         for of in ("positive", "negative"):
             pair = [summed(f"{name}_{of}") for name in ("approve", "decline")]
-            found[f"cost_{of}"] = np.array(pair)
+            table_sums[f"cost_{of}"] = np.array(pair)
     if exact:
-        return ScoreTable(score=at, **found)
+        return ScoreTable(score=at, **table_sums)
     least, greatest = np.full(len(at), np.inf), np.full(len(at), -np.inf)
-    np.minimum.at(least, place, sums["least"][rows])
-    np.maximum.at(greatest, place, sums["greatest"][rows])
-    return ScoreTable(score=least, greatest=greatest, **found)
+    np.minimum.at(least, entry, sums["least"][rows])
+    np.maximum.at(greatest, entry, sums["greatest"][rows])
+    return ScoreTable(score=least, greatest=greatest, **table_sums)

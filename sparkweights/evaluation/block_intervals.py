@@ -57,20 +57,20 @@ def studentised_means(values: Array, weights: Array, *, seed: int = 0) -> Studen
     weights
         ``[block]``: what the rows of a block weigh, at least two blocks above 0.
     """
-    drawn = _draws(weights.size, seed)
+    draws = _draws(weights.size, seed)
     correction = weights.size / (weights.size - 1)
     means, errors = means_with_errors(values, weights)
     # One product: the draws are large, and read once.
     parts = np.concatenate([values, values**2, values * weights, [weights, weights**2]]).T
-    products = drawn @ parts
+    products = draws @ parts
     sums, squared, mixed = np.split(products[:, :-2], 3, axis=1)
     totals = np.maximum(products[:, -2:-1], np.finfo(float).tiny)
     resampled = sums / totals
     squares = squared - 2 * resampled * mixed + resampled**2 * products[:, -1:]
-    spread = np.sqrt(correction * np.maximum(squares, 0.0)) / totals
+    resampled_errors = np.sqrt(correction * np.maximum(squares, 0.0)) / totals
     away = resampled - means
     far = np.where(np.abs(away) > 1e-12 * np.abs(means), np.sign(away) * _EXTREME, 0.0)
-    replicates = np.divide(away, spread, out=far, where=spread > 1e-9 * errors)
+    replicates = np.divide(away, resampled_errors, out=far, where=resampled_errors > 1e-9 * errors)
     return StudentisedMeans(means, errors, replicates)
 
 

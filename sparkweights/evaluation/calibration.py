@@ -155,9 +155,11 @@ def brier_bound(table: ScoreTable) -> float:
     low, mean, high = _bin_range(table)
     weight = table.weight
     share = table.positives / np.where(weight > 0, weight, 1)
-    spread = np.sqrt((high - mean) * (mean - low))
+    standard_deviation = np.sqrt((high - mean) * (mean - low))
     return ratio(
-        float(weight @ (spread**2 + 2 * spread * np.sqrt(share * (1 - share)))),
+        float(
+            weight @ (standard_deviation**2 + 2 * standard_deviation * np.sqrt(share * (1 - share)))
+        ),
         float(weight.sum()),
     )
 
@@ -171,8 +173,8 @@ def brier_decomposition(table: ScoreTable, groups: Groups | None = None) -> Brie
     Examples
     --------
     >>> from sparkweights.evaluation.score_table import ScoreTable
-    >>> found = brier_decomposition(ScoreTable([0.0, 0.5], [0, 2], [2, 0]))
-    >>> found.reliability, found.resolution, found.uncertainty, found.brier
+    >>> parts = brier_decomposition(ScoreTable([0.0, 0.5], [0, 2], [2, 0]))
+    >>> parts.reliability, parts.resolution, parts.uncertainty, parts.brier
     (0.125, 0.25, 0.25, 0.125)
     """
     p = _probabilities(table)
@@ -255,11 +257,11 @@ def _probabilities(table: ScoreTable) -> Array:
 
 def _group_sums(table: ScoreTable, groups: Groups | None) -> tuple[Array, Array, Array]:
     weight, p = table.weight, _probabilities(table)
-    own = np.arange(len(weight)) if groups is None else groups
+    group = np.arange(len(weight)) if groups is None else groups
     parts = (weight, weight * p, table.positives)
-    sums = [np.bincount(own, weights=part).astype(np.float64) for part in parts]
-    held = sums[0] > 0
-    return sums[0][held], sums[1][held], sums[2][held]
+    sums = [np.bincount(group, weights=part).astype(np.float64) for part in parts]
+    occupied = sums[0] > 0
+    return sums[0][occupied], sums[1][occupied], sums[2][occupied]
 
 
 def _check_groups(groups: int) -> None:

@@ -142,17 +142,17 @@ def collect_segments(
     grouped_df = kept_df.groupBy(entry["kind"].alias("kind"), entry["at"].alias("at"), *segment)
     # The limit lies below the projection, so that it does not turn the job into several.
     found_df = grouped_df.agg(*_measures(scored)).limit(MAX_SCORES + 1).select("*")
-    found = found_df.toArrow()
-    if found.num_rows > MAX_SCORES:
+    sums_table = found_df.toArrow()
+    if sums_table.num_rows > MAX_SCORES:
         raise InputError(
             f"More than {MAX_SCORES:,} distinct scores; the exact mode keeps each of them.",
             hint="evaluate with bins (exact: false), or on a sample of the rows.",
         )
-    if found.num_rows == 0:
+    if sums_table.num_rows == 0:
         raise InputError(
             "No rows to evaluate on.", hint="see that the table holds rows with known outcomes."
         )
-    sums = {name: np.asarray(found[name].fill_null(0)) for name in found.column_names
+    sums = {name: np.asarray(sums_table[name].fill_null(0)) for name in sums_table.column_names
             if not name.startswith("by_")}  # fmt: skip
     if sums["undecided"].any():
         raise InputError(
@@ -160,8 +160,8 @@ def collect_segments(
             "weights read is missing there.",
             hint="fill it, or leave these rows out, where the table is made.",
         )
-    segments = _segments(found, len(by))
-    every = np.ones(found.num_rows, dtype=bool)
+    segments = _segments(sums_table, len(by))
+    every = np.ones(sums_table.num_rows, dtype=bool)
     chosen = {(): every, **(segments if by else {})}
     return {
         key: evaluation_of(
@@ -187,11 +187,11 @@ def _outlook(scored: Scored) -> dict[str, Column]:
     p = [column(name).cast("double") for name in scored.probability_cols.values()]
     taken = [F.col(f"__taken_{c}") for c in range(len(p))]
     expected = reduce(add, [share * cost for share, cost in zip(p, taken, strict=True)])
-    found = {"__expected": expected}
+    moments = {"__expected": expected}
     for c, (share, cost) in enumerate(zip(p, taken, strict=True)):
         gap = cost - expected
-        found |= {f"__second_{c}": share * gap * gap, f"__third_{c}": share * gap * gap * gap}
-    return found
+        moments |= {f"__second_{c}": share * gap * gap, f"__third_{c}": share * gap * gap * gap}
+    return moments
 
 
 def _stake(scored: Scored) -> Column:
@@ -220,13 +220,13 @@ def _entries(scored: Scored, *, exact: bool) -> Column:
     nothing = F.lit(None)
     block = F.floor(scored.order * EVALUATION_BLOCKS)
     for kind, (c, name) in enumerate(scored.scores):
-        p, own = column(name).cast("double"), column(scored.class_col) == c
-        kinds.append(_entry(kind, p if exact else _bin(p), p, own))
+        p, is_class = column(name).cast("double"), column(scored.class_col) == c
+        kinds.append(_entry(kind, p if exact else _bin(p), p, is_class))
         if scored.clustered and kind < scored.natural_scores:
-            place = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
-            kinds.append(_entry(BLOCK_SCORES - kind, place, p, own))
-    place = block * STAKES + _stake(scored)
-    kinds.append(_entry(MONEY, place, nothing.cast("double"), nothing.cast("boolean")))
+            position = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
+            kinds.append(_entry(BLOCK_SCORES - kind, position, p, is_class))
+    position = block * STAKES + _stake(scored)
+    kinds.append(_entry(MONEY, position, nothing.cast("double"), nothing.cast("boolean")))
     return F.array(*kinds)
 
 
@@ -239,9 +239,9 @@ def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
 def _measures(scored: Scored) -> list[Column]:
     entry, w = F.col("__entry"), F.col("__w")
     p, y = entry["p"], entry["y"]
-    money = entry["kind"] == MONEY
+    is_block_entry = entry["kind"] == MONEY
     happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
-    wanted = {
+    measures = {
         "positives": F.when(y, w),
         "negatives": F.when(~y, w),
         "score_sum": w * p,
@@ -252,29 +252,29 @@ def _measures(scored: Scored) -> list[Column]:
     if scored.two:
         approve, decline = _sides(scored, 1)
         for name, cost in (("approve", approve), ("decline", decline)):
-            wanted[f"{name}_positive"] = F.when(y, w * cost)
-            wanted[f"{name}_negative"] = F.when(~y, w * cost)
-    wanted |= _block_measures(scored, money, w)
+            measures[f"{name}_positive"] = F.when(y, w * cost)
+            measures[f"{name}_negative"] = F.when(~y, w * cost)
+    measures |= _block_measures(scored, is_block_entry, w)
     ends = [F.min(p).alias("least"), F.max(p).alias("greatest")]
-    return [*ends, *(F.sum(value).alias(name) for name, value in wanted.items())]
+    return [*ends, *(F.sum(value).alias(name) for name, value in measures.items())]
 
 
-def _block_measures(scored: Scored, money: Column, w: Column) -> dict[str, Column]:
+def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[str, Column]:
     """Return what is summed of a block's rows: weights, costs, decisions, and their outlook."""
-    wanted = {}
-    wanted["weight"] = F.when(money, w)
+    measures = {}
+    measures["weight"] = F.when(is_block_entry, w)
     for c in range(len(scored.classes)):
-        of_class = money & (column(scored.class_col) == c)
-        wanted[f"square_{c}"] = F.when(of_class, w * w)
-    undecided = money & column(scored.decision_col).isNull()
-    wanted["undecided"] = F.when(undecided, 1.0)
+        of_class = is_block_entry & (column(scored.class_col) == c)
+        measures[f"square_{c}"] = F.when(of_class, w * w)
+    undecided = is_block_entry & column(scored.decision_col).isNull()
+    measures["undecided"] = F.when(undecided, 1.0)
     costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
-    wanted |= {f"cost_{i}": F.when(money, w * cost) for i, cost in enumerate(costs)}
+    measures |= {f"cost_{i}": F.when(is_block_entry, w * cost) for i, cost in enumerate(costs)}
     for d, (decision, cost) in enumerate(scored.constant_costs.items()):
         for c in range(len(scored.classes)):
-            here = money & (column(scored.decision_col) == decision)
+            here = is_block_entry & (column(scored.decision_col) == decision)
             here = here & (column(scored.class_col) == c)
-            wanted |= {
+            measures |= {
                 f"rows_{d}_{c}": F.when(here, 1.0),
                 f"weight_{d}_{c}": F.when(here, w),
                 f"cost_{d}_{c}": F.when(here, w * cost),
@@ -283,13 +283,13 @@ def _block_measures(scored: Scored, money: Column, w: Column) -> dict[str, Colum
         outlook = ["expected"]
         outlook += [f"{part}_{c}" for part in ("second", "third")
                     for c in range(len(scored.classes))]  # fmt: skip
-        wanted |= {name: F.when(money, w * F.col(f"__{name}")) for name in outlook}
+        measures |= {name: F.when(is_block_entry, w * F.col(f"__{name}")) for name in outlook}
         taken = F.lit(None).cast("double")
         for c in range(len(scored.classes)):
-            own = column(scored.class_col) == c
-            taken = F.when(own, F.col(f"__taken_{c}")).otherwise(taken)
-        wanted["realised"] = F.when(money, w * taken)
-    return wanted
+            is_class = column(scored.class_col) == c
+            taken = F.when(is_class, F.col(f"__taken_{c}")).otherwise(taken)
+        measures["realised"] = F.when(is_block_entry, w * taken)
+    return measures
 
 
 def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
@@ -299,11 +299,11 @@ def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
     return scored.constant_costs[other], scored.constant_costs[scored.right_decisions[names[c]]]
 
 
-def _segments(found: pa.Table, columns: int) -> dict[tuple[str | None, ...], Array]:
+def _segments(sums_table: pa.Table, columns: int) -> dict[tuple[str | None, ...], Array]:
     """Return which entries belong to each segment."""
-    values = [found[f"by_{i}"].to_pylist() for i in range(columns)]
+    values = [sums_table[f"by_{i}"].to_pylist() for i in range(columns)]
     keys = list(zip(*values, strict=True))
     return {
-        key: np.array([own == key for own in keys])
+        key: np.array([row_key == key for row_key in keys])
         for key in sorted(set(keys), key=lambda key: [str(part) for part in key])
     }

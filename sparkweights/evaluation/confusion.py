@@ -55,8 +55,8 @@ class Confusion:
     def accuracy(self) -> float:
         """Share of the weight that is decided right."""
         wrong = self.false_positives + self.false_negatives
-        right = self.true_positives + self.true_negatives
-        return ratio(right, right + wrong)
+        correct = self.true_positives + self.true_negatives
+        return ratio(correct, correct + wrong)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -90,8 +90,8 @@ class Confusion:
         if not total:
             return float("nan")
         tp, fp, fn, tn = (cell / total for cell in cells)  # so that products cannot overflow
-        spread = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-        return (tp * tn - fp * fn) / math.sqrt(spread) if spread > 0 else 0.0
+        variance_product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        return (tp * tn - fp * fn) / math.sqrt(variance_product) if variance_product > 0 else 0.0
 
     def f_beta(self, beta: float = 1.0) -> float:
         """Return the weighted harmonic mean of precision and recall (van Rijsbergen 1979).
@@ -112,8 +112,10 @@ class Confusion:
         if not 0 <= beta < math.inf:
             raise ConfigError(f"beta: {beta}; allowed: a finite number >= 0.")
         square = beta * beta
-        found = (1 + square) * self.true_positives
-        return ratio(found, found + square * self.false_negatives + self.false_positives)
+        weighted_hits = (1 + square) * self.true_positives
+        return ratio(
+            weighted_hits, weighted_hits + square * self.false_negatives + self.false_positives
+        )
 
 
 def confusion(table: ScoreTable, cut: float) -> Confusion:

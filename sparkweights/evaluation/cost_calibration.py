@@ -135,8 +135,10 @@ class CostCalibration:
 
     def _off(self, tolerance: float) -> tuple[CostGroup, ...]:
         groups = self.groups if len(self.groups) > 1 else ()
-        own = OFF / self.tests  # Bonferroni
-        return tuple(group for group in (self.total, *groups) if group.is_off(tolerance, own))
+        group_level = OFF / self.tests  # Bonferroni
+        return tuple(
+            group for group in (self.total, *groups) if group.is_off(tolerance, group_level)
+        )
 
     def warnings(self, tolerance: float) -> list[str]:
         """Return a sentence for each ratio that is off."""
@@ -177,11 +179,13 @@ def cost_calibration(
         multiplied by the blocks' design effect.
     """
     total = np.arange(len(sums.stake), dtype=np.int64)
-    found = float(sums.expected.sum()), float(sums.realised.sum())
+    totals = float(sums.expected.sum()), float(sums.realised.sum())
     effect = 1.0
     if clustered:
-        held = sums.weight.sum(axis=1) > 0
-        residual = (sums.realised - sums.expected * ratio(found[1], found[0])).sum(axis=1)[held]
+        occupied = sums.weight.sum(axis=1) > 0
+        residual = (sums.realised - sums.expected * ratio(totals[1], totals[0])).sum(axis=1)[
+            occupied
+        ]
         effect = design_effect(residual, float(per_row @ sums.second.sum(axis=1)))
     return CostCalibration(
         _group(sums, total, per_row, effect),

@@ -105,8 +105,8 @@ class CostProfile(NamedTuple):
         Operation(cut=0.6, share=0.5, cost=2.0, savings=0.5)
         """
         k = int(np.argmin(self.cost))
-        found = (self.cut[k], self.share[k], self.cost[k], self.savings[k])
-        return Operation(*(float(value) for value in found))
+        values = (self.cut[k], self.share[k], self.cost[k], self.savings[k])
+        return Operation(*(float(value) for value in values))
 
 
 def cost_profile(table: ScoreTable, *, prior: float | None = None) -> CostProfile:
@@ -136,17 +136,19 @@ def cost_profile(table: ScoreTable, *, prior: float | None = None) -> CostProfil
             "A cost profile needs the rows' costs; this score table holds none.",
             hint="sum cost_positive and cost_negative where the table is made.",
         )
-    held = np.flatnonzero(table.weight > 0)[::-1]
-    if not len(held):
+    occupied = np.flatnonzero(table.weight > 0)[::-1]
+    if not len(occupied):
         raise InputError("A cost profile needs rows; this score table has none.")
     yes, no = (1.0, 1.0) if prior is None else _class_factors(table, prior)
-    approve, decline = yes * table.cost_positive[:, held] + no * table.cost_negative[:, held]
-    weight = yes * table.positives[held] + no * table.negatives[held]
+    approve, decline = (
+        yes * table.cost_positive[:, occupied] + no * table.cost_negative[:, occupied]
+    )
+    weight = yes * table.positives[occupied] + no * table.negatives[occupied]
     # Both sums are taken apart, so that the constant decisions carry no rounding of the other.
     above = np.r_[0.0, np.cumsum(decline)]
     below = np.r_[np.cumsum(approve[::-1])[::-1], 0.0]
     declined = np.r_[0.0, np.cumsum(weight)]
-    return CostProfile(np.r_[np.inf, table.score[held]], declined / declined[-1], above + below)
+    return CostProfile(np.r_[np.inf, table.score[occupied]], declined / declined[-1], above + below)
 
 
 def normalised_expected_cost(table: ScoreTable, cut: float, probability_cost: ArrayLike) -> Array:
@@ -167,9 +169,9 @@ def normalised_expected_cost(table: ScoreTable, cut: float, probability_cost: Ar
     >>> normalised_expected_cost(table, 0.6, [0.0, 0.5, 1.0]).tolist()
     [0.5, 0.375, 0.25]
     """
-    asked = proportions("probability_cost", probability_cost)
-    found = confusion(table, cut)
-    return (1 - found.recall) * asked + (1 - found.specificity) * (1 - asked)
+    proportion = proportions("probability_cost", probability_cost)
+    decided = confusion(table, cut)
+    return (1 - decided.recall) * proportion + (1 - decided.specificity) * (1 - proportion)
 
 
 def lower_envelope(table: ScoreTable) -> CostCurve:
@@ -223,22 +225,24 @@ def brier_curve(table: ScoreTable, cost_proportion: ArrayLike) -> Array:
     >>> brier_curve(ScoreTable([0.2, 0.6], [1, 3], [4, 2]), [0.0, 0.5, 1.0]).tolist()
     [0.0, 0.3, 0.0]
     """
-    asked = proportions("cost_proportion", cost_proportion)
+    proportion = proportions("cost_proportion", cost_proportion)
     _, positives, negatives = table.at_or_above()
     total = positives[-1] + negatives[-1]
     if not total:
-        return np.full(asked.shape, np.nan)
+        return np.full(proportion.shape, np.nan)
     scores = table.score[table.weight > 0]
-    reached = len(scores) - np.searchsorted(scores, asked, side="left")
+    reached = len(scores) - np.searchsorted(scores, proportion, side="left")
     missed = positives[-1] - positives[reached]
-    loss: Array = 2 * (asked * negatives[reached] + (1 - asked) * missed) / total
+    loss: Array = 2 * (proportion * negatives[reached] + (1 - proportion) * missed) / total
     return loss
 
 
 def _class_factors(table: ScoreTable, prior: float) -> tuple[float, float]:
     if not 0 <= prior <= 1:
         raise ConfigError(f"prior: {prior}; allowed: a share from 0 to 1.")
-    own = table.prior
-    if not 0 < own < 1:
-        raise InputError(f"prior: rows of one class (share {own:g}) cannot be weighed to {prior}.")
-    return prior / own, (1 - prior) / (1 - own)
+    table_prior = table.prior
+    if not 0 < table_prior < 1:
+        raise InputError(
+            f"prior: rows of one class (share {table_prior:g}) cannot be weighed to {prior}."
+        )
+    return prior / table_prior, (1 - prior) / (1 - table_prior)

@@ -48,7 +48,7 @@ def class_curves(
     if not 0 < table.prior < 1:
         return {}
     ranked, caught = roc_curve(table), precision_recall_curve(table)
-    found: dict[str, Any] = {
+    curves: dict[str, Any] = {
         "roc": _points(ranked.false_positive_rate, ranked.recall),
         "precision_recall": _points(caught.recall[1:], caught.precision[1:]),
         "operating": {
@@ -57,21 +57,21 @@ def class_curves(
             "precision": decided.precision,
         },
     }
-    found["by_share"] = _by_share(table)
+    curves["by_share"] = _by_share(table)
     envelope, prices = lower_envelope(table), np.linspace(0, 1, PRICES + 1)
-    found["cost_curve"] = _points(envelope.probability_cost, envelope.cost)
-    found["brier_curve"] = _points(prices, brier_curve(table, prices))
+    curves["cost_curve"] = _points(envelope.probability_cost, envelope.cost)
+    curves["brier_curve"] = _points(prices, brier_curve(table, prices))
     if iso_cost_slope is not None:
-        found["iso_cost_slope"] = iso_cost_slope
+        curves["iso_cost_slope"] = iso_cost_slope
     before = evaluation.weighted_tables.get(name)
     if before is not None:
-        found["reliability_before"] = [list(group) for group in reliability_bins(before)]
+        curves["reliability_before"] = [list(group) for group in reliability_bins(before)]
     if table.cost_positive is not None:
         profile = cost_profile(table)
         cuts = np.minimum(profile.cut, 1.0)  # what no row reaches is drawn at the end of the axis
-        found["cost_by_cut"] = _points(cuts[::-1], profile.cost[::-1])
-        found["cut"] = cut
-    return found
+        curves["cost_by_cut"] = _points(cuts[::-1], profile.cost[::-1])
+        curves["cut"] = cut
+    return curves
 
 
 def _by_share(table: ScoreTable) -> list[dict[str, float]]:

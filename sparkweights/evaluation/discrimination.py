@@ -150,12 +150,12 @@ def gains(table: ScoreTable, shares: ArrayLike) -> Array:
     >>> gains(ScoreTable([0.2, 0.6], [1, 3], [4, 2]), [0.25, 0.5, 1.0]).tolist()
     [0.375, 0.75, 1.0]
     """
-    asked = proportions("shares", shares)
+    declined = proportions("shares", shares)
     _, positives, negatives = table.at_or_above()
     recall = _shares(positives)
     if np.isnan(recall).any():
-        return np.full(asked.shape, np.nan)
-    return np.interp(asked, _shares(positives + negatives), recall)
+        return np.full(declined.shape, np.nan)
+    return np.interp(declined, _shares(positives + negatives), recall)
 
 
 def lift(table: ScoreTable, share: float) -> float:
@@ -185,11 +185,11 @@ def proportions(name: str, values: ArrayLike) -> Array:
     ConfigError
         If one is not.
     """
-    asked = np.asarray(values, dtype=np.float64)
-    bad = ~((asked >= 0) & (asked <= 1))
+    numbers = np.asarray(values, dtype=np.float64)
+    bad = ~((numbers >= 0) & (numbers <= 1))
     if bad.any():
-        raise ConfigError(f"{name}: {asked[bad][0]}; allowed: numbers from 0 to 1.")
-    return asked
+        raise ConfigError(f"{name}: {numbers[bad][0]}; allowed: numbers from 0 to 1.")
+    return numbers
 
 
 def _shares(cumulative: Array) -> Array:

@@ -87,19 +87,19 @@ class ColumnBins:
         """Number of bins."""
         return 2 + len(self.edges if self.levels is None else self.levels)
 
-    def place(self) -> Column:
+    def bin_number(self) -> Column:
         """Return the bin of a row."""
         if self.levels is None:
             value, known = number(self.name), [*self.edges]
-            place = F.lit(self.size - 1)
+            bin_number = F.lit(self.size - 1)
             for i, edge in reversed(list(enumerate(known))):
-                place = F.when(value <= edge, i + 1).otherwise(place)
+                bin_number = F.when(value <= edge, i + 1).otherwise(bin_number)
         else:
             value = text(self.name)
-            place = F.lit(self.size - 1)
+            bin_number = F.lit(self.size - 1)
             for i, level in enumerate(self.levels):
-                place = F.when(value == level, i + 1).otherwise(place)
-        return F.when(value.isNull(), 0).otherwise(place)
+                bin_number = F.when(value == level, i + 1).otherwise(bin_number)
+        return F.when(value.isNull(), 0).otherwise(bin_number)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the bins, ready for JSON; `bins_from_dict` reads them back."""
@@ -136,14 +136,14 @@ def collect_bins(
     measures += [
         F.call_function("approx_top_k", text(name), F.lit(MAX_LEVELS)) for name in categorical
     ]
-    found = df.agg(*[one.alias(f"m{i}") for i, one in enumerate(measures)]).first()
-    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+    summary = df.agg(*[measure.alias(f"m{i}") for i, measure in enumerate(measures)]).first()
+    assert summary is not None  # noqa: S101 (an aggregate without groups has its row)
     bins = [
-        ColumnBins(name, tuple(sorted(set(map(float, found[i] or ())))))
+        ColumnBins(name, tuple(sorted(set(map(float, summary[i] or ())))))
         for i, name in enumerate(numeric)
     ]
     for i, name in enumerate(categorical, start=len(numeric)):
-        levels = sorted(entry["item"] for entry in found[i] or () if entry["item"] is not None)
+        levels = sorted(entry["item"] for entry in summary[i] or () if entry["item"] is not None)
         bins.append(ColumnBins(name, levels=tuple(levels)))
     return count_bins(df, bins, weight)
 
@@ -155,18 +155,27 @@ def count_bins(
     if not bins:
         return ()
     entries = F.array(
-        *[F.struct(F.lit(i).alias("c"), own.place().alias("bin")) for i, own in enumerate(bins)]
+        *[
+            F.struct(F.lit(i).alias("c"), column_bins.bin_number().alias("bin"))
+            for i, column_bins in enumerate(bins)
+        ]
     )
     times = F.lit(1.0) if weight is None else weight
     one_df = df.select(times.alias("times"), F.explode(entries).alias("e")).select("times", "e.*")
-    counts, squares = [[0.0] * own.size for own in bins], [0.0] * len(bins)
+    counts, squares = [[0.0] * column_bins.size for column_bins in bins], [0.0] * len(bins)
     sums = F.sum("times").alias("rows"), F.sum(F.col("times") ** 2).alias("squares")
     for row in one_df.groupBy("c", "bin").agg(*sums).orderBy("c", "bin").collect():
         counts[row["c"]][row["bin"]] = row["rows"]
         squares[row["c"]] += row["squares"]
     return tuple(
-        ColumnBins(own.name, own.edges, own.levels, tuple(rows), None if weight is None else square)
-        for own, rows, square in zip(bins, counts, squares, strict=True)
+        ColumnBins(
+            column_bins.name,
+            column_bins.edges,
+            column_bins.levels,
+            tuple(rows),
+            None if weight is None else square,
+        )
+        for column_bins, rows, square in zip(bins, counts, squares, strict=True)
     )
 
 
@@ -297,8 +306,8 @@ def score_stability(
     edges = np.unique((known[ends] + np.append(known[1:], 1.0)[ends]) / 2)
 
     def binned(score: Array, weight: Array) -> Array:
-        place = np.searchsorted(edges, score)
-        return np.bincount(place, weights=weight, minlength=len(edges) + 1).astype(np.float64)
+        bin_number = np.searchsorted(edges, score)
+        return np.bincount(bin_number, weights=weight, minlength=len(edges) + 1).astype(np.float64)
 
     sizes = (float(reference.sum()), float(rows.sum())) if effective is None else effective
     return _stability(binned(scores[0], reference), binned(scores[1], rows), sizes)

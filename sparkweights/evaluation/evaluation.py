@@ -193,8 +193,8 @@ class Evaluation:
         )
         effect = 1.0
         if blocks is not None:
-            spread = table.weight * table.mean_score * (1 - table.mean_score)
-            variance = float(spread.sum()) * ratio(
+            variances = table.weight * table.mean_score * (1 - table.mean_score)
+            variance = float(variances.sum()) * ratio(
                 float(weights @ (of_class, of_others)), float(weights.sum())
             )
             residual = blocks.positives.sum(axis=1) - blocks.score_sum * ratio(
@@ -270,8 +270,8 @@ class Evaluation:
         """Return the weights of a class's rows and of the others, by whether its decision was
         taken.
         """  # noqa: D205 (one sentence)
-        right = self.right_decisions[name]
-        caught = self.cells[right]
+        least_cost_decision = self.right_decisions[name]
+        caught = self.cells[least_cost_decision]
         of_class = sum(row[name].weight for row in self.cells.values())
         whole = sum(cell.weight for row in self.cells.values() for cell in row.values())
         hits, taken = caught[name].weight, sum(cell.weight for cell in caught.values())
@@ -284,9 +284,14 @@ class Evaluation:
 
     def macro(self) -> dict[str, float]:
         """Return the mean of each measure over the classes, the rare ones counting as the rest."""
-        kept = [one.name for one in fields(ClassEvaluation) if one.type == "float"]
-        own = self.classes.values()
-        return {name: float(np.mean([getattr(found, name) for found in own])) for name in kept}
+        kept = [field.name for field in fields(ClassEvaluation) if field.type == "float"]
+        evaluations = self.classes.values()
+        return {
+            name: float(
+                np.mean([getattr(class_evaluation, name) for class_evaluation in evaluations])
+            )
+            for name in kept
+        }
 
     def _of_class(self, name: str) -> ClassEvaluation:
         table, decided = self.tables[name], self.confusion(name)
@@ -332,7 +337,9 @@ class Evaluation:
             "effective_rows": {name: self.effective_rows(name)[0] for name in self.tables},
             "caution": self.caution,
             "clustered": bool(self.block_tables),
-            "classes": {name: asdict(found) for name, found in self.classes.items()},
+            "classes": {
+                name: asdict(class_evaluation) for name, class_evaluation in self.classes.items()
+            },
             "macro": self.macro(),
             "costs": {
                 **{f"always_{name}": self.cost(name) for name in self.constant_costs},

@@ -101,8 +101,8 @@ class Share:
         overall = self.square.sum() / self.weight.sum()
         used = self.weight > 0
         per_row = np.where(used, self.square / np.where(used, self.weight, 1), overall)
-        drawn = generator.gamma(self.weight / per_row + 0.5, size=(DRAWS, 2)) * per_row
-        return np.asarray(drawn[:, 1] / drawn.sum(axis=1))
+        gammas = generator.gamma(self.weight / per_row + 0.5, size=(DRAWS, 2)) * per_row
+        return np.asarray(gammas[:, 1] / gammas.sum(axis=1))
 
 
 class Measure(NamedTuple):
@@ -200,8 +200,8 @@ class ColumnFairness:
     @property
     def equalized_odds_difference(self) -> float:
         """The larger of the differences in true and in false positive rates (Hardt et al. 2016)."""
-        found = [self.gaps[rate].difference.value for rate in RATES[1:] if rate in self.gaps]
-        return max(found, default=float("nan"))
+        differences = [self.gaps[rate].difference.value for rate in RATES[1:] if rate in self.gaps]
+        return max(differences, default=float("nan"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record, ready for JSON."""
@@ -246,34 +246,41 @@ def measure_column(
     Examples
     --------
     >>> rows = {"a": [[20, 0, 0], [0, 80, 0]], "b": [[40, 20, 0], [0, 40, 0]]}
-    >>> cells = {name: Cells(*[np.array(own, dtype=float)] * 3) for name, own in rows.items()}
-    >>> found = measure_column("sex", cells, min_rows=50)
-    >>> found.reference, found.gaps["acceptance"].ratio.value
+    >>> cells = {name: Cells(*[np.array(sums, dtype=float)] * 3) for name, sums in rows.items()}
+    >>> fairness = measure_column("sex", cells, min_rows=50)
+    >>> fairness.reference, fairness.gaps["acceptance"].ratio.value
     ('a', 0.5)
     """
-    counted = {group: round(own.rows.sum()) for group, own in cells.items()}
+    rows_of = {group: round(group_cells.rows.sum()) for group, group_cells in cells.items()}
     kept = {
-        group: own
-        for group, own in cells.items()
-        if counted[group] >= min_rows and own.weight.sum() > 0
+        group: group_cells
+        for group, group_cells in cells.items()
+        if rows_of[group] >= min_rows and group_cells.weight.sum() > 0
     }
-    small = {group: rows for group, rows in counted.items() if group not in kept}
+    small = {group: rows for group, rows in rows_of.items() if group not in kept}
     if not kept:
         return ColumnFairness(column, None, (), small, {})
     stated = reference is not None and reference in kept
-    chosen = reference if stated else max(kept, key=lambda own: kept[own].share(ACCEPTANCE).value)
+    chosen = (
+        reference
+        if stated
+        else max(kept, key=lambda group_cells: kept[group_cells].share(ACCEPTANCE).value)
+    )
     assert chosen is not None  # noqa: S101 (narrows the type)
-    samples = {group: _samples(own, seed + i) for i, (group, own) in enumerate(kept.items())}
+    samples = {
+        group: _samples(group_cells, seed + i)
+        for i, (group, group_cells) in enumerate(kept.items())
+    }
     groups = tuple(
         GroupFairness(
             group,
-            counted[group],
-            float(own.weight.sum()),
-            {rate: _measure(own.share(rate).value, samples[group][rate]) for rate in RATES},
+            rows_of[group],
+            float(group_cells.weight.sum()),
+            {rate: _measure(group_cells.share(rate).value, samples[group][rate]) for rate in RATES},
             _compared(kept, samples, (group, chosen), ACCEPTANCE, ratio=True),
             {rate: _compared(kept, samples, (group, chosen), rate) for rate in RATES},
         )
-        for group, own in kept.items()
+        for group, group_cells in kept.items()
     )
     gaps = {rate: _gap(kept, samples, rate, chosen if stated else None) for rate in RATES}
     return ColumnFairness(
@@ -284,10 +291,10 @@ def measure_column(
 _Samples = Mapping[str, Mapping[str, Array]]
 
 
-def _samples(own: Cells, seed: int) -> dict[str, Array]:
+def _samples(cells: Cells, seed: int) -> dict[str, Array]:
     """Return draws of each rate of a group; NaN where an outcome has too few rows."""
     generator = np.random.default_rng(seed)
-    shares = {rate: own.share(rate) for rate in RATES}
+    shares = {rate: cells.share(rate) for rate in RATES}
     return {
         rate: share.draws(generator)
         if share.effective >= MIN_OUTCOMES or (rate == ACCEPTANCE and share.effective)
@@ -313,21 +320,21 @@ def _compared(
     ratio: bool = False,
 ) -> Measure:
     """Return a group's rate minus, or over, that of another."""
-    one, other = (kept[group].share(rate).value for group in pair)
+    rate_of_group, rate_of_other = (kept[group].share(rate).value for group in pair)
     ones, others = (samples[group][rate] for group in pair)
     if pair[0] == pair[1]:
         return Measure(*(1.0 if ratio else 0.0,) * 3) if not isnan(ones[0]) else UNMEASURED
     if not ratio:
-        return _measure(one - other, ones - others)
-    return _measure(one / other if other else float("nan"), ones / others)
+        return _measure(rate_of_group - rate_of_other, ones - others)
+    return _measure(rate_of_group / rate_of_other if rate_of_other else float("nan"), ones / others)
 
 
 def _gap(
     kept: Mapping[str, Cells], samples: _Samples, rate: str, reference: str | None
 ) -> Gap | None:
     values = {
-        group: own.share(rate).value
-        for group, own in kept.items()
+        group: cells.share(rate).value
+        for group, cells in kept.items()
         if not isnan(samples[group][rate][0])
     }
     if len(values) < 2:  # a difference is between two
@@ -346,22 +353,22 @@ def _gap(
     )
 
 
-def equality_p_value(one: Share, other: Share) -> float:
+def equality_p_value(first: Share, second: Share) -> float:
     """Return the two-sided p-value of the score test that two shares are equal.
 
     z = (p - q) / sqrt(r (1 - r) (1/n + 1/m)) with the pooled share r (Fleiss, Levin & Paik 2003,
     eq. 3.5, without the continuity correction); n and m are effective rows.
     """
-    n, m = one.effective, other.effective
-    pooled = (n * one.value + m * other.value) / (n + m)
+    n, m = first.effective, second.effective
+    pooled = (n * first.value + m * second.value) / (n + m)
     variance = pooled * (1 - pooled) * (1 / n + 1 / m)
     if variance <= 0:  # nobody, or everybody, in both
         return 1.0
-    return erfc(abs(one.value - other.value) / sqrt(2 * variance))
+    return erfc(abs(first.value - second.value) / sqrt(2 * variance))
 
 
 def unfair_differences(
-    found: ColumnFairness, favourable: str, *, ratio: float, difference: float
+    fairness: ColumnFairness, favourable: str, *, ratio: float, difference: float
 ) -> list[str]:
     """Return a sentence per limit that a column's groups pass, and not by chance alone.
 
@@ -373,21 +380,21 @@ def unfair_differences(
     difference
         Largest difference of the true and of the false positive rates.
     """
-    told = []
-    for rate, gap in found.gaps.items():
-        low, high = f"{found.column} {gap.low}", f"{found.column} {gap.high}"
+    sentences = []
+    for rate, gap in fairness.gaps.items():
+        low, high = f"{fairness.column} {gap.low}", f"{fairness.column} {gap.high}"
         if not gap.is_significant:
             continue
         if rate == ACCEPTANCE and gap.ratio.value < ratio:
-            told.append(
+            sentences.append(
                 f"{low} gets {favourable} at {gap.ratio.value:.2f} times the rate of {high} "
                 f"(95 % interval {gap.ratio.low:.2f} to {gap.ratio.high:.2f}); the limit is "
                 f"{ratio:g}"
             )
         if rate != ACCEPTANCE and gap.difference.value > difference:
-            told.append(
+            sentences.append(
                 f"the {rate.replace('_', ' ')} of {high} exceeds that of {low} by "
                 f"{gap.difference.value:.3f} (95 % interval {gap.difference.low:.3f} to "
                 f"{gap.difference.high:.3f}); the limit is {difference:g}"
             )
-    return told
+    return sentences

@@ -46,8 +46,10 @@ class Grouping:
         """The value that rows are counted by: the text, or the number of a range."""
         if not self.edges:
             return text(self.column)
-        own = number(self.column)
-        return reduce(add, [(own >= F.lit(edge)).cast("int") for edge in self.edges]).cast("string")
+        value = number(self.column)
+        return reduce(add, [(value >= F.lit(edge)).cast("int") for edge in self.edges]).cast(
+            "string"
+        )
 
 
 def collect_cells(
@@ -78,8 +80,8 @@ def collect_cells(
     if not groupings:
         return {}
     entries = [
-        F.struct(F.lit(at).alias("at"), own.value.alias("value"))
-        for at, own in enumerate(groupings)
+        F.struct(F.lit(at).alias("at"), grouping.value.alias("value"))
+        for at, grouping in enumerate(groupings)
     ]
     w = F.col("weight")
     # Rows without a decision are left out below: a filter here would be pushed through the
@@ -92,43 +94,43 @@ def collect_cells(
     )
     sums = (F.count(F.lit(1)).alias("rows"), F.sum(w).alias("weight"), F.sum(w * w).alias("square"))
     counted_df = long_df.groupBy("entry.at", "entry.value", "decision", "outcome").agg(*sums)
-    found = counted_df.limit(MAX_CELLS + 1).collect()
-    if len(found) > MAX_CELLS:
+    cell_rows = counted_df.limit(MAX_CELLS + 1).collect()
+    if len(cell_rows) > MAX_CELLS:
         return None
     return {
-        own.column: _grouped(
-            [row for row in found if row["at"] == at],
-            own,
-            numeric=is_number(df.schema[own.column].dataType),
+        grouping.column: _grouped(
+            [row for row in cell_rows if row["at"] == at],
+            grouping,
+            numeric=is_number(df.schema[grouping.column].dataType),
         )
-        for at, own in enumerate(groupings)
+        for at, grouping in enumerate(groupings)
     }
 
 
-def _grouped(rows: Sequence[Row], own: Grouping, *, numeric: bool) -> dict[str, Cells]:
+def _grouped(rows: Sequence[Row], grouping: Grouping, *, numeric: bool) -> dict[str, Cells]:
     """Return the rows of a column's values by group."""
     by_value: dict[str | None, Cells] = {}
     for row in rows:
         if row["decision"] is None:
             continue
         cells = by_value.setdefault(row["value"], Cells.empty())
-        place = row["decision"], row["outcome"]
-        cells.rows[place] += row["rows"]
-        cells.weight[place] += row["weight"] or 0.0
-        cells.square[place] += row["square"] or 0.0
+        cell = row["decision"], row["outcome"]
+        cells.rows[cell] += row["rows"]
+        cells.weight[cell] += row["weight"] or 0.0
+        cells.square[cell] += row["square"] or 0.0
     missing = by_value.pop(None, None)
     values = {value: cells for value, cells in by_value.items() if value is not None}
-    names = _names(values, own, numeric=numeric)
+    names = _names(values, grouping, numeric=numeric)
     groups: dict[str, Cells] = {}
     for value in names:  # in the order of the groups
         groups[names[value]] = groups.get(names[value], Cells.empty()) + values[value]
     return groups if missing is None else {**groups, MISSING: missing}
 
 
-def _names(values: Mapping[str, Cells], own: Grouping, *, numeric: bool) -> dict[str, str]:
+def _names(values: Mapping[str, Cells], grouping: Grouping, *, numeric: bool) -> dict[str, str]:
     """Return the group of each value."""
-    if own.edges:
-        labels = range_labels(own.edges)
+    if grouping.edges:
+        labels = range_labels(grouping.edges)
         return {value: labels[int(value)] for value in sorted(values, key=int)}
     if not numeric:
         rows = {value: float(cells.rows.sum()) for value, cells in values.items()}
@@ -170,6 +172,6 @@ def quartile_edges(rows: Mapping[float, float]) -> tuple[float, ...]:
     """
     values = sorted(rows)
     below = np.cumsum([0.0, *(rows[value] for value in values)])[:-1] / sum(rows.values())
-    found = (next(v for v, part in zip(values, below, strict=True) if part >= q) for q in
+    quartiles = (next(v for v, part in zip(values, below, strict=True) if part >= q) for q in
              (0.25, 0.5, 0.75) if below[-1] >= q)  # fmt: skip
-    return tuple(sorted(set(found))) or (values[-1],)
+    return tuple(sorted(set(quartiles))) or (values[-1],)

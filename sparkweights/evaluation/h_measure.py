@@ -147,15 +147,15 @@ def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
         raise ConfigError(
             f"shape: {tuple(shape)}; both numbers of a Beta distribution are finite and > 0."
         )
-    held = table.weight > 0
-    positives, negatives = table.positives[held], table.negatives[held]
+    occupied = table.weight > 0
+    positives, negatives = table.positives[occupied], table.negatives[occupied]
     if not positives.any() or not negatives.any():
         return float("nan")
     total = positives.sum() + negatives.sum()
     useless = np.full(len(positives), positives.sum() / total)
     best = _loss(hull_shares(table), positives / total, negatives / total, shape)
-    found = 1 - best / _loss(useless, positives / total, negatives / total, shape)
-    return max(found, 0.0)  # a useless score can round to just below
+    measure = 1 - best / _loss(useless, positives / total, negatives / total, shape)
+    return max(measure, 0.0)  # a useless score can round to just below
 
 
 def hull_shares(table: ScoreTable) -> Array:
@@ -170,12 +170,12 @@ def hull_shares(table: ScoreTable) -> Array:
     >>> hull_shares(ScoreTable([0.1, 0.4, 0.8], [0, 2, 1], [2, 0, 1])).tolist()
     [0.0, 0.75, 0.75]
     """
-    held = table.weight > 0
-    if not held.any():
+    occupied = table.weight > 0
+    if not occupied.any():
         return np.zeros(0)
-    weight = table.weight[held]
-    fitted = isotonic_regression(table.positives[held] / weight, weights=weight).x
-    return np.clip(np.asarray(fitted, dtype=np.float64), 0, 1)
+    weight = table.weight[occupied]
+    hull = isotonic_regression(table.positives[occupied] / weight, weights=weight).x
+    return np.clip(np.asarray(hull, dtype=np.float64), 0, 1)
 
 
 def roc_convex_hull(table: ScoreTable) -> RocCurve:

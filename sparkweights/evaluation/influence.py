@@ -102,16 +102,16 @@ def average_precision_influence(table: ScoreTable) -> Influence:
     caught = np.cumsum(positives[::-1])[::-1]
     taken = np.cumsum(weight[::-1])[::-1]
     taken = np.where(taken > 0, taken, 1)
-    precision, found = caught / taken, average_precision(table)
+    precision, area = caught / taken, average_precision(table)
     gained = np.cumsum(positives * (taken - caught) / taken**2)
     lost = np.cumsum(positives * caught / taken**2)
-    return Influence(found, (precision + gained - found) / of_class, -lost / of_class)
+    return Influence(area, (precision + gained - area) / of_class, -lost / of_class)
 
 
 def brier_influence(table: ScoreTable) -> Influence:
     """Return the Brier score and its derivatives, those of a mean."""
-    p, found, weight = table.mean_score, brier(table), table.weight.sum()
-    return Influence(found, ((1 - p) ** 2 - found) / weight, (p**2 - found) / weight)
+    p, score, weight = table.mean_score, brier(table), table.weight.sum()
+    return Influence(score, ((1 - p) ** 2 - score) / weight, (p**2 - score) / weight)
 
 
 def _logit(value: float) -> tuple[float, float]:
@@ -172,47 +172,49 @@ def measure_interval(
         freedom = min(freedom, blocks.blocks - 1)
     if freedom <= 0:
         return nothing
-    found = influence(table)
+    derivatives = influence(table)
     variance = (
-        _row_variance(table, found, effective)
+        _row_variance(table, derivatives, effective)
         if blocks is None
-        else _block_variance(table, found, blocks, measure)
+        else _block_variance(table, derivatives, blocks, measure)
     )
-    if not np.isfinite(found.value) or not np.isfinite(variance):
+    if not np.isfinite(derivatives.value) or not np.isfinite(variance):
         return nothing
-    if not 0 < found.value < 1 or variance <= 0:
-        return (found.value, found.value)
-    centre, slope = forwards(found.value)
+    if not 0 < derivatives.value < 1 or variance <= 0:
+        return (derivatives.value, derivatives.value)
+    centre, slope = forwards(derivatives.value)
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * slope * float(np.sqrt(variance))
     return backwards(centre - half), backwards(centre + half)
 
 
-def _row_variance(table: ScoreTable, found: Influence, effective: Effective) -> float:
+def _row_variance(table: ScoreTable, derivatives: Influence, effective: Effective) -> float:
     total = 0.0
-    sides = ((table.positives, found.positives), (table.negatives, found.negatives))
-    for (weight, own), rows in zip(sides, effective, strict=True):
+    sides = ((table.positives, derivatives.positives), (table.negatives, derivatives.negatives))
+    for (weight, values), rows in zip(sides, effective, strict=True):
         per_row = ratio(float(weight.sum()), rows)  # sum w^2 / sum w, Kish's
-        total += per_row * float(weight @ own**2) * rows / (rows - 1)
+        total += per_row * float(weight @ values**2) * rows / (rows - 1)
     return total
 
 
-def _block_variance(table: ScoreTable, found: Influence, blocks: BlockTable, measure: str) -> float:
+def _block_variance(
+    table: ScoreTable, derivatives: Influence, blocks: BlockTable, measure: str
+) -> float:
     weight = blocks.weight
     if measure == "brier":  # its sums by block are exact
-        moved = (blocks.loss - found.value * weight) / weight.sum()
+        moved = (blocks.loss - derivatives.value * weight) / weight.sum()
     else:
         coarse = (bin_numbers(table.mean_score) // COARSE).astype(np.int64)
-        of_class = _coarsen(coarse, table.positives, found.positives)
-        of_others = _coarsen(coarse, table.negatives, found.negatives)
+        of_class = _coarsen(coarse, table.positives, derivatives.positives)
+        of_others = _coarsen(coarse, table.negatives, derivatives.negatives)
         moved = np.dot(blocks.positives, of_class) + np.dot(blocks.negatives, of_others)
-    held = moved[weight > 0]
-    held = held - held.mean()
-    return float(held @ held) * ratio(len(held), len(held) - 1)
+    residuals = moved[weight > 0]
+    residuals = residuals - residuals.mean()
+    return float(residuals @ residuals) * ratio(len(residuals), len(residuals) - 1)
 
 
 def _coarsen(coarse: Groups, weight: Array, values: Array) -> Array:
     """Return the mean of values in each of the coarse bins; between those without rows, a line."""
     total = np.bincount(coarse, weights=weight, minlength=COARSE_BINS)
     summed = np.bincount(coarse, weights=weight * values, minlength=COARSE_BINS)
-    held = np.flatnonzero(total > 0)
-    return np.interp(np.arange(COARSE_BINS), held, summed[held] / total[held])
+    occupied = np.flatnonzero(total > 0)
+    return np.interp(np.arange(COARSE_BINS), occupied, summed[occupied] / total[occupied])

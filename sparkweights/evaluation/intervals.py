@@ -61,27 +61,27 @@ def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
     >>> ratio_interval(np.array([2.0, 2.0, 2.0]), np.array([1.0, 1.0, 1.0]))
     (2.0, 2.0)
     """
-    held = (part != 0) | (whole != 0)
-    part, whole = part[held], whole[held]
+    occupied = (part != 0) | (whole != 0)
+    part, whole = part[occupied], whole[occupied]
     blocks, total = len(part), float(whole.sum())
     if blocks < 2 or total <= 0:  # one block has no spread
         return (float("nan"), float("nan"))
-    found = float(part.sum()) / total
+    estimate = float(part.sum()) / total
     scale = blocks / (blocks - 1)
-    error = float(np.sqrt(scale * ((part - found * whole) ** 2).sum())) / total
-    if error <= found * np.finfo(float).eps * blocks:
-        return (found, found)
+    error = float(np.sqrt(scale * ((part - estimate * whole) ** 2).sum())) / total
+    if error <= estimate * np.finfo(float).eps * blocks:
+        return (estimate, estimate)
     sums = _draws(blocks) @ np.stack([part, whole, part**2, part * whole, whole**2], axis=1)
     parts, wholes, squares, products, whole_squares = sums.T
     usable = wholes > 0
     ratios = np.divide(parts, wholes, out=np.zeros_like(parts), where=usable)
-    spread = squares - 2 * ratios * products + ratios**2 * whole_squares
-    usable &= spread > np.finfo(float).eps * squares
+    variances = squares - 2 * ratios * products + ratios**2 * whole_squares
+    usable &= variances > np.finfo(float).eps * squares
     if not usable.any():
         return (float("nan"), float("nan"))
-    errors = np.sqrt(scale * spread[usable]) / wholes[usable]
-    low, high = percentile_interval((ratios[usable] - found) / errors, level)
-    return max(found - high * error, 0.0), found - low * error
+    errors = np.sqrt(scale * variances[usable]) / wholes[usable]
+    low, high = percentile_interval((ratios[usable] - estimate) / errors, level)
+    return max(estimate - high * error, 0.0), estimate - low * error
 
 
 @lru_cache(maxsize=16)

@@ -278,10 +278,10 @@ def constrained_point(
     if not able:
         best = max(point.precision(prior) for point in points if point.recall > 0)
         wishes = {"recall >=": recall, "precision >=": precision, "declined <=": declined}
-        asked = ", ".join(f"{w} {value:g}" for w, value in wishes.items() if value is not None)
+        requested = ", ".join(f"{w} {value:g}" for w, value in wishes.items() if value is not None)
         raise ConfigError(
-            f"No cut of this score meets {asked} together; its precision reaches {best:.3f}, and "
-            "recall grows with the share declined.",
+            f"No threshold of this score meets {requested} together; its precision reaches "
+            f"{best:.3f}, and recall grows with the share declined.",
             hint="relax one of the constraints.",
         )
     return min(able, key=lambda point: point.cost(prior, *costs))

@@ -74,8 +74,8 @@ class PairedCosts:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison, ready for JSON."""
-        found = {**asdict(self), "changed": dict(self.changed), "needed": MIN_CHANGED}
-        return {**found, "scarce": list(self.scarce), "verdict": self.verdict}
+        record = {**asdict(self), "changed": dict(self.changed), "needed": MIN_CHANGED}
+        return {**record, "scarce": list(self.scarce), "verdict": self.verdict}
 
 
 def collect_paired_costs(
@@ -102,7 +102,7 @@ def collect_paired_costs(
     weight
         Sample weight of the row.
     """
-    own = F.lit(1.0) if weight is None else weight
+    row_weight = F.lit(1.0) if weight is None else weight
     # Not a filter: Spark would work both costs out for it, and once more for the sums.
     both = F.col("before").isNotNull() & F.col("after").isNotNull()
     sums = [F.sum(F.when(both, F.col(name))).alias(name) for name in ("weight", "before", "after")]
@@ -112,9 +112,9 @@ def collect_paired_costs(
     blocks = (
         df.select(
             F.floor(order * BLOCKS).alias("block"),
-            own.alias("weight"),
-            (own * before.cost).alias("before"),
-            (own * after.cost).alias("after"),
+            row_weight.alias("weight"),
+            (row_weight * before.cost).alias("before"),
+            (row_weight * after.cost).alias("after"),
             (before.decision != after.decision).alias("differs"),
             index.alias("index"),
         )
@@ -132,8 +132,8 @@ def _compared(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) 
     table = np.array([[value or 0.0 for value in row] for row in blocks], dtype=float)
     rows, weight_sum, first, second, *squares = table.T
     rows_changed = [
-        float(one.sum() ** 2 / square.sum()) if square.sum() else 0.0
-        for one, square in zip(squares[::2], squares[1::2], strict=True)
+        float(weights.sum() ** 2 / square.sum()) if square.sum() else 0.0
+        for weights, square in zip(squares[::2], squares[1::2], strict=True)
     ]
     several = len(blocks) > 1  # one block has no spread
     return PairedCosts(

@@ -45,8 +45,8 @@ class AreaShift:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the asymptotic interval of the difference."""
-        reach = NormalDist().inv_cdf(0.5 + level / 2) * self.standard_error
-        return (self.shift - reach, self.shift + reach)
+        half_width = NormalDist().inv_cdf(0.5 + level / 2) * self.standard_error
+        return (self.shift - half_width, self.shift + half_width)
 
 
 def compare_areas(
@@ -74,12 +74,12 @@ def compare_areas(
         for value in (times, times * times)
         for side in (positive, ~positive)
     ]
-    found = (
+    bin_rows = (
         df.groupBy(_bin(before).alias("before"), _bin(after).alias("after"))
-        .agg(*[one.alias(f"sum_{i}") for i, one in enumerate(sums)])
+        .agg(*[total.alias(f"sum_{i}") for i, total in enumerate(sums)])
         .collect()
     )
-    cells = np.array([[*row] for row in found], dtype=float).reshape(-1, 6)
+    cells = np.array([[*row] for row in bin_rows], dtype=float).reshape(-1, 6)
     positives, negatives, *squares = cells[:, 2:].T
     if positives.sum() == 0 or negatives.sum() == 0:
         raise InputError(
@@ -119,12 +119,12 @@ def delong(
 
 def _placements(score: Array, positives: Array, negatives: Array) -> tuple[Array, Array]:
     """Return, per cell, the share of the other class that a row of each class outranks."""
-    levels, place = np.unique(score, return_inverse=True)
-    own_positive = np.bincount(place, weights=positives, minlength=len(levels))
-    own_negative = np.bincount(place, weights=negatives, minlength=len(levels))
+    levels, level = np.unique(score, return_inverse=True)
+    own_positive = np.bincount(level, weights=positives, minlength=len(levels))
+    own_negative = np.bincount(level, weights=negatives, minlength=len(levels))
     below = np.cumsum(own_negative) - own_negative / 2
     above = positives.sum() - np.cumsum(own_positive) + own_positive / 2
-    return (below / negatives.sum())[place], (above / positives.sum())[place]
+    return (below / negatives.sum())[level], (above / positives.sum())[level]
 
 
 def _bin(score: Column) -> Column:

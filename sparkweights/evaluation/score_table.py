@@ -141,8 +141,8 @@ class ScoreTable:
             sums |= {"greatest": greatest}
         if costs is not None:
             prices = np.asarray(costs, dtype=np.float64)
-            sums |= {"cost_positive": np.array([summed(w * y * own) for own in prices])}
-            sums |= {"cost_negative": np.array([summed(w * ~y * own) for own in prices])}
+            sums |= {"cost_positive": np.array([summed(w * y * price) for price in prices])}
+            sums |= {"cost_negative": np.array([summed(w * ~y * price) for price in prices])}
         return cls(score=names, **sums)
 
     def __add__(self, other: ScoreTable) -> ScoreTable:
@@ -174,8 +174,8 @@ class ScoreTable:
         sums = {}
         for name in first.keys() - {"score"}:
             sums[name] = np.zeros((*first[name].shape[:-1], len(score)))
-            for held in (first, second):
-                sums[name][..., np.searchsorted(score, held["score"])] += held[name]
+            for values in (first, second):
+                sums[name][..., np.searchsorted(score, values["score"])] += values[name]
         if self.greatest is not None and other.greatest is not None:  # both have the same bins
             sums["greatest"] = np.maximum(self.greatest, other.greatest)
         return ScoreTable(score=score, **sums)
@@ -208,15 +208,15 @@ class ScoreTable:
             sums["cost_positive"] = self.cost_negative[::-1]
             sums["cost_negative"] = self.cost_positive[::-1]
         turned = {name: values[..., ::-1] for name, values in sums.items()}
-        score, place = np.unique(1 - tops[::-1], return_inverse=True)
-        if len(score) < len(place):  # what differs near 0 may not near 1
+        score, entry = np.unique(1 - tops[::-1], return_inverse=True)
+        if len(score) < len(entry):  # what differs near 0 may not near 1
             turned = {
-                name: np.apply_along_axis(partial(np.bincount, place), -1, values)
+                name: np.apply_along_axis(partial(np.bincount, entry), -1, values)
                 for name, values in turned.items()
             }
         if self.greatest is not None:
             turned["greatest"] = np.full(len(score), -np.inf)
-            np.maximum.at(turned["greatest"], place, 1 - self.score[::-1])
+            np.maximum.at(turned["greatest"], entry, 1 - self.score[::-1])
         return ScoreTable(score=score, **turned)
 
     @property
@@ -256,11 +256,11 @@ class ScoreTable:
         >>> [part.tolist() for part in ScoreTable([0.2, 0.6], [1, 3], [4, 2]).at_or_above()]
         [[inf, 0.6, 0.2], [0.0, 3.0, 4.0], [0.0, 2.0, 6.0]]
         """
-        held = np.flatnonzero(self.weight > 0)[::-1]
+        occupied = np.flatnonzero(self.weight > 0)[::-1]
         return (
-            np.r_[np.inf, self.score[held]],
-            np.r_[0.0, np.cumsum(self.positives[held])],
-            np.r_[0.0, np.cumsum(self.negatives[held])],
+            np.r_[np.inf, self.score[occupied]],
+            np.r_[0.0, np.cumsum(self.positives[occupied])],
+            np.r_[0.0, np.cumsum(self.negatives[occupied])],
         )
 
     def area_bound(self) -> float:

@@ -95,9 +95,9 @@ def base_rate_tails(
     """
     p, weight = table.mean_score, table.weight
     of_class, of_others = per_row
-    spread = weight * p * (1 - p)
-    variance = float(spread @ ((1 - p) * of_class + p * of_others))
-    third = float(spread @ (((1 - p) * of_class) ** 2 - (p * of_others) ** 2))
+    variances = weight * p * (1 - p)
+    variance = float(variances @ ((1 - p) * of_class + p * of_others))
+    third = float(variances @ (((1 - p) * of_class) ** 2 - (p * of_others) ** 2))
     gap = float(table.positives.sum() - weight @ p)
     return skewed_tails(
         gap, variance * design_effect, third * design_effect**2, step=of_class * design_effect
@@ -124,10 +124,14 @@ def stratified_tails(
     p, total = table.mean_score, float(table.weight.sum())
     variance = 0.0
     for weight, rows in zip((table.positives, table.negatives), effective, strict=True):
-        own = float(weight.sum())
-        mean = ratio(float(weight @ p), own)
-        spread = ratio(float(weight @ (p - mean) ** 2), own)
-        variance += (own / total) ** 2 * ratio(spread, max(rows - 1, 1)) if own else 0.0
+        class_weight = float(weight.sum())
+        mean = ratio(float(weight @ p), class_weight)
+        variance_of_score = ratio(float(weight @ (p - mean) ** 2), class_weight)
+        variance += (
+            (class_weight / total) ** 2 * ratio(variance_of_score, max(rows - 1, 1))
+            if class_weight
+            else 0.0
+        )
     gap = float(table.positives.sum() - table.weight @ p) / total
     return skewed_tails(gap, variance * (1 + calibration_share), 0.0)
 
@@ -145,8 +149,8 @@ def design_effect(residuals: Array, variance: float) -> float:
     blocks = len(residuals)
     if blocks < 2 or not variance > 0:  # one block has no spread
         return 1.0
-    own = residuals - residuals.mean()
-    return max(float(own @ own) * blocks / (blocks - 1) / variance, 1.0)
+    centred = residuals - residuals.mean()
+    return max(float(centred @ centred) * blocks / (blocks - 1) / variance, 1.0)
 
 
 def row_weights(weights: Array, squares: Array) -> Array:

@@ -118,10 +118,10 @@ def describe_selection(
 
     Examples
     --------
-    >>> even = {name: np.zeros(BINS) for name in SUMS}
+    >>> uniform = {name: np.zeros(BINS) for name in SUMS}
     >>> for name, value in zip(SUMS, (100, 20, 50, 5, 50, 50, 5, 5)):
-    ...     even[name][300] = value
-    >>> describe_selection("bad", even, known_probability=False).bounds
+    ...     uniform[name][300] = value
+    >>> describe_selection("bad", uniform, known_probability=False).bounds
     (0.05, 0.55)
     """
     total = {key: float(values.sum()) for key, values in sums.items()}
@@ -131,9 +131,9 @@ def describe_selection(
     if known_probability and total["weight"] > 0:
         estimate = total["positive"] / total["weight"]
         others = total["square"] - total["positive_square"]
-        spread = total["positive_square"] * (1 - estimate) ** 2 + others * estimate**2
-        reach = NORMAL_95 * sqrt(spread) / total["weight"]
-        interval = (max(estimate - reach, 0.0), min(estimate + reach, 1.0))
+        squares = total["positive_square"] * (1 - estimate) ** 2 + others * estimate**2
+        half_width = NORMAL_95 * sqrt(squares) / total["weight"]
+        interval = (max(estimate - half_width, 0.0), min(estimate + half_width, 1.0))
     return Selection(
         name,
         tuple(_bands(sums)),
@@ -150,22 +150,24 @@ def _bands(sums: Mapping[str, Array]) -> list[Band]:
     counts = sums["applicants"]
     below = np.cumsum(counts) - counts
     tenth = np.minimum((below + counts / 2) / counts.sum() * BANDS, BANDS - 1).astype(int)
-    found = []
+    bands = []
     for band in np.unique(tenth[counts > 0]):
         bins = np.flatnonzero((tenth == band) & (counts > 0))
-        own = {name: float(values[bins].sum()) for name, values in sums.items()}
-        found.append(
+        band_sums = {name: float(values[bins].sum()) for name, values in sums.items()}
+        bands.append(
             Band(
                 _probability(bins[0]),
                 _probability(bins[-1] + 1),
-                round(own["applicants"]),
-                round(own["accepted"]),
-                own["weight"] ** 2 / own["square"] if own["square"] else 0.0,
-                own["score"] / own["applicants"],
-                own["positive"] / own["weight"] if own["weight"] else float("nan"),
+                round(band_sums["applicants"]),
+                round(band_sums["accepted"]),
+                band_sums["weight"] ** 2 / band_sums["square"] if band_sums["square"] else 0.0,
+                band_sums["score"] / band_sums["applicants"],
+                band_sums["positive"] / band_sums["weight"]
+                if band_sums["weight"]
+                else float("nan"),
             )
         )
-    return found
+    return bands
 
 
 def _probability(edge: int) -> float:

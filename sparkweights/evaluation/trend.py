@@ -53,8 +53,8 @@ def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) ->
 
     Examples
     --------
-    >>> found = weighted_trend([1.0, 2.0, 3.0], [0.1, 0.1, 0.1])
-    >>> round(found.slope, 9), round(found.standard_error, 6)
+    >>> trend = weighted_trend([1.0, 2.0, 3.0], [0.1, 0.1, 0.1])
+    >>> round(trend.slope, 9), round(trend.standard_error, 6)
     (1.0, 0.070711)
     """
     y, errors = np.asarray(values, dtype=float), np.asarray(standard_errors, dtype=float)
@@ -63,8 +63,8 @@ def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) ->
         return None
     x, weight = np.arange(len(y), dtype=float), errors**-2
     centred = x - weight @ x / weight.sum()
-    spread = float(weight @ centred**2)
-    slope = float(weight @ (centred * y)) / spread
+    centred_squares = float(weight @ centred**2)
+    slope = float(weight @ (centred * y)) / centred_squares
     residual = y - weight @ y / weight.sum() - slope * centred
     degrees = len(y) - 2
     birge = math.sqrt(float(weight @ residual**2) / degrees)
@@ -72,6 +72,6 @@ def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) ->
     quantile = stats.norm.ppf(0.5 + LEVEL / 2)
     if birge > 1:
         quantile = stats.t.ppf(0.5 + LEVEL / 2, degrees)
-    error = max(birge, 1.0) / math.sqrt(spread)
+    error = max(birge, 1.0) / math.sqrt(centred_squares)
     half_width = float(quantile) * error
     return Trend(slope, error, (slope - half_width, slope + half_width))

@@ -1,8 +1,8 @@
-"""How one column, or a block of many, becomes positions of the feature vector.
+"""Encoders from one column, or a block of columns, to positions of the feature vector.
 
 An encoder is a small frozen record that was learned from the fit rows; applying it is Column
-arithmetic that reads its column once. Null, NaN and values that the fit rows did not hold each
-have their place.
+arithmetic that reads its column once. Null, NaN and values that are not in the fit rows have
+defined encodings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Table = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Encoder(ABC):
-    """What the feature plan asks of every encoder."""
+    """The interface of an encoder in the feature plan."""
 
     kind: ClassVar[str]
 
@@ -81,7 +81,7 @@ class ColumnEncoder(Encoder):
 
 @dataclass(frozen=True)
 class NumericFeature(ColumnEncoder):
-    """A number: its column, the value that stands for a missing one, and whether to flag it.
+    """A number: its column, the value that replaces a missing one, and whether to flag it.
 
     Attributes
     ----------
@@ -118,11 +118,11 @@ class NumericFeature(ColumnEncoder):
         return [self._score(), *flag]
 
     def _score(self) -> Column:
-        value = F.coalesce(number(self.name), F.lit(_stand_in(self.median)))
+        value = F.coalesce(number(self.name), F.lit(_median_or_nan(self.median)))
         if not self.knots:
             return value
-        # NaN is above every number in Spark, so it lies behind the last knot, and stays NaN there.
-        # A chain of cases over the knots, one arithmetic each, soon is more than Java compiles.
+        # NaN is above every number in Spark, so it is after the last knot, where it stays NaN.
+        # A chain of cases over the knots, one expression each, exceeds Java's method size.
         pieces = [
             (start, low, (end - start) / (high - low))
             for (low, start), (high, end) in pairwise(self.knots)
@@ -130,8 +130,8 @@ class NumericFeature(ColumnEncoder):
         (first, start), (last, end) = self.knots[0], self.knots[-1]
         starts, lows, slopes = zip((start, first, 0.0), *pieces, (end, last, 0.0), strict=True)
         passed = balanced_sum([(value >= F.lit(low)).cast("int") for low, _ in self.knots])
-        way = (value - F.get(F.lit(list(lows)), passed)) * F.get(F.lit(list(slopes)), passed)
-        return F.get(F.lit(list(starts)), passed) + way
+        rise = (value - F.get(F.lit(list(lows)), passed)) * F.get(F.lit(list(slopes)), passed)
+        return F.get(F.lit(list(starts)), passed) + rise
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class NumericBlock(Encoder):
     Attributes
     ----------
     names, medians
-        The columns, and what stands for a missing value of each; None where it stays NaN.
+        The columns, and the value that replaces a missing one of each; None where it stays NaN.
     flagged
         The columns that were missing on some fit row.
     """
@@ -178,7 +178,7 @@ class NumericBlock(Encoder):
 
     def array(self) -> Column:
         """Return the numbers with medians or NaN for missing ones, then the flags."""
-        medians = F.lit([_stand_in(median) for median in self.medians])
+        medians = F.lit([_median_or_nan(median) for median in self.medians])
         filled = F.transform(
             _doubles(self.names),
             lambda value, at: F.coalesce(unless_nan(value), F.get(medians, at)),
@@ -196,7 +196,7 @@ class NumericBlock(Encoder):
         return self.names
 
 
-def _stand_in(median: float | None) -> float:
+def _median_or_nan(median: float | None) -> float:
     return float("nan") if median is None else median
 
 
@@ -240,16 +240,16 @@ class CategoricalFeature(ColumnEncoder):
 
 
 def _level(name: str, levels: tuple[str, ...]) -> Column:
-    """Return the place of a category among its levels; then any other value, then null."""
+    """Return the position of a category among its levels; then any other value, then null."""
     value = text(name)
-    place = F.array_position(F.lit(list(levels)), value)
-    known = F.when(place > 0, place - 1).otherwise(F.lit(len(levels)))
+    position = F.array_position(F.lit(list(levels)), value)
+    known = F.when(position > 0, position - 1).otherwise(F.lit(len(levels)))
     return F.when(value.isNull(), F.lit(len(levels) + 1)).otherwise(known).cast("int")
 
 
 @dataclass(frozen=True)
 class OrderedFeature(ColumnEncoder):
-    """A category as one code: its level's place in the alphabet, then other values, then null."""
+    """A category as one code: its level's alphabetical position, then other values, then null."""
 
     levels: tuple[str, ...]
     kind: ClassVar[str] = "ordered"
@@ -302,7 +302,7 @@ class ByTarget(ColumnEncoder):
 
 @dataclass(frozen=True)
 class TargetFeature(ByTarget):
-    """A category by what happened on its level in the fit rows."""
+    """A category as the log odds of each class on its level in the fit rows."""
 
     levels: tuple[str, ...]
     kind: ClassVar[str] = "target"
@@ -313,13 +313,13 @@ class TargetFeature(ByTarget):
         return len(self.levels) + 2
 
     def level(self) -> Column:
-        """Return the place of the row's level."""
+        """Return the position of the row's level."""
         return _level(self.name, self.levels)
 
 
 @dataclass(frozen=True)
 class BinnedFeature(ByTarget):
-    """A number by what happened in its range: binned weights of evidence.
+    """A number as the log odds of each class in its range: binned weights of evidence.
 
     Attributes
     ----------
@@ -336,11 +336,11 @@ class BinnedFeature(ByTarget):
         return len(self.edges) + 2
 
     def level(self) -> Column:
-        """Return the place of the row's range."""
+        """Return the position of the row's range."""
         value = number(self.name)
         level = F.lit(len(self.edges))
-        for place, edge in reversed(list(enumerate(self.edges))):
-            level = F.when(value <= edge, F.lit(place)).otherwise(level)
+        for position, edge in reversed(list(enumerate(self.edges))):
+            level = F.when(value <= edge, F.lit(position)).otherwise(level)
         return F.when(value.isNull(), F.lit(len(self.edges) + 1)).otherwise(level)
 
     @property

@@ -1,4 +1,4 @@
-"""Learning a feature plan from the fit rows: one aggregation, and one more where outcomes count."""
+"""Fit a feature plan on the fit rows: one aggregation, and one more for target encodings."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def learn_features(
     order: Column | None = None,
     impute: bool = True,
 ) -> FeaturePlan:
-    """Learn medians, quantiles, levels and, where asked, what happened on them.
+    """Learn medians, quantiles, levels and, for target encodings, the outcomes of each level.
 
-    One Spark job over the fit rows; one more for the encodings that look at outcomes.
+    One Spark job over the fit rows; one more for the encodings that use outcomes.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def learn_features(
     categorical
         ``onehot``; ``ordered``, one code per level; ``target``, log odds of the class by level.
     order
-        A number in [0, 1) per row that deals rows into folds; needed by ``binned`` and ``target``.
+        A number in [0, 1) per row that assigns rows to folds; needed by ``binned`` and ``target``.
     impute
         Whether a missing number becomes the median, with a flag beside it; else it stays NaN, for
         learners that split on missing values themselves; a column that was complete on the fit
@@ -105,12 +105,12 @@ def learn_features(
     plan = FeaturePlan(tuple(encoders))
     if not plan.looks_at_outcomes:
         return plan
-    assert order is not None  # noqa: S101 (whoever asks for outcomes deals the folds)
+    assert order is not None  # noqa: S101 (target encodings need an order)
     return learn_outcomes(fit_df, roles, plan, order, [F.lit(col=True)])[0]
 
 
-class _Number:
-    """What the pass found about one numeric column."""
+class _Statistics:
+    """The statistics of one numeric column."""
 
     def __init__(self, quantiles: Sequence[float] | None, present: int, infinite: int) -> None:
         self.quantiles = [float(value) for value in quantiles or ()]
@@ -132,13 +132,13 @@ def _number_measures(value: Column, raw: Column, suffix: str = "") -> list[Colum
 
 def _collect_statistics(
     fit_df: DataFrame, roles: ColumnRoles, categorical: str, *, wide: bool
-) -> tuple[Row, list[_Number]]:
+) -> tuple[Row, list[_Statistics]]:
     measures = [F.count(F.lit(1)).alias("rows")]
     for i, name in enumerate(() if wide else roles.numeric):
         measures += _number_measures(number(name), column(name), f"_{i}")
     most = MAX_TARGET_LEVELS if categorical == "target" else MAX_LEVELS
     for i, name in enumerate(roles.categorical):
-        # Null counts as an item, so there is one place more than levels.
+        # Null counts as an item, so there is one item more than levels.
         top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
         measures.append(top.alias(f"levels_{i}"))
     row = fit_df.agg(*measures).first()
@@ -146,63 +146,65 @@ def _collect_statistics(
     if wide:
         return row, _collect_wide(fit_df, roles.numeric)
     return row, [
-        _Number(row[f"quantiles_{i}"], row[f"present_{i}"], row[f"infinite_{i}"])
+        _Statistics(row[f"quantiles_{i}"], row[f"present_{i}"], row[f"infinite_{i}"])
         for i in range(len(roles.numeric))
     ]
 
 
-def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Number]:
-    """Aggregate many columns as rows of one: the query stays small however many there are."""
+def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Statistics]:
+    """Aggregate many columns as rows of one column, so that the query stays small."""
     raws = F.array(*[column(name).cast("double") for name in names])
     long_df = fit_df.select(F.posexplode(raws).alias("at", "raw"))
     raw = F.col("raw")
     value = unless_nan(raw)
-    found = long_df.groupBy("at").agg(*_number_measures(value, raw)).collect()
-    by_place = {row["at"]: row for row in found}
-    if not by_place:
-        return [_Number(None, 0, 0) for _ in names]
-    rows = (by_place[at] for at in range(len(names)))
-    return [_Number(row["quantiles"], row["present"], row["infinite"]) for row in rows]
+    column_rows = long_df.groupBy("at").agg(*_number_measures(value, raw)).collect()
+    by_position = {row["at"]: row for row in column_rows}
+    if not by_position:
+        return [_Statistics(None, 0, 0) for _ in names]
+    rows = (by_position[at] for at in range(len(names)))
+    return [_Statistics(row["quantiles"], row["present"], row["infinite"]) for row in rows]
 
 
-def _require_usable(name: str, row: Row, found: _Number) -> None:
-    if found.infinite:
+def _require_usable(name: str, row: Row, summary: _Statistics) -> None:
+    if summary.infinite:
         raise InputError(
-            f"Feature column '{name}' is infinite on {found.infinite} of {row['rows']} fit "
+            f"Feature column '{name}' is infinite on {summary.infinite} of {row['rows']} fit "
             "rows; numbers must be finite (null and NaN stand for missing).",
             hint="find the division by zero that made them; write null instead.",
         )
-    if not found.present:
+    if not summary.present:
         raise InputError(
             f"Feature column '{name}' is null or NaN on all {row['rows']} fit rows.",
             hint=f"remove {quoted(name)} from columns.numeric, or repair the job that fills it.",
         )
 
 
-def _block(names: Sequence[str], row: Row, numbers: Sequence[_Number]) -> NumericBlock:
-    for name, found in zip(names, numbers, strict=True):
-        _require_usable(name, row, found)
+def _block(names: Sequence[str], row: Row, numbers: Sequence[_Statistics]) -> NumericBlock:
+    for name, summary in zip(names, numbers, strict=True):
+        _require_usable(name, row, summary)
     missing = [
-        name for name, found in zip(names, numbers, strict=True) if found.present < row["rows"]
+        name for name, summary in zip(names, numbers, strict=True) if summary.present < row["rows"]
     ]
-    return NumericBlock(tuple(names), tuple(found.median for found in numbers), tuple(missing))
+    return NumericBlock(tuple(names), tuple(summary.median for summary in numbers), tuple(missing))
 
 
-def _numeric(name: str, row: Row, found: _Number, encoding: str, roles: ColumnRoles) -> Encoder:
-    _require_usable(name, row, found)
+def _numeric(
+    name: str, row: Row, summary: _Statistics, encoding: str, roles: ColumnRoles
+) -> Encoder:
+    _require_usable(name, row, summary)
     if encoding == "binned":
-        edges = sorted(set(found.quantiles[BIN_STEPS:-1:BIN_STEPS]))
+        edges = sorted(set(summary.quantiles[BIN_STEPS:-1:BIN_STEPS]))
         return BinnedFeature(name, (), roles.class_names[1:], tuple(edges))
-    scored = encoding == "quantile" or (encoding == "auto" and _heavy_tailed(found.quantiles))
-    knots = normal_scores(found.quantiles) if scored else ()
-    return NumericFeature(name, found.median, found.present < row["rows"], knots)
+    scored = encoding == "quantile" or (encoding == "auto" and _heavy_tailed(summary.quantiles))
+    knots = normal_scores(summary.quantiles) if scored else ()
+    return NumericFeature(name, summary.median, summary.present < row["rows"], knots)
 
 
 def _without_median(encoder: Encoder) -> Encoder:
     """Return an encoder that leaves missing numbers NaN, where some were missing on fit rows.
 
-    Where none was, no split has learned where missing values go, and the median is the better
-    guess.
+    Where none was missing, no split has learned the branch of missing values, and the median is
+    the better replacement.
     """
     if isinstance(encoder, NumericFeature) and encoder.flag_missing:
         return replace(encoder, median=None, flag_missing=False)
@@ -234,22 +236,24 @@ def normal_scores(quantiles: Sequence[float]) -> tuple[tuple[float, float], ...]
     for rank, value in enumerate(quantiles):
         by_value.setdefault(value, []).append(rank)
     normal, edge = NormalDist(), 0.5 / last
-    found = [
-        (value, normal.inv_cdf(min(max(sum(own) / len(own) / last, edge), 1 - edge)))
-        for value, own in by_value.items()
+    knots = [
+        (value, normal.inv_cdf(min(max(sum(ranks) / len(ranks) / last, edge), 1 - edge)))
+        for value, ranks in by_value.items()
     ]
-    return tuple(found) if len(found) > 1 else ()
+    return tuple(knots) if len(knots) > 1 else ()
 
 
 def _categorical(name: str, row: Row, i: int, encoding: str, roles: ColumnRoles) -> Encoder:
-    found = sorted(entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None)
-    if not found:
+    level_names = sorted(
+        entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None
+    )
+    if not level_names:
         raise InputError(
             f"Feature column '{name}' is null on all {row['rows']} fit rows.",
             hint=f"remove {quoted(name)} from columns.categorical, or repair the job that fills "
             "it.",
         )
-    levels = tuple(found)
+    levels = tuple(level_names)
     if encoding == "target":
         return TargetFeature(name, (), roles.class_names[1:], levels)
     return (
@@ -260,54 +264,59 @@ def _categorical(name: str, row: Row, i: int, encoding: str, roles: ColumnRoles)
 def learn_outcomes(
     df: DataFrame, roles: ColumnRoles, plan: FeaturePlan, order: Column, learns: Sequence[Column]
 ) -> list[FeaturePlan]:
-    """Learn what happened on each level, once for each set of rows, in one Spark job.
+    """Learn the outcomes of each level, once for each set of rows, in one Spark job.
 
     Parameters
     ----------
     plan
         Its encoders' levels and ranges are kept; their tables are learned.
     order
-        A number in [0, 1) per row that deals rows into folds: each returned plan holds a plan per
-        fold that has not seen the fold's outcomes.
+        A number in [0, 1) per row that assigns rows to folds: each returned plan holds a plan per
+        fold that was not fitted on the fold's outcomes.
     learns
         Whether a row is in the set, per set; null is no.
     """
-    wanted = [encoder for encoder in plan.encoders if isinstance(encoder, ByTarget)]
+    target_encoders = [encoder for encoder in plan.encoders if isinstance(encoder, ByTarget)]
     weight = sample_weight(roles)
-    levels = F.posexplode(F.array(*[encoder.level() for encoder in wanted])).alias("at", "level")
+    levels = F.posexplode(F.array(*[encoder.level() for encoder in target_encoders])).alias(
+        "at", "level"
+    )
     keys = [fold_of(order, FOLDS).alias("fold"), class_index(roles).alias("class")]
-    sets = F.array_compact(F.array(*[F.when(own, F.lit(k)) for k, own in enumerate(learns)]))
+    sets = F.array_compact(
+        F.array(*[F.when(learned, F.lit(k)) for k, learned in enumerate(learns)])
+    )
     of_set_df = df.select("*", F.explode(sets).alias(_SET))
     long_df = of_set_df.select(_SET, *keys, weight.alias("weight"), levels)
-    found = (
+    cell_rows = (
         long_df.groupBy(_SET, "at", "level", "fold", "class")
         .agg(F.sum("weight").alias("sum"))
         .collect()
     )
     classes = len(roles.class_names)
     counts = [
-        {at: np.zeros((FOLDS, one.size, classes)) for at, one in enumerate(wanted)} for _ in learns
+        {at: np.zeros((FOLDS, encoder.size, classes)) for at, encoder in enumerate(target_encoders)}
+        for _ in learns
     ]
-    for row in found:
+    for row in cell_rows:
         counts[row[_SET]][row["at"]][row["fold"], row["level"], row["class"]] += row["sum"]
-    return [_with_folds(plan, own) for own in counts]
+    return [_with_folds(plan, learned) for learned in counts]
 
 
 def _with_folds(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
     """Fill the tables from all rows, and in a plan per fold from those outside it."""
-    whole = {at: own.sum(axis=0) for at, own in counts.items()}
+    whole = {at: table.sum(axis=0) for at, table in counts.items()}
     folds = [
-        _filled(plan, {at: whole[at] - own[fold] for at, own in counts.items()})
+        _fill(plan, {at: whole[at] - table[fold] for at, table in counts.items()})
         for fold in range(FOLDS)
     ]
-    return replace(_filled(plan, whole), folds=tuple(folds))
+    return replace(_fill(plan, whole), folds=tuple(folds))
 
 
-def _filled(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
-    places = iter(range(len(counts)))
+def _fill(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
+    positions = iter(range(len(counts)))
     return FeaturePlan(
         tuple(
-            replace(encoder, table=log_odds(counts[next(places)]))
+            replace(encoder, table=log_odds(counts[next(positions)]))
             if isinstance(encoder, ByTarget)
             else encoder
             for encoder in plan.encoders

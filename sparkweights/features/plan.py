@@ -1,7 +1,6 @@
 """The feature plan: every encoder in its order, from a row's columns to its feature vector.
 
-A plan is a small frozen record: it travels in the model's manifest, and applying it is Column
-arithmetic.
+A plan is a small frozen record in the model's manifest; applying it is Column arithmetic.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ class FeaturePlan:
     encoders
         In the order of their positions.
     folds
-        Where encoders look at outcomes, a plan per fold of the fit rows that has not seen the
-        fold's; they serve training alone and are no part of the record.
+        Where encoders use outcomes, a plan per fold of the fit rows that was not fitted on the
+        fold's outcomes; they are used in training alone and are not part of the record.
     """
 
     encoders: tuple[Encoder, ...]
@@ -59,7 +58,7 @@ class FeaturePlan:
 
     @property
     def looks_at_outcomes(self) -> bool:
-        """Whether some encoder was learned from what happened."""
+        """Whether some encoder was fitted on outcomes."""
         return any(isinstance(encoder, ByTarget) for encoder in self.encoders)
 
     def vector(self) -> Column:
@@ -74,12 +73,12 @@ class FeaturePlan:
         fitted
             Whether the plan was learned from the row. Its own outcome is then not in its vector.
         order
-            The number in [0, 1) that dealt rows into folds when the plan was learned.
+            The number in [0, 1) that assigned rows to folds when the plan was fitted.
         """
         array = self.array()
         for number, plan in enumerate(self.folds):
-            own = fitted & (fold_of(order, len(self.folds)) == number)
-            array = F.when(own, plan.array()).otherwise(array)
+            in_fold = fitted & (fold_of(order, len(self.folds)) == number)
+            array = F.when(in_fold, plan.array()).otherwise(array)
         return array_to_vector(array)
 
     def array(self) -> Column:
@@ -100,22 +99,22 @@ class FeaturePlan:
 
     def positions(self) -> list[Column] | None:
         """Return each position of the vector as a Column; None where a block is no such list."""
-        found: list[Column] = []
+        columns: list[Column] = []
         for encoder in self.encoders:
             if not isinstance(encoder, ColumnEncoder):
                 return None
-            found += [value.cast("double") for value in encoder.values()]
-        return found
+            columns += [value.cast("double") for value in encoder.values()]
+        return columns
 
     def unusable(self) -> Column:
         """Return the name of a feature that is infinite on this row, or null."""
         names = [name for encoder in self.encoders for name in encoder.numbers]
         if not names:
             return F.lit(None).cast("string")
-        # One look-up: a case per column soon makes a method that Java does not compile.
+        # One lookup: a case per column exceeds the size of a method that Java compiles.
         sizes = F.array(*[F.abs(column(name).cast("double")) for name in names])
-        place = F.array_position(sizes, float("inf")).cast("int")
-        return F.get(F.lit(names), place - 1)
+        position = F.array_position(sizes, float("inf")).cast("int")
+        return F.get(F.lit(names), position - 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan ready for JSON; `from_dict` reads it back."""
@@ -126,11 +125,11 @@ class FeaturePlan:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FeaturePlan:
         """Read a plan that `to_dict` wrote."""
-        found = []
+        encoders = []
         for stated in record["encoders"]:
             values = {name: _frozen(value) for name, value in stated.items() if name != "kind"}
-            found.append(ENCODERS[stated["kind"]](**values))
-        return cls(tuple(found))
+            encoders.append(ENCODERS[stated["kind"]](**values))
+        return cls(tuple(encoders))
 
 
 def fold_of(order: Column, folds: int) -> Column:

@@ -18,10 +18,10 @@ _BITS = 53  # as many as a double holds exactly
 
 
 class Stream(IntEnum):
-    """What a number decides. Each use has a salt of its own, so that no two depend on each other.
+    """The use of a random number; each use has its own salt, so that uses are independent.
 
-    Test rows, for example, share what the split saw: blocks drawn by the same numbers would not be
-    a random sample of them.
+    Test rows, for example, have split numbers above a boundary: blocks drawn by the same numbers
+    would not be a random sample of them.
     """
 
     SPLIT = 0

@@ -39,17 +39,17 @@ class Span:
         """
         if isinstance(text, (int, float)) and not isinstance(text, bool) and text >= 0:
             return cls(float(text), None)
-        found = re.fullmatch(r"\s*(\d+)\s*(day|week|month|quarter|year)s?\s*", str(text))
-        if found is None:
+        match = re.fullmatch(r"\s*(\d+)\s*(day|week|month|quarter|year)s?\s*", str(text))
+        if match is None:
             raise ConfigError(
                 f"{where}: {text!r}; allowed: a whole number of days, weeks, months, quarters or "
                 "years, or a number >= 0 where split.by is a number.",
                 hint="for instance 3 months.",
             )
-        return cls(int(found[1]), found[2])
+        return cls(int(match[1]), match[2])
 
     def before(self, moment: float, kind: str, *, where: str) -> float:
-        """Return the moment that lies this long before another, both as `time_order` counts.
+        """Return the moment that is this long before another, both as `time_order` counts.
 
         A day that the earlier month lacks is its last one (31 May less 3 months is 28 February).
 

@@ -1,8 +1,8 @@
-"""Resampling to a target balance: the same rows on every run, and a record that can be undone.
+"""Resampling to a target balance: the same rows on every run, and a record that can be inverted.
 
-Keeping rows of class c at the rate r_c bends probabilities exactly as weights r_c do; so the rates
-go into the ledger as a bend, and each kept row carries 1 / r_c for whoever wants the population
-back.
+Keeping rows of class c at the rate r_c changes probabilities exactly as weights r_c do; so the
+rates are recorded in the ledger as a correction, and each kept row has the correction weight
+1 / r_c, with which sums estimate those of the population.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ class Resampling:
         return {name: share / sum(kept.values()) for name, share in kept.items()}
 
     def sentence(self, scheme: str) -> str:
-        """Return what resampling and the weights of a scheme together train at, in words."""
+        """Return a sentence about the class shares of training with resampling and weights."""
         trained = self.trained_prior
         most, least = (pick(trained, key=trained.__getitem__) for pick in (max, min))
         return (
             f"resample and weights.scheme {scheme} both act: resampling brings the rows to "
             f"{_in_words(self.sampled_prior)}, and with weights training sees "
             f"{_in_words(trained)}, a ratio of {trained[most] / trained[least]:.3g} of '{most}' to "
-            f"1 of '{least}'. Both are undone; use one of them alone to train at its ratio."
+            f"1 of '{least}'. The ledger inverts both; use one alone to train at its ratio."
         )
 
     def rule(self) -> WeightRule:
@@ -163,7 +163,7 @@ def resampling(
 def resample(
     df: DataFrame, roles: ColumnRoles, plan: Resampling, *, seed: int, weight_col: str
 ) -> DataFrame:
-    """Keep and repeat rows by a hash of their keys and the seed; no pass of its own.
+    """Keep and repeat rows by a hash of their keys and the seed, without another pass.
 
     The same rows are chosen on retry and under any partitioning. Which rows is independent of
     the split by hash.
@@ -193,7 +193,7 @@ def resample(
 
 
 def copies(roles: ColumnRoles, plan: Resampling, *, seed: int) -> Column:
-    """Return how often a row is kept: floor(rate), and once more as its hash decides."""
+    """Return how often a row is kept: floor(rate), and once more by its hash."""
     rate = _rate(roles, plan)
     extra = uniform(roles.keys, seed, Stream.RESAMPLING) < rate - F.floor(rate)
     return (F.floor(rate) + extra.cast("int")).cast("int")
@@ -201,7 +201,7 @@ def copies(roles: ColumnRoles, plan: Resampling, *, seed: int) -> Column:
 
 def repeat_rows(df: DataFrame, copies_col: str) -> DataFrame:
     """Drop rows of 0 copies, repeat the others, and drop the column."""
-    # No element, no row: one explode drops and repeats.
+    # An array of length 0 gives no row, so one explode drops and repeats rows.
     repeated = F.explode(F.array_repeat(F.lit(0), F.col(copies_col)))
     return df.withColumn("__copy", repeated).drop("__copy", copies_col)
 

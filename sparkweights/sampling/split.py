@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sparkweights.core.roles import ColumnRoles
 
 FIT, CALIBRATE, TEST = "fit", "calibrate", "test"
-UNUSED = "unused"  # between two parts in time, or after the window that is tested on
-MIN_ROWS = 10  # of each class in each part; fewer calibrate and measure nothing
+UNUSED = "unused"  # between two parts in time, or after the test window
+MIN_ROWS = 10  # of each class in each part; with fewer, calibration and measures are noise
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,11 @@ class Split:
     group
         The columns that are hashed instead of the keys: their rows share a part.
     ends
-        Last fit value and last calibration value, where a gap lies before the next part.
+        Last fit value and last calibration value, where a gap precedes the next part.
     until
         Last test value, or None where all later rows test.
     crossed
-        Number of folds where every row is held out once, by the model of its fold, and no row is
-        set aside; 0 for three parts.
+        Number of folds of cross-fitting, where each row is held out once; 0 for three parts.
     """
 
     by: str | None
@@ -62,22 +61,22 @@ class Split:
 
     @classmethod
     def at(
-        cls, by: str | None, found: Mapping[str, tuple[float, ...]], group: Sequence[str] = ()
+        cls, by: str | None, quantiles: Mapping[str, tuple[float, ...]], group: Sequence[str] = ()
     ) -> Split:
-        """Return the split at the quantiles that `fold_quantiles` names, as found in a table."""
+        """Return the split at the values of the quantiles of `fold_quantiles` in a table."""
         return cls(
             by,
-            {name: values[-2:] for name, values in found.items()},
-            {name: values[:-2] for name, values in found.items()},
+            {name: values[-2:] for name, values in quantiles.items()},
+            {name: values[:-2] for name, values in quantiles.items()},
             tuple(group),
         )
 
     @classmethod
     def cross(
-        cls, folds: int, found: Mapping[str, tuple[float, ...]], group: Sequence[str] = ()
+        cls, folds: int, quantiles: Mapping[str, tuple[float, ...]], group: Sequence[str] = ()
     ) -> Split:
         """Return the split into folds at the quantiles that `cross_quantiles` names."""
-        return cls(None, {}, dict(found), tuple(group), crossed=folds)
+        return cls(None, {}, dict(quantiles), tuple(group), crossed=folds)
 
     def with_gap(self, gap: Span, kind: str) -> Split:
         """Return the split in time whose parts end this long before the next one begins."""
@@ -112,7 +111,7 @@ def cross_quantiles(folds: int) -> tuple[float, ...]:
 
 
 def fold_quantiles(first: float, second: float, folds: int = 1) -> tuple[float, ...]:
-    """Return where the order is cut: into folds of the fit rows, then calibration and test rows.
+    """Return the boundaries of the order: folds of the fit rows, then calibration and test rows.
 
     Examples
     --------
@@ -167,12 +166,11 @@ def moment_of(day: date, kind: str) -> float:
     Raises
     ------
     ConfigError
-        If time is a plain number, which knows no days.
+        If time is a plain number, which has no days.
     """
     if kind == "number":
         raise ConfigError(
-            "split.mature: split.by names a number, of which it is not known which day it stands "
-            "for.",
+            "split.mature: split.by names a number, whose day is not known.",
             hint="make split.by a date or timestamp, or leave rows without an outcome out of the "
             "labelled table.",
         )
@@ -211,7 +209,7 @@ def collect_moments(df: DataFrame, by: str, quantiles: Sequence[float]) -> tuple
     InputError
         If a row has no moment.
     ConfigError
-        If there are too few moments to tell them apart.
+        If there are too few distinct moments.
     """
     order = time_order(df, by)
     row = df.agg(
@@ -225,11 +223,11 @@ def collect_moments(df: DataFrame, by: str, quantiles: Sequence[float]) -> tuple
             "on every row.",
             hint="fill it, drop these rows, or leave split.by out for a random split.",
         )
-    # A quantile is the last value below the cut; ties stay on the earlier side.
+    # A quantile is the last value below the boundary; ties stay on the earlier side.
     moments = tuple(float(value) for value in row["cuts"])
     if len(set(moments)) < len(moments):
         raise ConfigError(
-            f"split.by: column '{by}' has too few distinct values to cut the rows at "
+            f"split.by: column '{by}' has too few distinct values to split the rows at "
             f"{', '.join(f'{quantile:.0%}' for quantile in quantiles)}.",
             hint="choose a finer column, or leave split.by out for a random split.",
         )
@@ -279,8 +277,8 @@ def collect_order_quantiles(
     """
     index = F.lit(0) if pooled else class_index(roles)
     values = F.percentile_approx(order, list(quantiles), 100_000)
-    found = df.groupBy(index.alias("class")).agg(values.alias("values")).collect()
-    by_class = {row["class"]: tuple(map(float, row["values"])) for row in found}
+    class_rows = df.groupBy(index.alias("class")).agg(values.alias("values")).collect()
+    by_class = {row["class"]: tuple(map(float, row["values"])) for row in class_rows}
     return {name: by_class[0 if pooled else c] for c, name in enumerate(roles.class_names)}
 
 
@@ -297,13 +295,13 @@ def part(split: Split, roles: ColumnRoles, order: Column) -> Column:
         first, second = split.cuts[name]
         fit_end, calibrate_end = split.ends or (first, second)
         tests = F.when(order > second, TEST if split.until is None else _until(order, split.until))
-        own = (
+        part_of_class = (
             tests.when(order > calibrate_end, UNUSED)
             .when(order > first, CALIBRATE)
             .when(order > fit_end, UNUSED)
             .otherwise(FIT)
         )
-        chosen = F.when(index == c, own).otherwise(chosen)
+        chosen = F.when(index == c, part_of_class).otherwise(chosen)
     return chosen
 
 
@@ -312,9 +310,9 @@ def _until(order: Column, until: float) -> Column:
 
 
 def fold(split: Split, roles: ColumnRoles, order: Column) -> Column:
-    """Return which part of the fit rows a row belongs to, from 0; rows at a boundary stay below it.
+    """Return the fold of a fit row, from 0; a row at a boundary belongs to the lower fold.
 
-    Of a crossed split, the fold of any row.
+    With a crossed split, every row has a fold.
     """
     index = class_index(roles)
     chosen = F.lit(0)
@@ -348,11 +346,11 @@ def require_rows(
     parts = (FIT, CALIBRATE, TEST)
     scarce = _scarcest(counts, parts, roles.class_names)
     if scarce is not None:
-        own = {which: counts.get((which, scarce), 0) for which in parts}
-        total = sum(own.values()) if table is None else table[scarce]
+        part_rows = {which: counts.get((which, scarce), 0) for which in parts}
+        total = sum(part_rows.values()) if table is None else table[scarce]
         raise InputError(
             f"Class '{scarce}' has {total:,} rows in the whole table, of which "
-            f"{join_names(f'{rows} to {which}' for which, rows in own.items())}; at least "
+            f"{join_names(f'{rows} to {which}' for which, rows in part_rows.items())}; at least "
             f"{MIN_ROWS} of each class are needed to fit, to calibrate and to test"
             f"{_missing(counts, parts, scarce, total)}.",
             hint="gather more history with this class, or change the shares under split.",
@@ -377,17 +375,17 @@ def require_crossed_rows(
         Naming the class and its rows.
     """
     for name in names:
-        own = [counts.get((fold, name), 0) for fold in range(folds)]
-        if sum(own) < MIN_ROWS:
+        fold_rows = [counts.get((fold, name), 0) for fold in range(folds)]
+        if sum(fold_rows) < MIN_ROWS:
             raise InputError(
-                f"Class '{name}' has {sum(own)} rows in the labelled table; at least "
+                f"Class '{name}' has {sum(fold_rows)} rows in the labelled table; at least "
                 f"{MIN_ROWS} of each class are needed to fit, to calibrate and to evaluate.",
                 hint="gather more history with this class.",
             )
-        if not all(own):
+        if not all(fold_rows):
             raise InputError(
-                f"Class '{name}' has {sum(own)} rows, and none of them in fold "
-                f"{own.index(0) + 1} of {folds}; every fold needs one.",
+                f"Class '{name}' has {sum(fold_rows)} rows, and none of them in fold "
+                f"{fold_rows.index(0) + 1} of {folds}; every fold needs one.",
                 hint="lower train.folds, group by a finer column under split.group, or gather "
                 "more history with this class.",
             )
@@ -398,27 +396,31 @@ def _scarcest(
 ) -> str | None:
     """Return, of the classes with too few rows in some part, the one with the fewest, or None."""
     lacking = [
-        name for name in names if any(counts.get((own, name), 0) < MIN_ROWS for own in parts)
+        name
+        for name in names
+        if any(counts.get((part_name, name), 0) < MIN_ROWS for part_name in parts)
     ]
-    totals = {name: sum(counts.get((own, name), 0) for own in parts) for name in lacking}
+    totals = {
+        name: sum(counts.get((part_name, name), 0) for part_name in parts) for name in lacking
+    }
     return min(totals, key=totals.__getitem__) if totals else None
 
 
 def _missing(
     counts: Mapping[tuple[Any, str], int], parts: Sequence[Any], scarce: str, total: int
 ) -> str:
-    """Return about how many more rows of a class would fill each part, in words.
+    """Return a sentence about how many more rows of a class each part needs.
 
-    By the share of the class that a part has; where it has none, by the part's share of all rows.
+    The estimate uses the part's share of the class; where that is 0, the part's share of all rows.
     """
     if total == 0:
         return ""
     every = sum(counts.values())
     needed = total
-    for own in parts:
-        rows = counts.get((own, scarce), 0)
+    for part_name in parts:
+        rows = counts.get((part_name, scarce), 0)
         if rows < MIN_ROWS:
-            part_rows = sum(n for (which, _), n in counts.items() if which == own)
+            part_rows = sum(n for (which, _), n in counts.items() if which == part_name)
             share = max(rows / total, part_rows / every if rows == 0 else 0.0)
             needed = max(needed, math.ceil(MIN_ROWS / share) if share > 0 else 0)
     return f"; {needed - total:,} more rows of it, {needed:,} in all, would be about enough"

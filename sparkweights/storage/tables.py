@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, require_columns
-from sparkweights.core.errors import InputError, engine_reason
+from sparkweights.core.errors import InputError, spark_message
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
     }
     reason = next((text for key, text in reasons.items() if condition.startswith(key)), None)
     if reason is None:
-        reason = engine_reason(error)
+        reason = spark_message(error)
     return InputError(
         f"Table tables.{source.role} at '{source.location}' cannot be read: {reason}.",
         hint="check the table's files, format and schema.",

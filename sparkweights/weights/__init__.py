@@ -1,1 +1,1 @@
-"""Weights: class frequencies in one pass, schemes, and the rule that weighs every row."""
+"""Weights: class frequencies in one pass, schemes, and the rule for the weight of each row."""

@@ -1,4 +1,4 @@
-"""From a summary of the labelled table to the rule that weighs every row."""
+"""From a summary of the labelled table to the rule for the weight of each row."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weighting:
-    """How rows are weighed, the class frequencies that it was made from, and its effect.
+    """The weights of rows, the class frequencies that they follow from, and their effect.
 
     Attributes
     ----------
     rule
         The weight of a row in training.
     undoing
-        What to divide by afterwards: the rule, without its windows. A model is not told which
-        window a row is from, so what it learns carries each class's mean factor over the windows;
-        and of the window that rows to score are from, no outcome is known.
+        The rule to invert after training: ``rule`` without its windows. The window of a row is not
+        a feature, so the model learns each class's mean factor over the windows; and the window
+        of the rows to score has no known outcomes.
     """
 
     rule: WeightRule
@@ -65,10 +65,10 @@ class Weighting:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about few effective rows, and about a share that bounds keep from a class."""
+        """Sentences about few effective rows, and about a share that the bounds reduce."""
         names = [frequency.name for frequency in self.frequencies]
-        found = (self.diagnostics.warning, self.diagnostics.shortfall(names, self.rule.scheme))
-        return tuple(sentence for sentence in found if sentence is not None)
+        sentences = (self.diagnostics.warning, self.diagnostics.shortfall(names, self.rule.scheme))
+        return tuple(sentence for sentence in sentences if sentence is not None)
 
 
 def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> Weighting:
@@ -76,8 +76,8 @@ def weigh_classes(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
 
     Weights depend on the class, and on the group of the row where ``spec.grouping`` says so; those
     of scheme ``cost_by_row`` on the row's own costs. Where a bound binds on the latter, their mean
-    is 1 up to the part of one bin of regrets (2 % wide) that the bound cuts; the bounds themselves
-    are exact.
+    is 1 up to the part of one bin of regrets (2 % wide) that contains the bound; the bounds
+    themselves are exact.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def weigh_sums(
     Returns
     -------
     tuple
-        The weight of each class, and what the weights do.
+        The weight of each class, and the diagnostics of the weights.
     """
     raw = raw_weights(spec, sums.names, sums.weight, regrets)
     values = bounded_weights(raw, sums.weight, spec.floor, spec.cap)
@@ -149,23 +149,25 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
     shares = [frequency.weight_sum for frequency in summary.frequencies]
     pooled = weigh_frequencies(summary.frequencies, spec, regrets).rule.constants or ()
     unbounded = _mean_one(raw_weights(spec, names, shares, regrets), shares)
-    right = _right_decisions(summary) if regrets else []
+    best_decisions = _least_cost_decisions(summary) if regrets else []
     factors = {}
     aims = np.zeros(len(names))
     sums: dict[int, list[Sequence[float]]] = defaultdict(list)
     for group, cells in _by_group(summary.cells).items():
         present = [cell.class_index for cell in cells]
         weights = np.array([cell.weight for cell in cells])
-        own, aimed = np.array([pooled[c] for c in present]), unbounded[present]
-        of_group = _regrets(cells, right)
+        factors_present, aimed = np.array([pooled[c] for c in present]), unbounded[present]
+        of_group = _regrets(cells, best_decisions)
         if len(present) == len(names) and _same_classes(of_group, regrets):
             raw = raw_weights(spec, names, weights, of_group)
-            own = bounded_weights(raw, weights, spec.floor, spec.cap)
+            factors_present = bounded_weights(raw, weights, spec.floor, spec.cap)
             aimed = _mean_one(raw, weights)
-            factors[group] = tuple(own.tolist())
+            factors[group] = tuple(factors_present.tolist())
         aims[present] += aimed * weights
         numbers = np.array([(cell.rows, cell.weight, cell.weight_square) for cell in cells]).T
-        fixed = _fixed_sums(own, ClassFrequencies.of([names[c] for c in present], *numbers))
+        fixed = _fixed_sums(
+            factors_present, ClassFrequencies.of([names[c] for c in present], *numbers)
+        )
         for c, *row in zip(present, *fixed, strict=True):
             sums[c].append(row)
     rule = WeightRule(
@@ -175,7 +177,7 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
         groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
     )
     diagnosed = _diagnosed(summary.frequencies, sums, aims)
-    return Weighting(rule, _undoing(rule, summary.cells), summary.frequencies, diagnosed)
+    return Weighting(rule, _inverse_rule(rule, summary.cells), summary.frequencies, diagnosed)
 
 
 def _mean_one(raw: Array, shares: Sequence[float] | Array) -> Array:
@@ -187,21 +189,23 @@ def _mean_one(raw: Array, shares: Sequence[float] | Array) -> Array:
 def _same_classes(of_group: Sequence[float], regrets: Sequence[float]) -> bool:
     """Whether the classes that have a regret in a group are those that have one in the table.
 
-    Other groups say nothing about ratios, as those that lack a class: they have the factors of
+    Other groups, and groups that lack a class, do not determine ratios; they have the factors of
     all rows.
     """
     pairs = zip(of_group, regrets, strict=True)
-    return all(own > 0 if pooled > 0 else own == 0 for own, pooled in pairs)
+    return all(
+        group_regret > 0 if table_regret > 0 else group_regret == 0
+        for group_regret, table_regret in pairs
+    )
 
 
 def mean_regrets(summary: ClassSummary) -> tuple[float, ...]:
-    """Return what being wrong about a row of each class costs on average, in money per row.
+    """Return the mean regret of a wrong decision per class, in the table's currency per row.
 
     With M[d][c] the mean of C[d][c](x) over the rows of class c, by their sample weight, and r_c
-    the decision that no other undercuts on most rows of the class, the regret of class c is the
-    mean over the other decisions d of ``M[d][c] - M[r_c][c]``. Rows whose amounts make another
-    decision the cheapest enter with a negative difference, because there the other decision saves
-    money.
+    the decision of least cost on most rows of the class, the regret of class c is the mean over the
+    other decisions d of ``M[d][c] - M[r_c][c]``. Rows whose amounts make another decision cheaper
+    enter with a negative difference.
 
     Parameters
     ----------
@@ -211,8 +215,8 @@ def mean_regrets(summary: ClassSummary) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        One number per class; below 0 where the decision that is right on most rows is not on
-        average.
+        One number per class; below 0 where the least-cost decision on most rows is not the
+        least-cost decision on average.
 
     Examples
     --------
@@ -226,48 +230,52 @@ def mean_regrets(summary: ClassSummary) -> tuple[float, ...]:
     >>> mean_regrets(ClassSummary(frequencies, (good, bad)))
     (10.0, 200.0)
     """
-    return _regrets(summary.cells, _right_decisions(summary))
+    return _regrets(summary.cells, _least_cost_decisions(summary))
 
 
-def _regrets(cells: Sequence[Cell], right: Sequence[int]) -> tuple[float, ...]:
+def _regrets(cells: Sequence[Cell], best_decisions: Sequence[int]) -> tuple[float, ...]:
     """Return the mean regret per class over these rows; 0 for a class that they lack."""
     regrets = []
-    for c, decision in enumerate(right):
-        own = [cell for cell in cells if cell.class_index == c and cell.weight]
-        if not own:
+    for c, decision in enumerate(best_decisions):
+        class_cells = [cell for cell in cells if cell.class_index == c and cell.weight]
+        if not class_cells:
             regrets.append(0.0)
             continue
-        means = np.sum([cell.costs for cell in own], axis=0) / sum(cell.weight for cell in own)
+        means = np.sum([cell.costs for cell in class_cells], axis=0) / sum(
+            cell.weight for cell in class_cells
+        )
         regret = float((means - means[decision]).sum() / (len(means) - 1))
-        # What is left of equal sums after rounding is no regret.
+        # A difference within rounding error is 0.
         regrets.append(0.0 if abs(regret) <= 1e-9 * means.max() else regret)
     return tuple(regrets)
 
 
-def _right_decisions(summary: ClassSummary) -> list[int]:
-    """Return, per class, the decision that no other undercuts on most of its rows by weight.
+def _least_cost_decisions(summary: ClassSummary) -> list[int]:
+    """Return, per class, the decision of least cost on most of its rows by weight.
 
-    Of decisions that are the cheapest equally often, the one of least cost on average.
+    Where decisions tie, the decision of least mean cost.
     """
-    right = []
+    best_decisions = []
     for c in range(len(summary.frequencies)):
-        own = [cell for cell in summary.cells if cell.class_index == c]
-        often = np.sum([cell.cheapest for cell in own], axis=0)
-        costs = np.sum([cell.costs for cell in own], axis=0)
-        right.append(min(range(len(costs)), key=lambda d: (-often[d], costs[d])))
-    return right
+        class_cells = [cell for cell in summary.cells if cell.class_index == c]
+        weight_cheapest = np.sum([cell.cheapest for cell in class_cells], axis=0)
+        costs = np.sum([cell.costs for cell in class_cells], axis=0)
+        best_decisions.append(min(range(len(costs)), key=lambda d: (-weight_cheapest[d], costs[d])))
+    return best_decisions
 
 
 def _require_regrets(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -> None:
     regrets = mean_regrets(summary)
-    for name, regret, right in zip(matrix.classes, regrets, _right_decisions(summary), strict=True):
+    for name, regret, best_decision in zip(
+        matrix.classes, regrets, _least_cost_decisions(summary), strict=True
+    ):
         if regret < 0:
             raise InputError(
                 f"The mean regret of class '{name}' is {regret:,.6g}: decision "
-                f"'{matrix.decisions[right]}' is the cheapest on most rows of this class, but on "
-                "average over them it costs more than the others, because a few rows are of large "
-                f"amounts. A weight cannot be negative, so weights.scheme {spec.scheme} is not "
-                "defined here.",
+                f"'{matrix.decisions[best_decision]}' is the cheapest on most rows of this class, "
+                "but on average over them it costs more than the others, because a few rows are of "
+                f"large amounts. A weight cannot be negative, so weights.scheme {spec.scheme} is "
+                "not defined here.",
                 hint="use weights.scheme balanced or none (decisions use your costs in any case), "
                 "or bound the cost with min(...) or max(...).",
             )
@@ -282,7 +290,7 @@ def _without_regret() -> InputError:
     )
 
 
-def _undoing(rule: WeightRule, cells: Sequence[Cell]) -> WeightRule:
+def _inverse_rule(rule: WeightRule, cells: Sequence[Cell]) -> WeightRule:
     groups = rule.groups
     if groups is None or groups.grouping.time is None:
         return rule
@@ -295,7 +303,9 @@ def _undoing(rule: WeightRule, cells: Sequence[Cell]) -> WeightRule:
             cell.weight,
         )
     factors = {
-        key: tuple((own[0] / own[1]).tolist()) for key, own in sums.items() if (own[1] > 0).all()
+        key: tuple((class_sums[0] / class_sums[1]).tolist())
+        for key, class_sums in sums.items()
+        if (class_sums[1] > 0).all()
     }
     grouping = replace(groups.grouping, time=None, window=None)
     return replace(rule, groups=GroupFactors(grouping, factors, groups.otherwise))
@@ -308,7 +318,7 @@ def _without_window(group: str) -> str:
 
 def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     groups: dict[str, list[Cell]] = defaultdict(list)
-    # A shuffle brings them in any order; weights are read by the place of their class.
+    # A shuffle returns cells in any order; weights are read by the position of their class.
     for cell in sorted(cells, key=lambda cell: (cell.class_index, cell.smallest)):
         if cell.weight > 0:
             groups[cell.group or ""].append(cell)
@@ -333,8 +343,7 @@ def _weigh_by_row(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
 
 def _row_scale(cells: Sequence[Cell], spec: WeightSpec) -> float:
     """Return the scale that brings the bounded weights of these rows to a mean of 1."""
-    # A class that is never regretted weighs the floor, whatever the scale: a tiny regret stands
-    # for none.
+    # A class without regret has the weight of the floor at any scale; a tiny regret replaces 0.
     means = [cell.regret / cell.weight for cell in cells if cell.weight]
     tiny = max(means) * 1e-12
     shares = [cell.weight for cell in cells if cell.weight]
@@ -351,8 +360,13 @@ def _cell_sums(cell: Cell, scale: float, spec: WeightSpec) -> Sequence[float]:
         square = scale * scale
         weight, weight_square = scale * cell.regret, square * cell.regret_square
         return (weight, weight_square, square * cell.regret_moment, *bounds)
-    held = min(max(mean, spec.floor), spec.cap)
-    return (held * cell.weight, held**2 * cell.weight_square, held**2 * cell.weight, *bounds)
+    bounded_mean = min(max(mean, spec.floor), spec.cap)
+    return (
+        bounded_mean * cell.weight,
+        bounded_mean**2 * cell.weight_square,
+        bounded_mean**2 * cell.weight,
+        *bounds,
+    )
 
 
 def _diagnosed(

@@ -1,4 +1,4 @@
-"""How often each class occurs: counts that can be added, subtracted and forgotten."""
+"""Class frequencies: counts that can be added, subtracted and decayed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class ClassFrequency:
 class ClassFrequencies:
     """The frequencies of all classes of some rows.
 
-    Those of two sets of rows add up, those of a set are subtracted again when it leaves a window,
-    and `decayed` ones count less with time. The result is the same in any order, up to rounding.
+    The frequencies of two sets of rows can be added; those of a set can be subtracted when it
+    leaves a window; `decayed` frequencies count less with time. The result does not depend on the
+    order, up to rounding.
 
     Attributes
     ----------
@@ -82,9 +83,13 @@ class ClassFrequencies:
     def of_classes(cls, frequencies: Sequence[ClassFrequency]) -> ClassFrequencies:
         """Return frequencies from one record per class."""
         numbers = np.array(
-            [(one.rows, one.weight_sum, one.weight_square_sum) for one in frequencies], dtype=float
+            [
+                (frequency.rows, frequency.weight_sum, frequency.weight_square_sum)
+                for frequency in frequencies
+            ],
+            dtype=float,
         ).reshape(-1, 3)
-        return cls(tuple(one.name for one in frequencies), *numbers.T)
+        return cls(tuple(frequency.name for frequency in frequencies), *numbers.T)
 
     def __iter__(self) -> Iterator[ClassFrequency]:
         """Yield one record per class, in index order."""
@@ -102,10 +107,12 @@ class ClassFrequencies:
         return len(self.names)
 
     def __add__(self, other: ClassFrequencies) -> ClassFrequencies:
-        """Return the frequencies of the rows of both; classes are told by their names."""
+        """Return the frequencies of the rows of both; classes are matched by name."""
         names = tuple(dict.fromkeys([*self.names, *other.names]))
-        ours, theirs = self._placed(names), other._placed(names)
-        return ClassFrequencies(names, *(a + b for a, b in zip(ours, theirs, strict=True)))
+        self_numbers, other_numbers = self._align(names), other._align(names)
+        return ClassFrequencies(
+            names, *(a + b for a, b in zip(self_numbers, other_numbers, strict=True))
+        )
 
     def __sub__(self, other: ClassFrequencies) -> ClassFrequencies:
         """Return the frequencies without some of the rows, each of which was added before.
@@ -116,7 +123,7 @@ class ClassFrequencies:
             If a class has fewer rows than are taken away.
         """
         names = tuple(dict.fromkeys([*self.names, *other.names]))
-        left = [a - b for a, b in zip(self._placed(names), other._placed(names), strict=True)]
+        left = [a - b for a, b in zip(self._align(names), other._align(names), strict=True)]
         missing = [name for name, rows in zip(names, left[0], strict=True) if rows < -_ROUNDING]
         if missing:
             raise InputError(
@@ -144,10 +151,10 @@ class ClassFrequencies:
         shares = self.weight / self.weight.sum()
         return dict(zip(self.names, shares.tolist(), strict=True))
 
-    def _placed(self, names: Sequence[str]) -> tuple[Array, Array, Array]:
+    def _align(self, names: Sequence[str]) -> tuple[Array, Array, Array]:
         """Return the numbers in the order of other names, 0 for a class that is not here."""
-        place = {name: i for i, name in enumerate(self.names)}
-        index = np.array([place.get(name, len(self.names)) for name in names], dtype=int)
+        positions = {name: i for i, name in enumerate(self.names)}
+        index = np.array([positions.get(name, len(self.names)) for name in names], dtype=int)
         rows, weight, square = (
             np.append(numbers, 0.0)[index]
             for numbers in (self.rows, self.weight, self.weight_square)

@@ -1,4 +1,4 @@
-"""What a weighting does to the sample and to the risk that a learner minimises."""
+"""The effect of a weighting on the sample and on the risk that a learner minimises."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-WORRYING_FACTOR = 5.0  # fewer than one row in five still counts
-NEGLIGIBLE_LOSS = 0.98  # a bound that takes less than 2 % of a share is not worth a warning
+WORRYING_FACTOR = 5.0  # fewer than one effective row in five
+NEGLIGIBLE_LOSS = 0.98  # no warning where a bound reduces a share by less than 2 %
 
 
 class WeightSums(NamedTuple):
@@ -75,7 +75,7 @@ class WeightDiagnostics:
         )
 
     def shortfall(self, names: Sequence[str], scheme: str) -> str | None:
-        """Return a sentence where floor or cap keep the rarest class from its share, else None.
+        """Return a sentence where floor or cap reduce the share of the rarest class, else None.
 
         Parameters
         ----------
@@ -89,8 +89,9 @@ class WeightDiagnostics:
         Balanced weights of 990 and 10 rows would be .505 and 50; a cap of 10 lets the ten rows
         carry 10 x .01 = 10 % of the risk.
 
-        >>> found = WeightDiagnostics(1, 1, 99, 1, 1, 0.9, 10, (0.99, 0.01), (0.9, 0.1), (0.5, 0.5))
-        >>> found.shortfall(["repay", "default"], "balanced").split(";")[0]
+        >>> shares = (0.99, 0.01), (0.9, 0.1), (0.5, 0.5)
+        >>> diagnostics = WeightDiagnostics(1, 1, 99, 1, 1, 0.9, 10, *shares)
+        >>> diagnostics.shortfall(["repay", "default"], "balanced").split(";")[0]
         "Class 'default' carries 10 % of the training weight, not the 50 % of scheme balanced"
         """
         rarest = min(range(len(names)), key=self.share_before.__getitem__)
@@ -101,7 +102,7 @@ class WeightDiagnostics:
             f"Class '{names[rarest]}' carries {100 * carried:.3g} % of the training weight, not "
             f"the {100 * aimed:.3g} % of scheme {scheme}; weights.cap or weights.floor keep it "
             f"from a mean weight of {aimed / self.share_before[rarest]:,.4g}. Raise the cap above "
-            "that, or lower the floor, if the whole share is wanted."
+            "that, or lower the floor, to give the class its whole share."
         )
 
 
@@ -125,8 +126,8 @@ def diagnose(rows: int, before: Array, sums: WeightSums, aims: Array) -> WeightD
 
     >>> import numpy as np
     >>> sums = WeightSums(*np.array([[3.0, 3, 3, 1, 1], [3, 9, 9, 3, 3]]).T)
-    >>> found = diagnose(4, np.array([3.0, 1.0]), sums, sums.weight)
-    >>> found.kish_ess, round(found.gradient_variance, 3)
+    >>> diagnostics = diagnose(4, np.array([3.0, 1.0]), sums, sums.weight)
+    >>> diagnostics.kish_ess, round(diagnostics.gradient_variance, 3)
     (3.0, 1.333)
     """
     total_before, total_after = float(before.sum()), float(sums.weight.sum())

@@ -1,6 +1,6 @@
 """Class weights as Spark ML stages: `ClassWeigher` and `CostWeigher`.
 
-Both add the training weight of each row (``outputCol``) and, where asked, w_c(x) of every class
+Both add the training weight of each row (``outputCol``) and, on request, w_c(x) of every class
 as an array (``classWeightsCol``), which `sparkweights.ProbabilityCorrector` divides by.
 """
 
@@ -49,7 +49,7 @@ def _as_is(value: Any) -> Any:  # noqa: ANN401 (JSON)
 
 
 class _HasColumns(Stage):
-    """The columns of a weigher, and what it does where there is no label."""
+    """The columns of a weigher, and its handling of rows without a label."""
 
     labelCol = column_name("labelCol", "the outcome")
     weightCol = column_name("weightCol", "an incoming sample weight, multiplied in")
@@ -81,12 +81,12 @@ class _HasColumns(Stage):
 
 
 class _Weigher(_HasColumns, Estimator["WeigherModel"]):
-    """What both weighers share: bounds, groups, and the way to a fitted model."""
+    """The common part of both weighers: bounds, groups, and the fitted model."""
 
     floor = bounded("floor", "least weight, in units of the mean weight", Bound(float, 0, 1))
     cap = bounded("cap", "greatest weight, in units of the mean weight", Bound(float, 1))
-    groupCols = checked("groupCols", "columns whose values tell groups apart", texts("groupCols"))
-    timeCol = column_name("timeCol", "a date or timestamp that tells windows apart")
+    groupCols = checked("groupCols", "columns whose values define the groups", texts("groupCols"))
+    timeCol = column_name("timeCol", "a date or timestamp whose windows are groups")
     window = bounded("window", "the calendar unit of a window", Bound(str, choices=WINDOWS))
     defaults: ClassVar[Mapping[str, Any]] = {
         **_HasColumns.defaults,
@@ -205,7 +205,7 @@ class ClassWeigher(_Weigher):
 
 
 class CostWeigher(_Weigher):
-    """Weigh the rows of a class by its mean regret: what being wrong about it costs on average.
+    """Weight the rows of a class by its mean regret: the mean cost of a wrong decision.
 
     The row's own costs act in the decision (`sparkweights.CostDecider`), not in its
     weight; see `sparkweights.weights.choose.mean_regrets`.
@@ -219,8 +219,8 @@ class CostWeigher(_Weigher):
     balanced
         Whether to multiply with balanced class weights.
     byRow
-        Whether to weigh each row by its own regret instead of its class's mean, which learners
-        undo badly; not with ``balanced``.
+        Whether to weight each row by its own regret instead of its class's mean; most learners
+        cannot invert such weights exactly. Not with ``balanced``.
     labelCol, weightCol, outputCol, classWeightsCol, floor, cap, groupCols, timeCol, window
         As of `ClassWeigher`; groups need ``balanced``.
     """
@@ -305,14 +305,14 @@ class WeigherModel(_HasColumns, Model):
 
     def weight_diagnostics(self) -> WeightDiagnostics:
         """Return what the weights do to the sample and to the risk."""
-        found = self.value("diagnostics")
-        plain: dict[str, Any] = {
+        stored = self.value("diagnostics")
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in found.items()
+            for name, value in stored.items()
         }
         # Models that were saved before this share was recorded.
-        plain.setdefault("share_aimed", plain["share_after"])
-        return WeightDiagnostics(**plain)
+        values.setdefault("share_aimed", values["share_after"])
+        return WeightDiagnostics(**values)
 
     def prior(self) -> dict[str, float]:
         """Return the natural share of each class."""
@@ -352,8 +352,8 @@ class WeigherModel(_HasColumns, Model):
             output: self.value("fixed")["weights"],
         })  # fmt: skip
         lookup_df = dataset.sparkSession.createDataFrame(frame)
-        own = column(label) == lookup_df["__label"]
-        joined_df = dataset.join(F.broadcast(lookup_df), own, "left").drop("__label")
+        same_label = column(label) == lookup_df["__label"]
+        joined_df = dataset.join(F.broadcast(lookup_df), same_label, "left").drop("__label")
         if weight is None:
             return joined_df
         return joined_df.withColumn(output, column(output) * column(weight).cast("double"))

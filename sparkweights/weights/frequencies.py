@@ -1,4 +1,4 @@
-"""One pass over the labelled table: class frequencies, mean costs, cost faults, split cuts."""
+"""One pass over the labelled table: class frequencies, costs, faults and split boundaries."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from sparkweights.costs.expression import Expression
     from sparkweights.costs.matrix import CostMatrix
 
-CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # while a pass is under way
-BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that a bound cuts are approximate
+CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # columns of the pass
+BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that contain a bound are approximate
 NO_REGRET = -100_000  # below every bin of a double
 MAX_GROUPS = 1_000
-ORDER_STEPS = 32  # where the split order is counted; exact counts repeat, sketches do not
+ORDER_STEPS = 32  # counts at fixed steps are the same on every run; sketches of quantiles are not
 
 
 class Cell(NamedTuple):
-    """Rows of one class in one group, and in one narrow range of regrets where asked for.
+    """Rows of one class in one group, and in one narrow range of regrets where requested.
 
     u is the sample weight of a row and r its regret, the unscaled weight of scheme cost_by_row;
-    what is summed of r is 0 where the pass was not asked for ranges of it.
+    the sums of r are 0 where ranges of regrets are not requested.
     """
 
     group: str | None
@@ -58,24 +58,25 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """What one pass over the labelled table found.
+    """The result of one pass over the labelled table.
 
     Attributes
     ----------
     frequencies
         One entry per class, in index order, also for classes without rows.
     cells
-        The rows by class, and by group and range of regret where the pass was asked for them.
+        The rows by class, and by group and range of regret where requested.
     steps
-        Class name -> rows below each of `ORDER_STEPS` even steps of the split order, ends included.
+        Class name -> rows below each of `ORDER_STEPS` equal steps of the split order, with 0 and
+        the end.
     cheapest
         Class name -> decision -> rows on which it is strictly the cheapest for that class.
     taken
         Class name -> decision -> weight of the rows on which it would be taken for that class.
     always_best
-        A decision that is at least as good as the others for every class on every row, or None.
+        A decision that costs no more than the others for every class on every row, or None.
     nulls
-        Rows without a label, which are in none of the above.
+        Rows without a label, which no other attribute counts.
     """
 
     frequencies: tuple[ClassFrequency, ...]
@@ -128,17 +129,17 @@ def summarise_classes(
     keep_nulls: bool = False,
     order: Column | None = None,
 ) -> ClassSummary:
-    """Run the one aggregation that weights and splits are made from.
+    """Run the aggregation that weights and splits are computed from.
 
     Parameters
     ----------
     labelled_df
         Rows with known outcomes; one Spark job reads it once.
     grouping
-        What tells groups of rows apart, if they are to be weighed group by group.
+        The groups of rows, where weights differ by group.
     regret_bins
-        Whether to tell rows apart by their regret, on a log scale, for scheme cost_by_row: bounds
-        on its weights need that to know the mean of what they leave.
+        Whether to bin rows by their regret, on a log scale, for scheme cost_by_row: the mean of
+        its weights within bounds needs these bins.
     keep_nulls
         Whether rows without a label are counted and left out, instead of refused.
     order
@@ -165,16 +166,16 @@ def summarise_classes(
     if regret_bins:
         regret = _of_own_class(regret_cells(matrix))
         classed_df = classed_df.withColumn(REGRET, regret).withColumn(BIN, _log_bin(F.col(REGRET)))
-    found = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
-    nulls = sum(row["rows"] for row in found if row[CLASS] == -1 and row["whole"])
+    summary_rows = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
+    nulls = sum(row["rows"] for row in summary_rows if row[CLASS] == -1 and row["whole"])
     if keep_nulls:
-        found = [row for row in found if row[CLASS] != -1]
-    whole = [row for row in found if row["whole"]]
-    by_class = {row[CLASS]: row for row in whole}
+        summary_rows = [row for row in summary_rows if row[CLASS] != -1]
+    class_rows = [row for row in summary_rows if row["whole"]]
+    by_class = {row[CLASS]: row for row in class_rows}
     _refuse_labels(by_class, roles)
-    _refuse_weights(whole, roles)
-    _refuse_costs(whole, matrix)
-    by_cell = [row for row in found if not row["whole"]] or whole
+    _refuse_weights(class_rows, roles)
+    _refuse_costs(class_rows, matrix)
+    by_cell = [row for row in summary_rows if not row["whole"]] or class_rows
     cells = [_cell(row, len(matrix.decisions)) for row in by_cell]
     _refuse_groups(cells, grouping)
     return replace(
@@ -183,7 +184,7 @@ def summarise_classes(
 
 
 def _collect(classed_df: DataFrame, measures: Sequence[Column], *, by_cell: bool) -> list[Row]:
-    """Aggregate by class and, in the same pass, by class, group and bin; ``whole`` tells which."""
+    """Aggregate by class (``whole`` rows) and, in the same pass, by class, group and bin."""
     if not by_cell:
         return classed_df.groupBy(CLASS).agg(F.lit(col=True).alias("whole"), *measures).collect()
     keys = [F.col(name) for name in (CLASS, GROUP, BIN)]
@@ -228,7 +229,7 @@ def _cost_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
     least = F.least(*costs)
     sums = [F.sum(weight * cost).alias(f"cost_{d}") for d, cost in enumerate(costs)]
     ties = [F.when(cost == least, weight).otherwise(0.0) for cost in costs]
-    return [*sums, *(F.sum(own).alias(f"cheapest_{d}") for d, own in enumerate(ties))]
+    return [*sums, *(F.sum(tie_weight).alias(f"cheapest_{d}") for d, tie_weight in enumerate(ties))]
 
 
 def _regret_measures(weight: Column) -> list[Column]:
@@ -274,16 +275,18 @@ def _fault_measures(matrix: CostMatrix) -> list[Column]:
 def _dominance_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
     costs = cost_columns(matrix)
     measures = []
-    for d, own in enumerate(costs):
+    for d, decision_costs in enumerate(costs):
         others = [other for e, other in enumerate(costs) if e != d]
-        wins = [own[c] <= other[c] for other in others for c in range(len(own))]
+        wins = [
+            decision_costs[c] <= other[c] for other in others for c in range(len(decision_costs))
+        ]
         measures.append(F.every(reduce(and_, wins)).alias(f"best_{d}"))
     for c in range(len(matrix.classes)):
         for d in range(len(matrix.decisions)):
             rivals = [costs[e][c] for e in range(len(matrix.decisions)) if e != d]
             strictly = reduce(and_, [costs[d][c] < rival for rival in rivals])
             measures.append(F.count_if(strictly).alias(f"right_{d}_{c}"))
-            # As a decision is taken: of those that tie, the one declared first.
+            # The decision rule: of decisions that tie, the one declared first.
             before = [costs[d][c] < costs[e][c] for e in range(d)]
             behind = [costs[d][c] <= costs[e][c] for e in range(d + 1, len(costs))]
             taken = F.when(reduce(and_, [*before, *behind]), weight).otherwise(0.0)
@@ -314,8 +317,8 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
         )
 
 
-def _refuse_weights(found: Sequence[Row], roles: ColumnRoles) -> None:
-    faults = sum(row["weight_faults"] for row in found)
+def _refuse_weights(class_rows: Sequence[Row], roles: ColumnRoles) -> None:
+    faults = sum(row["weight_faults"] for row in class_rows)
     if faults:
         raise InputError(
             f"Sample weight column '{roles.weight}' holds {faults} values that are null, NaN, "
@@ -324,17 +327,17 @@ def _refuse_weights(found: Sequence[Row], roles: ColumnRoles) -> None:
         )
 
 
-def _refuse_costs(found: Sequence[Row], matrix: CostMatrix) -> None:
+def _refuse_costs(class_rows: Sequence[Row], matrix: CostMatrix) -> None:
     for d, decision in enumerate(matrix.decisions):
         for c, name in enumerate(matrix.classes):
             key = f"{d}_{c}"
             if constant(matrix.cells[d][c]) is not None:
                 continue
-            faults = sum(row[f"fault_{key}"] for row in found)
+            faults = sum(row[f"fault_{key}"] for row in class_rows)
             if faults:
-                undefined = sum(row[f"undefined_{key}"] for row in found)
+                undefined = sum(row[f"undefined_{key}"] for row in class_rows)
                 least = min(
-                    (row[f"least_{key}"] for row in found if row[f"least_{key}"] is not None),
+                    (row[f"least_{key}"] for row in class_rows if row[f"least_{key}"] is not None),
                     default=None,
                 )
                 raise InputError(
@@ -350,8 +353,8 @@ def _refuse_groups(cells: Sequence[Cell], grouping: Grouping) -> None:
     groups = {cell.group for cell in cells}
     if len(groups) > MAX_GROUPS:
         raise InputError(
-            f"weights.by and weights.window: {join_names(grouping.columns)} tell {len(groups)} "
-            f"groups apart; at most {MAX_GROUPS} are allowed.",
+            f"weights.by and weights.window: {join_names(grouping.columns)} have {len(groups)} "
+            f"groups; at most {MAX_GROUPS} are allowed.",
             hint="group by a coarser column or a longer window; weights of tiny groups are noise.",
         )
 
@@ -391,10 +394,10 @@ def _summary(
 
 
 def _steps(by_class: Mapping[int, Row], roles: ColumnRoles) -> dict[str, tuple[int, ...]]:
-    found = {}
+    rows_below = {}
     for index, name in enumerate(roles.class_names):
         row = by_class.get(index)
         if row is not None and "below_1" in row:
             below = (row[f"below_{step}"] for step in range(1, ORDER_STEPS))
-            found[name] = (0, *below, row["rows"])
-    return found
+            rows_below[name] = (0, *below, row["rows"])
+    return rows_below

@@ -1,4 +1,4 @@
-"""Class frequencies of a column whose values are not known beforehand."""
+"""Class frequencies of a column whose values are not declared."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class LabelCounts:
     frequencies
         Their frequencies.
     cells
-        The same by group, where groups were asked for.
+        The frequencies by group, where groups are requested.
     nulls
-        Rows without a label; they are in none of the above.
+        Rows without a label, which no other attribute counts.
     """
 
     values: list[Any]
@@ -64,14 +64,14 @@ def count_labels(
     if grouping:
         keys.append(group_key(grouping).alias("group"))
     # Arrow and NumPy from here on: a record per class would take longer than the pass itself.
-    counted = df.groupBy(*keys).agg(*_measures(weight)).toArrow()
-    unlabelled = pc.is_null(counted["label"], nan_is_null=True)
-    labelled = counted.filter(pc.invert(unlabelled)).sort_by("label")
-    every = counted["rows"].to_numpy().sum()
+    table = df.groupBy(*keys).agg(*_measures(weight)).toArrow()
+    unlabelled = pc.is_null(table["label"], nan_is_null=True)
+    labelled = table.filter(pc.invert(unlabelled)).sort_by("label")
+    all_rows = table["rows"].to_numpy().sum()
     if weight is not None:
-        _refuse_weights(weight, int(counted["faults"].to_numpy().sum()))
+        _refuse_weights(weight, int(table["faults"].to_numpy().sum()))
     rows = labelled["rows"].to_numpy().astype(float)
-    nulls = int(every - rows.sum())
+    nulls = int(all_rows - rows.sum())
     sums = labelled["weight"].to_numpy() if weight is not None else rows
     squares = labelled["weight_square"].to_numpy() if weight is not None else rows
     codes, values = _classes(labelled["label"])
@@ -99,7 +99,7 @@ def _classes(labels: Any) -> tuple[Any, list[Any]]:  # noqa: ANN401 (pyarrow shi
 
 
 def class_name(value: ClassValue) -> str:
-    """Return a class's name; MLlib's labels are whole doubles, so 1.0 is called 1."""
+    """Return a class's name; MLlib's labels are whole doubles, so the name of 1.0 is 1."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
@@ -109,12 +109,12 @@ def _measures(weight: str | None) -> list[Column]:
     measures = [F.count(F.lit(1)).alias("rows")]
     if weight is None:  # the counts are the sums
         return measures
-    own = column(weight).cast("double")
-    usable = F.coalesce((own >= 0) & (own < float("inf")), F.lit(col=False))
+    sample_weight = column(weight).cast("double")
+    usable = F.coalesce((sample_weight >= 0) & (sample_weight < float("inf")), F.lit(col=False))
     return [
         *measures,
-        F.sum(own).alias("weight"),
-        F.sum(own * own).alias("weight_square"),
+        F.sum(sample_weight).alias("weight"),
+        F.sum(sample_weight * sample_weight).alias("weight_square"),
         F.count_if(~usable).alias("faults"),
     ]
 
@@ -142,7 +142,7 @@ def _refuse_weights(weight: str, faults: int) -> None:
 
 
 def _require_classes(values: Sequence[ClassValue], label: str, nulls: int) -> None:
-    if len(values) < 2:  # one class leaves nothing to weigh against
+    if len(values) < 2:  # the weight of a single class is 1
         raise InputError(
             f"Label column '{label}' holds {len(values)} classes ({join_names(map(repr, values))}) "
             f"and {nulls} nulls; weights need at least two classes.",

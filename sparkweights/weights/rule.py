@@ -16,14 +16,14 @@ WINDOWS = ("day", "week", "month", "quarter", "year")
 
 @dataclass(frozen=True)
 class Grouping:
-    """What tells groups of rows apart: columns, and a window of time.
+    """The definition of groups of rows: columns, and a window of time.
 
     Attributes
     ----------
     by
-        Columns whose values tell groups apart.
+        Columns whose values define the groups.
     time, window
-        A date or timestamp column and the calendar unit that cuts it, or both None.
+        A date or timestamp column and the calendar unit of its windows, or both None.
     """
 
     by: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Grouping:
         return self.by if self.time is None else (*self.by, self.time)
 
     def __bool__(self) -> bool:
-        """Whether rows are told apart at all."""
+        """Whether there are groups."""
         return bool(self.columns)
 
 
@@ -50,7 +50,7 @@ class GroupFactors:
     Attributes
     ----------
     grouping
-        What tells the groups apart.
+        The definition of the groups.
     factors
         Group key (see `sparkweights.weights.spark.group_key`) -> factor per class.
     otherwise
@@ -68,7 +68,7 @@ class WeightRule:
     """w_c(x): the weight a row would carry if its class were c.
 
     ``w_c(x) = min(max(scale * factor_c(group of x) * cells[c](x), floor), cap)``, the factor being
-    1 without groups. Training uses the weight of the row's own class; undoing needs the weight
+    1 without groups. Training uses the weight of the row's own class; the inverse needs the weight
     of every class. Weights that depend on the class alone have constant cells.
 
     Attributes

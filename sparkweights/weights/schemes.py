@@ -37,19 +37,19 @@ BY_COST = ("cost", "cost_balanced", BY_ROW)
 BY_ROW_WARNING = (
     "weights.scheme cost_by_row weighs each row by its own cost and divides by that weight "
     "afterwards. That is right only for a model that has learned log(w1(x) / w0(x)); finite trees "
-    "and lines have not, and their ranking and probabilities suffer. Measured with heavy-tailed "
+    "and linear models have not, so their ranking and probabilities are worse. With heavy-tailed "
     "amounts: probabilities of .4 to .5 times the true ones where amounts are largest, decisions "
     "that cost 8 to 10 % more, an AUC of .62 instead of .68. The decision uses the row's amounts "
     "under every scheme; use weights.scheme cost, which weighs by the mean regret of the class."
 )
 _FROM_FREQUENCIES = ("balanced", "inverse_sqrt", "tempered", "effective_number", "cost_balanced")
 _NEEDS = {"tempered": "power", "effective_number": "beta", "manual": "manual"}
-COST_FLOOR = 1e-3  # of the mean weight; a row of weight 0 would leave nothing to undo
+COST_FLOOR = 1e-3  # of the mean weight; a weight of 0 cannot be inverted
 
 
 @dataclass(frozen=True)
 class WeightSpec:
-    """Which weights are wanted.
+    """The requested weights.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class WeightSpec:
     floor, cap
         Bounds of every weight, as multiples of the mean weight: floor <= 1 <= cap.
     grouping
-        Rows are weighed group by group, each group keeping its own share of the risk.
+        Weights are chosen per group; each group keeps its share of the risk.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class WeightSpec:
         )
         if self.grouping and self.scheme not in _FROM_FREQUENCIES:
             raise ConfigError(
-                f"weights.by and weights.window: scheme {self.scheme!r} does not look at "
+                f"weights.by and weights.window: scheme {self.scheme!r} does not depend on "
                 f"frequencies; schemes that can differ by group: {join_names(_FROM_FREQUENCIES)}.",
                 hint="choose one of these schemes, or leave by and window out.",
             )
@@ -148,7 +148,7 @@ def raw_weights(
     - ``inverse_sqrt``, ``tempered``: pi_c^-1/2 and pi_c^-power (Mikolov et al. 2013;
       Mahajan et al. 2018): between no weights (power 0) and balanced (power 1).
     - ``effective_number``: (1 - beta) / (1 - beta^W_c) (Cui et al. 2019, eq. 2).
-    - ``cost``: R_c, with which the cut at 1/2 of the weighted probability is the Bayes decision
+    - ``cost``: R_c; the threshold 1/2 of the weighted probability is then the Bayes decision
       on the classes' mean costs (Elkan 2001, theorem 1, with a cost per class).
       ``cost_balanced``: R_c / pi_c.
     - ``manual``: the numbers given. ``none``, ``cost_by_row``: 1.
@@ -193,7 +193,7 @@ def _positive_regrets(spec: WeightSpec, names: Sequence[str], regrets: Sequence[
             f"{len(regrets)} were given for {len(names)} classes.",
             hint="weigh a summary with a cost matrix (weigh_classes), or choose scheme balanced.",
         )
-    # A class without a regret weighs the floor, whatever the scale: a tiny regret stands for none.
+    # A class without regret has the weight of the floor at any scale; a tiny regret replaces 0.
     return np.maximum(np.array(regrets, dtype=np.float64), max(regrets) * 1e-12)
 
 
@@ -279,9 +279,9 @@ def bounded_scale(
         if high <= low * (1 + 1e-15):
             break
     free = (scaled * high > floor) & (scaled * high < cap)
-    held = (mass * np.clip(scaled * high, floor, cap))[~free].sum()
-    moving = (mass * scaled)[free].sum()
-    return float(scale * ((total - held) / moving if moving > 0 else high))
+    bounded_sum = (mass * np.clip(scaled * high, floor, cap))[~free].sum()
+    scaled_sum = (mass * scaled)[free].sum()
+    return float(scale * ((total - bounded_sum) / scaled_sum if scaled_sum > 0 else high))
 
 
 def bounded_weights(
@@ -303,7 +303,7 @@ def regret_cells(matrix: CostMatrix) -> tuple[Expression, ...]:
 
     For class c, the mean over decisions of ``C[d][c] - min_d C[d][c]``, taken over the
     decisions other than the best one. With two decisions this is ``C[wrong][c] - C[right][c]``,
-    the only weights under which the cut at 1/2 makes each row's Bayes decision (Elkan 2001;
+    the only weights under which the threshold 1/2 makes each row's Bayes decision (Elkan 2001;
     Zadrozny, Langford & Abe 2003).
     """
     return tuple(_regret([row[c] for row in matrix.cells]) for c in range(len(matrix.classes)))

@@ -29,7 +29,7 @@ def group_key(grouping: Grouping) -> Column:
 
 
 def class_weight_columns(rule: WeightRule) -> list[Column]:
-    """Return w_c(x) for every class c, in index order: what undoing divides by."""
+    """Return w_c(x) for every class c, in index order: the divisors of the inverse."""
     if rule.constants is not None:
         return [F.lit(value) for value in rule.constants]
     cells = [to_column(cell) for cell in rule.cells]
@@ -56,14 +56,14 @@ def _factors(groups: GroupFactors) -> Column:
 
 def _bounded(rule: WeightRule, raw: Column) -> Column:
     # greatest and least skip nulls, and a row without a cost must stay without a weight.
-    held = F.greatest(F.lit(rule.scale) * raw, F.lit(rule.floor))
-    return F.when(raw.isNotNull(), F.least(held, F.lit(rule.cap)))
+    floored = F.greatest(F.lit(rule.scale) * raw, F.lit(rule.floor))
+    return F.when(raw.isNotNull(), F.least(floored, F.lit(rule.cap)))
 
 
 def training_weight(rule: WeightRule, roles: ColumnRoles) -> Column:
     """Return the weight of a labelled row: its sample weight times w_c(x) of its own class."""
     index = class_index(roles)
     weight = F.lit(None).cast("double")
-    for c, own in reversed(list(enumerate(class_weight_columns(rule)))):
-        weight = F.when(index == c, own).otherwise(weight)
+    for c, class_weight in reversed(list(enumerate(class_weight_columns(rule)))):
+        weight = F.when(index == c, class_weight).otherwise(weight)
     return weight if roles.weight is None else weight * column(roles.weight).cast("double")

@@ -217,7 +217,7 @@ def test_constrained_point_equals_the_search_over_all_cuts(
     points = roc_points(*bins)
     wanted = {"recall": recall, "declined": declined, "costs": (1.0, fn)}
     if not meeting:
-        with pytest.raises(ConfigError, match="No cut of this score"):
+        with pytest.raises(ConfigError, match="No threshold of this score"):
             constrained_point(points, prior, **wanted)
         return
     best = constrained_point(points, prior, **wanted)

@@ -21,7 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from sparkweights.core.errors import ConfigError, PublishError, engine_reason
+from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.core.roles import quoted
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
@@ -258,7 +258,7 @@ class CatalogPublication(Publication):
             return question(*args, **kwargs)
         except _ENGINE_ERRORS as error:
             raise PublishError(
-                f"Table '{self.name}' cannot be written: {engine_reason(error)}.",
+                f"Table '{self.name}' cannot be written: {spark_message(error)}.",
                 hint="nothing was published; check the table's name, the catalog and your rights.",
             ) from None
 
