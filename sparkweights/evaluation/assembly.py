@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.collect import Scored
     from sparkweights.evaluation.score_table import Array
 
-MONEY = -1  # the kind of entry that holds a block's rows of like stakes
-BLOCK_SCORES = -2  # and downwards: of like scores, by class, where blocks are clusters
+BLOCK_SUMS = -1  # the kind of entry that sums a block's rows of similar stakes
+BLOCK_SCORES = -2  # and downwards: of similar scores, by class, where blocks are clusters
 STAKES_PER_OCTAVE = 8  # a range of stakes spans 9 %, so that tenths of the rows can be formed
-STAKES, LOWEST_OCTAVE = 512, -20  # stakes from a millionth up to 2^44; 0 is for none
+STAKES, LOWEST_OCTAVE = 512, -20  # stakes from a millionth to 2^44; number 0 is a stake of 0
 _SCORE_SUMS = (
     "positives", "negatives", "score_sum", "square_sum", "positive_score_sum", "log_loss_sum",
 )  # fmt: skip
@@ -39,7 +39,7 @@ def evaluation_of(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> 
         Whether an entry of a score is one distinct score.
     """
     names, constant = scored.classes, tuple(scored.constant_costs)
-    blocks = sums["kind"] == MONEY
+    blocks = sums["kind"] == BLOCK_SUMS
     block, stake_level = np.divmod(sums["at"][blocks].astype(np.int64), STAKES)
 
     def by_block(name: str) -> Array:

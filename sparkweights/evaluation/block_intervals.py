@@ -1,14 +1,14 @@
-"""Intervals of mean differences whose cost lies in few rows: the bootstrap-t over blocks.
+"""Intervals of mean differences that depend on few rows: the bootstrap-t over blocks.
 
 A difference of two costs is 0 on most rows, a small gain on some, and a large loss on a few. A
-percentile interval of such sums is too short on the side of the losses: that few were seen makes
-the mean and its error small together. The bootstrap-t resamples the studentised mean and corrects
-that (Efron & Tibshirani 1993, sec. 12.5). No resampling shows a loss larger than the largest that
-was seen, so each end also allows for one further block as large as the largest on its side.
+percentile interval of such sums is too short on the side of the losses: where few are observed,
+both the mean and its error are small. The bootstrap-t resamples the studentised mean and corrects
+that (Efron & Tibshirani 1993, sec. 12.5). No resample contains a loss above the largest observed
+loss, so each end also allows for one further block as large as the largest on its side.
 
 Coverage by simulation, for equal sets of decisions of which one is laxer (rows decided differently:
 2 % losses of 49 gains each, amounts lognormal with sigma 0, 0.8 or 1.2, 10 to 300 losses expected
-and at least 10 seen): the upper end lies below the truth in 0 to 2.8 % of 600 draws, of nominal
+and at least 10 observed): the upper end is below the truth in 0 to 2.8 % of 600 draws, of nominal
 2.5 %. In 400 draws, with the plain bootstrap-t it does in up to 8 %, with BCa in up to 9 %, with
 percentiles in up to 14 %. See `benchmarks.rightness.comparisons`.
 """
@@ -31,7 +31,7 @@ _EXTREME = 1e6  # a studentised mean whose error is 0
 
 @dataclass(frozen=True)
 class StudentisedMeans:
-    """Means over blocks, their errors, and how far resampled means fall from them.
+    """Means over blocks, their errors, and the studentised deviations of resampled means.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class StudentisedMeans:
         ``[k]``: sum of values over sum of weights, and its standard error (delta method).
     replicates
         ``[replicate, k]``: (resampled mean - mean) / resampled error; all ``k`` are resampled
-        together, so that their largest can be read off a row.
+        together, so that the largest of a replicate is the maximum of a row.
     """
 
     means: Array
@@ -55,12 +55,12 @@ def studentised_means(values: Array, weights: Array, *, seed: int = 0) -> Studen
     values
         ``[k, block]``: sums over the rows of a block.
     weights
-        ``[block]``: what the rows of a block weigh, at least two blocks above 0.
+        ``[block]``: the sum of the weights of a block's rows, at least two blocks above 0.
     """
     draws = _draws(weights.size, seed)
     correction = weights.size / (weights.size - 1)
     means, errors = means_with_errors(values, weights)
-    # One product: the draws are large, and read once.
+    # One product, so that the large matrix of draws is read once.
     parts = np.concatenate([values, values**2, values * weights, [weights, weights**2]]).T
     products = draws @ parts
     sums, squared, mixed = np.split(products[:, :-2], 3, axis=1)

@@ -1,8 +1,8 @@
-"""How far a probability can be taken at its word, from a table of scores.
+"""Measures of calibration, from a table of scores.
 
-With distinct scores everything here is exact. With bins, what needs more than the mean of a bin is
-exact where the table holds the sums, and off by at most a stated bound where it does not. Without
-rows a metric is NaN.
+With distinct scores every metric is exact. With bins, a metric that needs more than the mean of a
+bin is exact where the table holds the sums; otherwise its error has a stated bound. Without rows a
+metric is NaN.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BrierDecomposition(NamedTuple):
     """
 
     reliability: float  # mean squared distance of mean score and share of the class, per group
-    resolution: float  # variance of the groups' shares: what the score tells apart
+    resolution: float  # variance of the groups' shares
     uncertainty: float  # prior (1 - prior): the Brier score of the prior itself
     within_variance: float  # of the scores within their groups
     within_covariance: float  # twice that of score and class within the groups
@@ -44,7 +44,7 @@ class BrierDecomposition(NamedTuple):
 
 
 class ReliabilityCurve(NamedTuple):
-    """What was predicted for groups of rows, and what happened; without empty groups."""
+    """The mean prediction and the observed share of groups of rows; without empty groups."""
 
     weight: Array
     mean_score: Array
@@ -138,7 +138,7 @@ def brier(table: ScoreTable) -> float:
 
 
 def brier_bound(table: ScoreTable) -> float:
-    """Return the most by which `brier` can be off; 0 where it is exact.
+    """Return the largest error of `brier` from binning; 0 where it is exact.
 
     Within a bin from a to b with mean m, the scores' variance v^2 is at most (b - m)(m - a)
     (Bhatia & Davis 2000), and their covariance with the class at most v sqrt(s (1 - s)), with s
@@ -196,9 +196,9 @@ def brier_decomposition(table: ScoreTable, groups: Groups | None = None) -> Brie
 
 
 def log_loss(table: ScoreTable) -> float:
-    """Return the mean of -log(probability of what happened), with probabilities clipped by 2^-52.
+    """Return the mean of -log(probability of the outcome), with probabilities clipped by 2^-52.
 
-    The clip is scikit-learn's; it keeps a certain score that was wrong at a loss of 36. Exact
+    The clip is scikit-learn's; with it, a score of 0 or 1 that is wrong has a loss of 36. Exact
     for distinct scores and for bins with ``log_loss_sum``; else within `log_loss_bound`.
 
     Examples
@@ -216,7 +216,7 @@ def log_loss(table: ScoreTable) -> float:
 
 
 def log_loss_bound(table: ScoreTable) -> float:
-    """Return the most by which `log_loss` can be off; 0 where it is exact.
+    """Return the largest error of `log_loss` from binning; 0 where it is exact.
 
     A row of the class in a bin from a to b with mean m is off by at most max(log b/m, log m/a),
     another one by the same of 1 - a, 1 - m and 1 - b. Bins that reach 0 or 1 make it large:

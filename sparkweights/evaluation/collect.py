@@ -14,8 +14,8 @@ from sparkweights.core.columns import column, text
 from sparkweights.core.errors import InputError
 from sparkweights.evaluation.assembly import (
     BLOCK_SCORES,
+    BLOCK_SUMS,
     LOWEST_OCTAVE,
-    MONEY,
     STAKES,
     STAKES_PER_OCTAVE,
     evaluation_of,
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.evaluation.score_table import Array
 
-MAX_SCORES = 2_000_000  # distinct ones that the exact mode takes to the driver
+MAX_SCORES = 2_000_000  # distinct scores that the exact mode collects to the driver
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Where a scored table with known outcomes holds what an evaluation asks for.
+    """The columns of a scored table with known outcomes that an evaluation reads.
 
     Attributes
     ----------
@@ -47,22 +47,22 @@ class Scored:
     class_col, decision_col
         The row's class index, and the decision it got.
     right_decisions
-        Class name -> the decision that counts as right for it.
+        Class name -> its least-cost decision.
     constant_costs, policy_costs
-        Decision, or policy, -> what it cost on the row.
+        Decision, or policy, -> its cost on the row.
     order
-        A number in [0, 1) that deals rows into blocks. It depends on nothing but the row's keys,
-        or on the customer, say, whose rows belong together.
+        A number in [0, 1) that assigns rows to blocks. It depends only on the row's keys, or on
+        the columns of a cluster, such as a customer.
     weight
         Incoming sample weight of the row; class weights never enter an evaluation.
     weighted_cols
-        As ``probability_cols``, with the weights still in; may be empty.
+        As ``probability_cols``, before the weights are inverted; may be empty.
     costs
-        ``[decision][class]``, the decisions as in ``constant_costs``: what is needed to compare
-        the expected with the realised cost; may be empty.
+        ``[decision][class]``, the decisions as in ``constant_costs``, to compare the expected with
+        the realised cost; may be empty.
     clustered
-        Whether ``order`` is shared by rows that depend on each other. Every interval is then one
-        of blocks of such rows.
+        Whether rows that depend on each other share ``order``. Intervals are then computed from
+        blocks of such rows.
     """
 
     probability_cols: Mapping[str, str]
@@ -84,7 +84,7 @@ class Scored:
 
     @property
     def two(self) -> bool:
-        """Whether the classes mirror each other, so that the second one's table is enough."""
+        """Whether there are two classes, so that the second one's table is enough."""
         return len(self.probability_cols) == 2  # binary
 
     @property
@@ -94,7 +94,7 @@ class Scored:
 
     @cached_property
     def scores(self) -> list[tuple[int, str]]:
-        """Class index and column of each score whose table is wanted."""
+        """Class index and column of each score that has a table."""
         every = [list(self.probability_cols.values()), list(self.weighted_cols.values())]
         kept = [(c, name) for names in every for c, name in enumerate(names)]
         return [(c, name) for c, name in kept if c == 1 or not self.two]
@@ -134,13 +134,13 @@ def collect_segments(
     segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
     kept_df = scored_df
     if scored.costs:
-        kept_df = kept_df.withColumns(_taken_costs(scored)).withColumns(_outlook(scored))
+        kept_df = kept_df.withColumns(_taken_costs(scored)).withColumns(_cost_moments(scored))
     kept_df = kept_df.withColumns({
         "__w": scored.weight.cast("double"), "__entry": F.explode(_entries(scored, exact=exact)),
     })  # fmt: skip
     entry = F.col("__entry")
     grouped_df = kept_df.groupBy(entry["kind"].alias("kind"), entry["at"].alias("at"), *segment)
-    # The limit lies below the projection, so that it does not turn the job into several.
+    # The limit is below the projection, so that it does not split the job into several.
     found_df = grouped_df.agg(*_measures(scored)).limit(MAX_SCORES + 1).select("*")
     sums_table = found_df.toArrow()
     if sums_table.num_rows > MAX_SCORES:
@@ -172,7 +172,7 @@ def collect_segments(
 
 
 def _taken_costs(scored: Scored) -> dict[str, Column]:
-    """Return what the decision taken would cost, were the row of each class."""
+    """Return, per class, the cost of the decision taken if the row were of that class."""
     taken = {}
     for c in range(len(scored.classes)):
         cost = F.lit(None).cast("double")
@@ -182,7 +182,7 @@ def _taken_costs(scored: Scored) -> dict[str, Column]:
     return taken
 
 
-def _outlook(scored: Scored) -> dict[str, Column]:
+def _cost_moments(scored: Scored) -> dict[str, Column]:
     """Return the expected cost of the decision taken, and each class's part of its moments."""
     p = [column(name).cast("double") for name in scored.probability_cols.values()]
     taken = [F.col(f"__taken_{c}") for c in range(len(p))]
@@ -195,7 +195,7 @@ def _outlook(scored: Scored) -> dict[str, Column]:
 
 
 def _stake(scored: Scored) -> Column:
-    """Return the range of the most that a row's decision can make a difference of, as a number."""
+    """Return the number of the range that contains a row's stake; see `StakeSums`."""
     if not scored.costs:
         return F.lit(0.0)
     gaps = []
@@ -215,7 +215,7 @@ def _bin(p: Column) -> Column:
 
 
 def _entries(scored: Scored, *, exact: bool) -> Column:
-    """Return the places of the sums that a row belongs to: one per score, and its block."""
+    """Return the positions of the sums that a row belongs to: one per score, and its block."""
     kinds = []
     nothing = F.lit(None)
     block = F.floor(scored.order * EVALUATION_BLOCKS)
@@ -226,7 +226,7 @@ def _entries(scored: Scored, *, exact: bool) -> Column:
             position = block * COARSE_BINS + F.floor(_bin(p) / COARSE)
             kinds.append(_entry(BLOCK_SCORES - kind, position, p, is_class))
     position = block * STAKES + _stake(scored)
-    kinds.append(_entry(MONEY, position, nothing.cast("double"), nothing.cast("boolean")))
+    kinds.append(_entry(BLOCK_SUMS, position, nothing.cast("double"), nothing.cast("boolean")))
     return F.array(*kinds)
 
 
@@ -239,7 +239,7 @@ def _entry(kind: int, at: Column, p: Column, positive: Column) -> Column:
 def _measures(scored: Scored) -> list[Column]:
     entry, w = F.col("__entry"), F.col("__w")
     p, y = entry["p"], entry["y"]
-    is_block_entry = entry["kind"] == MONEY
+    is_block_entry = entry["kind"] == BLOCK_SUMS
     happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
     measures = {
         "positives": F.when(y, w),
@@ -260,7 +260,7 @@ def _measures(scored: Scored) -> list[Column]:
 
 
 def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[str, Column]:
-    """Return what is summed of a block's rows: weights, costs, decisions, and their outlook."""
+    """Return the sums over a block's rows: weights, costs, decisions, and expected costs."""
     measures = {}
     measures["weight"] = F.when(is_block_entry, w)
     for c in range(len(scored.classes)):
@@ -280,10 +280,10 @@ def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[s
                 f"cost_{d}_{c}": F.when(here, w * cost),
             }
     if scored.costs:
-        outlook = ["expected"]
-        outlook += [f"{part}_{c}" for part in ("second", "third")
+        moments = ["expected"]
+        moments += [f"{part}_{c}" for part in ("second", "third")
                     for c in range(len(scored.classes))]  # fmt: skip
-        measures |= {name: F.when(is_block_entry, w * F.col(f"__{name}")) for name in outlook}
+        measures |= {name: F.when(is_block_entry, w * F.col(f"__{name}")) for name in moments}
         taken = F.lit(None).cast("double")
         for c in range(len(scored.classes)):
             is_class = column(scored.class_col) == c
@@ -293,7 +293,7 @@ def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[s
 
 
 def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
-    """Return what a row costs below a cut of the class's probability, and at or above it."""
+    """Return a row's cost below a threshold of the class's probability, and at or above it."""
     names = scored.classes
     other = scored.right_decisions[names[1 - c]]
     return scored.constant_costs[other], scored.constant_costs[scored.right_decisions[names[c]]]

@@ -1,4 +1,4 @@
-"""What deciding at one cut gets right and wrong, from a table of scores."""
+"""The confusion of decisions at a threshold, from a table of scores."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Weights of right and wrong decisions; a ratio of nothing to nothing is NaN.
+    """Weights of right and wrong decisions; a ratio of 0 to 0 is NaN.
 
     Attributes
     ----------
     true_positives, false_positives
-        Weight at or above the cut, of the class and of the others.
+        Weight at or above the threshold, of the class and of the others.
     false_negatives, true_negatives
-        Weight below the cut.
+        Weight below the threshold.
 
     Examples
     --------
-    >>> found = Confusion(3, 1, 1, 5)
-    >>> found.precision, found.recall, found.accuracy
+    >>> confusion = Confusion(3, 1, 1, 5)
+    >>> confusion.precision, confusion.recall, confusion.accuracy
     (0.75, 0.75, 0.8)
     """
 
@@ -38,22 +38,22 @@ class Confusion:
 
     @property
     def precision(self) -> float:
-        """Share of the class at or above the cut; NaN where no row is."""
+        """Share of the class at or above the threshold; NaN where no row is."""
         return ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
-        """Share of the class's rows that are at or above the cut (sensitivity)."""
+        """Share of the class's rows that are at or above the threshold (sensitivity)."""
         return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def specificity(self) -> float:
-        """Share of the others' rows that are below the cut (recall of the negative class)."""
+        """Share of the others' rows that are below the threshold (recall of the negative class)."""
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
     @property
     def accuracy(self) -> float:
-        """Share of the weight that is decided right."""
+        """Share of the weight with right decisions."""
         wrong = self.false_positives + self.false_negatives
         correct = self.true_positives + self.true_negatives
         return ratio(correct, correct + wrong)
@@ -72,8 +72,7 @@ class Confusion:
     def matthews_correlation(self) -> float:
         """Correlation of decision and class (Matthews 1975).
 
-        0 where the decision or the class is constant: a constant goes with nothing. NaN
-        without rows.
+        0 where the decision or the class is constant. NaN without rows.
 
         Examples
         --------
@@ -118,19 +117,19 @@ class Confusion:
         )
 
 
-def confusion(table: ScoreTable, cut: float) -> Confusion:
-    """Return the weights that deciding for the class at or above a cut gets right and wrong.
+def confusion(table: ScoreTable, threshold: float) -> Confusion:
+    """Return the confusion of deciding for the class at or above a threshold, by weight.
 
     Parameters
     ----------
-    cut
-        Infinity decides for no row. A cut within a bin acts at the next bin's edge: bins are
-        never divided.
+    threshold
+        Infinity decides for no row. A threshold within a bin has the effect of the next bin's edge,
+        because bins are not divided.
 
     Raises
     ------
     ConfigError
-        If the cut is NaN.
+        If the threshold is NaN.
 
     Examples
     --------
@@ -138,9 +137,9 @@ def confusion(table: ScoreTable, cut: float) -> Confusion:
     >>> confusion(ScoreTable([0.2, 0.6], [1, 3], [4, 2]), 0.6)
     Confusion(true_positives=3.0, false_positives=2.0, false_negatives=1.0, true_negatives=4.0)
     """
-    if math.isnan(cut):
-        raise ConfigError("cut: NaN; allowed: a number, or infinity for no row.")
-    above = table.score >= cut
+    if math.isnan(threshold):
+        raise ConfigError("threshold: NaN; allowed: a number, or infinity for no row.")
+    above = table.score >= threshold
     return Confusion(
         float(table.positives[above].sum()),
         float(table.negatives[above].sum()),

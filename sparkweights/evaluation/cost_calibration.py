@@ -1,9 +1,9 @@
-"""Did decisions cost what was expected of them? As a whole, and by tenth of what is at stake.
+"""Compare expected with realised costs of decisions: as a whole, and by tenth of the stakes.
 
 Decisions minimise expected costs. Probabilities can have the right mean and rank well, and still
-be too low where amounts are high: then decisions cost more than they promise, and no measure of
-the probabilities alone shows it. A sound model's expected cost is .91 to 1.01 of the realised
-cost: the least of several noisy estimates is a little too low.
+be too low where amounts are high: then decisions cost more than expected, and no measure of the
+probabilities alone shows it. The expected cost of a calibrated model is .91 to 1.01 of the realised
+cost, because the minimum of several noisy estimates is a little too low.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.score_table import Array
 
 GROUPS = 10
-OFF = 0.01  # chance, over all groups together, that a model which holds is called off
+OFF = 0.01  # level of the test over all groups: probability of rejecting a calibrated model
 STOPPING_SHARE = 0.1  # of the cost; a group with less does not stop a run
 
 
@@ -31,18 +31,17 @@ STOPPING_SHARE = 0.1  # of the cost; a group with less does not stop a run
 class StakeSums:
     """Expected and realised costs of the decisions taken, by block of rows and by stake.
 
-    A row's stake is the most that its decision can make a difference of: the largest gap between
-    two decisions' costs, over the classes.
+    A row's stake is the largest difference between the costs of two decisions, over the classes.
 
     Attributes
     ----------
     stake
-        ``[level]``, ascending: the least stake of the level, in the money of the table.
+        ``[level]``, ascending: the least stake of the level, in the currency of the table.
     weight, expected, realised
         ``[block, level]``: sample weight, and weighted sums of both costs.
     second, third
         ``[class, level]``: weighted sums of ``p_c (C_c - e)^2`` and ``p_c (C_c - e)^3``, with C_c
-        what the decision taken costs a row of class c and e its expected cost.
+        the cost of the decision taken for a row of class c and e its expected cost.
     """
 
     stake: Array
@@ -55,18 +54,18 @@ class StakeSums:
 
 @dataclass(frozen=True)
 class CostGroup:
-    """Rows of like stakes.
+    """Rows of similar stakes.
 
     Attributes
     ----------
     stakes
         The least of them, and the least of the next group (of the last: infinity).
     weight, expected, realised
-        Sample weight; what the decisions were expected to cost, and did.
+        Sample weight; expected and realised cost of the decisions.
     interval
-        95 %, of expected / realised, by bootstrap-t; infinity where no cost may be realised.
+        95 %, of expected / realised, by bootstrap-t; infinity where the realised cost may be 0.
     p_value
-        Chance of a gap so wide if the probabilities are right.
+        Probability of a difference at least as large if the probabilities are right.
     """
 
     stakes: tuple[float, float]
@@ -78,17 +77,17 @@ class CostGroup:
 
     @property
     def ratio(self) -> float:
-        """Expected over realised cost; infinite where nothing was realised."""
+        """Expected over realised cost; infinite where the realised cost is 0."""
         if self.realised > 0:
             return self.expected / self.realised
         return math.inf if self.expected > 0 else float("nan")
 
     def is_off(self, tolerance: float, level: float) -> bool:
-        """Whether the ratio is further than ``tolerance`` from 1, and not by chance."""
+        """Whether the ratio differs from 1 by more than ``tolerance``, and significantly."""
         return abs(self.ratio - 1) > tolerance and self.p_value < level
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the group ready for JSON; what is infinite is None."""
+        """Return the group ready for JSON; infinite values are None."""
         return {
             "stakes": [_finite(value) for value in self.stakes],
             "weight": self.weight,
@@ -117,15 +116,15 @@ class CostCalibration:
 
     @property
     def tests(self) -> int:
-        """How many ratios are looked at."""
+        """The number of ratios that are tested."""
         return 1 + (len(self.groups) if len(self.groups) > 1 else 0)
 
     def off(self, tolerance: float) -> tuple[CostGroup, ...]:
-        """Return what is off by more than the tolerance, the total first."""
+        """Return the groups that are off by more than the tolerance, the total first."""
         return self._off(tolerance)
 
     def far_off(self, tolerance: float) -> tuple[CostGroup, ...]:
-        """Return what is off by more than twice the tolerance and carries a tenth of the cost."""
+        """Return the groups off by more than twice the tolerance with a tenth of the cost."""
         least = STOPPING_SHARE * max(self.total.realised, self.total.expected)
         return tuple(
             group
@@ -173,7 +172,7 @@ def cost_calibration(
     Parameters
     ----------
     per_row
-        ``[class]``: what a row of the class weighs; see `score_test.row_weights`.
+        ``[class]``: mean weight of a row of the class; see `score_test.row_weights`.
     clustered
         Whether the rows of a block depend on each other: then the variance under the model is
         multiplied by the blocks' design effect.

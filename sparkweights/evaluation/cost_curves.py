@@ -1,7 +1,7 @@
-"""What mistakes cost: against their relative price, against the cut and against the share declined.
+"""Cost curves: the cost of mistakes by cost proportion, by threshold and by share declined.
 
-With prices unknown, cost curves show every ratio of the two mistakes' prices. With prices known
-for each row, the sums of a table give the realised cost of every cut without another pass.
+With unknown costs, cost curves show every ratio of the costs of both mistakes. With known costs of
+each row, the sums of a table give the realised cost of every threshold without another pass.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
 
 
 class CostCurve(NamedTuple):
-    """The corners of a cost curve, between which it is straight, and the best cut of each piece."""
+    """The corners of a piecewise linear cost curve, and the best threshold of each piece."""
 
     probability_cost: Array  # [corner], from 0 to 1
     cost: Array  # [corner]
-    cut: Array  # [corner - 1]
+    threshold: Array  # [corner - 1]
 
     @property
     def area(self) -> float:
-        """Mean cost if every value of the probability-cost function is as likely.
+        """Mean cost for a uniform distribution of the probability-cost function.
 
-        0 for a perfect ranking, 1/4 for a useless one.
+        0 for a perfect ranking, 1/4 for a random one.
         """
         return float(np.diff(self.probability_cost) @ (self.cost[1:] + self.cost[:-1]) / 2)
 
 
 class Operation(NamedTuple):
-    """Declining at or above one cut."""
+    """The result of declining at or above a threshold."""
 
-    cut: float  # infinite where no row is declined
+    threshold: float  # infinite where no row is declined
     share: float  # of the weight that is declined
     cost: float
     savings: float
 
 
 class CostProfile(NamedTuple):
-    """What declining at or above each cut costs, from the cut that no row reaches downwards.
+    """The cost of declining at or above each threshold, in descending order from infinity.
 
-    The first cut approves every row, the last one declines every row: the constant decisions.
+    The first threshold approves every row, the last declines every row: the constant decisions.
     """
 
-    cut: Array  # the first is infinite
+    threshold: Array  # the first is infinite
     share: Array  # of the weight that is declined
-    cost: Array  # in the money of the table
+    cost: Array  # in the currency of the table
 
     @property
     def reference(self) -> float:
@@ -63,25 +63,25 @@ class CostProfile(NamedTuple):
 
     @property
     def profit(self) -> Array:
-        """Money gained over the cheaper constant decision, at each cut."""
+        """Cost saved over the cheaper constant decision, at each threshold."""
         return self.reference - self.cost
 
     @property
     def savings(self) -> Array:
-        """1 - cost / (cost of the cheaper constant decision), at each cut (Bahnsen et al. 2015).
+        """1 - cost / (cost of the cheaper constant decision), per threshold (Bahnsen et al. 2015).
 
-        NaN where that decision is free, or earns: no share of it can be saved.
+        NaN where the cost of that decision is <= 0.
         """
         reference = self.reference
         if reference <= 0:
             return np.full(self.cost.shape, np.nan)
-        with np.errstate(over="ignore"):  # a cut may cost any multiple of next to nothing
+        with np.errstate(over="ignore"):  # the reference may be tiny
             return 1 - self.cost / reference
 
     def cost_at_shares(self, shares: ArrayLike) -> Array:
         """Return the cost of declining given shares of the weight, highest scores first.
 
-        Where a share ends within an entry, the part of it is drawn at random (the mean cost).
+        Where a share ends within an entry, the cost is the mean over random parts of the entry.
 
         Parameters
         ----------
@@ -97,31 +97,31 @@ class CostProfile(NamedTuple):
         return np.interp(proportions("shares", shares), self.share, self.cost)
 
     def best(self) -> Operation:
-        """Return the cheapest cut; of equally cheap ones the highest, which declines least.
+        """Return the threshold of least cost; of equal ones the highest, which declines least.
 
         Examples
         --------
         >>> CostProfile(*np.array([[np.inf, 0.6, 0.2], [0, 0.5, 1], [8, 2, 4]])).best()
-        Operation(cut=0.6, share=0.5, cost=2.0, savings=0.5)
+        Operation(threshold=0.6, share=0.5, cost=2.0, savings=0.5)
         """
         k = int(np.argmin(self.cost))
-        values = (self.cut[k], self.share[k], self.cost[k], self.savings[k])
+        values = (self.threshold[k], self.share[k], self.cost[k], self.savings[k])
         return Operation(*(float(value) for value in values))
 
 
 def cost_profile(table: ScoreTable, *, prior: float | None = None) -> CostProfile:
-    """Return what the rows would have cost at every cut, from their own costs.
+    """Return the realised cost at every threshold, from the costs of the rows.
 
     Parameters
     ----------
     prior
-        Share of the class to weigh the rows to, with the same total weight; by default the
-        rows' own.
+        Share of the class that the rows are reweighted to, with the same total weight; None keeps
+        the share of the rows.
 
     Raises
     ------
     InputError
-        If the table holds no costs or no rows, or a prior is asked of rows of one class.
+        If the table holds no costs or no rows, or a prior is given and all rows are of one class.
 
     Examples
     --------
@@ -144,15 +144,17 @@ def cost_profile(table: ScoreTable, *, prior: float | None = None) -> CostProfil
         yes * table.cost_positive[:, occupied] + no * table.cost_negative[:, occupied]
     )
     weight = yes * table.positives[occupied] + no * table.negatives[occupied]
-    # Both sums are taken apart, so that the constant decisions carry no rounding of the other.
+    # Separate sums, so that the cost of a constant decision has no rounding error of the other.
     above = np.r_[0.0, np.cumsum(decline)]
     below = np.r_[np.cumsum(approve[::-1])[::-1], 0.0]
     declined = np.r_[0.0, np.cumsum(weight)]
     return CostProfile(np.r_[np.inf, table.score[occupied]], declined / declined[-1], above + below)
 
 
-def normalised_expected_cost(table: ScoreTable, cut: float, probability_cost: ArrayLike) -> Array:
-    """Return the cost line of one cut: ``FNR PC + FPR (1 - PC)`` (Drummond & Holte 2006, eq. 4).
+def normalised_expected_cost(
+    table: ScoreTable, threshold: float, probability_cost: ArrayLike
+) -> Array:
+    """Return a threshold's cost line: ``FNR PC + FPR (1 - PC)`` (Drummond & Holte 2006, eq. 4).
 
     The unit is the cost if every row were decided wrong. NaN with one class.
 
@@ -170,12 +172,12 @@ def normalised_expected_cost(table: ScoreTable, cut: float, probability_cost: Ar
     [0.5, 0.375, 0.25]
     """
     proportion = proportions("probability_cost", probability_cost)
-    decided = confusion(table, cut)
+    decided = confusion(table, threshold)
     return (1 - decided.recall) * proportion + (1 - decided.specificity) * (1 - proportion)
 
 
 def lower_envelope(table: ScoreTable) -> CostCurve:
-    """Return the cost curve of the best cut at each price: the lowest of all cost lines.
+    """Return the cost curve of the best threshold at each cost proportion: the lower envelope.
 
     Its lines are the corners of the ROC curve's convex hull (Drummond & Holte 2006, sec. 3).
 
@@ -188,7 +190,7 @@ def lower_envelope(table: ScoreTable) -> CostCurve:
     --------
     >>> from sparkweights.evaluation.score_table import ScoreTable
     >>> curve = lower_envelope(ScoreTable([0.2, 0.6], [1, 3], [3, 1]))
-    >>> curve.probability_cost.tolist(), curve.cost.tolist(), curve.cut.tolist()
+    >>> curve.probability_cost.tolist(), curve.cost.tolist(), curve.threshold.tolist()
     ([0.0, 0.25, 0.75, 1.0], [0.0, 0.25, 0.25, 0.0], [inf, 0.6, 0.2])
     """
     hull = roc_convex_hull(table)
@@ -202,16 +204,15 @@ def lower_envelope(table: ScoreTable) -> CostCurve:
     rise, gain = np.diff(outside), -np.diff(missed)
     turn = rise / (rise + gain)  # where the lines of neighbouring corners cross
     cost = missed[:-1] * turn + outside[:-1] * (1 - turn)
-    return CostCurve(np.r_[0.0, turn, 1.0], np.r_[0.0, cost, 0.0], hull.cut)
+    return CostCurve(np.r_[0.0, turn, 1.0], np.r_[0.0, cost, 0.0], hull.threshold)
 
 
 def brier_curve(table: ScoreTable, cost_proportion: ArrayLike) -> Array:
     """Return the loss of declining where the score is at or above the cost proportion.
 
-    ``2 (c FP(c) + (1 - c) FN(c)) / W`` with c = C_FP / (C_FP + C_FN): each price decides by
-    taking the probability at its word. The area over c in [0, 1] is the Brier score
-    (Hernandez-Orallo, Flach & Ferri 2011, theorem 1); what lies above the best cut's loss at c is
-    lost to calibration.
+    ``2 (c FP(c) + (1 - c) FN(c)) / W`` with c = C_FP / (C_FP + C_FN): the threshold of the
+    probability is c. The area over c in [0, 1] is the Brier score (Hernandez-Orallo, Flach & Ferri
+    2011, theorem 1); the difference to the loss of the best threshold at c is due to calibration.
 
     Parameters
     ----------
@@ -243,6 +244,6 @@ def _class_factors(table: ScoreTable, prior: float) -> tuple[float, float]:
     table_prior = table.prior
     if not 0 < table_prior < 1:
         raise InputError(
-            f"prior: rows of one class (share {table_prior:g}) cannot be weighed to {prior}."
+            f"prior: rows of one class (share {table_prior:g}) cannot be reweighted to {prior}."
         )
     return prior / table_prior, (1 - prior) / (1 - table_prior)

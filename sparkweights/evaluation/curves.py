@@ -1,4 +1,4 @@
-"""The curves of a class as a few hundred points, for people to look at."""
+"""The curves of a class as a few hundred points, for figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def class_curves(
     Parameters
     ----------
     cut
-        Of the class's probability, where ours is one for all rows.
+        Threshold of the class's probability, where the model has the same for all rows.
     iso_cost_slope
         Of the lines of equal cost in the ROC plane, where costs are the same for all rows.
 
@@ -40,7 +40,7 @@ def class_curves(
     -------
     dict
         ``roc``, ``precision_recall``, ``reliability_before``, ``cost_by_cut``: lists of points;
-        ``operating``: where the decisions taken lie; ``by_share``: gains, lift, cost and profit
+        ``operating``: the point of the decisions taken; ``by_share``: gains, lift, cost and profit
         (over the better constant decision) of declining the riskiest shares of the rows;
         ``cost_curve``: corners of Drummond & Holte's lower envelope; ``brier_curve``.
     """
@@ -68,14 +68,14 @@ def class_curves(
         curves["reliability_before"] = [list(group) for group in reliability_bins(before)]
     if table.cost_positive is not None:
         profile = cost_profile(table)
-        cuts = np.minimum(profile.cut, 1.0)  # what no row reaches is drawn at the end of the axis
-        curves["cost_by_cut"] = _points(cuts[::-1], profile.cost[::-1])
+        thresholds = np.minimum(profile.threshold, 1.0)  # infinity is drawn at the end of the axis
+        curves["cost_by_cut"] = _points(thresholds[::-1], profile.cost[::-1])
         curves["cut"] = cut
     return curves
 
 
 def _by_share(table: ScoreTable) -> list[dict[str, float]]:
-    """Return what declining the riskiest shares of the rows catches, and earns."""
+    """Return gain, lift, cost and profit of declining the riskiest shares of the rows."""
     shares = np.array(SHARES)
     caught = gains(table, shares)
     rows = {"share": shares, "gain": caught, "lift": caught / shares}
@@ -87,16 +87,16 @@ def _by_share(table: ScoreTable) -> list[dict[str, float]]:
 
 
 def _points(x: Array, y: Array) -> list[list[float]]:
-    """Return at most `POINTS` points, even along the curve's two axes, with both ends."""
+    """Return at most `POINTS` points, evenly spaced along the curve, with both ends."""
     if len(x) > POINTS:
-        way = np.r_[0, np.cumsum(_steps(x) + _steps(y))]
-        kept = np.searchsorted(way, np.linspace(0, way[-1], POINTS), side="left")
+        distance = np.r_[0, np.cumsum(_steps(x) + _steps(y))]
+        kept = np.searchsorted(distance, np.linspace(0, distance[-1], POINTS), side="left")
         chosen = np.unique(np.r_[0, np.minimum(kept, len(x) - 1), len(x) - 1, np.argmin(y)])
         x, y = x[chosen], y[chosen]
     return [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
 
 
 def _steps(values: Array) -> Array:
-    """Return how far each step goes, as a share of the whole range."""
+    """Return the length of each step, as a share of the range."""
     span = float(np.ptp(values))
     return np.abs(np.diff(values)) / span if span else np.zeros(len(values) - 1)

@@ -1,7 +1,7 @@
-"""How well a score ranks the class above the others, from a table of scores.
+"""Measures of the ranking of a class above the others by a score, from a table of scores.
 
 A metric that the rows do not determine, such as an area with rows of one class alone, is NaN.
-Cuts mean "at or above". Entries of equal score are ties: half a pair each, never an order.
+A threshold includes equal scores. Entries of equal score are ties, each pair counting one half.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 class RocCurve(NamedTuple):
-    """The receiver operating characteristic, from the cut that no row reaches downwards."""
+    """The receiver operating characteristic, by descending threshold from infinity."""
 
-    cut: Array  # the first is infinite
+    threshold: Array  # the first is infinite
     false_positive_rate: Array
     recall: Array
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Precision against recall, from the cut that no row reaches downwards."""
+    """Precision against recall, by descending threshold from infinity."""
 
-    cut: Array  # the first is infinite
-    precision: Array  # 1 at the infinite cut, as scikit-learn has it
+    threshold: Array  # the first is infinite
+    precision: Array  # 1 at the infinite threshold, as scikit-learn has it
     recall: Array
 
 
 class KolmogorovSmirnov(NamedTuple):
-    """The widest gap between the two classes' distributions of the score."""
+    """The largest difference between the two classes' distribution functions of the score."""
 
     statistic: float
-    cut: float
+    threshold: float
 
 
 def roc_curve(table: ScoreTable) -> RocCurve:
@@ -52,8 +52,8 @@ def roc_curve(table: ScoreTable) -> RocCurve:
     >>> curve.false_positive_rate.tolist(), curve.recall.tolist()
     ([0.0, 0.5, 1.0], [0.0, 0.75, 1.0])
     """
-    cut, positives, negatives = table.at_or_above()
-    return RocCurve(cut, _shares(negatives), _shares(positives))
+    threshold, positives, negatives = table.at_or_above()
+    return RocCurve(threshold, _shares(negatives), _shares(positives))
 
 
 def roc_auc(table: ScoreTable) -> float:
@@ -84,23 +84,23 @@ def gini(table: ScoreTable) -> float:
 
 
 def kolmogorov_smirnov(table: ScoreTable) -> KolmogorovSmirnov:
-    """Return max |recall - false positive rate| over the cuts, and the highest cut that has it.
+    """Return max |recall - false positive rate| over the thresholds, and its highest threshold.
 
-    Both signs count, as in the two-sided two-sample test: a score that ranks the wrong way
-    round is as far from useless as its mirror image.
+    Both signs count, as in the two-sided two-sample test: a score and its negative have the same
+    statistic.
 
     Examples
     --------
     >>> from sparkweights.evaluation.score_table import ScoreTable
     >>> kolmogorov_smirnov(ScoreTable([0.2, 0.6], [1, 3], [4, 4]))
-    KolmogorovSmirnov(statistic=0.25, cut=0.6)
+    KolmogorovSmirnov(statistic=0.25, threshold=0.6)
     """
     curve = roc_curve(table)
     gap = np.abs(curve.recall - curve.false_positive_rate)
     if np.isnan(gap).any():
         return KolmogorovSmirnov(float("nan"), float("nan"))
     best = int(np.argmax(gap))
-    return KolmogorovSmirnov(float(gap[best]), float(curve.cut[best]))
+    return KolmogorovSmirnov(float(gap[best]), float(curve.threshold[best]))
 
 
 def precision_recall_curve(table: ScoreTable) -> PrecisionRecallCurve:
@@ -115,15 +115,15 @@ def precision_recall_curve(table: ScoreTable) -> PrecisionRecallCurve:
     >>> precision_recall_curve(ScoreTable([0.2, 0.6], [1, 3], [3, 1])).precision.tolist()
     [1.0, 0.75, 0.5]
     """
-    cut, positives, negatives = table.at_or_above()
+    threshold, positives, negatives = table.at_or_above()
     precision = positives[1:] / (positives[1:] + negatives[1:])
-    return PrecisionRecallCurve(cut, np.r_[1.0, precision], _shares(positives))
+    return PrecisionRecallCurve(threshold, np.r_[1.0, precision], _shares(positives))
 
 
 def average_precision(table: ScoreTable) -> float:
     """Return ``sum_n (R_n - R_{n-1}) P_n``: scikit-learn's definition, without interpolation.
 
-    NaN without positive rows. A score that says nothing has the prior.
+    NaN without positive rows. A random score has the prior.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def gains(table: ScoreTable, shares: ArrayLike) -> Array:
     ----------
     shares
         Shares of the total weight, highest scores first, each in [0, 1]. Where a share ends
-        within an entry, the part of the entry is drawn at random, so that the curve is straight.
+        within an entry, the curve is linear: the mean over random parts of the entry.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def gains(table: ScoreTable, shares: ArrayLike) -> Array:
 
 
 def lift(table: ScoreTable, share: float) -> float:
-    """Return how many times the prior the class's share is among the riskiest rows.
+    """Return the class's share among the riskiest rows over its prior.
 
     Parameters
     ----------

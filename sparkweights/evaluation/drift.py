@@ -1,13 +1,13 @@
-"""Population stability: does a table still look like the one that a model was made for, by bins.
+"""Population stability: the drift of a table from a model's reference, by bins.
 
-``PSI = sum_b (a_b - e_b) ln(a_b / e_b)`` over the shares of a reference (e) and of today's rows
-(a), with Jeffreys' divergence as its other name (Siddiqi 2006, ch. 6). On a feature it is called
-CSI. Missing values are a bin of their own.
+``PSI = sum_b (a_b - e_b) ln(a_b / e_b)`` over the shares of a reference (e) and of the new rows
+(a) is Jeffreys' divergence (Siddiqi 2006, ch. 6). On a feature it is called CSI. Missing values
+have a bin of their own.
 
 The index of two samples of one population is not 0: with n and m rows in B bins it is distributed
 as (1/n + 1/m) chi-squared with B - 1 degrees of freedom (Yurdakul 2018, section 3), .18 on average
-for ten bins of 50 rows. So an index comes with its p-value: the chance of one as large where
-nothing moved.
+for ten bins of 50 rows. So an index has a p-value: the probability of an index at least as large
+without drift.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 TENTHS = 10
 MAX_LEVELS = 30  # of a category; rarer ones share a bin
-MAX_COLUMNS = 200  # that are followed; wide tables are followed by their scores alone
-MIN_ROWS_OF_CLASS = 0.5  # what an empty bin counts, so that its logarithm is defined
-MIN_EXPECTED = 5.0  # rows of a bin that a chi-square is asked about (Cochran 1954)
+MAX_COLUMNS = 200  # that are monitored; of wide tables, only the scores are
+MIN_ROWS_OF_CLASS = 0.5  # the count of an empty bin, so that its logarithm is defined
+MIN_EXPECTED = 5.0  # expected rows of a bin in a chi-square test (Cochran 1954)
 
 
 @dataclass(frozen=True)
 class Stability:
-    """How far the shares of bins have moved, and whether chance alone moves them as far.
+    """The drift of the shares of bins, and its significance.
 
     Attributes
     ----------
     index
         The PSI, or CSI.
     p_value
-        Chance of an index as large where nothing moved, for so many effective rows.
+        Probability of an index at least as large without drift, for so many effective rows.
     """
 
     index: float
@@ -53,18 +53,19 @@ class Stability:
 
 @dataclass(frozen=True)
 class ColumnBins:
-    """How the values of a column fall into bins; bin 0 is missing.
+    """The bins of a column's values and their counts; bin 0 is missing.
 
     Attributes
     ----------
     name
         The column.
     edges
-        Of a number: value <= edge is the bin of the first edge that holds; more lie above.
+        Of a number: the bin of a value is that of the first edge >= value; the last bin is above
+        all edges.
     levels
         Of a category: one bin each, and one for all others. None for a number.
     counts
-        Reference rows per bin; a row with a weight counts as often as that says.
+        Reference rows per bin; a row counts as often as its weight.
     weight_square_sum
         Of the rows counted; None where each counts once.
     """
@@ -126,8 +127,8 @@ def collect_bins(
 ) -> tuple[ColumnBins, ...]:
     """Learn tenths and levels from reference rows and count them, in two Spark jobs.
 
-    Of more than `MAX_COLUMNS` columns none are followed. Bins are those of the rows; their counts
-    are of the population that a weight makes of these.
+    With more than `MAX_COLUMNS` columns none is monitored. Bins are those of the unweighted rows;
+    their counts are weighted.
     """
     if len(numeric) + len(categorical) > MAX_COLUMNS:
         return ()
@@ -217,7 +218,7 @@ def homogeneity_p_value(
     Returns
     -------
     float
-        1 where fewer than two bins are left to compare, NaN where one of both has no rows.
+        1 where fewer than two bins remain, NaN where one of both has no rows.
     """
     counts = np.array([reference, rows], dtype=np.float64)
     totals = counts.sum(axis=1)
@@ -225,7 +226,7 @@ def homogeneity_p_value(
         return float("nan")
     sizes = np.array(effective)
     scaled = counts / totals[:, None] * sizes[:, None]
-    # By the reference alone: joins that depend on the rows tested would choose what they show.
+    # By the reference alone: joins that depend on the tested rows would bias the test.
     expected = counts[0] / totals[0] * sizes.min()
     joined = expected < MIN_EXPECTED
     if joined.any() and expected[joined].sum() < MIN_EXPECTED and not joined.all():
@@ -243,7 +244,7 @@ def homogeneity_p_value(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number, so that the family's level holds (Holm 1979).
 
-    A p-value of NaN is of no test, and stays.
+    A p-value of NaN belongs to no test and is not changed.
 
     Examples
     --------
@@ -302,7 +303,7 @@ def score_stability(
     known = scores[0][order]
     shares = np.cumsum(reference[order]) / reference.sum()
     ends = np.searchsorted(shares, np.arange(1, TENTHS) / TENTHS)
-    # Halfway to the next score: rounding must not move a calibrated plateau across an edge.
+    # Halfway to the next score, so that rounding does not move equal scores across an edge.
     edges = np.unique((known[ends] + np.append(known[1:], 1.0)[ends]) / 2)
 
     def binned(score: Array, weight: Array) -> Array:

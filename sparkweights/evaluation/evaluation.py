@@ -1,4 +1,4 @@
-"""Everything that is known of a model's decisions, from the compact sums of one pass."""
+"""The evaluation of a model's decisions, from the compact sums of one pass."""
 
 from __future__ import annotations
 
@@ -51,26 +51,25 @@ class ClassEvaluation:
     Attributes
     ----------
     share, mean_probability
-        What happened, and what was predicted on average; the base-rate gate compares them.
+        The observed share of the class, and the mean prediction; the base-rate gate compares them.
     auc, gini, kolmogorov_smirnov, average_precision, h_measure
-        How well the probability ranks; Gini is 2 AUC - 1, the H-measure (Hand & Anagnostopoulos
-        2014) weighs mistakes as the mean regrets of the rows do or, where costs name none, as
-        the class's share suggests.
+        Measures of the ranking; Gini is 2 AUC - 1. The H-measure (Hand & Anagnostopoulos 2014)
+        weighs mistakes by the mean regrets of the rows or, without costs, by the class's share.
     h_measure_threshold
-        The relative price of mistakes that the H-measure gives most weight, where costs name it.
+        The cost proportion of largest weight in the H-measure, where costs determine it.
     brier, log_loss, calibration_error
-        How honest the probability is; lower is better.
+        Measures of the error of the probability; lower is better.
     brier_reliability, brier_resolution, brier_uncertainty
-        The parts of the Brier score by tenths of the rows (Murphy 1973): what calibration could
-        save, what the ranking saves, and what the share alone would cost.
+        The parts of the Brier score by tenths of the rows (Murphy 1973): the error of calibration,
+        the reduction by the ranking, and the score of the constant share.
     recall, precision, f1, f2, balanced_accuracy, geometric_mean, matthews_correlation
-        Of the decision that is cheapest for the class; F2 counts recall twice as much.
+        Of the least-cost decision for the class; F2 counts recall twice as much.
     auc_bound
-        The most by which binning can have moved the AUC; 0 where scores were kept apart.
+        The largest error of the AUC from binning; 0 for distinct scores.
     intervals
-        Of some of them, 95 %; see `sparkweights.evaluation.influence`.
+        95 % intervals of some measures; see `sparkweights.evaluation.influence`.
     reliability
-        (weight, mean probability, share that was of the class), by tenths of the rows.
+        (weight, mean probability, observed share of the class), by tenths of the rows.
     """
 
     share: float
@@ -101,7 +100,7 @@ class ClassEvaluation:
 
 @dataclass(frozen=True)
 class Cell:
-    """Rows that got one decision and turned out to be of one class."""
+    """Rows of one decision and one true class."""
 
     rows: int
     weight: float
@@ -110,7 +109,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a set of decisions cost on rows with known outcomes.
+    """The costs and scores of a set of decisions on rows with known outcomes.
 
     Attributes
     ----------
@@ -119,16 +118,17 @@ class Evaluation:
     cells
         Decision -> class name -> its rows, for the policy ``ours``.
     constant_costs, policy_costs
-        Decision, or policy, -> ``[block]``: what the rows of each block cost had all of them got
-        the decision, or under the policy; in the money of the table.
+        Decision, or policy, -> ``[block]``: the cost of each block's rows if all of them got the
+        decision, or under the policy; in the currency of the table.
     block_weights
-        ``[block]``: rows were dealt into blocks at random, or by what they depend on.
+        ``[block]``: sample weight of each block; rows are assigned to blocks at random, or by
+        cluster.
     square_weights
         Class name -> sum of the squared weights of its rows.
     right_decisions
-        Class name -> the decision that counts as right for it.
+        Class name -> its least-cost decision.
     weighted_tables
-        As ``tables``, of the probabilities with the weights still in; may be empty.
+        As ``tables``, of the probabilities before the weights are inverted; may be empty.
     stakes
         Expected and realised costs by block and stake, or None.
     block_tables
@@ -157,10 +157,10 @@ class Evaluation:
         return float(self.block_weights.sum())
 
     def effective_rows(self, name: str) -> tuple[float, float]:
-        """Return how many rows of equal weight tell as much, of a class and of all others.
+        """Return the effective sample size of a class and of all others.
 
-        (sum w)^2 / sum w^2 of each (Kish 1965). Where one class was thinned and weighs more, a
-        single number for both would be far from either.
+        (sum w)^2 / sum w^2 of each (Kish 1965). Where one class was resampled and has larger
+        weights, a single number for both classes would be far from either.
         """
         weight, square = float(self.tables[name].positives.sum()), self.square_weights[name]
         others = float(self.tables[name].negatives.sum())
@@ -172,7 +172,7 @@ class Evaluation:
     def base_rate_tails(
         self, name: str, *, stratified: bool, calibration_share: float = 0.0
     ) -> Tails:
-        """Return how likely a share of the class is so far from its mean probability.
+        """Return the tail probabilities of the class's share, given its mean probability.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class Evaluation:
 
     @property
     def caution(self) -> str | None:
-        """A sentence where few rows of a class stand behind every figure, else None."""
+        """A sentence where the measures depend on few rows of a class, else None."""
         name, rows = self.scarcest
         if rows >= FEW_EVENTS:
             return None
@@ -238,15 +238,15 @@ class Evaluation:
         return float({**self.constant_costs, **self.policy_costs}[policy].sum())
 
     def savings(self, policy: str) -> float:
-        """Return 1 - cost / (cost of the best constant decision); 0 is doing nothing.
+        """Return 1 - cost / (cost of the best constant decision); 0 for the constant decision.
 
-        NaN where that decision is free, or earns: no share of it can be saved.
+        NaN where the cost of that decision is <= 0.
         """
         best = min(self.cost(name) for name in self.constant_costs)
         return 1 - self.cost(policy) / best if best > 0 else float("nan")
 
     def decision_cost(self, decision: str) -> Mapping[str, float]:
-        """Return what the rows that got a decision cost, by class."""
+        """Return the cost of the rows that got a decision, by class."""
         return {name: cell.cost for name, cell in self.cells[decision].items()}
 
     @cached_property
@@ -267,9 +267,7 @@ class Evaluation:
         return 1 - high, 1 - low
 
     def confusion(self, name: str) -> Confusion:
-        """Return the weights of a class's rows and of the others, by whether its decision was
-        taken.
-        """  # noqa: D205 (one sentence)
+        """Return the confusion of a class and its least-cost decision, by weight."""
         least_cost_decision = self.right_decisions[name]
         caught = self.cells[least_cost_decision]
         of_class = sum(row[name].weight for row in self.cells.values())
@@ -283,7 +281,7 @@ class Evaluation:
         )
 
     def macro(self) -> dict[str, float]:
-        """Return the mean of each measure over the classes, the rare ones counting as the rest."""
+        """Return the unweighted mean of each measure over the classes."""
         kept = [field.name for field in fields(ClassEvaluation) if field.type == "float"]
         evaluations = self.classes.values()
         return {
@@ -357,7 +355,7 @@ class Evaluation:
 
 
 def reliability_bins(table: ScoreTable) -> tuple[ReliabilityBin, ...]:
-    """Return what was predicted and what happened, by tenths of the rows."""
+    """Return the mean prediction and the observed share, by tenths of the rows."""
     curve = reliability_curve(table, equal_weight_groups(table, RELIABILITY_GROUPS))
     return tuple(
         (float(w), float(p), float(share))

@@ -1,16 +1,16 @@
 """Fairness of decisions: how acceptance, and its errors, differ between groups of rows.
 
-A row is accepted where it gets the favourable decision. A class for which that decision is right
-is positive, so the true positive rate is the share accepted of those who should be, and the false
-positive rate that of those who should not. Point values are those of fairlearn
+A row is accepted where it gets the favourable decision. A class whose least-cost decision this is
+is positive, so the true positive rate is the share accepted of positive rows, and the false
+positive rate the share accepted of the others. Point values are those of fairlearn
 (``selection_rate``, ``demographic_parity_ratio``, ``equalized_odds_difference``).
 
-All of it is arithmetic on counts by group, decision and outcome. Intervals are percentiles of a
+This module is arithmetic on counts by group, decision and outcome. Intervals are percentiles of a
 bootstrap of these counts: a count of n rows is drawn as Gamma(n + 1/2), so that a share is drawn
 from Beta(k + 1/2, n - k + 1/2). That is the Bayesian bootstrap (Rubin 1981) with Jeffreys' prior,
 whose intervals keep their level also where a share is near 0 or 1 (Brown, Cai & DasGupta 2001,
-sec. 3.1), where drawing rows with replacement would find no spread at all. Rows that depend on
-each other, such as those of one customer, make the intervals too narrow.
+sec. 3.1), where drawing rows with replacement gives intervals of width 0. Rows that depend on each
+other, such as those of one customer, make the intervals too narrow.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ ACCEPTANCE, TRUE_POSITIVE, FALSE_POSITIVE = (
     "acceptance", "true_positive_rate", "false_positive_rate",
 )  # fmt: skip
 RATES = (ACCEPTANCE, TRUE_POSITIVE, FALSE_POSITIVE)
-NEGATIVE, POSITIVE, UNKNOWN = range(3)  # outcomes: is the favourable decision right?
+NEGATIVE, POSITIVE, UNKNOWN = range(3)  # outcomes: whether least cost is favourable
 DRAWS = 2_000
-MIN_OUTCOMES = 10  # effective rows of an outcome; of fewer, a rate says next to nothing
+MIN_OUTCOMES = 10  # effective rows of an outcome; with fewer, a rate is not measured
 SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Cells:
-    """One group's rows, by what was decided and what happened.
+    """One group's rows, by decision and outcome.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Share:
         return float(self.weight.sum()) ** 2 / total if total else 0.0
 
     def draws(self, generator: np.random.Generator) -> Array:
-        """Return what the share might have been, `DRAWS` times.
+        """Return `DRAWS` bootstrap replicates of the share.
 
         The weight W of a decision is Gamma(n + 1/2) times the weight per effective row,
         n = W^2 / sum w^2: its mean and its variance are those of drawing rows with their weights.
@@ -156,7 +156,7 @@ class Gap:
         The rate of ``low`` over that of ``high``.
     p_value
         Of a score test that both rates are equal, times the number of pairs of groups
-        (Bonferroni), as the pair was chosen for being far apart.
+        (Bonferroni), because the pair of largest difference was chosen.
     """
 
     low: str
@@ -167,21 +167,21 @@ class Gap:
 
     @property
     def is_significant(self) -> bool:
-        """Whether chance alone would rarely make such a difference."""
+        """Whether the difference is significant."""
         return self.p_value < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class ColumnFairness:
-    """How decisions differ between the groups of a column.
+    """The differences of decisions between the groups of a column.
 
     Attributes
     ----------
     column
         Its name.
     reference
-        The group that others are compared with: the stated one, or the most often accepted one;
-        None where no group has enough rows.
+        The group that others are compared with: the stated group, or the group of the highest
+        acceptance rate; None where no group has enough rows.
     groups
         Those of enough rows.
     small
@@ -241,7 +241,7 @@ def measure_column(
     min_rows
         A group of fewer rows is counted and not measured.
     reference
-        The group that others are compared with; by itself the most often accepted one.
+        The group that others are compared with; the group of the highest acceptance rate if None.
 
     Examples
     --------
@@ -277,8 +277,8 @@ def measure_column(
             rows_of[group],
             float(group_cells.weight.sum()),
             {rate: _measure(group_cells.share(rate).value, samples[group][rate]) for rate in RATES},
-            _compared(kept, samples, (group, chosen), ACCEPTANCE, ratio=True),
-            {rate: _compared(kept, samples, (group, chosen), rate) for rate in RATES},
+            _compare(kept, samples, (group, chosen), ACCEPTANCE, ratio=True),
+            {rate: _compare(kept, samples, (group, chosen), rate) for rate in RATES},
         )
         for group, group_cells in kept.items()
     )
@@ -311,7 +311,7 @@ def _measure(value: float, draws: Array) -> Measure:
     return Measure(value, min(low, value), max(high, value))
 
 
-def _compared(
+def _compare(
     kept: Mapping[str, Cells],
     samples: _Samples,
     pair: tuple[str, str],
@@ -320,13 +320,13 @@ def _compared(
     ratio: bool = False,
 ) -> Measure:
     """Return a group's rate minus, or over, that of another."""
-    rate_of_group, rate_of_other = (kept[group].share(rate).value for group in pair)
+    group_rate, reference_rate = (kept[group].share(rate).value for group in pair)
     ones, others = (samples[group][rate] for group in pair)
     if pair[0] == pair[1]:
         return Measure(*(1.0 if ratio else 0.0,) * 3) if not isnan(ones[0]) else UNMEASURED
     if not ratio:
-        return _measure(rate_of_group - rate_of_other, ones - others)
-    return _measure(rate_of_group / rate_of_other if rate_of_other else float("nan"), ones / others)
+        return _measure(group_rate - reference_rate, ones - others)
+    return _measure(group_rate / reference_rate if reference_rate else float("nan"), ones / others)
 
 
 def _gap(
@@ -347,8 +347,8 @@ def _gap(
     return Gap(
         low,
         high,
-        _compared(kept, samples, (high, low), rate),
-        _compared(kept, samples, (low, high), rate, ratio=True),
+        _compare(kept, samples, (high, low), rate),
+        _compare(kept, samples, (low, high), rate, ratio=True),
         min(p_value * pairs, 1.0),
     )
 
@@ -370,7 +370,7 @@ def equality_p_value(first: Share, second: Share) -> float:
 def unfair_differences(
     fairness: ColumnFairness, favourable: str, *, ratio: float, difference: float
 ) -> list[str]:
-    """Return a sentence per limit that a column's groups pass, and not by chance alone.
+    """Return a sentence per limit that a significant difference between groups exceeds.
 
     Parameters
     ----------

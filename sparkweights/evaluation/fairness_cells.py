@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row
 
 MISSING, OTHER = "missing", "other values"
-MAX_CODES = 12  # numbers of a column that are groups as they are; of more, groups are its quartiles
+MAX_CODES = 12  # distinct numbers of a column that are groups; with more, groups are quartiles
 MAX_GROUPS = 50  # of text; the rarer values share a group
-MAX_CELLS = 100_000  # of values, decisions and outcomes, that reach the driver
+MAX_CELLS = 100_000  # of values, decisions and outcomes, that are collected to the driver
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How a column's values become groups.
+    """The grouping of a column's values.
 
     Attributes
     ----------
     column
         Its name.
     edges
-        Of ranges, for numbers; empty: text and few distinct numbers are groups as they are, and
-        more numbers are grouped by their quartiles.
+        Of ranges, for numbers. Where empty, each text and each of few distinct numbers is a group,
+        and more numbers are grouped by their quartiles.
     """
 
     column: str
@@ -67,15 +67,15 @@ def collect_cells(
     favourable
         Whether the row gets the favourable decision; rows without a decision (null) are left out.
     positive
-        Whether that decision is right for the row; null where the outcome is not known.
+        Whether it is the row's least-cost decision; null where the outcome is not known.
     weight
         Sample weight of the row.
 
     Returns
     -------
     dict or None
-        Column -> group -> its rows, numbers in their order, text in the alphabet's; None where the
-        columns hold so many values that the driver should not count them (`MAX_CELLS`).
+        Column -> group -> its rows, numbers and texts in their order; None where there are more
+        than `MAX_CELLS` combinations of values, decisions and outcomes.
     """
     if not groupings:
         return {}
@@ -84,8 +84,8 @@ def collect_cells(
         for at, grouping in enumerate(groupings)
     ]
     w = F.col("weight")
-    # Rows without a decision are left out below: a filter here would be pushed through the
-    # projections of the score, and their expressions repeated at each of its uses.
+    # Rows without a decision are dropped below: Spark would push a filter here through the
+    # projections of the score, and repeat their expressions at each use.
     long_df = df.select(
         F.explode(F.array(*entries)).alias("entry"),
         favourable.cast("int").alias("decision"),
@@ -98,7 +98,7 @@ def collect_cells(
     if len(cell_rows) > MAX_CELLS:
         return None
     return {
-        grouping.column: _grouped(
+        grouping.column: _group_cells(
             [row for row in cell_rows if row["at"] == at],
             grouping,
             numeric=is_number(df.schema[grouping.column].dataType),
@@ -107,7 +107,7 @@ def collect_cells(
     }
 
 
-def _grouped(rows: Sequence[Row], grouping: Grouping, *, numeric: bool) -> dict[str, Cells]:
+def _group_cells(rows: Sequence[Row], grouping: Grouping, *, numeric: bool) -> dict[str, Cells]:
     """Return the rows of a column's values by group."""
     by_value: dict[str | None, Cells] = {}
     for row in rows:
@@ -120,14 +120,16 @@ def _grouped(rows: Sequence[Row], grouping: Grouping, *, numeric: bool) -> dict[
         cells.square[cell] += row["square"] or 0.0
     missing = by_value.pop(None, None)
     values = {value: cells for value, cells in by_value.items() if value is not None}
-    names = _names(values, grouping, numeric=numeric)
+    names = _group_names(values, grouping, numeric=numeric)
     groups: dict[str, Cells] = {}
     for value in names:  # in the order of the groups
         groups[names[value]] = groups.get(names[value], Cells.empty()) + values[value]
     return groups if missing is None else {**groups, MISSING: missing}
 
 
-def _names(values: Mapping[str, Cells], grouping: Grouping, *, numeric: bool) -> dict[str, str]:
+def _group_names(
+    values: Mapping[str, Cells], grouping: Grouping, *, numeric: bool
+) -> dict[str, str]:
     """Return the group of each value."""
     if grouping.edges:
         labels = range_labels(grouping.edges)

@@ -1,7 +1,7 @@
 """Hand's H-measure: a score's loss, averaged over costs that do not depend on the score.
 
-The area under the ROC curve averages over a distribution of costs that each score brings along
-(Hand 2009); the H-measure takes the same one, a Beta distribution, for all.
+The area under the ROC curve averages over a distribution of costs that depends on the score
+(Hand 2009); the H-measure uses the same Beta distribution for all scores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class BetaShape(NamedTuple):
-    """Beta distribution of c = C_FP / (C_FP + C_FN), both costs beyond those of being right."""
+    """Beta distribution of c = C_FP / (C_FP + C_FN), with the regrets C_FP and C_FN."""
 
     alpha: float
     beta: float
@@ -32,7 +32,7 @@ SYMMETRIC = BetaShape(2.0, 2.0)  # Hand 2009: most weight where both mistakes co
 def prior_shape(table: ScoreTable) -> BetaShape:
     """Return Beta(1 + prior, 2 - prior), whose mode is the prior (Hand & Anagnostopoulos 2014).
 
-    That is Beta(pi1 + 1, pi0 + 1): mistakes on the rarer class are dearer, in proportion.
+    That is Beta(pi1 + 1, pi0 + 1): mistakes on the rarer class are more expensive, in proportion.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def threshold_shape(threshold: float) -> BetaShape:
 
 
 def known_threshold(table: ScoreTable) -> float | None:
-    """Return C_FP / (C_FP + C_FN) of the table's own costs, or None where it has no such mistakes.
+    """Return C_FP / (C_FP + C_FN) of the table's costs, or None where it has no such mistakes.
 
     C_FP is the mean regret of declining over the rows of the others, C_FN that of approving over
     the rows of the class: where costs are the same for all rows, this is the Bayes threshold.
@@ -112,13 +112,13 @@ def cost_shape(table: ScoreTable) -> BetaShape:
 
 
 def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
-    """Return 1 - (mean loss at the best cut of each cost) / (the same of a useless score).
+    """Return 1 - (mean loss at the best threshold of each cost) / (that of a random score).
 
-    At cost c the best cut declines the rows whose share of the class, on the convex hull of the
+    At cost c the best threshold declines the rows whose share of the class, on the hull of the
     ROC curve, exceeds c. A row in a part of the hull with share q thus costs c for c < q if it
     is negative, and 1 - c for c > q if it is positive; with I the regularised incomplete beta
     function and m = alpha / (alpha + beta), its mean loss is ``m I(q; alpha + 1, beta)`` or
-    ``(1 - m)(1 - I(q; alpha, beta + 1))``. The useless score has q = prior throughout.
+    ``(1 - m)(1 - I(q; alpha, beta + 1))``. A random score has q = prior throughout.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
     Returns
     -------
     float
-        1 for a perfect ranking, 0 for a useless one and for one that is wrong throughout
-        (the hull knows better than to follow it); NaN with one class.
+        1 for a perfect ranking; 0 for a random ranking and for one worse than random, which adds
+        nothing to the convex hull; NaN with one class.
 
     References
     ----------
@@ -155,13 +155,13 @@ def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
     useless = np.full(len(positives), positives.sum() / total)
     best = _loss(hull_shares(table), positives / total, negatives / total, shape)
     measure = 1 - best / _loss(useless, positives / total, negatives / total, shape)
-    return max(measure, 0.0)  # a useless score can round to just below
+    return max(measure, 0.0)  # a random score can round to just below 0
 
 
 def hull_shares(table: ScoreTable) -> Array:
     """Return the class's share on the ROC curve's convex hull, per entry that is not empty.
 
-    It is the isotonic regression of the class on the score: pooling adjacent violators finds
+    It is the isotonic regression of the class on the score: pooling adjacent violators computes
     the hull (Fawcett & Niculescu-Mizil 2007).
 
     Examples
@@ -181,12 +181,12 @@ def hull_shares(table: ScoreTable) -> Array:
 def roc_convex_hull(table: ScoreTable) -> RocCurve:
     """Return the corners of the least concave curve above the ROC curve (Provost & Fawcett 2001).
 
-    Its cuts are those that are best at some costs; NaN rates where a class is absent.
+    Its thresholds are those that are best at some costs; NaN rates where a class is absent.
 
     Examples
     --------
     >>> from sparkweights.evaluation.score_table import ScoreTable
-    >>> roc_convex_hull(ScoreTable([0.1, 0.4, 0.8], [0, 2, 1], [2, 0, 1])).cut.tolist()
+    >>> roc_convex_hull(ScoreTable([0.1, 0.4, 0.8], [0, 2, 1], [2, 0, 1])).threshold.tolist()
     [inf, 0.4, 0.1]
     """
     curve, shares = roc_curve(table), hull_shares(table)[::-1]

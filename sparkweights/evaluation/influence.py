@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 Effective = tuple[float, float]
 
-COARSE = 64  # bins of a score that are one in the tables by block
+COARSE = 64  # bins of a score per bin of the tables by block
 COARSE_BINS = BINS // COARSE
 LEVEL = 0.95
 
@@ -130,7 +130,7 @@ def _from_angle(value: float) -> float:
     return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
 
 
-# A scale on which few rows are nearly normal: its value and slope, and the way back.
+# A scale on which the measure is nearly normal: its value and slope, and the inverse.
 _Scale = tuple["Callable[[float], tuple[float, float]]", "Callable[[float], float]"]
 _LOGIT: _Scale = (_logit, _from_logit)
 _ANGLE: _Scale = (_angle, _from_angle)
@@ -144,7 +144,7 @@ MEASURES = {
 def measure_interval(
     table: ScoreTable, measure: str, effective: Effective, blocks: BlockTable | None = None
 ) -> Interval:
-    """Return the 95 % interval of a measure of the score, by Student's t on a scale of its own.
+    """Return the 95 % interval of a measure of the score, by Student's t on the measure's scale.
 
     The area and the Brier score are nearly normal in their log odds, the average precision in
     asin(sqrt) of it; the degrees of freedom are the effective rows of the scarcer class, or the
@@ -163,7 +163,7 @@ def measure_interval(
     Returns
     -------
     tuple
-        NaN where a side has less than two rows; without width where every row agrees.
+        NaN where a side has less than two rows; of width 0 where the measure is 0 or 1.
     """
     influence, (forwards, backwards) = MEASURES[measure]
     nothing = (float("nan"), float("nan"))
@@ -213,7 +213,7 @@ def _block_variance(
 
 
 def _coarsen(coarse: Groups, weight: Array, values: Array) -> Array:
-    """Return the mean of values in each of the coarse bins; between those without rows, a line."""
+    """Return the mean of values in each coarse bin, interpolated for bins without rows."""
     total = np.bincount(coarse, weights=weight, minlength=COARSE_BINS)
     summed = np.bincount(coarse, weights=weight * values, minlength=COARSE_BINS)
     occupied = np.flatnonzero(total > 0)

@@ -1,12 +1,12 @@
-"""Intervals of money from compact sums, without another pass over the rows.
+"""Intervals of costs from compact sums, without another pass over the rows.
 
-What each row costs differs from row to row, so money is resampled by blocks: rows are dealt into
-blocks at random, or by the customer whose rows belong together, and blocks are drawn with
-replacement. A few heavy losses make such sums skewed. A percentile interval then lies too low
-(it covers 76 to 93 % where 95 % is meant); the bootstrap-t interval corrects for the skewness to
-second order (Hall 1988; Efron & Tibshirani 1993, ch. 12), and in simulation covers more than BCa
-does at every number of events: see `benchmarks.rightness.intervals`. What depends on the scores
-alone is in `sparkweights.evaluation.influence`.
+Costs differ from row to row, so they are resampled by blocks: rows are assigned to blocks at
+random, or by cluster (such as a customer), and blocks are drawn with replacement. A few large
+losses make such sums skewed. A percentile interval is then too low (it covers 76 to 93 % instead of
+95 %); the bootstrap-t interval corrects for the skewness to second order (Hall 1988; Efron &
+Tibshirani 1993, ch. 12), and in simulation covers more than BCa at every number of events: see
+`benchmarks.rightness.intervals`. Intervals of measures that depend on the scores alone are in
+`sparkweights.evaluation.influence`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 
 BLOCKS = 1_000
-EVALUATION_BLOCKS = 400  # each is told apart by stake as well
+EVALUATION_BLOCKS = 400  # fewer, because sums are by block and stake
 BLOCK_REPLICATES = 1_000
 LEVEL = 0.95
-FEW_EVENTS = 50  # of the scarcest class: with fewer, intervals cover less than they say
+FEW_EVENTS = 50  # of the scarcest class: with fewer, intervals cover less than their level
 
 
 def percentile_interval(replicates: Array, level: float = LEVEL) -> Interval:
@@ -64,7 +64,7 @@ def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
     occupied = (part != 0) | (whole != 0)
     part, whole = part[occupied], whole[occupied]
     blocks, total = len(part), float(whole.sum())
-    if blocks < 2 or total <= 0:  # one block has no spread
+    if blocks < 2 or total <= 0:  # a single block has no standard error
         return (float("nan"), float("nan"))
     estimate = float(part.sum()) / total
     scale = blocks / (blocks - 1)
@@ -86,7 +86,7 @@ def ratio_interval(part: Array, whole: Array, level: float = LEVEL) -> Interval:
 
 @lru_cache(maxsize=16)
 def _draws(blocks: int) -> Array:
-    """Return how often each block is drawn, ``[replicate, block]``; alike for equal numbers."""
+    """Return how often each block is drawn, ``[replicate, block]``; the seed is the number."""
     generator = np.random.default_rng(blocks)
     counts = generator.multinomial(blocks, np.full(blocks, 1 / blocks), BLOCK_REPLICATES)
     return counts.astype(np.float64)

@@ -1,4 +1,4 @@
-"""One number for many classes: averages over their one-against-the-rest tables."""
+"""Multiclass averages of metrics over one-against-the-rest tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def macro_average(tables: Mapping[str, ScoreTable], metric: Callable[[ScoreTable], float]) -> float:
-    """Return the mean of a metric over the classes, the rare ones counting as much as the rest.
+    """Return the unweighted mean of a metric over the classes.
 
     Parameters
     ----------
     tables
         Class name -> the table of its probability against all other classes.
     metric
-        Any function of one table. Where it is NaN for a class, so is the average: a mean over
-        fewer classes would be of something else.
+        Any function of one table. The average is NaN where the metric of a class is NaN, because
+        means over different classes are not comparable.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def macro_average(tables: Mapping[str, ScoreTable], metric: Callable[[ScoreTable
 def prevalence_average(
     tables: Mapping[str, ScoreTable], metric: Callable[[ScoreTable], float]
 ) -> float:
-    """Return the mean of a metric over the classes, each counting by the weight of its rows.
+    """Return the mean of a metric over the classes, weighted by their rows.
 
     scikit-learn calls it ``weighted``. Parameters and errors are those of `macro_average`.
 

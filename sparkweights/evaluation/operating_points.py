@@ -1,4 +1,4 @@
-"""Operating points of a binary score: where to cut it, from costs, odds or constraints."""
+"""Operating points of a binary score: thresholds from costs, odds or constraints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BinaryRule:
     kind
         ``cut``: where p >= threshold; ``reversed``: where p <= threshold; ``always``; ``never``.
     threshold
-        The cut, or None where there is none.
+        The threshold, or None for ``always`` and ``never``.
     """
 
     kind: str
@@ -45,12 +45,13 @@ class BinaryRule:
 def binary_rule(c00: float, c01: float, c10: float, c11: float) -> BinaryRule:
     """Return the Bayes decision of four costs, c[decision][class].
 
-    With a = c10 - c00 (the price of the second decision on the first class) and b = c01 - c11
-    (of the first decision on the second class), the second decision pays where p b >= (1 - p) a:
+    With a = c10 - c00 (the regret of the second decision on the first class) and b = c01 - c11
+    (of the first decision on the second class), the second decision costs less where
+    p b >= (1 - p) a:
 
-    - a > 0, b > 0: cut at a / (a + b) (Elkan 2001, eq. 2).
-    - a <= 0 <= b: always. a >= 0 >= b: never (never where both are 0: the first one wins ties).
-    - a < 0, b < 0: the decisions are the wrong way round, so it pays where p <= a / (a + b).
+    - a > 0, b > 0: the threshold is a / (a + b) (Elkan 2001, eq. 2).
+    - a <= 0 <= b: always. a >= 0 >= b: never (never where both are 0: ties go to the first).
+    - a < 0, b < 0: the decisions are reversed, so it costs less where p <= a / (a + b).
 
     Raises
     ------
@@ -76,11 +77,11 @@ def binary_rule(c00: float, c01: float, c10: float, c11: float) -> BinaryRule:
     return BinaryRule(ALWAYS if a <= 0 <= b and a != b else NEVER)
 
 
-def likelihood_ratio_cut(threshold: float, prior: float) -> float:
-    """Return the cut of the likelihood ratio that is the same as a cut of the probability.
+def likelihood_ratio_threshold(threshold: float, prior: float) -> float:
+    """Return the threshold of the likelihood ratio that equals a threshold of the probability.
 
-    p >= t is the same as f(x | 1) / f(x | 0) >= t / (1 - t) * (1 - pi) / pi: a cut that does not
-    move when the shares do.
+    p >= t is the same as f(x | 1) / f(x | 0) >= t / (1 - t) * (1 - pi) / pi: a threshold that does
+    not depend on the class shares of the scored rows.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def likelihood_ratio_cut(threshold: float, prior: float) -> float:
 
     Examples
     --------
-    >>> round(likelihood_ratio_cut(0.2, 0.2), 12)
+    >>> round(likelihood_ratio_threshold(0.2, 0.2), 12)
     1.0
     """
     for name, value in (("threshold", threshold), ("prior", prior)):
@@ -102,8 +103,8 @@ def mllib_thresholds(matrix: CostMatrix) -> list[float]:
     """Return MLlib's ``thresholds`` for a cost matrix, where they make the same decisions.
 
     MLlib predicts argmax p_c / t_c. That is the Bayes decision if and only if there is one
-    decision per class, in the same order, and being wrong about a class costs the same
-    whichever wrong decision is taken: then t_c is proportional to 1 / regret_c.
+    decision per class, in the same order, and every wrong decision about a class has the same
+    regret: then t_c is proportional to 1 / regret_c.
 
     Raises
     ------
@@ -145,30 +146,30 @@ class RocPoint:
     Attributes
     ----------
     threshold
-        Infinite for the point where no row does.
+        Infinite for the point where no row gets it.
     recall
-        Share of the second class above the cut (true positive rate).
-    fall_out
-        Share of the first class above the cut (false positive rate).
+        Share of the second class at or above the threshold (true positive rate).
+    false_positive_rate
+        Share of the first class at or above the threshold.
     """
 
     threshold: float
     recall: float
-    fall_out: float
+    false_positive_rate: float
 
     def declined(self, prior: float) -> float:
-        """Return the share of all rows above the cut."""
-        return prior * self.recall + (1 - prior) * self.fall_out
+        """Return the share of all rows at or above the threshold."""
+        return prior * self.recall + (1 - prior) * self.false_positive_rate
 
     def precision(self, prior: float) -> float:
-        """Return the share of the second class above the cut; 1 where nothing is."""
+        """Return the share of the second class at or above the threshold; 1 where no row is."""
         above = self.declined(prior)
         return prior * self.recall / above if above > 0 else 1.0
 
     def cost(self, prior: float, false_positive: float, false_negative: float) -> float:
         """Return the expected cost per row."""
         missed = prior * (1 - self.recall) * false_negative
-        return missed + (1 - prior) * self.fall_out * false_positive
+        return missed + (1 - prior) * self.false_positive_rate * false_positive
 
 
 def roc_points(
@@ -189,7 +190,7 @@ def roc_points(
         If one of the classes has no rows.
     """
     scores, bins = np.unique(np.asarray(thresholds, dtype=float), return_inverse=True)
-    # From the highest score down; bins of equal scores are one threshold.
+    # From the highest score down; bins of equal scores share a threshold.
     recalled, falsely = (
         np.cumsum(np.bincount(bins, np.asarray(counts, dtype=float), len(scores))[::-1])
         for counts in (positives, negatives)
@@ -211,9 +212,9 @@ def roc_hull(
 ) -> list[RocPoint]:
     """Return the upper convex hull of a ROC curve, from (0, 0) to (1, 1).
 
-    Points below the hull are never the cheapest, whatever costs and shares (Provost & Fawcett
-    2001). Where a constraint bounds the choice they may be: see `constrained_point`. Parameters
-    and errors are those of `roc_points`.
+    Points below the hull do not have the least cost for any costs and shares (Provost & Fawcett
+    2001), except under constraints: see `constrained_point`. Parameters and errors are those of
+    `roc_points`.
     """
     points = roc_points(thresholds, positives, negatives)
     hull = points[:1]
@@ -226,14 +227,14 @@ def roc_hull(
 
 def _is_below(a: RocPoint, b: RocPoint, c: RocPoint) -> bool:
     """Whether b lies on or under the line from a to c."""
-    rise = (b.recall - a.recall) * (c.fall_out - a.fall_out)
-    return rise <= (c.recall - a.recall) * (b.fall_out - a.fall_out)
+    rise = (b.recall - a.recall) * (c.false_positive_rate - a.false_positive_rate)
+    return rise <= (c.recall - a.recall) * (b.false_positive_rate - a.false_positive_rate)
 
 
 def iso_cost_point(
     hull: Sequence[RocPoint], prior: float, false_positive: float, false_negative: float
 ) -> RocPoint:
-    """Return the hull's point that touches the iso-cost line, the cheapest one.
+    """Return the hull's point of least cost, which touches the iso-cost line.
 
     The line has the slope (1 - pi) C_FP / (pi C_FN).
     """
@@ -266,7 +267,7 @@ def constrained_point(
     Raises
     ------
     ConfigError
-        If no point meets them, saying how far each can be met.
+        If no point meets them.
     """
     able = [
         point
@@ -277,8 +278,8 @@ def constrained_point(
     ]
     if not able:
         best = max(point.precision(prior) for point in points if point.recall > 0)
-        wishes = {"recall >=": recall, "precision >=": precision, "declined <=": declined}
-        requested = ", ".join(f"{w} {value:g}" for w, value in wishes.items() if value is not None)
+        bounds = {"recall >=": recall, "precision >=": precision, "declined <=": declined}
+        requested = ", ".join(f"{w} {value:g}" for w, value in bounds.items() if value is not None)
         raise ConfigError(
             f"No threshold of this score meets {requested} together; its precision reaches "
             f"{best:.3f}, and recall grows with the share declined.",

@@ -1,8 +1,8 @@
-"""Is one set of decisions cheaper than another on the same rows? A paired bootstrap in one pass.
+"""Compare the costs of two sets of decisions on the same rows: a paired bootstrap in one pass.
 
-Rows are dealt into blocks by a hash; only each block's sums leave the executors. Blocks are drawn
-with replacement instead of rows: the dealing is random, so that the spread of a mean is the same,
-whatever the number of rows, and rows that share what is hashed stay together.
+Rows are assigned to blocks by a hash; only each block's sums leave the executors. Blocks are drawn
+with replacement instead of rows: the assignment is random, so the standard error of a mean is the
+same for any number of rows, and rows with the same hashed values stay together.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 BETTER, WORSE, ALIKE = "better", "worse", "no difference shown"
-MIN_CHANGED = 10  # of each class; with fewer the rows do not show what its mistakes cost
+MIN_CHANGED = 10  # of each class; with fewer, the cost of its mistakes is not measured
 
 
 class Decided(NamedTuple):
-    """A set of decisions: the decision on the row, and what it cost there."""
+    """A set of decisions: the decision of a row, and its realised cost."""
 
     decision: Column
     cost: Column
@@ -34,14 +34,14 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedCosts:
-    """What two sets of decisions cost on the same rows.
+    """The costs of two sets of decisions on the same rows.
 
     Attributes
     ----------
     rows
         How many.
     before, after
-        Mean cost of a row, in the money of the table.
+        Mean cost of a row, in the currency of the table.
     interval
         Of ``after - before``: 95 %; see `sparkweights.evaluation.block_intervals`.
     changed
@@ -59,14 +59,14 @@ class PairedCosts:
     def scarce(self) -> tuple[str, ...]:
         """The classes of which fewer than `MIN_CHANGED` rows are decided differently.
 
-        Where no rare and expensive mistake happens to be among the rows, the set of decisions that
-        risks more of them looks cheaper, and no interval of these rows can show otherwise.
+        Where the rows contain no rare and expensive mistake, the set of decisions with the higher
+        risk of such mistakes has the lower cost, and no interval of these rows can show otherwise.
         """
         return tuple(name for name, rows in self.changed.items() if rows < MIN_CHANGED)
 
     @property
     def verdict(self) -> str:
-        """What the rows show of the second set: better, worse, or no difference shown."""
+        """The result for the second set: better, worse, or no difference shown."""
         low, high = self.interval
         if self.scarce:
             return ALIKE
@@ -95,15 +95,15 @@ def collect_paired_costs(
     before, after
         The two sets; rows without a cost under one of them are left out.
     index, classes
-        The row's class as a place in ``classes``.
+        The row's class as a position in ``classes``.
     order
-        A number in [0, 1) that deals rows into blocks and depends on neither cost. A hash of a
-        customer's columns keeps the customer's rows together.
+        A number in [0, 1) that assigns rows to blocks and does not depend on the costs. A hash of
+        a customer's columns keeps the customer's rows together.
     weight
         Sample weight of the row.
     """
     row_weight = F.lit(1.0) if weight is None else weight
-    # Not a filter: Spark would work both costs out for it, and once more for the sums.
+    # Not a filter: Spark would compute both costs for the filter, and again for the sums.
     both = F.col("before").isNotNull() & F.col("after").isNotNull()
     sums = [F.sum(F.when(both, F.col(name))).alias(name) for name in ("weight", "before", "after")]
     for c in range(len(classes)):
@@ -122,10 +122,10 @@ def collect_paired_costs(
         .agg(F.count_if(both).alias("rows"), *sums)
         .collect()
     )
-    return _compared([row[1:] for row in sorted(blocks) if row["rows"]], classes)
+    return _compare([row[1:] for row in sorted(blocks) if row["rows"]], classes)
 
 
-def _compared(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) -> PairedCosts:
+def _compare(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) -> PairedCosts:
     """Return the comparison from the sums of each block."""
     if not blocks:
         return PairedCosts(0, 0.0, 0.0, (0.0, 0.0), dict.fromkeys(classes, 0.0))
@@ -135,7 +135,7 @@ def _compared(blocks: Sequence[Sequence[float | None]], classes: Sequence[str]) 
         float(weights.sum() ** 2 / square.sum()) if square.sum() else 0.0
         for weights, square in zip(squares[::2], squares[1::2], strict=True)
     ]
-    several = len(blocks) > 1  # one block has no spread
+    several = len(blocks) > 1  # a single block has no standard error
     return PairedCosts(
         int(rows.sum()),
         float(first.sum() / weight_sum.sum()),

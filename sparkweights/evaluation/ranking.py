@@ -1,4 +1,4 @@
-"""Did the ranking change? Two scores of the same rows, by their areas under the ROC curve."""
+"""Compare the rankings of two scores of the same rows, by their areas under the ROC curve."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BINS = 1024  # per score; rows that share one count as ties
 
 @dataclass(frozen=True)
 class AreaShift:
-    """How far the area under the ROC curve moved between two scores of the same rows.
+    """The difference of the areas under the ROC curve of two scores of the same rows.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ def delong(
     positives, negatives
         Weight of the rows per cell.
     squares
-        The sums of its square, of both; (sum w)^2 / sum w^2 rows tell as much (Kish 1965).
+        The sums of its square, of both; the effective rows are (sum w)^2 / sum w^2 (Kish 1965).
     """
     placements = [_placements(scores[:, j], positives, negatives) for j in (0, 1)]
     areas = [float(of_positive @ positives / positives.sum()) for of_positive, _ in placements]
@@ -112,7 +112,7 @@ def delong(
         total = rows.sum()
         mean = rows @ difference / total
         effective = total**2 / squares[which].sum()
-        # A class of one row has no spread to measure.
+        # A class of one row has no variance.
         variance += float(rows @ (difference - mean) ** 2 / total / max(effective - 1, 1))
     return AreaShift(areas[0], areas[1], math.sqrt(variance))
 
@@ -129,6 +129,6 @@ def _placements(score: Array, positives: Array, negatives: Array) -> tuple[Array
 
 def _bin(score: Column) -> Column:
     """Return the bin of a probability; near 0 and 1, where rare events lie, bins are narrower."""
-    # The arcsine stretches both ends as far as the noise of a share shrinks there.
+    # The arcsine stabilises the variance of a share, which is smaller near 0 and 1.
     angle = F.asin(F.sqrt(F.least(score, F.lit(1.0))))
     return F.floor(angle * (2 / math.pi * BINS))

@@ -1,8 +1,8 @@
-"""How likely a count of events is where every row has its stated probability of one.
+"""The p-value of a count of events, given the probability of an event in each row.
 
 The count is then Poisson-binomial, with mean sum p and variance sum p (1 - p): the error under the
-stated probabilities themselves. The error at the observed share is none where no event happened,
-and refuses what is right.
+given probabilities. The error at the observed share is 0 where no event is observed, and a test
+with it would reject right probabilities.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from scipy.special import betainc, gammainc, gammaincc
 
-_POISSON = 1e-9  # mean probability below which the binomial is a Poisson distribution to the digit
+_POISSON = 1e-9  # mean probability below which binomial and Poisson distribution are equal
 
 
 def count_p_value(
@@ -32,8 +32,8 @@ def count_p_value(
     variance
         sum p (1 - p); sum w^2 p (1 - p) with weights.
     weight_ratio
-        sum w^2 p (1 - p) / sum w p (1 - p), 1 without weights: all of one weight w, it is w. The
-        weighted count is taken for so many times a count.
+        sum w^2 p (1 - p) / sum w p (1 - p); 1 without weights, and w where every weight is w. The
+        weighted count is treated as a count times this ratio.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def count_p_value(
     mean, count = expected / weight_ratio, observed / weight_ratio
     share = max(1 - variance / weight_ratio**2 / mean, _POISSON)
     trials = mean / share
-    # A scaled count is between two whole numbers; both tails take in the whole one next to it.
+    # A scaled count is between two whole numbers; both tails include the next whole number.
     at_most, at_least = math.ceil(count - 1e-9), math.floor(count + 1e-9)
     return min(1.0, 2 * min(_below(at_most, trials, share), _above(at_least, trials, share)))
 

@@ -1,4 +1,4 @@
-"""A compact table of scores: what every metric needs to know of the rows, and no row of them."""
+"""A compact table of scores: the sums over the rows that every metric is computed from."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-BINS = 8_192  # per class; bounds what reaches the driver and the error of the areas
-OFFSET = 1e-6  # bins are even in log odds as far as this, and even in the probability beyond
+BINS = 8_192  # per class; bounds the rows on the driver and the error of the areas
+OFFSET = 1e-6  # bins are equal in log odds down to this, and equal in the probability below it
 BIN_SCALE = BINS / (2 * math.log1p(1 / OFFSET))  # bins per unit of log odds
 CLIP = float(np.finfo(np.float64).eps)  # of probabilities in a logarithm, as scikit-learn does
 ADVICE = "build it with ScoreTable.from_rows, or group the rows by score or by bin."
@@ -36,7 +36,7 @@ class ScoreTable:
     ----------
     score
         ``[entry]``, ascending: the score, or the lower edge of the bin, so that "at or above
-        ``score[k]``" is a cut that can be applied to rows with the same result.
+        ``score[k]``" is a threshold that can be applied to rows with the same result.
     positives, negatives
         Weight of the rows of the class, and of the others; an entry may be empty.
     score_sum
@@ -45,11 +45,11 @@ class ScoreTable:
         Weighted sums of the squared scores, and of the scores of the positive rows. With both,
         the Brier score of bins is exact; without, it is off by at most `brier_bound`.
     log_loss_sum
-        Weighted sum of -log(probability of what happened). With it, the log loss of bins is
+        Weighted sum of -log(probability of the outcome). With it, the log loss of bins is
         exact; without, it is off by at most `log_loss_bound`.
     cost_positive, cost_negative
-        ``[decision, entry]``: weighted sums over the rows of each class of what two decisions
-        cost, first the one below a cut (approve), then the one at or above it (decline).
+        ``[decision, entry]``: weighted sums over the rows of each class of the costs of two
+        decisions: below a threshold (approve), then at or above it (decline).
     greatest
         The greatest score of a bin's rows; of an empty bin, its lower edge. With it, a bin of one
         score is known to be no more than a tie, and `complement` keeps every row in its bin.
@@ -58,7 +58,7 @@ class ScoreTable:
     ------
     InputError
         If arrays differ in length, scores do not ascend, a number is not finite, a weight is
-        negative, or the mean of a bin lies outside of it.
+        negative, or the mean of a bin is outside of it.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class ScoreTable:
         edges: ArrayLike | None = None,
         costs: ArrayLike | None = None,
     ) -> ScoreTable:
-        """Sum rows into a table: what a distributed pass does, for rows that fit in memory.
+        """Sum rows in memory into a table, as a distributed pass does.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class ScoreTable:
         Raises
         ------
         InputError
-            If a row lies below the first edge, or the sums are not a valid table.
+            If a row is below the first edge, or the sums are not a valid table.
 
         Examples
         --------
@@ -167,7 +167,7 @@ class ScoreTable:
         if self.binned and not np.array_equal(self.score, other.score):
             raise InputError(
                 f"Score tables to be added have {len(self.score)} and {len(other.score)} bins "
-                "of different edges; rows of one bin cannot be dealt anew.",
+                "of different edges; rows of one bin cannot be divided.",
                 hint="bin both with the same edges, and keep the empty bins.",
             )
         score = np.union1d(self.score, other.score)
@@ -183,8 +183,8 @@ class ScoreTable:
     def complement(self) -> ScoreTable:
         """Return the table of the other class, of two: every score p becomes 1 - p.
 
-        Of bins without ``greatest``, a row on an edge then lies in the bin below it. Costs change
-        sides: the decision at or above a cut of p is the one below a cut of 1 - p.
+        Of bins without ``greatest``, a row on an edge is then in the bin below it. Costs change
+        sides: the decision at or above a threshold of p is the one below a threshold of 1 - p.
 
         Examples
         --------
@@ -209,7 +209,7 @@ class ScoreTable:
             sums["cost_negative"] = self.cost_positive[::-1]
         turned = {name: values[..., ::-1] for name, values in sums.items()}
         score, entry = np.unique(1 - tops[::-1], return_inverse=True)
-        if len(score) < len(entry):  # what differs near 0 may not near 1
+        if len(score) < len(entry):  # scores that differ near 0 may be equal near 1
             turned = {
                 name: np.apply_along_axis(partial(np.bincount, entry), -1, values)
                 for name, values in turned.items()
@@ -243,12 +243,12 @@ class ScoreTable:
         return np.where(weight > 0, self.score_sum / np.where(weight > 0, weight, 1), self.score)
 
     def at_or_above(self) -> tuple[Array, Array, Array]:
-        """Return every cut that matters, descending, and the weights at or above it.
+        """Return the thresholds of the table, descending, and the weights at or above each.
 
         Returns
         -------
         tuple
-            The cuts, infinity first (no row reaches it), then the score of each entry that is
+            The thresholds, first infinity (above every row), then the score of each entry that is
             not empty; positive weight at or above each; negative weight.
 
         Examples
@@ -264,9 +264,9 @@ class ScoreTable:
         )
 
     def area_bound(self) -> float:
-        """Return the most by which binning can have moved the area under the ROC curve.
+        """Return the largest error of the area under the ROC curve from binning.
 
-        Pairs of one bin count one half each, and are worth anything between 0 and 1: the bound is
+        Pairs of one bin count one half each; their true value is between 0 and 1. The bound is
         ``sum_k positives_k negatives_k / (2 P N)`` over the bins of several scores. It is 0 for
         distinct scores, whose ties are no error, and NaN with one class.
 
@@ -343,15 +343,15 @@ class ScoreTable:
 def bin_numbers(score: ArrayLike) -> Array:
     """Return the bin, from 0 to `BINS` - 1, of each probability.
 
-    Bins are even in ``log((p + OFFSET) / (1 - p + OFFSET))``: within 1 % of each other at a
-    probability of one in a million, within .4 % at one in ten thousand, and narrower than .001 at
-    1/2. Even bins of the probability itself put a model of base .01 % into a hundred of them
-    (area .808 read as .747); bins even in asin(sqrt p) are 38 % wide at one in a million; bins
-    even in the log odds alone spend most of their number where no model speaks, and are three
+    Bins are equal in ``log((p + OFFSET) / (1 - p + OFFSET))``: scores of a bin are within 1 % at a
+    probability of one in a million, within .4 % at one in ten thousand, and within .001 at 1/2.
+    Equal bins of the probability put the scores of a model of base rate .01 % into a hundred bins
+    (area .747 instead of .808); bins equal in asin(sqrt p) are 38 % wide at one in a million; bins
+    equal in the log odds alone are mostly at probabilities that no model predicts, and are three
     times as wide at 1/2.
 
-    The function is monotone also in floating point, as each of its steps is. A bin is named by
-    the least score found in it, so that no edge has to be computed back from its number.
+    The function is monotone also in floating point, as each of its steps is. A bin is identified by
+    its least score, so that no edge has to be computed from its number.
 
     Examples
     --------
@@ -371,7 +371,7 @@ def least_scores(score: ArrayLike) -> Array:
 
 
 def ratio(part: float, whole: float) -> float:
-    """Return part / whole; NaN where there is nothing to divide by.
+    """Return part / whole; NaN where the whole is 0.
 
     Examples
     --------

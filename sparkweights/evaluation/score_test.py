@@ -1,10 +1,10 @@
-"""Did as many events happen as the probabilities say? Tests with the error that holds if they did.
+"""Score tests of a count of events against the predicted probabilities.
 
-A test that takes its standard error from what was observed finds no contradiction where a model
-gives a class a probability of 1e-7 and ten of its rows turn up: the error at the observed share is
-a third of that share. Under the model itself ten such rows are impossible. So the error here is
-the model's own (a score test): given the probabilities, the variance and the third moment of the
-sum are known.
+A test with the standard error of the observed share does not reject a model that gives a class a
+probability of 1e-7 where ten of its rows are observed: that error is a third of the observed share.
+Under the model, ten such rows are practically impossible. So these tests use the error under the
+model (a score test): given the probabilities, the variance and the third moment of the sum are
+known.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from sparkweights.evaluation.score_table import ratio
 if TYPE_CHECKING:
     from sparkweights.evaluation.score_table import Array, ScoreTable
 
-_NORMAL = 1e-4  # a skewness below it changes no digit that is shown
+_NORMAL = 1e-4  # a lower skewness changes no digit that reports show
 
 
 class Tails(NamedTuple):
-    """Chance of a sum at or below, and at or above, the one that was seen."""
+    """Probability of a sum at or below, and at or above, the observed sum."""
 
     below: float
     above: float
 
     @property
     def p_value(self) -> float:
-        """Of both sides: twice the smaller one."""
+        """The two-sided p-value: twice the smaller tail."""
         return min(1.0, 2 * min(self.below, self.above))
 
 
@@ -39,10 +39,10 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
     """Return the tails of a centred sum, by the gamma distribution with its first three moments.
 
     That is Pearson's type III, with the normal distribution as its limit; of a Poisson variable it
-    is the chi-square relation up to the correction for continuity. Few heavy losses make a sum so
+    is the chi-square relation up to the correction for continuity. Few large losses make a sum so
     skewed that the normal tail is off by orders of magnitude. The gamma distribution has a least
-    value, and the sum goes below it: on the side of the short tail the larger of gamma and normal
-    counts, as sums of quantities >= 0 have a lower tail below the normal one (Maurer 2003).
+    value, which the sum can be below: on the side of the short tail the larger of gamma and normal
+    is used, as sums of quantities >= 0 have a lower tail below the normal one (Maurer 2003).
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
     variance, third
         Second and third central moment of the sum.
     step
-        By how much the sum jumps where it is a count; half of it corrects for continuity.
+        Step of the sum where it is a count; half of it corrects for continuity.
 
     Examples
     --------
@@ -79,19 +79,19 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
 def base_rate_tails(
     table: ScoreTable, per_row: tuple[float, float], *, design_effect: float = 1.0
 ) -> Tails:
-    """Return how likely so few, and so many, rows of the class are under its probabilities.
+    """Return the tails of the number of rows of the class under its probabilities.
 
-    With a_1 and a_0 what a row of the class, and of the others, weighs (``sum w^2 / sum w``,
+    With a_1 and a_0 the mean weight of a row of the class, and of the others (``sum w^2 / sum w``,
     Kish's), the sum of w (y - p) has the variance ``sum w p (1 - p) ((1 - p) a_1 + p a_0)`` and
-    the third moment ``sum w p (1 - p) ((1 - p)^2 a_1^2 - p^2 a_0^2)``: rows that were sampled at
-    other rates by class, and weigh for it, count as often as there are of them.
+    the third moment ``sum w p (1 - p) ((1 - p)^2 a_1^2 - p^2 a_0^2)``. This holds for rows that
+    were sampled at different rates by class and are weighted by the inverse rates.
 
     Parameters
     ----------
     per_row
         (a_1, a_0).
     design_effect
-        By how much rows that depend on each other multiply the variance.
+        Factor of the variance where rows depend on each other.
     """
     p, weight = table.mean_score, table.weight
     of_class, of_others = per_row
@@ -109,10 +109,10 @@ def stratified_tails(
 ) -> Tails:
     """Return the tails of mean probability - share where the split fixed the rows of each class.
 
-    Then the share of the class is no accident of the rows: it is that of the whole table, on
-    which the probabilities were calibrated. What varies is only which scores the rows of each
-    class have, ``sum_c share_c^2 Var(p | c) / n_c``, on the test rows and, as the probabilities
-    are fitted to the share there, on the calibration rows.
+    Then the share of the class is not random: it is that of the whole table, on which the
+    probabilities were calibrated. Only the scores of the rows of each class are random, with the
+    variance ``sum_c share_c^2 Var(p | c) / n_c``, on the test rows and, as the probabilities are
+    fitted to the share there, on the calibration rows.
 
     Parameters
     ----------
@@ -137,23 +137,23 @@ def stratified_tails(
 
 
 def design_effect(residuals: Array, variance: float) -> float:
-    """Return how many times its variance under independence a sum over blocks varies; >= 1.
+    """Return the variance of a sum over blocks over its variance under independence; >= 1.
 
     Parameters
     ----------
     residuals
-        ``[block]``: sums over the blocks of what has the mean 0.
+        ``[block]``: sums of residuals of mean 0.
     variance
-        Of their total, were all rows independent.
+        Of their total if all rows were independent.
     """
     blocks = len(residuals)
-    if blocks < 2 or not variance > 0:  # one block has no spread
+    if blocks < 2 or not variance > 0:  # a single block has no variance
         return 1.0
     centred = residuals - residuals.mean()
     return max(float(centred @ centred) * blocks / (blocks - 1) / variance, 1.0)
 
 
 def row_weights(weights: Array, squares: Array) -> Array:
-    """Return what a row of each class weighs, ``sum w^2 / sum w``; of an absent one, of any row."""
+    """Return the mean weight ``sum w^2 / sum w`` per class; of all rows for an absent class."""
     every = ratio(float(np.sum(squares)), float(np.sum(weights)))
     return np.where(weights > 0, squares / np.where(weights > 0, weights, 1.0), every)

@@ -1,7 +1,7 @@
-"""What a table of accepted rows can say of all applicants, and where it says nothing.
+"""Estimates for all applicants from a table of accepted rows, and their limits.
 
-Outcomes are known of accepted rows alone. Nothing here invents one for the others: there are the
-share accepted by score band, bounds that hold whatever became of the rejected, and, where each
+Outcomes are known of accepted rows alone, and this module imputes none for the others. It gives the
+share accepted by score band, bounds that hold for any outcomes of the rejected, and, where each
 accepted row's probability of being accepted is known, an estimate by inverse-probability weights.
 """
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-BINS = 1_000  # of the score, even in asin(sqrt p), so that rare classes are told apart
+BINS = 1_000  # of the score, equal in asin(sqrt p), so that bins are narrow near 0
 BANDS = 10  # tenths of the applicants
-MIN_EFFECTIVE = 100  # effective accepted rows of a band; of fewer, its outcomes are hardly known
+MIN_EFFECTIVE = 100  # effective accepted rows that the check of a band's probabilities needs
 NORMAL_95 = 1.959964  # half width of a 95 % interval, in standard errors
 SUMS = (
     "applicants", "score", "accepted", "events", "weight", "square", "positive", "positive_square",
@@ -55,13 +55,13 @@ class Band:
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether too few accepted rows are there to check its probabilities by."""
+        """Whether there are too few accepted rows to check its probabilities."""
         return self.effective < MIN_EFFECTIVE
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is known of a class among all applicants.
+    """The share of a class among all applicants.
 
     Attributes
     ----------
@@ -70,11 +70,11 @@ class Selection:
     bands
         From the lowest scores to the highest.
     mean_probability
-        What the model says of all applicants.
+        The model's mean probability over all applicants.
     accepted_share
         The class's share among the accepted rows, each counted once.
     bounds
-        The share among all applicants lies between, whatever became of the rejected (Manski 1990).
+        Bounds of the share among all applicants for any outcomes of the rejected (Manski 1990).
     estimate, interval
         The share among all applicants by weights of 1 / P(accepted), normalised (Hajek 1971), and
         its 95 % interval by linearisation; None where those probabilities are not known.
@@ -103,14 +103,14 @@ class Selection:
 def describe_selection(
     name: str, sums: Mapping[str, Array], *, known_probability: bool
 ) -> Selection:
-    """Describe what accepted rows say of all applicants.
+    """Estimate the share of a class among all applicants from accepted rows.
 
     Parameters
     ----------
     name
         The class that scores are the probability of.
     sums
-        `SUMS` -> ``[bin]``, the bins even in asin(sqrt p): rows of all applicants, the sum of
+        `SUMS` -> ``[bin]``, the bins equal in asin(sqrt p): rows of all applicants, the sum of
         their probabilities, accepted rows and those of the class among them, and the sums of the
         weights and of the squared weights of both.
     known_probability

@@ -1,4 +1,4 @@
-"""Does a figure change from one period to the next? A weighted straight line through a few."""
+"""The trend of a figure over periods: a weighted linear regression on a few values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trend:
     slope
         Change from one period to the next, in the figure's unit.
     standard_error, interval
-        Of the slope; the interval is the 95 % one.
+        Of the slope; the interval is of 95 %.
     """
 
     slope: float
@@ -35,7 +35,7 @@ class Trend:
 
     @property
     def shown(self) -> bool:
-        """Whether chance alone is an unlikely reason for the slope."""
+        """Whether the slope differs significantly from 0."""
         low, high = self.interval
         return low > 0 or high < 0
 
@@ -68,7 +68,7 @@ def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) ->
     residual = y - weight @ y / weight.sum() - slope * centred
     degrees = len(y) - 2
     birge = math.sqrt(float(weight @ residual**2) / degrees)
-    # Scatter within the errors says nothing against them; only then is the normal's quantile right.
+    # Scatter within the errors is consistent with them, so the quantile is the normal one.
     quantile = stats.norm.ppf(0.5 + LEVEL / 2)
     if birge > 1:
         quantile = stats.t.ppf(0.5 + LEVEL / 2, degrees)

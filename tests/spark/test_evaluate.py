@@ -122,7 +122,7 @@ def test_collect_evaluation_costs_of_every_cut_are_those_of_the_rows(spark: Spar
     found = collect_evaluation(_decided(spark, rows), _asked(), exact=True)
     miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
     profile = cost_profile(found.tables["bad"])
-    for cut, cost in list(zip(profile.cut, profile.cost, strict=True))[::25]:
+    for cut, cost in list(zip(profile.threshold, profile.cost, strict=True))[::25]:
         decline = rows["p_bad"] >= cut
         paid = np.where(decline, (1 - rows["y"]) * lost, rows["y"] * miss).sum()
         assert cost == pytest.approx(paid)

@@ -75,7 +75,7 @@ def test_envelope_names_the_cut_of_each_piece(rows: Rows) -> None:
     curve = lower_envelope(table)
     middles = (curve.probability_cost[1:] + curve.probability_cost[:-1]) / 2
     assert (np.diff(curve.probability_cost) >= -1e-12).all()
-    for middle, cut in zip(middles, curve.cut, strict=True):
+    for middle, cut in zip(middles, curve.threshold, strict=True):
         expected = np.interp(middle, curve.probability_cost, curve.cost)
         found = normalised_expected_cost(table, cut, middle)
         assert found == pytest.approx(expected, abs=1e-9)
@@ -141,8 +141,8 @@ def test_profile_equals_brute_force_over_rows_at_every_cut(
     profile = cost_profile(ScoreTable.from_rows(p, y, w, edges=edges, costs=costs))
     constant = [w @ costs[0], w @ costs[1]]
     names = p if edges is None else edges[np.searchsorted(edges, p, side="right") - 1]
-    assert list(profile.cut) == [np.inf, *np.unique(names[w > 0])[::-1]]
-    for k, cut in enumerate(profile.cut):
+    assert list(profile.threshold) == [np.inf, *np.unique(names[w > 0])[::-1]]
+    for k, cut in enumerate(profile.threshold):
         declined = p >= cut
         cost = w @ np.where(declined, costs[1], costs[0])
         assert profile.cost[k] == pytest.approx(cost, rel=1e-9, abs=1e-9)
@@ -160,7 +160,7 @@ def test_best_is_the_cheapest_of_all_cuts(rows: Rows) -> None:
     best = cost_profile(ScoreTable.from_rows(p, y, w, costs=costs)).best()
     spent = [w @ np.where(p >= cut, costs[1], costs[0]) for cut in [*p, np.inf]]
     assert best.cost == pytest.approx(min(spent), rel=1e-9, abs=1e-9)
-    declined = p >= best.cut
+    declined = p >= best.threshold
     assert w @ np.where(declined, costs[1], costs[0]) == pytest.approx(best.cost, abs=1e-6)
     assert best.share == pytest.approx(w[declined].sum() / w.sum(), abs=1e-9)
 
@@ -174,7 +174,7 @@ def test_profile_at_another_prior_is_that_of_reweighted_rows(rows: Rows, prior: 
     moved = w * np.where(y == 1, prior / own, (1 - prior) / (1 - own))
     table = ScoreTable.from_rows(p, y, w, costs=costs)
     profile = cost_profile(table, prior=prior)
-    for k, cut in enumerate(profile.cut):
+    for k, cut in enumerate(profile.threshold):
         expected = moved @ np.where(p >= cut, costs[1], costs[0])
         assert profile.cost[k] == pytest.approx(expected, rel=1e-9, abs=1e-6)
         share = moved[p >= cut].sum() / moved.sum()
@@ -201,7 +201,7 @@ def test_cost_at_a_share_is_the_mean_over_orders_of_the_ties(
 def test_best_of_equally_cheap_cuts_declines_least() -> None:
     """Ties go to the earlier decision, as in the cost matrix."""
     profile = CostProfile(np.array([np.inf, 0.7, 0.2]), np.array([0, 0.5, 1]), np.array([3, 2, 2]))
-    assert profile.best().cut == 0.7
+    assert profile.best().threshold == 0.7
 
 
 def test_savings_where_doing_nothing_is_free_are_nan() -> None:

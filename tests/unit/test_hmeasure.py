@@ -135,7 +135,7 @@ def test_convex_hull_lies_on_or_above_every_point_and_is_concave(table: ScoreTab
         recall = table.positives[above].sum() / table.positives.sum()
         # A vertical piece has two corners of one rate, of which the higher is meant.
         first = np.searchsorted(hull.false_positive_rate, outside + 1e-12, side="right") - 1
-        if first + 1 < len(hull.cut):
+        if first + 1 < len(hull.threshold):
             share = (outside - hull.false_positive_rate[first]) / np.diff(hull.false_positive_rate)[
                 first
             ]
@@ -143,11 +143,11 @@ def test_convex_hull_lies_on_or_above_every_point_and_is_concave(table: ScoreTab
         else:
             best = hull.recall[first]
         assert recall <= best + 1e-9
-        if cut in hull.cut:
-            corner = list(hull.cut).index(cut)
+        if cut in hull.threshold:
+            corner = list(hull.threshold).index(cut)
             assert hull.recall[corner] == pytest.approx(recall)
             assert hull.false_positive_rate[corner] == pytest.approx(outside)
-    assert set(hull.cut) <= {*table.score, np.inf}
+    assert set(hull.threshold) <= {*table.score, np.inf}
     rise, run = np.diff(hull.recall), np.diff(hull.false_positive_rate)
     assert (rise[1:] * run[:-1] <= rise[:-1] * run[1:] + 1e-12).all()
 

@@ -91,12 +91,12 @@ def test_ranking_metrics_equal_scikit_learn(rows: Rows) -> None:
     assert average_precision(table) == close(sk.average_precision_score(y, p, sample_weight=w))
     precision, recall, cut = sk.precision_recall_curve(y, p, sample_weight=w)
     own = precision_recall_curve(table)
-    assert own.cut[1:][::-1] == close(cut)
+    assert own.threshold[1:][::-1] == close(cut)
     assert own.precision[::-1] == close(precision)
     assert own.recall[::-1] == close(recall)
     outside, inside, cut = sk.roc_curve(y, p, sample_weight=w, drop_intermediate=False)
     curve = roc_curve(table)
-    assert curve.cut[1:] == close(cut[1:])
+    assert curve.threshold[1:] == close(cut[1:])
     assert curve.false_positive_rate == close(outside)
     assert curve.recall == close(inside)
 
@@ -151,7 +151,7 @@ def test_kolmogorov_smirnov_equals_the_two_sample_statistic(rows: Rows) -> None:
     found = kolmogorov_smirnov(table)
     samples = [np.repeat(p[y == own], w[y == own]) for own in (1, 0)]
     assert found.statistic == close(ks_2samp(*samples, method="exact").statistic)
-    at_cut = confusion(table, found.cut)
+    at_cut = confusion(table, found.threshold)
     assert abs(at_cut.recall + at_cut.specificity - 1) == close(found.statistic)
 
 
@@ -324,7 +324,7 @@ def test_table_malformed_is_refused(fields: dict[str, list[float]], said: str) -
 
 
 def test_added_tables_of_unlike_sums_are_refused() -> None:
-    """Bins of other edges cannot be dealt anew, and missing sums cannot be made up."""
+    """Bins of other edges cannot be divided, and missing sums cannot be computed."""
     first, second = (ScoreTable.from_rows([0.5], [1], edges=e) for e in ([0.0], [0.0, 0.4]))
     with pytest.raises(InputError, match="different edges"):
         first + second
@@ -375,7 +375,7 @@ def test_empty_entries_change_nothing() -> None:
 def test_ranking_metrics_need_no_probabilities_and_calibration_does() -> None:
     """Scorecard points rank; their Brier score would be a number without a meaning."""
     points = ScoreTable([-300.0, 650.0], [0, 1], [1, 0])
-    assert (roc_auc(points), kolmogorov_smirnov(points).cut) == (1.0, 650.0)
+    assert (roc_auc(points), kolmogorov_smirnov(points).threshold) == (1.0, 650.0)
     for metric in (brier, log_loss, brier_decomposition, reliability_curve):
         with pytest.raises(InputError, match="needs probabilities"):
             metric(points)
@@ -409,7 +409,7 @@ def test_average_over_classes_does_not_leave_out_an_absent_class() -> None:
     [
         (lambda table: gains(table, [0.5, 1.1]), "shares: 1.1"),
         (lambda table: lift(table, 0.0), "share: 0.0"),
-        (lambda table: confusion(table, np.nan), "cut: NaN"),
+        (lambda table: confusion(table, np.nan), "threshold: NaN"),
         (lambda _: Confusion(1, 1, 1, 1).f_beta(-1), "beta: -1"),
         (lambda table: equal_width_groups(table, 0), "groups: 0"),
     ],

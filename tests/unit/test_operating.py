@@ -21,7 +21,7 @@ from sparkweights.evaluation.operating_points import (
     binary_rule,
     constrained_point,
     iso_cost_point,
-    likelihood_ratio_cut,
+    likelihood_ratio_threshold,
     mllib_thresholds,
     roc_hull,
     roc_points,
@@ -76,18 +76,18 @@ def test_binary_rule_undefined_cost_is_refused(cost: float) -> None:
 
 
 @given(PROBABILITY, PROBABILITY, PROBABILITY)
-def test_likelihood_ratio_cut_decides_as_the_probability(t: float, prior: float, p: float) -> None:
-    """P >= t exactly where the likelihood ratio exceeds its cut."""
+def test_likelihood_ratio_threshold_decides_alike(t: float, prior: float, p: float) -> None:
+    """P >= t exactly where the likelihood ratio exceeds its threshold."""
     ratio = p / (1 - p) * (1 - prior) / prior
     if abs(p - t) > 1e-9:
-        assert (ratio >= likelihood_ratio_cut(t, prior)) == (p >= t)
+        assert (ratio >= likelihood_ratio_threshold(t, prior)) == (p >= t)
 
 
 @pytest.mark.parametrize(("threshold", "prior"), [(0, 0.5), (1, 0.5), (0.5, 0), (0.5, math.nan)])
-def test_likelihood_ratio_cut_out_of_range_is_refused(threshold: float, prior: float) -> None:
+def test_likelihood_ratio_threshold_out_of_range_is_refused(threshold: float, prior: float) -> None:
     """Odds of 0 and 1 are not numbers."""
     with pytest.raises(ConfigError, match="between 0 and 1"):
-        likelihood_ratio_cut(threshold, prior)
+        likelihood_ratio_threshold(threshold, prior)
 
 
 @given(
@@ -163,7 +163,7 @@ def test_roc_hull_equals_scipys_convex_hull(
 ) -> None:
     """The hull with the point (1, 0) closes to the convex hull's area."""
     hull = roc_hull(*bins)
-    x, y = [p.fall_out for p in hull], [p.recall for p in hull]
+    x, y = [p.false_positive_rate for p in hull], [p.recall for p in hull]
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
     positives, negatives = (np.cumsum(np.asarray(v)[::-1]) for v in bins[1:])
     points = np.column_stack([negatives / negatives[-1], positives / positives[-1]])
