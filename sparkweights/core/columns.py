@@ -130,9 +130,7 @@ def optional_weight(schema: T.StructType, roles: ColumnRoles) -> Column | None:
 
 
 def class_index(roles: ColumnRoles) -> Column:
-    """Return the row's class as its index, -1 where the label is null or NaN, -2 where no class
-    names its value.
-    """  # noqa: D205 (one sentence)
+    """Return the row's class index; -1 for a null or NaN label, -2 for a value of no class."""
     label = column(roles.label)
     chosen = F.when(label.isNull(), -1)
     for index, value in enumerate(roles.classes.values()):

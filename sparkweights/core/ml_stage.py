@@ -6,7 +6,7 @@ and through Spark Connect alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pyspark.ml.param import Param, Params
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 def bounded(name: str, doc: str, bound: Bound) -> Param[Any]:
     """Declare a Param with the values it accepts, which its doc and its errors state."""
 
-    def convert(value: Any) -> Any:  # noqa: ANN401 (of the bound's type)
+    def convert(value: object) -> object:
         if not bound.admits(value):
             raise ConfigError(f"Param {name}: {value!r}; allowed: {bound}.")
-        return bound.type(value) if bound.type is float else value
+        if bound.type is float and isinstance(value, (int, float)):
+            return float(value)
+        return value
 
     return Param(Params._dummy(), name, f"{doc} ({bound})", typeConverter=convert)  # noqa: SLF001 (how MLlib declares Params)
 
 
-def checked(name: str, doc: str, check: Callable[[Any], Any]) -> Param[Any]:
+def checked(name: str, doc: str, check: Callable[[Any], object]) -> Param[Any]:
     """Declare a Param whose value is a list or a mapping; ``check`` returns it or raises."""
     return Param(Params._dummy(), name, doc, typeConverter=check)  # noqa: SLF001 (how MLlib declares Params)
 
@@ -42,7 +44,7 @@ def column_name(name: str, doc: str) -> Param[Any]:
     return bounded(name, doc, Bound(str))
 
 
-def texts(name: str) -> Callable[[Any], list[str]]:
+def texts(name: str) -> Callable[[object], list[str]]:
     """Return a check for a list of texts."""
 
     def check(value: object) -> list[str]:
@@ -64,14 +66,14 @@ class Stage(Params, DefaultParamsReadable[Any], DefaultParamsWritable):
         If a Param is unknown or its value is not allowed.
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, object]] = {}
 
-    def __init__(self, **given: Any) -> None:  # noqa: ANN401 (values of any Param)
+    def __init__(self, **given: object) -> None:
         super().__init__()
         self._setDefault(**self.defaults)
         self.set_params(**given)
 
-    def set_params(self, **given: Any) -> Any:  # noqa: ANN401 (the stage's own type)
+    def set_params(self, **given: object) -> Self:
         """Set Params by name; a Param given as None is not changed."""
         names = [param.name for param in self.params]
         for name in given:

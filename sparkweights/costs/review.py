@@ -49,7 +49,7 @@ class ReviewCut:
     gaining: int
     saving: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the record, ready for JSON."""
         return {
             "least_gain": 2.0 ** (self.bin / BINS_PER_OCTAVE),
@@ -141,7 +141,7 @@ def collect_review_cut(
     return ReviewCut(bins[-1]["bin"] if bins else 0, 1.0, rows, gaining, saving)
 
 
-def is_reviewed(gain: Column, order: Column, cut: ReviewCut) -> Column:
+def is_reviewed(gain: Column, order: Column, threshold: ReviewCut) -> Column:
     """Whether a row is reviewed.
 
     Parameters
@@ -150,7 +150,7 @@ def is_reviewed(gain: Column, order: Column, cut: ReviewCut) -> Column:
         A number in [0, 1) from the row's keys.
     """
     gain_bin = _bin(gain)
-    chosen = (gain_bin > cut.bin) | ((gain_bin == cut.bin) & (order < cut.share))
+    chosen = (gain_bin > threshold.bin) | ((gain_bin == threshold.bin) & (order < threshold.share))
     return F.coalesce(chosen, F.lit(col=False))
 
 

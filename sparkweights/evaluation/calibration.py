@@ -219,8 +219,8 @@ def log_loss_bound(table: ScoreTable) -> float:
     """Return the largest error of `log_loss` from binning; 0 where it is exact.
 
     A row of the class in a bin from a to b with mean m is off by at most max(log b/m, log m/a),
-    another one by the same of 1 - a, 1 - m and 1 - b. Bins that reach 0 or 1 make it large:
-    have the pass sum the loss.
+    another one by the same of 1 - a, 1 - m and 1 - b. Bins that include 0 or 1 make it large;
+    the sum of the loss in the pass makes it 0.
 
     Examples
     --------

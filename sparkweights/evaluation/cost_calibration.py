@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class CostGroup:
         """Whether the ratio differs from 1 by more than ``tolerance``, and significantly."""
         return abs(self.ratio - 1) > tolerance and self.p_value < level
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the group ready for JSON; infinite values are None."""
         return {
             "stakes": [_finite(value) for value in self.stakes],
@@ -156,7 +156,7 @@ class CostCalibration:
             f"{group.p_value:.1g})"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the comparison, ready for JSON."""
         return {
             "total": self.total.to_dict(),

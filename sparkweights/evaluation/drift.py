@@ -12,6 +12,7 @@ without drift.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class ColumnBins:
                 bin_number = F.when(value == level, i + 1).otherwise(bin_number)
         return F.when(value.isNull(), 0).otherwise(bin_number)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the bins, ready for JSON; `bins_from_dict` reads them back."""
         return asdict(self)
 
@@ -137,8 +138,7 @@ def collect_bins(
     measures += [
         F.call_function("approx_top_k", text(name), F.lit(MAX_LEVELS)) for name in categorical
     ]
-    summary = df.agg(*[measure.alias(f"m{i}") for i, measure in enumerate(measures)]).first()
-    assert summary is not None  # noqa: S101 (an aggregate without groups has its row)
+    summary = df.agg(*[measure.alias(f"m{i}") for i, measure in enumerate(measures)]).collect()[0]
     bins = [
         ColumnBins(name, tuple(sorted(set(map(float, summary[i] or ())))))
         for i, name in enumerate(numeric)
@@ -251,7 +251,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.02])
     [0.03, 0.04, 0.04]
     """
-    tested = sorted((p, i) for i, p in enumerate(p_values) if p == p)  # noqa: PLR0124 (NaN)
+    tested = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted, largest = list(map(float, p_values)), 0.0
     for rank, (p, i) in enumerate(tested):
         largest = max(largest, min(1.0, (len(tested) - rank) * p))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import comb, erfc, isnan, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -185,7 +185,7 @@ class ColumnFairness:
     groups
         Those of enough rows.
     small
-        Group -> rows, of those that have too few and are counted, not measured.
+        Group -> rows, of groups with too few rows to be measured.
     gaps
         Rate -> the largest difference of it; of acceptance to the reference where one was stated.
         Only rates that two groups have.
@@ -203,7 +203,7 @@ class ColumnFairness:
         differences = [self.gaps[rate].difference.value for rate in RATES[1:] if rate in self.gaps]
         return max(differences, default=float("nan"))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the record, ready for JSON."""
         return {
             "column": self.column,
@@ -215,7 +215,7 @@ class ColumnFairness:
         }
 
 
-def _plain(record: Any) -> Any:  # noqa: ANN401 (plain values)
+def _plain(record: object) -> object:
     """Return measures as mappings."""
     if isinstance(record, Measure):
         return record._asdict()
@@ -239,7 +239,7 @@ def measure_column(
     cells
         Group -> its rows.
     min_rows
-        A group of fewer rows is counted and not measured.
+        A group of fewer rows is listed in ``small`` and not measured.
     reference
         The group that others are compared with; the group of the highest acceptance rate if None.
 
@@ -260,13 +260,12 @@ def measure_column(
     small = {group: rows for group, rows in rows_of.items() if group not in kept}
     if not kept:
         return ColumnFairness(column, None, (), small, {})
-    stated = reference is not None and reference in kept
     chosen = (
         reference
-        if stated
-        else max(kept, key=lambda group_cells: kept[group_cells].share(ACCEPTANCE).value)
+        if reference is not None and reference in kept
+        else max(kept, key=lambda group: kept[group].share(ACCEPTANCE).value)
     )
-    assert chosen is not None  # noqa: S101 (narrows the type)
+    stated = chosen == reference
     samples = {
         group: _samples(group_cells, seed + i)
         for i, (group, group_cells) in enumerate(kept.items())

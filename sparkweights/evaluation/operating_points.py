@@ -226,7 +226,7 @@ def roc_hull(
 
 
 def _is_below(a: RocPoint, b: RocPoint, c: RocPoint) -> bool:
-    """Whether b lies on or under the line from a to c."""
+    """Whether b is on or under the line from a to c."""
     rise = (b.recall - a.recall) * (c.false_positive_rate - a.false_positive_rate)
     return rise <= (c.recall - a.recall) * (b.false_positive_rate - a.false_positive_rate)
 

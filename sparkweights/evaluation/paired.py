@@ -8,7 +8,7 @@ same for any number of rows, and rows with the same hashed values stay together.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pyspark.sql import functions as F
@@ -72,7 +72,7 @@ class PairedCosts:
             return ALIKE
         return BETTER if high < 0 else WORSE if low > 0 else ALIKE
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the comparison, ready for JSON."""
         record = {**asdict(self), "changed": dict(self.changed), "needed": MIN_CHANGED}
         return {**record, "scarce": list(self.scarce), "verdict": self.verdict}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import pi, sin, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Selection:
         rows = sum(band.applicants for band in self.bands)
         return sum(band.applicants for band in self.bands if band.is_extrapolated) / rows
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the record, ready for JSON."""
         bands = [{**asdict(band), "is_extrapolated": band.is_extrapolated} for band in self.bands]
         return {**asdict(self), "bands": bands, "extrapolated": self.extrapolated}

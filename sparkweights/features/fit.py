@@ -105,7 +105,12 @@ def learn_features(
     plan = FeaturePlan(tuple(encoders))
     if not plan.looks_at_outcomes:
         return plan
-    assert order is not None  # noqa: S101 (target encodings need an order)
+    if order is None:
+        raise ConfigError(
+            f"Features are encoded as {numeric} and {categorical} without an order of rows; "
+            "encodings by outcome need one.",
+            hint="pass order, a number in [0, 1) per row.",
+        )
     return learn_outcomes(fit_df, roles, plan, order, [F.lit(col=True)])[0]
 
 
@@ -141,8 +146,7 @@ def _collect_statistics(
         # Null counts as an item, so there is one item more than levels.
         top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
         measures.append(top.alias(f"levels_{i}"))
-    row = fit_df.agg(*measures).first()
-    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+    row = fit_df.agg(*measures).collect()[0]
     if wide:
         return row, _collect_wide(fit_df, roles.numeric)
     return row, [

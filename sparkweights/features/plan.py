@@ -116,7 +116,7 @@ class FeaturePlan:
         position = F.array_position(sizes, float("inf")).cast("int")
         return F.get(F.lit(names), position - 1)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the plan ready for JSON; `from_dict` reads it back."""
         return {
             "encoders": [{"kind": encoder.kind, **asdict(encoder)} for encoder in self.encoders]
@@ -133,10 +133,10 @@ class FeaturePlan:
 
 
 def fold_of(order: Column, folds: int) -> Column:
-    """Return the fold that rows are dealt into by a number in [0, 1)."""
+    """Return the fold that rows are assigned to by a number in [0, 1)."""
     return F.floor(order * folds).cast("int")
 
 
-def _frozen(value: Any) -> Any:  # noqa: ANN401 (plain JSON)
+def _frozen(value: object) -> object:
     """Return lists as tuples, as the encoders hold them."""
     return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -8,7 +8,7 @@ rates are recorded in the ledger as a correction, and each kept row has the corr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -92,7 +92,7 @@ class Resampling:
         """Return the rates as the weights that they amount to, for the ledger."""
         return WeightRule.fixed("resampled", self.rates)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the record, ready for JSON."""
         return {
             "rates": dict(self.rates),
@@ -131,7 +131,7 @@ def resampling(
 
     Examples
     --------
-    >>> from sparkweights.weights import ClassFrequency
+    >>> from sparkweights.weights.class_frequencies import ClassFrequency
     >>> rows = [ClassFrequency("repay", 900, 900, 900), ClassFrequency("default", 100, 100, 100)]
     >>> dict(resampling(rows, method="under", ratio=0.5).rates)
     {'repay': 0.2222222222222222, 'default': 1.0}

@@ -249,8 +249,7 @@ def collect_earlier_quantiles(
         F.percentile_approx(F.when(order <= end, order), quantile, 10_000).alias(f"q{i}")
         for i, end in enumerate(ends)
     ]
-    row = df.agg(*measures).first()
-    assert row is not None  # noqa: S101 (an aggregate without groups has its row)
+    row = df.agg(*measures).collect()[0]
     if None in tuple(row):
         raise InputError(
             f"evaluate --backtest: no rows of '{by}' lie before the first origin, less split.gap "
@@ -392,7 +391,7 @@ def require_crossed_rows(
 
 
 def _scarcest(
-    counts: Mapping[tuple[Any, str], int], parts: Sequence[Any], names: Sequence[str]
+    counts: Mapping[tuple[str, str], int], parts: Sequence[str], names: Sequence[str]
 ) -> str | None:
     """Return, of the classes with too few rows in some part, the one with the fewest, or None."""
     lacking = [
@@ -407,7 +406,7 @@ def _scarcest(
 
 
 def _missing(
-    counts: Mapping[tuple[Any, str], int], parts: Sequence[Any], scarce: str, total: int
+    counts: Mapping[tuple[str, str], int], parts: Sequence[str], scarce: str, total: int
 ) -> str:
     """Return a sentence about how many more rows of a class each part needs.
 

@@ -36,7 +36,7 @@ from sparkweights.weights.schemes import (
 from sparkweights.weights.spark import class_weight_columns, training_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -44,7 +44,7 @@ MAX_LITERALS = 64  # classes; beyond, a lookup table is joined instead of compil
 _LOG = logging.getLogger("sparkweights")
 
 
-def _as_is(value: Any) -> Any:  # noqa: ANN401 (JSON)
+def _as_is(value: object) -> object:
     return value
 
 
@@ -65,14 +65,14 @@ class _HasColumns(Stage):
         "a table without the label column, as when scoring: refuse it, or add no training weight",
         Bound(str, choices=("error", "skip")),
     )
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: ClassVar[Mapping[str, object]] = {
         "labelCol": "label",
         "outputCol": "class_weight",
         "nullLabels": "error",
         "missingLabel": "error",
     }
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         names = [param.name for param in _HasColumns().params]
         return {name: self.value(name) for name in names}
 
@@ -88,7 +88,7 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
     groupCols = checked("groupCols", "columns whose values define the groups", texts("groupCols"))
     timeCol = column_name("timeCol", "a date or timestamp whose windows are groups")
     window = bounded("window", "the calendar unit of a window", Bound(str, choices=WINDOWS))
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: ClassVar[Mapping[str, object]] = {
         **_HasColumns.defaults,
         "floor": 0.0,
         "groupCols": [],
@@ -125,9 +125,9 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
         self,
         scheme: str,
         names: list[str],
-        labels: list[Any],
+        labels: Sequence[object],
         diagnostics: WeightDiagnostics,
-        **rule: dict[str, Any],
+        **rule: dict[str, object],
     ) -> WeigherModel:
         for warning in (diagnostics.warning, diagnostics.shortfall(names, scheme)):
             if warning is not None:
@@ -173,7 +173,7 @@ class ClassWeigher(_Weigher):
     power = bounded("power", "of scheme tempered", Bound(float, 0, 1))
     beta = bounded("beta", "of scheme effective_number", Bound(float, 0, 1))
     manual = checked("manual", "class name -> weight, of scheme manual", dict)
-    defaults: ClassVar[Mapping[str, Any]] = {**_Weigher.defaults, "scheme": "balanced"}
+    defaults: ClassVar[Mapping[str, object]] = {**_Weigher.defaults, "scheme": "balanced"}
 
     def _fit(self, dataset: DataFrame) -> WeigherModel:
         spec = WeightSpec(
@@ -229,7 +229,7 @@ class CostWeigher(_Weigher):
     classes = checked("classes", "{class: value in labelCol}", dict)
     balanced = bounded("balanced", "multiply with balanced class weights", Bound(bool))
     byRow = bounded("byRow", "weigh each row by its own regret, not its class's mean", Bound(bool))
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: ClassVar[Mapping[str, object]] = {
         **_Weigher.defaults,
         "balanced": False,
         "byRow": False,

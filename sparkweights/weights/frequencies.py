@@ -141,7 +141,7 @@ def summarise_classes(
         Whether to bin rows by their regret, on a log scale, for scheme cost_by_row: the mean of
         its weights within bounds needs these bins.
     keep_nulls
-        Whether rows without a label are counted and left out, instead of refused.
+        Whether rows without a label are counted and dropped, instead of refused.
     order
         A number that orders rows for the split, uniform in [0, 1).
 

@@ -42,7 +42,7 @@ class LabelCounts:
         Rows without a label, which no other attribute counts.
     """
 
-    values: list[Any]
+    values: list[ClassValue]
     frequencies: ClassFrequencies
     cells: tuple[Cell, ...]
     nulls: int
@@ -152,5 +152,5 @@ def _require_classes(values: Sequence[ClassValue], label: str, nulls: int) -> No
         raise InputError(
             f"Label column '{label}' holds {len(values)} distinct values; at most {MAX_CLASSES} "
             "classes are allowed.",
-            hint="this looks like a key or a measurement; name the column of the outcome.",
+            hint="this may be a key or a measurement; name the column of the outcome.",
         )

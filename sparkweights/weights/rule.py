@@ -65,7 +65,7 @@ class GroupFactors:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """w_c(x): the weight a row would carry if its class were c.
+    """w_c(x): the weight of a row if its class were c.
 
     ``w_c(x) = min(max(scale * factor_c(group of x) * cells[c](x), floor), cap)``, the factor being
     1 without groups. Training uses the weight of the row's own class; the inverse needs the weight
@@ -125,10 +125,10 @@ class WeightRule:
         return tuple(dict.fromkeys([*read, *grouped]))
 
     def bounded(self, raw: float) -> float:
-        """Return the weight that an unscaled weight becomes."""
+        """Return an unscaled weight, scaled and bounded."""
         return min(max(self.scale * raw, self.floor), self.cap)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the rule ready for JSON; `from_dict` reads it back."""
         return {
             "scheme": self.scheme,
@@ -155,7 +155,7 @@ class WeightRule:
         )
 
 
-def _groups_to_dict(groups: GroupFactors) -> dict[str, Any]:
+def _groups_to_dict(groups: GroupFactors) -> dict[str, object]:
     return {
         "by": list(groups.grouping.by),
         "time": groups.grouping.time,
@@ -173,5 +173,5 @@ def _groups_from_dict(record: Mapping[str, Any]) -> GroupFactors:
     )
 
 
-def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+def _floats(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)

@@ -82,16 +82,21 @@ class WeightSpec:
 
     def __post_init__(self) -> None:
         _check_scheme(self)
-        _check_range("weights.power", self.power, 0 <= (self.power or 0) <= 1, "0 <= power <= 1")
-        _check_range("weights.beta", self.beta, 0 <= (self.beta or 0) < 1, "0 <= beta < 1")
+        _check_range(
+            "weights.power", self.power, "0 <= power <= 1", holds=0 <= (self.power or 0) <= 1
+        )
+        _check_range("weights.beta", self.beta, "0 <= beta < 1", holds=0 <= (self.beta or 0) < 1)
         _check_range(
             "weights.floor",
             self.floor,
-            0 <= self.floor <= 1,
             "a multiple of the mean weight between 0 and 1",
+            holds=0 <= self.floor <= 1,
         )
         _check_range(
-            "weights.cap", self.cap, self.cap >= 1, "a multiple of the mean weight, not below 1"
+            "weights.cap",
+            self.cap,
+            "a multiple of the mean weight, not below 1",
+            holds=self.cap >= 1,
         )
         if self.grouping and self.scheme not in _FROM_FREQUENCIES:
             raise ConfigError(
@@ -127,7 +132,7 @@ def _check_scheme(spec: WeightSpec) -> None:
             )
 
 
-def _check_range(key: str, value: float | None, holds: bool, allowed: str) -> None:  # noqa: FBT001
+def _check_range(key: str, value: float | None, allowed: str, *, holds: bool) -> None:
     # A comparison with NaN is false, so NaN ends here as well.
     if value is not None and not holds:
         raise ConfigError(f"{key}: {value}; allowed: {allowed}.")
@@ -291,8 +296,8 @@ def bounded_weights(
 
     Examples
     --------
-    >>> bounded_weights([1, 99], [99, 1], floor=0, cap=10).tolist()
-    [0.9090909090909091, 10.0]
+    >>> bounded_weights([1, 99], [99, 1], floor=0, cap=10).round(6).tolist()
+    [0.909091, 10.0]
     """
     scaled = np.asarray(raw, dtype=np.float64) * bounded_scale(raw, shares, floor, cap)
     return np.asarray(np.clip(scaled, floor, cap))
