@@ -10,7 +10,7 @@ from sparkweights.core.errors import join_names
 
 @dataclass(frozen=True)
 class Bound:
-    """What a Param accepts: a type with its range, or a list of choices.
+    """The values that a Param accepts: a type with its range, or a list of choices.
 
     Attributes
     ----------

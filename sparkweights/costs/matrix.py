@@ -1,4 +1,4 @@
-"""The cost matrix: what each decision costs when each class turns out to be true."""
+"""The cost matrix: the cost of each decision for each true class."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class DecisionPolicy:
     matrix
         cost[decision][class].
     review_price
-        What a review of a row costs, without the decision that follows it; None without review.
+        Cost of a review of a row, without the decision that follows it; None without review.
     costs_col
         An array column that holds ``[decision][class]`` costs, to be read instead of the columns
         that the matrix names; None to read those.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Weights of right and wrong decisions; a ratio of 0 to 0 is NaN.
+    """Weights of correct and wrong decisions; a ratio of 0 to 0 is NaN.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of the weight with right decisions."""
+        """Share of the weight with correct decisions."""
         wrong = self.false_positives + self.false_negatives
         correct = self.true_positives + self.true_negatives
         return ratio(correct, correct + wrong)

@@ -144,7 +144,7 @@ class CostCalibration:
         return [self.describe(group) for group in self.off(tolerance)]
 
     def describe(self, group: CostGroup) -> str:
-        """Return a ratio in words."""
+        """Return a sentence about the ratio of a group."""
         low, high = group.stakes
         where = ""
         if group is not self.total:

@@ -54,7 +54,7 @@ class ClassEvaluation:
         The observed share of the class, and the mean prediction; the base-rate gate compares them.
     auc, gini, kolmogorov_smirnov, average_precision, h_measure
         Measures of the ranking; Gini is 2 AUC - 1. The H-measure (Hand & Anagnostopoulos 2014)
-        weighs mistakes by the mean regrets of the rows or, without costs, by the class's share.
+        weights mistakes by the mean regrets of the rows or, without costs, by the class's share.
     h_measure_threshold
         The cost proportion of largest weight in the H-measure, where costs determine it.
     brier, log_loss, calibration_error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkweights.costs.matrix import CostMatrix
 
-CUT, REVERSED, ALWAYS, NEVER = "cut", "reversed", "always", "never"
+THRESHOLD, REVERSED, ALWAYS, NEVER = "threshold", "reversed", "always", "never"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class BinaryRule:
     Attributes
     ----------
     kind
-        ``cut``: where p >= threshold; ``reversed``: where p <= threshold; ``always``; ``never``.
+        ``threshold``: where p >= threshold; ``reversed``: where p <= threshold; ``always``;
+        ``never``.
     threshold
         The threshold, or None for ``always`` and ``never``.
     """
@@ -71,7 +72,7 @@ def binary_rule(c00: float, c01: float, c10: float, c11: float) -> BinaryRule:
         )
     a, b = c10 - c00, c01 - c11
     if a > 0 and b > 0:
-        return BinaryRule(CUT, a / (a + b))
+        return BinaryRule(THRESHOLD, a / (a + b))
     if a < 0 and b < 0:
         return BinaryRule(REVERSED, a / (a + b))
     return BinaryRule(ALWAYS if a <= 0 <= b and a != b else NEVER)

@@ -104,7 +104,7 @@ class ScoreTable:
             Lower edges of bins, ascending, the first at or below every score, for instance
             `least_scores`. Without them there is one entry per distinct score.
         costs
-            ``[decision, row]``: what each of the two decisions costs on the row.
+            ``[decision, row]``: the cost of each of the two decisions on the row.
 
         Raises
         ------
@@ -314,7 +314,7 @@ class ScoreTable:
 
     def _check_companions(self) -> None:
         if (self.cost_positive is None) != (self.cost_negative is None):
-            raise InputError("Score table: costs of one class; both classes need theirs.")
+            raise InputError("Score table: costs of one class; both classes need costs.")
         if (self.square_sum is None) != (self.positive_score_sum is None):
             raise InputError("Score table: square_sum and positive_score_sum go together.")
         extra = (self.square_sum, self.log_loss_sum)

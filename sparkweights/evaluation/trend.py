@@ -41,7 +41,7 @@ class Trend:
 
 
 def weighted_trend(values: Sequence[float], standard_errors: Sequence[float]) -> Trend | None:
-    """Fit a line by least squares, each value weighing 1 / its variance.
+    """Fit a line by least squares, each value with the weight 1 / its variance.
 
     Where the values scatter about the line more than their errors allow, the slope's error is
     larger by the Birge ratio sqrt(chi^2 / (n - 2)) (Birge 1932), with Student's t of n - 2.

@@ -213,10 +213,10 @@ def collect_moments(df: DataFrame, by: str, quantiles: Sequence[float]) -> tuple
     """
     order = time_order(df, by)
     row = df.agg(
-        F.percentile_approx(order, list(quantiles), 10_000).alias("cuts"),
+        F.percentile_approx(order, list(quantiles), 10_000).alias("quantiles"),
         F.count_if(order.isNull()).alias("nulls"),
     ).first()
-    if row is None or row["cuts"] is None or row["nulls"]:
+    if row is None or row["quantiles"] is None or row["nulls"]:
         nulls = 0 if row is None else row["nulls"]
         raise InputError(
             f"split.by: column '{by}' is null on {nulls} rows; a split by time needs a value "
@@ -224,7 +224,7 @@ def collect_moments(df: DataFrame, by: str, quantiles: Sequence[float]) -> tuple
             hint="fill it, drop these rows, or leave split.by out for a random split.",
         )
     # A quantile is the last value below the boundary; ties stay on the earlier side.
-    moments = tuple(float(value) for value in row["cuts"])
+    moments = tuple(float(value) for value in row["quantiles"])
     if len(set(moments)) < len(moments):
         raise ConfigError(
             f"split.by: column '{by}' has too few distinct values to split the rows at "

@@ -176,8 +176,8 @@ def _weigh_by_group(summary: ClassSummary, spec: WeightSpec, regrets: Sequence[f
         tuple(Number(1.0) for _ in names),
         groups=GroupFactors(spec.grouping, factors, tuple(pooled)),
     )
-    diagnosed = _diagnosed(summary.frequencies, sums, aims)
-    return Weighting(rule, _inverse_rule(rule, summary.cells), summary.frequencies, diagnosed)
+    diagnostics = _diagnose_cells(summary.frequencies, sums, aims)
+    return Weighting(rule, _inverse_rule(rule, summary.cells), summary.frequencies, diagnostics)
 
 
 def _mean_one(raw: Array, shares: Sequence[float] | Array) -> Array:
@@ -337,8 +337,8 @@ def _weigh_by_row(matrix: CostMatrix, summary: ClassSummary, spec: WeightSpec) -
     for cell in summary.cells:
         sums[cell.class_index].append(_cell_sums(cell, scale, spec))
         aims[cell.class_index] += cell.regret
-    diagnosed = _diagnosed(summary.frequencies, sums, aims)
-    return Weighting(rule, rule, summary.frequencies, diagnosed)
+    diagnostics = _diagnose_cells(summary.frequencies, sums, aims)
+    return Weighting(rule, rule, summary.frequencies, diagnostics)
 
 
 def _row_scale(cells: Sequence[Cell], spec: WeightSpec) -> float:
@@ -369,7 +369,7 @@ def _cell_sums(cell: Cell, scale: float, spec: WeightSpec) -> Sequence[float]:
     )
 
 
-def _diagnosed(
+def _diagnose_cells(
     frequencies: Sequence[ClassFrequency],
     by_class: Mapping[int, Sequence[Sequence[float]]],
     aims: Array,
@@ -393,6 +393,6 @@ def _refuse_changing_regret(summary: ClassSummary) -> None:
                 f"The regret of class '{name}' is negative on some rows: the cheapest decision is "
                 f"{join_names(f'{d} on {n} rows' for d, n in rows.items())}. A weight cannot be "
                 "negative, so weights.scheme cost_by_row is not defined here.",
-                hint="use weights.scheme cost, which weighs by the mean regret of the class, or "
+                hint="use weights.scheme cost, which weights by the mean regret of the class, or "
                 "bound the cost with max(...).",
             )

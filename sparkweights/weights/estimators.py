@@ -111,7 +111,7 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
         named = [self.value("labelCol"), self.value("weightCol"), *self._grouping().columns]
         return [name for name in named if name is not None]
 
-    def _heed_nulls(self, nulls: int) -> None:
+    def _check_nulls(self, nulls: int) -> None:
         if not nulls:
             return
         if self.value("nullLabels") == "error":
@@ -144,7 +144,7 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
 class ClassWeigher(_Weigher):
     """Weigh rows by the frequency of their class.
 
-    One pass counts the labels, whatever they are: text, whole numbers, doubles or booleans.
+    One pass counts the labels: text, whole numbers, doubles or booleans.
 
     Params
     ------
@@ -157,7 +157,7 @@ class ClassWeigher(_Weigher):
     floor, cap
         Bounds, in units of the mean weight, which is 1.
     groupCols, timeCol, window
-        Rows are weighed group by group, and window by window.
+        Weights are chosen per group and per window.
 
     Examples
     --------
@@ -189,7 +189,7 @@ class ClassWeigher(_Weigher):
         counts = count_labels(
             dataset, self.value("labelCol"), weight=self.value("weightCol"), grouping=spec.grouping
         )
-        self._heed_nulls(counts.nulls)
+        self._check_nulls(counts.nulls)
         names = list(counts.frequencies.names)
         if spec.grouping:
             matrix = CostMatrix((), counts.frequencies.names, ())
@@ -228,7 +228,7 @@ class CostWeigher(_Weigher):
     costs = checked("costs", "{decision: {class: cost}}", dict)
     classes = checked("classes", "{class: value in labelCol}", dict)
     balanced = bounded("balanced", "multiply with balanced class weights", Bound(bool))
-    byRow = bounded("byRow", "weigh each row by its own regret, not its class's mean", Bound(bool))
+    byRow = bounded("byRow", "weight each row by its own regret, not its class's mean", Bound(bool))
     defaults: ClassVar[Mapping[str, object]] = {
         **_Weigher.defaults,
         "balanced": False,
@@ -262,7 +262,7 @@ class CostWeigher(_Weigher):
             regret_bins=spec.per_row,
             keep_nulls=keep,
         )
-        self._heed_nulls(summary.nulls)
+        self._check_nulls(summary.nulls)
         weighting = weigh_classes(matrix, summary, spec)
         if spec.per_row:
             _LOG.warning(BY_ROW_WARNING)
@@ -289,11 +289,11 @@ class CostWeigher(_Weigher):
 class WeigherModel(_HasColumns, Model):
     """Fitted class weights: adds them to any table with the columns that they read."""
 
-    rule = checked("rule", "the rule that weighs a row", _as_is)
+    rule = checked("rule", "the rule for the weight of a row", _as_is)
     fixed = checked("fixed", "instead of a rule: a scheme and the weight of each class", _as_is)
     classNames = checked("classNames", "class names, in index order", _as_is)
     labels = checked("labels", "label values, in index order", _as_is)
-    diagnostics = checked("diagnostics", "what the weights do to the sample", _as_is)
+    diagnostics = checked("diagnostics", "the effect of the weights on the sample", _as_is)
 
     def weight_rule(self) -> WeightRule:
         """Return the rule, as a ledger keeps it."""
@@ -304,7 +304,7 @@ class WeigherModel(_HasColumns, Model):
         return WeightRule.fixed(fixed["scheme"], weights)
 
     def weight_diagnostics(self) -> WeightDiagnostics:
-        """Return what the weights do to the sample and to the risk."""
+        """Return the effect of the weights on the sample and on the risk."""
         stored = self.value("diagnostics")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -323,7 +323,7 @@ class WeigherModel(_HasColumns, Model):
         label, output = self.value("labelCol"), self.value("outputCol")
         unlabelled = self.value("missingLabel") == "skip" and label not in dataset.columns
         if len(self.value("labels")) > MAX_LITERALS and self.value("fixed") is not None:
-            return dataset if unlabelled else self._joined(dataset, label, output)
+            return dataset if unlabelled else self._join_weights(dataset, label, output)
         rule = self.weight_rule()
         reads = [] if unlabelled else [label, self.value("weightCol")]
         adds = [name for name in self._adds() if not (unlabelled and name == output)]
@@ -337,8 +337,8 @@ class WeigherModel(_HasColumns, Model):
             added[self.value("classWeightsCol")] = F.array(*class_weight_columns(rule))
         return dataset.withColumns(added)
 
-    def _joined(self, dataset: DataFrame, label: str, output: str) -> DataFrame:
-        """Look the weight up in a broadcast table: thousands of literals do not compile."""
+    def _join_weights(self, dataset: DataFrame, label: str, output: str) -> DataFrame:
+        """Join the weights from a broadcast table: thousands of literals do not compile."""
         if self.value("classWeightsCol") is not None:
             raise ConfigError(
                 f"Param classWeightsCol: {len(self.value('labels'))} classes in every row; "

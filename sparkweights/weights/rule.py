@@ -1,4 +1,4 @@
-"""The rule that weighs a row: arithmetic over its columns, bounds, and factors per group."""
+"""The rule for the weight of a row: arithmetic over its columns, bounds, and factors per group."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class GroupFactors:
     factors
         Group key (see `sparkweights.weights.spark.group_key`) -> factor per class.
     otherwise
-        The factors of a group that the labelled table did not hold, such as next month: those of
-        all rows together.
+        The factors of a group that is not in the labelled table, such as next month: those of all
+        rows together.
     """
 
     grouping: Grouping
@@ -74,7 +74,7 @@ class WeightRule:
     Attributes
     ----------
     scheme
-        The name of the scheme that made the rule.
+        The name of the scheme of the weights.
     classes
         Class names in index order.
     cells
@@ -114,7 +114,7 @@ class WeightRule:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether every class always weighs the same, so that nothing is bent."""
+        """Whether all classes have the same constant weight, so that no correction is needed."""
         return self.constants is not None and len(set(self.constants)) == 1
 
     @property

@@ -35,12 +35,12 @@ SCHEMES = (
 BY_ROW = "cost_by_row"
 BY_COST = ("cost", "cost_balanced", BY_ROW)
 BY_ROW_WARNING = (
-    "weights.scheme cost_by_row weighs each row by its own cost and divides by that weight "
+    "weights.scheme cost_by_row weights each row by its own cost and divides by that weight "
     "afterwards. That is right only for a model that has learned log(w1(x) / w0(x)); finite trees "
     "and linear models have not, so their ranking and probabilities are worse. With heavy-tailed "
     "amounts: probabilities of .4 to .5 times the true ones where amounts are largest, decisions "
     "that cost 8 to 10 % more, an AUC of .62 instead of .68. The decision uses the row's amounts "
-    "under every scheme; use weights.scheme cost, which weighs by the mean regret of the class."
+    "under every scheme; use weights.scheme cost, which weights by the mean regret of the class."
 )
 _FROM_FREQUENCIES = ("balanced", "inverse_sqrt", "tempered", "effective_number", "cost_balanced")
 _NEEDS = {"tempered": "power", "effective_number": "beta", "manual": "manual"}
@@ -107,7 +107,7 @@ class WeightSpec:
 
     @property
     def per_row(self) -> bool:
-        """Whether rows of one class may weigh differently within a group."""
+        """Whether rows of one class may have different weights within a group."""
         return self.scheme == BY_ROW
 
     @property
@@ -194,9 +194,9 @@ def raw_weights(
 def _positive_regrets(spec: WeightSpec, names: Sequence[str], regrets: Sequence[float]) -> Array:
     if len(regrets) != len(names):
         raise ConfigError(
-            f"weights.scheme: {spec.scheme!r} weighs by the mean regret of each class; "
+            f"weights.scheme: {spec.scheme!r} weights by the mean regret of each class; "
             f"{len(regrets)} were given for {len(names)} classes.",
-            hint="weigh a summary with a cost matrix (weigh_classes), or choose scheme balanced.",
+            hint="call weigh_classes with a cost matrix, or choose scheme balanced.",
         )
     # A class without regret has the weight of the floor at any scale; a tiny regret replaces 0.
     return np.maximum(np.array(regrets, dtype=np.float64), max(regrets) * 1e-12)
@@ -254,7 +254,7 @@ def bounded_scale(
     Raises
     ------
     InputError
-        If the weights underflow: their ratio is beyond what a double can hold.
+        If the weights underflow: their ratio exceeds the range of a double.
 
     Examples
     --------

@@ -330,7 +330,7 @@ def test_weights_extreme_imbalance_warns_and_succeeds(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"weights": {"scheme": "cost_by_row"}}, "use weights.scheme cost, which weighs by the"),
+        ({"weights": {"scheme": "cost_by_row"}}, "use weights.scheme cost, which weights by the"),
         ({"weights": {"scheme": "balanced", "cap": 1.5}}, "not the 50 % of scheme balanced"),
         (
             {"weights": {"scheme": "balanced"}, "resample": {"method": "under"}},

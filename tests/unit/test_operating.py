@@ -14,9 +14,9 @@ from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.evaluation.operating_points import (
     ALWAYS,
-    CUT,
     NEVER,
     REVERSED,
+    THRESHOLD,
     RocPoint,
     binary_rule,
     constrained_point,
@@ -44,7 +44,7 @@ def test_binary_rule_any_costs_decide_as_brute_force(
 @pytest.mark.parametrize(
     ("costs", "kind"),
     [
-        ((0, 20, 1, 0), CUT),
+        ((0, 20, 1, 0), THRESHOLD),
         ((1, 0, 0, 5), REVERSED),
         ((1, 5, 0, 0), ALWAYS),
         ((0, 0, 1, 5), NEVER),
