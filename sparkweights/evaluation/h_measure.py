@@ -152,9 +152,9 @@ def h_measure(table: ScoreTable, shape: BetaShape = SYMMETRIC) -> float:
     if not positives.any() or not negatives.any():
         return float("nan")
     total = positives.sum() + negatives.sum()
-    useless = np.full(len(positives), positives.sum() / total)
+    constant = np.full(len(positives), positives.sum() / total)
     best = _loss(hull_shares(table), positives / total, negatives / total, shape)
-    measure = 1 - best / _loss(useless, positives / total, negatives / total, shape)
+    measure = 1 - best / _loss(constant, positives / total, negatives / total, shape)
     return max(measure, 0.0)  # a random score can round to just below 0
 
 

@@ -34,8 +34,8 @@ def macro_average(tables: Mapping[str, ScoreTable], metric: Callable[[ScoreTable
     --------
     >>> from sparkweights.evaluation.discrimination import roc_auc
     >>> from sparkweights.evaluation.score_table import ScoreTable
-    >>> perfect, useless = ScoreTable([0, 1], [0, 1], [1, 0]), ScoreTable([0], [1], [1])
-    >>> macro_average({"a": perfect, "b": useless}, roc_auc)
+    >>> perfect, constant = ScoreTable([0, 1], [0, 1], [1, 0]), ScoreTable([0], [1], [1])
+    >>> macro_average({"a": perfect, "b": constant}, roc_auc)
     0.75
     """
     return float(np.mean(_values(tables, metric)))
