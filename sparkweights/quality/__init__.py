@@ -1,1 +1,1 @@
-"""Quality: Great Expectations suites on a pass over the rows, and the gates that stop a run."""
+"""Quality: Great Expectations suites as part of a pass over the rows, and gates that stop a run."""

@@ -1,9 +1,9 @@
-"""A whole suite on a pass over the rows that is made anyway.
+"""Evaluation of a whole suite as part of another pass over the rows.
 
-A row of which every expectation approves pays for one flag. The few others carry what was found
-about them, and rows are counted by what was found; from these few counts follow the counts of every
-expectation. They are handed back to Great Expectations, whose own code gives the verdicts. What is
-no Column is left to its own run.
+A row that passes every expectation costs one flag. The other rows carry the list of the conditions
+that they match, and rows are counted by that list; the counts of every expectation follow from
+these few counts. They are passed to Great Expectations, whose own code gives the verdicts. An
+expectation that cannot be written as a Column is run by the library itself.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pyspark.sql import types as T
 
 from sparkweights.core.columns import column
 from sparkweights.quality.library import (
+    evaluate,
     expectation,
-    judge,
     open_batch,
     quiet_library,
     result_of,
     run_natively,
     write_docs,
 )
-from sparkweights.quality.needs import ENGINE_ERRORS, Need, sort_needs
+from sparkweights.quality.needs import SPARK_ERRORS, Need, sort_needs
 from sparkweights.quality.suite import CheckReport, Suite
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from sparkweights.quality.library import MetricId, Native
     from sparkweights.quality.needs import Repeated
     from sparkweights.storage.location import Location
 
-MAX_PATTERNS = 1_000  # of what is found about a row; if some are missing, rows are counted anew
+MAX_PATTERNS = 1_000  # lists of matched conditions; if there are more, a query counts the rows
 
 
 @dataclass(frozen=True)
@@ -54,34 +55,34 @@ class CompiledSuite:
     natives, needs
         Per expectation, the library's and what it asks for; None where the library runs it.
     engine
-        The library's, on a table without rows.
+        The library's execution engine, on a table without rows.
     """
 
     suite: Suite
     table: str
-    natives: tuple[Any, ...]
+    natives: tuple[Native, ...]
     needs: tuple[Need | None, ...]
-    engine: Any
+    engine: Native
 
     @cached_property
-    def found(self) -> Column:
-        """What was found about a row: the places of the conditions that hold, as text, or null.
+    def matched_conditions(self) -> Column:
+        """The positions of the conditions that a row matches, as text; null where there are none.
 
-        It is worth a column of its own, from which rows are counted and checks are named.
+        Compute it once as a column: rows are counted and failed checks are named from it.
         """
         conditions = list(self._conditions.values())
         if not conditions:
             return F.lit(None).cast("string")
-        places = [F.when(one, F.lit(str(i))) for i, one in enumerate(conditions)]
-        return F.when(_any(conditions), F.concat_ws(",", *places))
+        positions = [F.when(condition, F.lit(str(i))) for i, condition in enumerate(conditions)]
+        return F.when(_any(conditions), F.concat_ws(",", *positions))
 
     @cached_property
     def critical(self) -> Column:
-        """Whether a row fails a critical expectation, so that it is to be set aside.
+        """Whether a row fails a critical expectation, so that it is quarantined.
 
-        It is never null, and Spark does not hand it to the reader of a file. It must not: where
-        a writer leaves NaN out of a page's largest value, as pyarrow does, the reader skips pages
-        that hold rows to set aside.
+        It is never null. Spark must not push it down to the reader of a file, and does not: some
+        writers, such as pyarrow, leave NaN out of a page's maximum, so the reader would skip pages
+        that hold rows to quarantine.
         """
         return self.failing(self.quarantining)
 
@@ -93,72 +94,81 @@ class CompiledSuite:
     def failing(self, ids: Collection[str]) -> Column:
         """Return whether a row fails one of these critical expectations, as `critical` does."""
         conditions = zip(self._conditions.values(), self._critical, strict=True)
-        return _any([one for one, own in conditions if not set(own).isdisjoint(ids)])
+        return _any(
+            [condition for condition, owners in conditions if not set(owners).isdisjoint(ids)]
+        )
 
-    def failed(self, found: Column) -> Column:
+    def failed(self, matched: Column) -> Column:
         """Return the ids of the critical expectations that a row fails, as an array of text.
 
         Parameters
         ----------
-        found
-            The value of `found`.
+        matched
+            The value of `matched_conditions`.
         """
         nothing = F.array().cast("array<string>")
         if not self.quarantining:
             return nothing
-        # One literal, as every step of an expression is a call to the engine.
+        # One literal, because every step of an expression is a call to the JVM.
         ids = F.from_json(F.lit(json.dumps(self._critical)), "array<array<string>>")
-        places = F.split(found, ",").cast("array<int>")
-        return F.coalesce(F.flatten(F.transform(places, lambda place: F.get(ids, place))), nothing)
+        positions = F.split(matched, ",").cast("array<int>")
+        return F.coalesce(
+            F.flatten(F.transform(positions, lambda position: F.get(ids, position))), nothing
+        )
 
     @cached_property
     def _critical(self) -> list[list[str]]:
-        """Ids of the critical expectations that judge by each condition."""
-        ids: dict[Any, list[str]] = {id_: [] for id_ in self._conditions}
+        """Ids of the critical expectations that each condition belongs to."""
+        ids: dict[MetricId, list[str]] = {id_: [] for id_ in self._conditions}
         for entry, need in zip(self.suite.expectations, self.needs, strict=True):
             if need is not None and need.by_row and entry["severity"] == "critical":
-                for id_ in need.judged:
+                for id_ in need.unexpected:
                     ids[id_].append(entry["id"])
         return list(ids.values())
 
-    def measures(self, found: Column | None = None) -> list[Column]:
-        """Return the aggregates that ride on a pass over the rows; `report` reads them by name.
+    def measures(self, matched: Column | None = None) -> list[Column]:
+        """Return the aggregates to add to a pass over the rows; `report` reads them by name.
 
         Parameters
         ----------
-        found
-            The value of `found`, made once per row, where the aggregates are observed: every one
-            of them would cost each row then. None in a query, which compiles them well.
+        matched
+            The value of `matched_conditions`, computed once per row. Give it where the aggregates
+            are observed, because each observed aggregate costs time on every row. None in a
+            query, where Spark compiles the aggregates to fast code.
         """
-        if found is None:
+        if matched is None:
             return self._queried
         if not self._conditions:
             return self._totals
-        patterns = _patterns(found).alias(self._name("patterns"))
-        return [*self._totals, patterns, F.count(found).alias(self._name("found"))]
+        patterns = _patterns(matched).alias(self._name("patterns"))
+        return [*self._totals, patterns, F.count(matched).alias(self._name("matched"))]
 
     @cached_property
     def _totals(self) -> list[Column]:
         measures = [F.count(F.lit(1)).alias(self._name("rows"))]
-        return measures + [one.alias(self._name(i)) for i, one in enumerate(self._light.values())]
+        return measures + [
+            aggregate.alias(self._name(i)) for i, aggregate in enumerate(self._light.values())
+        ]
 
     @cached_property
     def _queried(self) -> list[Column]:
         counts = map(F.count_if, self._conditions.values())
-        return self._totals + [one.alias(self._name(f"count {i}")) for i, one in enumerate(counts)]
+        return self._totals + [
+            count.alias(self._name(f"count {i}")) for i, count in enumerate(counts)
+        ]
 
     def _name(self, what: object) -> str:
         return f"{self.table}: {what}"
 
     def report(self, df: DataFrame, measured: Mapping[str, Any]) -> CheckReport:
-        """Judge a table by what was measured on a pass over it; see `outcomes`."""
+        """Return a suite's report from the aggregates of a pass over a table; see `outcomes`."""
         return _report(self.suite, self.table, self.outcomes(df, measured))
 
-    def outcomes(self, df: DataFrame, measured: Mapping[str, Any]) -> list[Any]:
-        """Return the library's results, by what was measured on a pass over a table.
+    def outcomes(self, df: DataFrame, measured: Mapping[str, Any]) -> list[Native]:
+        """Return the library's results from the aggregates of a pass over a table.
 
-        Rows are read again only for what cannot ride on a pass: one query for aggregates that keep
-        many values, one per set of columns that must be unique, and the library's own.
+        Rows are read again only for what a pass cannot include: one query for aggregates that keep
+        many values, one per set of columns that must be unique, and the library's own queries.
 
         Parameters
         ----------
@@ -168,84 +178,86 @@ class CompiledSuite:
             Values of `measures` by name.
         """
         with quiet_library() as gx:
-            found = self._found(df, measured)
-            found |= self._collect_heavy(df) | self._collect_repeated(df)
+            metrics = self._metrics(df, measured)
+            metrics |= self._collect_heavy(df) | self._collect_repeated(df)
             outcomes, left = [], []
             for native, need in zip(self.natives, self.needs, strict=True):
-                own = None if need is None else _judged_by(need, found, self.engine)
-                if own is None:
+                outcome = None if need is None else _evaluate(need, metrics, self.engine)
+                if outcome is None:
                     left.append(native)
                 else:
-                    outcomes.append(own)
+                    outcomes.append(outcome)
             if left:
                 batch = open_batch(gx, df, self.table)
                 outcomes += run_natively(gx, batch, left, self.suite.name)
         return outcomes
 
-    def _gather(self, part: str) -> dict[Any, Any]:
+    def _gather(self, part: str) -> dict[MetricId, Any]:
         return {
-            id_: one
+            id_: entry
             for need in self.needs
             if need is not None
-            for id_, one in getattr(need, part).items()
+            for id_, entry in getattr(need, part).items()
         }
 
     @cached_property
-    def _conditions(self) -> dict[Any, Column]:
-        return {**self._gather("counted"), **self._gather("judged")}
+    def _conditions(self) -> dict[MetricId, Column]:
+        return {**self._gather("counts"), **self._gather("unexpected")}
 
     @cached_property
-    def _light(self) -> dict[Any, Column]:
+    def _light(self) -> dict[MetricId, Column]:
         return self._gather("light")
 
-    def _found(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[Any, Any]:
+    def _metrics(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[MetricId, object]:
         rows = measured[self._name("rows")]
-        found = {id_: measured[self._name(i)] for i, id_ in enumerate(self._light)}
-        found |= {id_: rows for need in self.needs if need is not None for id_ in need.rows}
-        found |= self._counts(df, measured)
+        metrics = {id_: measured[self._name(i)] for i, id_ in enumerate(self._light)}
+        metrics |= {id_: rows for need in self.needs if need is not None for id_ in need.rows}
+        metrics |= self._counts(df, measured)
         for need in filter(None, self.needs):
-            found |= {id_: rows - found[passed] for id_, passed in need.kept.items()}
+            metrics |= {id_: rows - metrics[passed] for id_, passed in need.kept.items()}
         if not rows:
-            # The library sums where we count, and a sum over no rows is null.
-            found |= {
+            # The library sums where this module counts, and a sum over no rows is null.
+            metrics |= {
                 id_: None for id_ in self._conditions if str(id_[0]).startswith("column_values.")
             }
-        return found
+        return metrics
 
-    def _counts(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[Any, int]:
+    def _counts(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[MetricId, int]:
         """Return in how many rows each condition holds."""
         conditions = self._conditions
         patterns = measured.get(self._name("patterns"))
         if patterns is not None:
-            told = [entry for entry in patterns if entry["item"]]
-            if sum(entry["count"] for entry in told) == measured[self._name("found")]:
+            complete = [entry for entry in patterns if entry["item"]]
+            if sum(entry["count"] for entry in complete) == measured[self._name("matched")]:
                 totals = [0] * len(conditions)
-                for entry in told:
-                    for place in entry["item"].split(","):
-                        totals[int(place)] += entry["count"]
+                for entry in complete:
+                    for position in entry["item"].split(","):
+                        totals[int(position)] += entry["count"]
                 return dict(zip(conditions, totals, strict=True))
             measured = _collect(df, self)
         return {id_: measured[self._name(f"count {i}")] for i, id_ in enumerate(conditions)}
 
-    def _collect_heavy(self, df: DataFrame) -> dict[Any, Any]:
-        wanted = self._gather("heavy")
-        if not wanted:
+    def _collect_heavy(self, df: DataFrame) -> dict[MetricId, object]:
+        aggregates = self._gather("heavy")
+        if not aggregates:
             return {}
         try:
-            row = df.agg(*[one.alias(f"h{i}") for i, one in enumerate(wanted.values())]).first()
-        except ENGINE_ERRORS:
-            return {}  # the library's own run will say why
+            row = df.agg(
+                *[aggregate.alias(f"h{i}") for i, aggregate in enumerate(aggregates.values())]
+            ).first()
+        except SPARK_ERRORS:
+            return {}  # the library's own run will report the error
         assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
-        return dict(zip(wanted, row, strict=True))
+        return dict(zip(aggregates, row, strict=True))
 
-    def _collect_repeated(self, df: DataFrame) -> dict[Any, Any]:
-        found = {}
+    def _collect_repeated(self, df: DataFrame) -> dict[MetricId, int]:
+        counts = {}
         for id_, repeated in self._gather("repeated").items():
             try:
-                found[id_] = _count_repeated(df, repeated)
-            except ENGINE_ERRORS:
-                continue  # as above
-        return found
+                counts[id_] = _count_repeated(df, repeated)
+            except SPARK_ERRORS:
+                continue  # the library's own run will report the error
+        return counts
 
 
 def _any(conditions: Sequence[Column]) -> Column:
@@ -253,16 +265,18 @@ def _any(conditions: Sequence[Column]) -> Column:
 
     Conditions that cannot be null are compiled to far less code than Spark's null, true and false.
     """
-    return reduce(or_, [F.coalesce(one, F.lit(col=False)) for one in conditions], F.lit(col=False))
+    return reduce(
+        or_, [F.coalesce(condition, F.lit(col=False)) for condition in conditions], F.lit(col=False)
+    )
 
 
-def _patterns(found: Column) -> Column:
-    """Return an aggregate: rows by what was found about them.
+def _patterns(matched: Column) -> Column:
+    """Return an aggregate: the number of rows by list of matched conditions.
 
-    The sketch behind it is exact as long as it never holds more patterns than it tracks. Beyond, it
-    leaves patterns out, and counts do not add up to all rows of which something was found.
+    The sketch behind it is exact as long as it never holds more lists than it tracks. Otherwise it
+    leaves lists out, and counts do not add up to all rows that match a condition.
     """
-    return F.call_function("approx_top_k", found, F.lit(MAX_PATTERNS), F.lit(10 * MAX_PATTERNS))
+    return F.call_function("approx_top_k", matched, F.lit(MAX_PATTERNS), F.lit(10 * MAX_PATTERNS))
 
 
 def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:
@@ -283,7 +297,7 @@ def _compiled(
     spark: SparkSession, schema: str, name: str, entries: str, table: str
 ) -> CompiledSuite:
     suite = Suite(name, tuple(json.loads(entries)))
-    # Columns need the schema alone, so the library plans on a table without rows.
+    # Columns need only the schema, so the library plans on a table without rows.
     df = spark.createDataFrame([], T.StructType.fromJson(json.loads(schema)))
     with quiet_library() as gx:
         natives = tuple(expectation(gx, entry) for entry in suite.expectations)
@@ -294,7 +308,7 @@ def _compiled(
 def run_suite(
     df: DataFrame, suite: Suite, *, table: str, docs: Location | None = None
 ) -> CheckReport:
-    """Check a table on one pass of its own.
+    """Check a table in one separate pass.
 
     Parameters
     ----------
@@ -317,12 +331,12 @@ def run_suite(
     return _report(suite, table, outcomes)
 
 
-def _run(df: DataFrame, compiled: CompiledSuite) -> list[Any]:
-    """Return the library's results, of a pass over the table."""
+def _run(df: DataFrame, compiled: CompiledSuite) -> list[Native]:
+    """Return the library's results after a pass over the table."""
     try:
         measured = _collect(df, compiled)
-    except ENGINE_ERRORS:
-        # One query answers for all or for none; alone, each expectation tells its own error.
+    except SPARK_ERRORS:
+        # An error ends the query for all expectations; run alone, each one reports its own error.
         with quiet_library() as gx:
             batch = open_batch(gx, df, compiled.table)
             return [
@@ -334,16 +348,16 @@ def _run(df: DataFrame, compiled: CompiledSuite) -> list[Any]:
 
 
 def _collect(df: DataFrame, compiled: CompiledSuite) -> dict[str, Any]:
-    """Return what rides on a pass over the rows, in a query of its own."""
+    """Return the aggregates of the compiled suite, from a separate query."""
     row = df.agg(*compiled.measures()).first()
     assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
     return row.asDict()
 
 
-def _judged_by(need: Need, found: Mapping[Any, Any], engine: Any) -> Any | None:  # noqa: ANN401 (untyped library)
-    if any(id_ not in found for id_ in need.ids):
+def _evaluate(need: Need, metrics: Mapping[MetricId, object], engine: Native) -> Native | None:
+    if any(id_ not in metrics for id_ in need.ids):
         return None
-    return judge(need.native, {**need.known, **{id_: found[id_] for id_ in need.ids}}, engine)
+    return evaluate(need.native, {**need.known, **{id_: metrics[id_] for id_ in need.ids}}, engine)
 
 
 def _count_repeated(df: DataFrame, repeated: Repeated) -> int:
@@ -353,7 +367,7 @@ def _count_repeated(df: DataFrame, repeated: Repeated) -> int:
     return 0 if row is None or row[0] is None else int(row[0])
 
 
-def _report(suite: Suite, table: str, outcomes: list[Any]) -> CheckReport:
+def _report(suite: Suite, table: str, outcomes: list[Native]) -> CheckReport:
     results = tuple(sorted(map(result_of, outcomes), key=lambda result: result.id))
     success = all(result.success or result.severity != "critical" for result in results)
     return CheckReport(suite.name, suite.sha, table, success, results)

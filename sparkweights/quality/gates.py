@@ -1,4 +1,4 @@
-"""The gates: what stops a run before anything is published."""
+"""The gates: checks that stop a run before anything is published."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.quality.suite import CheckReport
 
-_TOLD = 3  # of the checks that failed
-BY_CHANCE = 0.01  # a sound model is stopped in at most one of a hundred runs
+_MAX_LISTED = 3  # causes named in a message
+BY_CHANCE = 0.01  # level of the tests: a calibrated model fails in at most 1 % of the runs
 
 
 def gate_checks(report: CheckReport, *, quarantined: Collection[str], table: str) -> None:
-    """Stop where a critical check failed that quarantining rows cannot answer.
+    """Stop where a critical check failed and quarantining rows does not remedy it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def gate_shares(
     quarantined_for: Mapping[str, int],
     faults: Mapping[str, int],
 ) -> None:
-    """Stop where too many rows would leave without a decision.
+    """Stop where too many rows would get no decision.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def gate_shares(
         With the share, its limit, and what was wrong with most of the rows.
     """
     why = {
-        "quarantined": _told("failed most", quarantined_for),
-        "unscorable": _told("most for", faults),
+        "quarantined": _describe_worst("failed most", quarantined_for),
+        "unscorable": _describe_worst("most for", faults),
     }
     for name, count in (("quarantined", quarantined), ("unscorable", unscorable)):
         share = count / rows if rows else 0.0
@@ -83,11 +83,11 @@ def gate_shares(
             )
 
 
-def _told(words: str, rows: Mapping[str, int]) -> str:
-    """Return the commonest of what was wrong, in brackets; nothing where nothing was."""
-    worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])[:_TOLD]
-    told = join_names(f"{name} on {count}" for name, count in worst)
-    return f" ({words}: {told})" if worst else ""
+def _describe_worst(words: str, rows: Mapping[str, int]) -> str:
+    """Return the most frequent causes in brackets, or an empty text where there are none."""
+    worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])
+    listed = join_names(f"{name} on {count}" for name, count in worst[:_MAX_LISTED])
+    return f" ({words}: {listed})" if worst else ""
 
 
 def gate_base_rate(
@@ -100,8 +100,8 @@ def gate_base_rate(
 ) -> None:
     """Stop where calibrated probabilities do not average to the share of the class.
 
-    The mean over the test rows misses the share if it is off by more than ``tolerance`` times the
-    share, and the probabilities themselves make so wide a gap less likely than `BY_CHANCE`.
+    A class fails where the mean over the test rows differs from the share by more than
+    ``tolerance`` times the share, and a test under the probabilities has p below `BY_CHANCE`.
 
     Parameters
     ----------
@@ -112,14 +112,15 @@ def gate_base_rate(
         Test rows over the rows that the probabilities were calibrated on; 0 without calibration.
     prior
         Class name -> share that the probabilities were calibrated to. Where the split is not
-        stratified, it tells a share that moved from probabilities that are wrong.
+        stratified, a shift of the shares is then distinguished from probabilities that are wrong.
 
     Raises
     ------
     QualityGateError
         Naming the classes.
     """
-    level = BY_CHANCE / max(len(evaluation.tables) - 1, 1)  # of two classes, one says it all
+    # Bonferroni; of two classes one counts, because the other is its complement.
+    level = BY_CHANCE / max(len(evaluation.tables) - 1, 1)
     off, drifted = [], []
     for name, table in evaluation.tables.items():
         share, mean = table.prior, float(np.average(table.mean_score, weights=table.weight))
@@ -152,23 +153,24 @@ def gate_base_rate(
 
 
 def gate_costs(evaluation: Evaluation, tolerance: float) -> None:
-    """Stop where decisions cost something far from what was expected of them.
+    """Stop where decisions cost far more or less than expected.
 
-    That is: expected over realised cost, of all test rows or of a tenth of their stakes that
-    carries a tenth of the cost, is off by more than twice the tolerance, and not by chance.
+    The ratio of expected to realised cost is tested on all test rows, and on each tenth of their
+    stakes that carries at least a tenth of the cost. It fails where it differs from 1 by more than
+    twice the tolerance and the difference is significant.
 
     Raises
     ------
     QualityGateError
         Naming the ratios.
     """
-    found = evaluation.cost_calibration
-    far = () if found is None else found.far_off(tolerance)
-    if found is None or not far:
+    costs = evaluation.cost_calibration
+    far = () if costs is None else costs.far_off(tolerance)
+    if costs is None or not far:
         return
     raise QualityGateError(
         f"The model's decisions do not cost what it expects, by more than {2 * tolerance:.0%} on "
-        f"{evaluation.rows} test rows: {'; '.join(map(found.describe, far))}.",
+        f"{evaluation.rows} test rows: {'; '.join(map(costs.describe, far))}.",
         hint="the model was not published; its probabilities are wrong where costs are high: fit "
         "without per-row weights (weights.scheme: cost or none) and calibrate, or raise "
         "decision.cost_tolerance.",

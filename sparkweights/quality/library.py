@@ -1,6 +1,6 @@
 """Great Expectations itself: its expectations, its batch of a DataFrame, its own run, its results.
 
-Sample values are asked for nowhere, so that none can reach a log or a file.
+Sample values are never requested, so that none can reach a log or a file.
 """
 
 from __future__ import annotations
@@ -23,56 +23,66 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.location import Location
 
+    MetricId = tuple[object, ...]  # the key of a metric in the library
+
+Native = Any  # an object of Great Expectations, which has no type annotations
 # BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
 OF_SCHEMA = ("table.columns", "table.column_types", "table.column_count")  # they read no row
 _NO_FILE_NAME = re.compile(r"[^\w.-]+")  # of a suite's name, which becomes that of a page
 RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
-def open_batch(gx: Any, df: DataFrame, table: str) -> Any:  # noqa: ANN401 (untyped library)
-    """Return Great Expectations' batch of a table, loaded into its engine; nothing is read."""
+def open_batch(gx: Native, df: DataFrame, table: str) -> Native:
+    """Return Great Expectations' batch of a table, loaded into its engine; no row is read."""
     batch = _whole(_context(gx, None), table).get_batch(batch_parameters={"dataframe": df})
     batch.data.execution_engine.batch_manager.load_batch_list(batch_list=[batch])
     return batch
 
 
-def run_natively(gx: Any, batch: Any, expectations: Sequence[Any], name: str) -> list[Any]:  # noqa: ANN401 (as above)
+def run_natively(
+    gx: Native, batch: Native, expectations: Sequence[Native], name: str
+) -> list[Native]:
     """Run expectations with the library's own validator, which reads the table several times.
 
     Raises
     ------
     ConfigError
-        If the library cannot make sense of an expectation's kwargs.
+        If the library refuses an expectation's kwargs.
     """
     suite = _native_suite(gx, expectations, name)
     try:
         return list(batch.validate(suite, result_format=RESULT_FORMAT).results)
     except (ValueError, TypeError, LookupError) as error:
-        if len(expectations) > 1:  # one by one, to name the culprit
-            return [own for one in expectations for own in run_natively(gx, batch, [one], name)]
-        (own,) = expectations
+        if len(expectations) > 1:  # run separately, to name the one that fails
+            return [
+                result
+                for native in expectations
+                for result in run_natively(gx, batch, [native], name)
+            ]
+        (native,) = expectations
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
-            f"Expectation '{own.expectation_type}' ({own.meta['sparkweights_id']}) cannot be run: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}.",
+            f"Expectation '{native.expectation_type}' ({native.meta['sparkweights_id']}) cannot "
+            f"be run: {reason}.",
             hint="correct its kwargs in the suite.",
         ) from None
 
 
 def write_docs(
-    gx: Any,  # noqa: ANN401 (as above)
-    expectations: Sequence[Any],
-    outcomes: Sequence[Any],
+    gx: Native,
+    expectations: Sequence[Native],
+    outcomes: Sequence[Native],
     *,
     name: str,
     table: str,
     docs: Location,
 ) -> None:
-    """Write the library's Data Docs of results that are known; nothing is run.
+    """Write the library's Data Docs from existing results; nothing is run.
 
     Parameters
     ----------
     outcomes
-        The library's own results for the expectations, whoever ran them.
+        The library's own results for the expectations.
     name, table
         Of the suite and the table, for the pages.
     docs
@@ -94,7 +104,7 @@ def write_docs(
     meta = {
         "run_id": run,
         "great_expectations_version": gx.__version__,
-        "batch_spec": {"data_asset_name": table},  # what the pages read the name from
+        "batch_spec": {"data_asset_name": table},  # the pages read the table's name from it
     }
     context.validation_results_store.store_validation_results(
         suite_validation_result=ExpectationSuiteValidationResult(
@@ -112,20 +122,20 @@ def write_docs(
     context.build_data_docs()
 
 
-def _statistics(outcomes: Sequence[Any]) -> dict[str, Any]:
-    passed, run = sum(own.success for own in outcomes), len(outcomes)
+def _statistics(outcomes: Sequence[Native]) -> dict[str, object]:
+    passed, evaluated = sum(outcome.success for outcome in outcomes), len(outcomes)
     return {
-        "evaluated_expectations": run,
+        "evaluated_expectations": evaluated,
         "successful_expectations": passed,
-        "unsuccessful_expectations": run - passed,
-        "success_percent": 100 * passed / run if run else None,
+        "unsuccessful_expectations": evaluated - passed,
+        "success_percent": 100 * passed / evaluated if evaluated else None,
     }
 
 
-def gathered(engine: Any, name: str, metric: Any) -> Any | None:  # noqa: ANN401 (as above)
-    """Return the metric to ask for in place of one that reads rows: its Column.
+def as_column_metric(engine: Native, name: str, metric: Native) -> Native | None:
+    """Return the metric that gives the Column of a metric of rows.
 
-    None where there is none, or where its condition looks at other rows.
+    None where there is none, or where its condition depends on other rows.
     """
     from great_expectations.core.metric_function_types import (  # noqa: PLC0415 (with the library)
         MetricPartialFunctionTypes as Kinds,
@@ -139,31 +149,33 @@ def gathered(engine: Any, name: str, metric: Any) -> Any | None:  # noqa: ANN401
     if name in OF_SCHEMA:
         return metric
     count = name.endswith(".unexpected_count")
-    behind = f"{name.removesuffix('.unexpected_count')}.{'condition' if count else 'aggregate_fn'}"
+    source_metric = (
+        f"{name.removesuffix('.unexpected_count')}.{'condition' if count else 'aggregate_fn'}"
+    )
     try:
-        _, function = get_metric_provider(behind, engine)
+        _, function = get_metric_provider(source_metric, engine)
     except (GreatExpectationsError, KeyError):
         return None
-    wanted = Kinds.MAP_CONDITION_FN if count else Kinds.AGGREGATE_FN
-    if getattr(function, "metric_fn_type", None) != wanted:
+    kind = Kinds.MAP_CONDITION_FN if count else Kinds.AGGREGATE_FN
+    if getattr(function, "metric_fn_type", None) != kind:
         return None
     part = MetricConfiguration(
-        metric_name=behind,
+        metric_name=source_metric,
         metric_domain_kwargs=metric.metric_domain_kwargs,
         metric_value_kwargs=metric.metric_value_kwargs,
     )
     return None if _reads_rows(engine, part) else part
 
 
-def _reads_rows(engine: Any, metric: Any) -> bool:  # noqa: ANN401 (as above)
-    """Whether a metric's Column depends on what the rows hold, as a z-score does on the mean."""
+def _reads_rows(engine: Native, metric: Native) -> bool:
+    """Whether a metric's Column depends on other rows, as a z-score does on the mean."""
     from great_expectations.expectations.registry import get_metric_provider  # noqa: PLC0415
 
     provider, _ = get_metric_provider(metric.metric_name, engine)
     needs = provider.get_evaluation_dependencies(metric=metric, execution_engine=engine)
     for name, needed in needs.items():
         if name in OF_SCHEMA or name.startswith("table.row_count"):
-            continue  # every metric of rows names their number; its Column does not use it
+            continue  # every metric of rows depends on their number, which its Column does not use
         if not name.endswith((".map", ".condition", ".aggregate_fn")):
             return True
         if _reads_rows(engine, needed):
@@ -171,16 +183,16 @@ def _reads_rows(engine: Any, metric: Any) -> bool:  # noqa: ANN401 (as above)
     return False
 
 
-def resolved(engine: Any, metrics: Sequence[Any]) -> dict[Any, Any]:  # noqa: ANN401 (as above)
-    """Return the values of metrics by id; those that cannot be had are left out."""
+def compute_metrics(engine: Native, metrics: Sequence[Native]) -> dict[MetricId, Native]:
+    """Return the values of metrics by id; those that fail are left out."""
     from great_expectations.validator.metrics_calculator import MetricsCalculator  # noqa: PLC0415
 
     calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
-    found, _ = calculator.compute_metrics(metric_configurations=list(metrics))
-    return dict(found)
+    values, _ = calculator.compute_metrics(metric_configurations=list(metrics))
+    return dict(values)
 
 
-def judge(native: Any, metrics: Mapping[Any, Any], engine: Any) -> Any | None:  # noqa: ANN401 (as above)
+def evaluate(native: Native, metrics: Mapping[MetricId, object], engine: Native) -> Native | None:
     """Return the library's result for an expectation whose metrics are known; None if it raises."""
     try:
         return native.metrics_validate(
@@ -192,24 +204,24 @@ def judge(native: Any, metrics: Mapping[Any, Any], engine: Any) -> Any | None:  
         return None
 
 
-def _native_suite(gx: Any, expectations: Sequence[Any], name: str) -> Any:  # noqa: ANN401 (as above)
+def _native_suite(gx: Native, expectations: Sequence[Native], name: str) -> Native:
     native = gx.ExpectationSuite(name=name)
     native.expectations = list(expectations)
     return native
 
 
-def _whole(context: Any, table: str) -> Any:  # noqa: ANN401 (untyped library)
+def _whole(context: Native, table: str) -> Native:
     source = context.data_sources.add_spark("tables", persist=False)
     return source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("whole")
 
 
 @contextmanager
-def quiet_library() -> Iterator[Any]:
+def quiet_library() -> Iterator[Native]:
     """Import the library where it is needed (it takes seconds), offline and without its logs."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # noqa: PLC0415
 
-    # A failing metric is logged with its traceback; the result tells the same in a sentence.
+    # A failing metric is logged with its traceback; the result has its error message.
     logger = logging.getLogger("great_expectations")
     level, logger.level = logger.level, logging.CRITICAL
     try:
@@ -218,7 +230,7 @@ def quiet_library() -> Iterator[Any]:
         logger.level = level
 
 
-def _context(gx: Any, docs: Location | None) -> Any:  # noqa: ANN401 (the library is untyped here)
+def _context(gx: Native, docs: Location | None) -> Native:
     from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -245,7 +257,7 @@ def _context(gx: Any, docs: Location | None) -> Any:  # noqa: ANN401 (the librar
     return context
 
 
-def expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (untyped library)
+def expectation(gx: Native, entry: Mapping[str, Any]) -> Native:
     """Return the library's expectation for an entry of a suite.
 
     Raises
@@ -256,8 +268,8 @@ def expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (unty
     kwargs = {**entry["kwargs"], "severity": entry["severity"]}
     meta = {**(entry.get("meta") or {}), "sparkweights_id": entry["id"]}
     known = {
-        own.expectation_type: own
-        for name, own in vars(gx.expectations).items()
+        kind.expectation_type: kind
+        for name, kind in vars(gx.expectations).items()
         if name.startswith("Expect") and name != "Expectation"
     }
     if entry["type"] not in known:
@@ -275,16 +287,16 @@ def expectation(gx: Any, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401 (unty
         ) from None
 
 
-def result_of(outcome: Any) -> CheckResult:  # noqa: ANN401 (the library is untyped here)
-    """Return a result of the library as our record of it."""
+def result_of(outcome: Native) -> CheckResult:
+    """Return a result of the library as a `CheckResult`."""
     config = outcome.expectation_config
-    found = outcome.result or {}
-    observed = found.get("observed_value")
-    # A number is an aggregate; anything else may be a value out of the table.
+    result = outcome.result or {}
+    observed = result.get("observed_value")
+    # A number is an aggregate; anything else may be a value of the table.
     is_aggregate = (
         isinstance(observed, (int, float))
         and not isinstance(observed, bool)
-        and math.isfinite(observed)  # JSON has no word for NaN
+        and math.isfinite(observed)  # JSON has no NaN
     )
     return CheckResult(
         id=config.meta["sparkweights_id"],
@@ -292,18 +304,18 @@ def result_of(outcome: Any) -> CheckResult:  # noqa: ANN401 (the library is unty
         column=config.kwargs.get("column"),
         severity=str(getattr(config.severity, "value", config.severity) or "critical"),
         success=bool(outcome.success),
-        elements=found.get("element_count"),
-        unexpected=found.get("unexpected_count"),
+        elements=result.get("element_count"),
+        unexpected=result.get("unexpected_count"),
         observed=observed if is_aggregate else None,
         error=_error(outcome.exception_info or {}),
     )
 
 
-def _error(info: Mapping[str, Any]) -> str | None:
-    """Return the first line of an evaluation error: Spark's own may quote values further down."""
+def _error(info: Mapping[str, object]) -> str | None:
+    """Return the first line of an evaluation error: later lines of Spark's may quote values."""
     entries = [info] if "raised_exception" in info else list(info.values())
     for entry in entries:
         if isinstance(entry, dict) and entry.get("raised_exception"):
-            told = str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
-            return without_values(told)
+            message = str(entry.get("exception_message") or "unknown error").strip().splitlines()[0]
+            return without_values(message)
     return None

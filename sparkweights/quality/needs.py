@@ -1,8 +1,8 @@
-"""What one expectation asks of a table, as Columns: Great Expectations' own where it has them.
+"""The metrics that an expectation needs, as Columns: those of Great Expectations where it has them.
 
-The library asks the table anew for nearly every metric. What it asks is a Column, though: the
-condition under which a row is unexpected, or an aggregate. Here these are sorted by what they cost
-a pass over the rows; nothing is read.
+The library runs a query for nearly every metric. Each query consists of a Column: the condition
+under which a row is unexpected, or an aggregate. This module sorts these Columns by how they can be
+added to a pass over the rows; no row is read.
 """
 
 from __future__ import annotations
@@ -19,23 +19,32 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from sparkweights.core.columns import column
-from sparkweights.quality.library import OF_SCHEMA, RESULT_FORMAT, gathered, resolved
+from sparkweights.quality.library import (
+    OF_SCHEMA,
+    RESULT_FORMAT,
+    as_column_metric,
+    compute_metrics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
-# Java's own errors, as that of a broken pattern, arrive without Spark's name.
-ENGINE_ERRORS = (PySparkException, Py4JError)
+    from sparkweights.quality.library import MetricId, Native
+
+    Kwargs = Mapping[str, Any]  # of an expectation or a metric, from JSON
+
+# Errors of Java itself, such as that of an invalid pattern, arrive without Spark's class.
+SPARK_ERRORS = (PySparkException, Py4JError)
 COUNT, KEPT, VALUES = ".unexpected_count", ".filtered_row_count", ".unexpected_values"
 ROWS = "table.row_count"
 REPEATED = ("column_values.unique", "compound_columns.unique")
-# Values out of the table, which are asked for nowhere.
+# Metrics that return values of the table; they are never computed.
 SAMPLES = ("column.distinct_values.not_in_set", "column.distinct_values.missing_from_column")
 _PAIR = {"both_values_are_missing": "all", "either_value_is_missing": "any", "neither": "none"}
 _MANY = {"all_values_are_missing": "all", "any_value_is_missing": "any", "never": "none"}
-# These are about numbers, whatever their kwargs.
+# These need numbers, whatever their kwargs.
 _OF_NUMBERS = (
     "ExpectColumnKLDivergenceToBeLessThan",
     "ExpectColumnMeanToBeBetween",
@@ -59,18 +68,18 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Need:
-    """What one expectation needs, and how to get it; every metric goes by the library's id.
+    """The metrics that one expectation needs; the key of every metric is the library's id.
 
     Attributes
     ----------
     native
         The library's expectation.
-    judged
+    unexpected
         The condition under which a row is unexpected.
-    counted
+    counts
         Other conditions whose rows are counted, as missing values are.
     light
-        Aggregates that ride on any pass over the rows.
+        Aggregates that any pass over the rows can include.
     heavy
         Aggregates that keep many values, as a median does.
     repeated
@@ -80,74 +89,74 @@ class Need:
     rows
         Ids of the number of rows.
     kept
-        Id of the number of rows that are not passed over -> id of the number of those that are.
+        Id of the number of rows that are not ignored -> id of the number of those that are.
     by_row
-        Whether a row by itself is judged, so that it can be set aside.
+        Whether the verdict is by row, so that a failing row can be quarantined.
     """
 
-    native: Any
-    judged: dict[Any, Column] = field(default_factory=dict)
-    counted: dict[Any, Column] = field(default_factory=dict)
-    light: dict[Any, Column] = field(default_factory=dict)
-    heavy: dict[Any, Column] = field(default_factory=dict)
-    repeated: dict[Any, Repeated] = field(default_factory=dict)
-    known: dict[Any, Any] = field(default_factory=dict)
-    rows: list[Any] = field(default_factory=list)
-    kept: dict[Any, Any] = field(default_factory=dict)
+    native: Native
+    unexpected: dict[MetricId, Column] = field(default_factory=dict)
+    counts: dict[MetricId, Column] = field(default_factory=dict)
+    light: dict[MetricId, Column] = field(default_factory=dict)
+    heavy: dict[MetricId, Column] = field(default_factory=dict)
+    repeated: dict[MetricId, Repeated] = field(default_factory=dict)
+    known: dict[MetricId, object] = field(default_factory=dict)
+    rows: list[MetricId] = field(default_factory=list)
+    kept: dict[MetricId, MetricId] = field(default_factory=dict)
     by_row: bool = False
 
     @property
-    def ids(self) -> list[Any]:
+    def ids(self) -> list[MetricId]:
         """The ids of every metric that comes from the rows."""
-        parts = (self.judged, self.counted, self.light, self.heavy, self.repeated)
+        parts = (self.unexpected, self.counts, self.light, self.heavy, self.repeated)
         return [id_ for part in parts for id_ in part] + [*self.rows, *self.kept]
 
 
-def sort_needs(df: DataFrame, engine: Any, natives: Sequence[Any]) -> list[Need | None]:  # noqa: ANN401 (untyped library)
-    """Sort what expectations ask for; None for one that the library has to run itself.
+def sort_needs(df: DataFrame, engine: Native, natives: Sequence[Native]) -> list[Need | None]:
+    """Return what each expectation needs; None for one that the library has to run itself.
 
     Parameters
     ----------
     df
         The table; its schema is read.
     engine
-        The library's, on a table of the same schema.
+        The library's execution engine, on a table of the same schema.
     """
-    asked = [_asked(native, engine) for native in natives]
-    wanted = [
+    requests = [_asked(native, engine) for native in natives]
+    columns = [
         part
-        for metrics in asked
+        for metrics in requests
         for metric in (metrics or {}).values()
-        if (part := gathered(engine, metric.metric_name, metric)) is not None
+        if (part := as_column_metric(engine, metric.metric_name, metric)) is not None
     ]
-    made = resolved(engine, wanted)
+    values = compute_metrics(engine, columns)
     texts = {entry.name for entry in df.schema if isinstance(entry.dataType, T.StringType)}
     numbers = {entry.name for entry in df.schema if isinstance(entry.dataType, T.NumericType)}
     needs = [
         None
         if metrics is None or _casts_text(native, texts, numbers) or _has_broken_pattern(df, native)
-        else _sorted(native, metrics, made, engine)
-        for native, metrics in zip(natives, asked, strict=True)
+        else _sorted(native, metrics, values, engine)
+        for native, metrics in zip(natives, requests, strict=True)
     ]
     return _require_rows(df, needs)
 
 
-def _asked(native: Any, engine: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 (untyped library)
-    """Return the metrics that an expectation asks for; None where only its own run can tell."""
+def _asked(native: Native, engine: Native) -> Mapping[str, Native] | None:
+    """Return the metrics that an expectation asks for; None where the library must run it."""
     if getattr(native, "row_condition", None):
         return None
     try:
-        wanted = native.get_validation_dependencies(
+        dependencies = native.get_validation_dependencies(
             execution_engine=engine, runtime_configuration={"result_format": RESULT_FORMAT}
         )
     except Exception:  # noqa: BLE001 (an expectation may raise anything; its own run reports it)
         return None
-    found: Mapping[str, Any] = wanted.metric_configurations
-    return found
+    metrics: Mapping[str, Native] = dependencies.metric_configurations
+    return metrics
 
 
-def _casts_text(native: Any, texts: set[str], numbers: set[str]) -> bool:  # noqa: ANN401 (untyped library)
-    """Whether Spark would cast text to numbers, which stops a pass at the first other text."""
+def _casts_text(native: Native, texts: set[str], numbers: set[str]) -> bool:
+    """Whether Spark would cast text to numbers, which fails at the first text that is no number."""
     names = {getattr(native, name, None) for name in ("column", "column_A", "column_B")}
     names |= set(getattr(native, "column_list", None) or ())
     bounds = [getattr(native, name, None) for name in ("min_value", "max_value", "sum_total")]
@@ -171,79 +180,79 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _has_broken_pattern(df: DataFrame, native: Any) -> bool:  # noqa: ANN401 (untyped library)
-    """Whether Java cannot read a regular expression, which would stop a pass at its first row."""
-    one = getattr(native, "regex", None)
-    patterns = [*([one] if one else []), *(getattr(native, "regex_list", None) or ())]
+def _has_broken_pattern(df: DataFrame, native: Native) -> bool:
+    """Whether Java cannot parse a regular expression, which would fail at the first row."""
+    regex = getattr(native, "regex", None)
+    patterns = [*([regex] if regex else []), *(getattr(native, "regex_list", None) or ())]
     try:
-        for pattern in patterns:  # one row, once for a suite
+        for pattern in patterns:  # a query of one row, once per suite
             df.sparkSession.createDataFrame([("",)], "x string").select(
                 F.col("x").rlike(str(pattern))
             ).first()
-    except ENGINE_ERRORS:
+    except SPARK_ERRORS:
         return True
     return False
 
 
 def _sorted(
-    native: Any,  # noqa: ANN401 (untyped library)
-    metrics: Mapping[str, Any],
-    made: Mapping[Any, Any],
-    engine: Any,  # noqa: ANN401 (as above)
+    native: Native,
+    metrics: Mapping[str, Native],
+    values: Mapping[MetricId, Native],
+    engine: Native,
 ) -> Need | None:
     need = Need(native)
     for metric in metrics.values():
-        name = metric.metric_name  # the key may be another
+        name = metric.metric_name  # the key of the mapping may differ
         if _without_columns(need, name, metric):
             continue
-        part = gathered(engine, name, metric)
-        if part is None or part.id not in made:
+        part = as_column_metric(engine, name, metric)
+        if part is None or part.id not in values:
             return None
         if name in OF_SCHEMA:
-            need.known[metric.id] = made[part.id]
+            need.known[metric.id] = values[part.id]
         elif name.endswith(COUNT):
-            passed = ignored(native)
-            condition = made[part.id][0] if passed is None else made[part.id][0] & ~passed
-            own = name.removesuffix(COUNT) == getattr(native, "map_metric", None)
-            (need.judged if own else need.counted)[metric.id] = condition
+            skipped = ignored(native)
+            condition = values[part.id][0] if skipped is None else values[part.id][0] & ~skipped
+            is_native_metric = name.removesuffix(COUNT) == getattr(native, "map_metric", None)
+            (need.unexpected if is_native_metric else need.counts)[metric.id] = condition
         else:
-            (need.heavy if "distinct" in name else need.light)[metric.id] = made[part.id][0]
-    return replace(need, by_row=bool(need.judged))
+            (need.heavy if "distinct" in name else need.light)[metric.id] = values[part.id][0]
+    return replace(need, by_row=bool(need.unexpected))
 
 
-def _without_columns(need: Need, name: str, metric: Any) -> bool:  # noqa: ANN401 (untyped library)
-    """Note a metric for which the library has no Column, if there is another way to it."""
+def _without_columns(need: Need, name: str, metric: Native) -> bool:
+    """Add a metric for which the library has no Column, if this module can compute it."""
     native = need.native
     if name == ROWS:
         need.rows.append(metric.id)
     elif name.endswith(VALUES) or name in SAMPLES:
         need.known[metric.id] = []
     elif name.endswith(KEPT):
-        passed = (f"{name} passed over", metric.id)
-        need.counted[passed] = _or_never(ignored(native))
-        need.kept[metric.id] = passed
+        skipped = (f"{name} ignored", metric.id)
+        need.counts[skipped] = _or_never(ignored(native))
+        need.kept[metric.id] = skipped
     elif name.endswith(COUNT) and name.removesuffix(COUNT) in REPEATED:
         need.repeated[metric.id] = _repeated(native)
     elif name in _LIGHT or name in _HEAVY:
         value, kwargs = column(metric.metric_domain_kwargs["column"]), metric.metric_value_kwargs
-        part, own = (need.light, _LIGHT) if name in _LIGHT else (need.heavy, _HEAVY)
-        part[metric.id] = own[name](value, kwargs or {})
+        part, builders = (need.light, _LIGHT) if name in _LIGHT else (need.heavy, _HEAVY)
+        part[metric.id] = builders[name](value, kwargs or {})
     else:
         return False
     return True
 
 
 def _require_rows(df: DataFrame, needs: Sequence[Need | None]) -> list[Need | None]:
-    """Leave to the library what a row does not decide: windows over rows cannot be filtered by."""
+    """Return needs, with None for one whose conditions contain window functions."""
 
-    def decided(found: Sequence[Need | None]) -> bool:
+    def is_by_row(candidates: Sequence[Need | None]) -> bool:
         conditions = [
-            one
-            for need in found
+            condition
+            for need in candidates
             if need is not None
-            for one in (*need.judged.values(), *need.counted.values())
+            for condition in (*need.unexpected.values(), *need.counts.values())
         ]
-        light = [one for need in found if need is not None for one in need.light.values()]
+        light = [value for need in candidates if need is not None for value in need.light.values()]
         try:
             _ = df.filter(reduce(or_, conditions, F.lit(col=False))).schema
             _ = df.agg(F.count(F.lit(1)), *light).schema
@@ -251,23 +260,23 @@ def _require_rows(df: DataFrame, needs: Sequence[Need | None]) -> list[Need | No
             return False
         return True
 
-    if decided(needs):  # one question, where there is nothing to leave
+    if is_by_row(needs):  # one analysis for all, in the usual case
         return list(needs)
-    return [need if decided([need]) else None for need in needs]
+    return [need if is_by_row([need]) else None for need in needs]
 
 
-def _repeated(native: Any) -> Repeated:  # noqa: ANN401 (untyped library)
+def _repeated(native: Native) -> Repeated:
     if getattr(native, "column_list", None) is not None:
         return Repeated(tuple(native.column_list), ~_or_never(ignored(native)))
     return Repeated((native.column,), column(native.column).isNotNull())
 
 
-def _or_never(passed: Column | None) -> Column:
-    return F.lit(col=False) if passed is None else passed
+def _or_never(condition: Column | None) -> Column:
+    return F.lit(col=False) if condition is None else condition
 
 
-def ignored(native: Any) -> Column | None:  # noqa: ANN401 (untyped library)
-    """Return whether an expectation about several columns passes over a row; None: never."""
+def ignored(native: Native) -> Column | None:
+    """Return when an expectation about several columns ignores a row; None where it never does."""
     rule = getattr(native, "ignore_row_if", None)
     if rule is None:
         return None
@@ -277,11 +286,15 @@ def ignored(native: Any) -> Column | None:  # noqa: ANN401 (untyped library)
     which = (_PAIR if pair else _MANY)[rule]
     if which == "none":
         return None
-    return reduce(or_, missing) if which == "any" else ~reduce(or_, [~one for one in missing])
+    return (
+        reduce(or_, missing)
+        if which == "any"
+        else ~reduce(or_, [~is_missing for is_missing in missing])
+    )
 
 
 def _number(value: Column) -> Column:
-    """Return a number without NaN, which the library's quantiles pass over."""
+    """Return a number, null where it is NaN: the library's quantiles ignore NaN."""
     return F.nanvl(value.cast("double"), F.lit(None))
 
 
@@ -289,19 +302,19 @@ def _share(part: Column, whole: Column) -> Column:
     return F.coalesce(F.try_divide(part, whole), F.lit(0.0))
 
 
-def _outside(value: Column, kwargs: Mapping[str, Any]) -> Column:
+def _outside(value: Column, kwargs: Kwargs) -> Column:
     allowed = kwargs.get("value_set")
     return F.count_distinct(F.when(~value.isin(*allowed), value) if allowed else value)
 
 
-def _absent(value: Column, kwargs: Mapping[str, Any]) -> Column:
-    wanted = kwargs.get("value_set")
-    if not wanted:
+def _absent(value: Column, kwargs: Kwargs) -> Column:
+    allowed = kwargs.get("value_set")
+    if not allowed:
         return F.lit(0)
-    return F.lit(len(wanted)) - F.count_distinct(F.when(value.isin(*wanted), value))
+    return F.lit(len(allowed)) - F.count_distinct(F.when(value.isin(*allowed), value))
 
 
-def _histogram(value: Column, kwargs: Mapping[str, Any]) -> Column:
+def _histogram(value: Column, kwargs: Kwargs) -> Column:
     """Count values by bins; each holds its lower edge, the last one its upper edge too."""
     edges, known = list(kwargs["bins"]), _number(value)
     counts = [
@@ -311,24 +324,24 @@ def _histogram(value: Column, kwargs: Mapping[str, Any]) -> Column:
     return F.array(*counts)
 
 
-def _between(value: Column, kwargs: Mapping[str, Any]) -> Column:
+def _between(value: Column, kwargs: Kwargs) -> Column:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
-    held = value.isNotNull()
+    inside = value.isNotNull()
     if low is not None:
-        held &= (value > low) if kwargs.get("strict_min") else (value >= low)
+        inside &= (value > low) if kwargs.get("strict_min") else (value >= low)
     if high is not None:
-        held &= (value < high) if kwargs.get("strict_max") else (value <= high)
-    return F.count_if(held)
+        inside &= (value < high) if kwargs.get("strict_max") else (value <= high)
+    return F.count_if(inside)
 
 
-# What the library computes with queries of its own, as the aggregates that give the same: those
-# that only count, and those that keep many values.
-_LIGHT: Mapping[str, Callable[[Column, Mapping[str, Any]], Column]] = {
+# Metrics that the library computes by separate queries, as equivalent aggregates: those that only
+# count, and those that keep many values.
+_LIGHT: Mapping[str, Callable[[Column, Kwargs], Column]] = {
     "column.histogram": _histogram,
     "column_values.between.count": _between,
     "column_values.nonnull.count": lambda value, _: F.count(value),
 }
-_HEAVY: Mapping[str, Callable[[Column, Mapping[str, Any]], Column]] = {
+_HEAVY: Mapping[str, Callable[[Column, Kwargs], Column]] = {
     "column.median": lambda value, _: F.coalesce(F.median(_number(value)), F.lit(float("nan"))),
     "column.non_null_proportion": lambda value, _: _share(F.count(value), F.count(F.lit(1))),
     "column.unique_proportion": lambda value, _: _share(F.count_distinct(value), F.count(value)),

@@ -1,4 +1,4 @@
-"""A first suite from a look at a table, to be read and changed by somebody who knows it."""
+"""A first suite, proposed from a profile of a table; somebody who knows the table edits it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from sparkweights.core.columns import column, is_number, number
 from sparkweights.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
-MAX_VALUES = 20  # of a text column, beyond which it is no list of categories
-SKETCH_ERROR = 0.05  # standard error of the count that tells which columns are such lists
-ROOM = 0.5  # of its range, by which a number may leave it
-DIGITS = 2  # significant ones of a proposed bound
+MAX_VALUES = 20  # distinct values of a text column; with more it is not treated as categorical
+SKETCH_ERROR = 0.05  # standard error of the approximate count of distinct values
+MARGIN = 0.5  # share of the range by which a bound lies outside it
+DIGITS = 2  # significant digits of a proposed bound
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What two passes over a table tell.
+    """The summary of a table, from two passes over it.
 
     Attributes
     ----------
     rows
-        How many there are.
+        The number of rows.
     missing
         Column -> the share of its values that is null.
     ranges
-        Number -> its least and largest value, without NaN.
+        Numeric column -> its least and largest value, without NaN.
     categories
-        Text column of few values -> these.
+        Text column with few values -> its values.
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Profile:
 
 
 def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile:
-    """Look at every column in one pass, and at the values of the few-valued in a second.
+    """Summarise every column in one pass, and collect the values of categorical ones in a second.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
     InputError
         If the table has no rows.
     """
-    never = {name.casefold() for name in unlisted}  # as Spark, in any case
+    never = {name.casefold() for name in unlisted}  # Spark's column names ignore case
     plain = [field for field in df.schema if isinstance(field.dataType, T.AtomicType)]
     numbers = [field.name for field in plain if is_number(field.dataType)]
     texts = [
@@ -76,19 +76,19 @@ def collect_profile(df: DataFrame, *, unlisted: Collection[str] = ()) -> Profile
         ]
     for i, name in enumerate(texts):
         measures.append(F.approx_count_distinct(column(name), SKETCH_ERROR).alias(f"values {i}"))
-    found = df.agg(*measures).first()
-    if found is None or not found["rows"]:
+    summary = df.agg(*measures).first()
+    if summary is None or not summary["rows"]:
         raise InputError("The table holds 0 rows; there is nothing to propose a suite from.",
                          hint="run the job that fills it, then try again.")  # fmt: skip
-    rows = found["rows"]
-    few = [name for i, name in enumerate(texts) if 0 < found[f"values {i}"] <= MAX_VALUES]
+    rows = summary["rows"]
+    few = [name for i, name in enumerate(texts) if 0 < summary[f"values {i}"] <= MAX_VALUES]
     return Profile(
         rows,
-        {entry.name: 1 - found[f"count {i}"] / rows for i, entry in enumerate(plain)},
+        {entry.name: 1 - summary[f"count {i}"] / rows for i, entry in enumerate(plain)},
         {
-            name: (found[f"least {i}"], found[f"most {i}"])
+            name: (summary[f"least {i}"], summary[f"most {i}"])
             for i, name in enumerate(numbers)
-            if _is_bounded(found[f"least {i}"], found[f"most {i}"])
+            if _is_bounded(summary[f"least {i}"], summary[f"most {i}"])
         },
         _collect_categories(df, few),
     )
@@ -103,33 +103,33 @@ def _collect_categories(df: DataFrame, names: Sequence[str]) -> dict[str, list[s
     if not names:
         return {}
     sets = [F.sort_array(F.collect_set(column(name))).alias(str(i)) for i, name in enumerate(names)]
-    found = df.agg(*sets).first()
-    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
-    return {name: list(found[str(i)]) for i, name in enumerate(names)}
+    sets_row = df.agg(*sets).first()
+    assert sets_row is not None  # noqa: S101 (an aggregate without groups has its row)
+    return {name: list(sets_row[str(i)]) for i, name in enumerate(names)}
 
 
 def propose_suite(profile: Profile, *, name: str, keys: Collection[str]) -> dict[str, Any]:
     """Return a suite, in Great Expectations' JSON, that the profile's own table passes.
 
-    Keys must be present: a row without one is set aside. All else warns, until somebody who knows
-    the table says that it is critical.
+    Keys must be present: a row without one is quarantined. All other expectations are warnings,
+    until somebody who knows the table makes them critical.
     """
     rows = {"min_value": profile.rows // 2, "max_value": profile.rows * 2}
     entries = [_entry("expect_table_row_count_to_be_between", rows)]
-    for own, share in profile.missing.items():
-        if own in keys:
-            entries.append(_entry("expect_column_values_to_not_be_null", {"column": own},
+    for column_name, share in profile.missing.items():
+        if column_name in keys:
+            entries.append(_entry("expect_column_values_to_not_be_null", {"column": column_name},
                                   "critical"))  # fmt: skip
-        elif share <= ROOM:
+        elif share <= MARGIN:
             present = {} if share == 0 else {"mostly": math.floor(100 * (1 - 1.5 * share)) / 100}
-            kwargs = {"column": own, **present}
+            kwargs = {"column": column_name, **present}
             entries.append(_entry("expect_column_values_to_not_be_null", kwargs))
-        if own in profile.ranges and own not in keys:
-            least, most = _with_room(*profile.ranges[own])
-            kwargs = {"column": own, "min_value": least, "max_value": most}
+        if column_name in profile.ranges and column_name not in keys:
+            least, most = _widen(*profile.ranges[column_name])
+            kwargs = {"column": column_name, "min_value": least, "max_value": most}
             entries.append(_entry("expect_column_values_to_be_between", kwargs))
-        if own in profile.categories and own not in keys:
-            kwargs = {"column": own, "value_set": list(profile.categories[own])}
+        if column_name in profile.categories and column_name not in keys:
+            kwargs = {"column": column_name, "value_set": list(profile.categories[column_name])}
             entries.append(_entry("expect_column_values_to_be_in_set", kwargs))
     return {"name": name, "expectations": entries, "meta": {}}
 
@@ -138,18 +138,18 @@ def _entry(type_: str, kwargs: Mapping[str, Any], severity: str = "warning") -> 
     return {"type": type_, "kwargs": dict(kwargs), "severity": severity}
 
 
-def _with_room(least: float, most: float) -> tuple[float, float]:
-    """Return round bounds outside a range; a sign that no value has stays forbidden."""
-    room = ROOM * (most - least)
-    low = 0.0 if least >= 0 > least - room else _rounded(least - room, math.floor)
-    high = 0.0 if most <= 0 < most + room else _rounded(most + room, math.ceil)
+def _widen(least: float, most: float) -> tuple[float, float]:
+    """Return round bounds outside a range; a bound does not cross 0 unless the range does."""
+    margin = MARGIN * (most - least)
+    low = 0.0 if least >= 0 > least - margin else _round_outwards(least - margin, math.floor)
+    high = 0.0 if most <= 0 < most + margin else _round_outwards(most + margin, math.ceil)
     return min(low, least), max(high, most)
 
 
-def _rounded(value: float, towards: Any) -> float:  # noqa: ANN401 (math.floor or math.ceil)
-    """Return the next number outwards that has few digits."""
+def _round_outwards(value: float, rounding: Callable[[float], int]) -> float:
+    """Return the value rounded outwards to `DIGITS` significant digits."""
     if value == 0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1)
-    found = float(towards(value / step) * step)
-    return found if math.isfinite(found) else value
+    rounded = float(rounding(value / step) * step)
+    return rounded if math.isfinite(rounded) else value

@@ -1,4 +1,4 @@
-"""Expectation suites and what came of them: files and records; nothing here runs a check.
+"""Expectation suites and their results: files and records; nothing here runs a check.
 
 A suite is Great Expectations' own JSON. Results hold counts and percentages, never values.
 """
@@ -31,8 +31,8 @@ class Suite:
     @property
     def sha(self) -> str:
         """A digest of every expectation with its bounds."""
-        told = json.dumps(self.expectations, sort_keys=True, default=str)
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        text = json.dumps(self.expectations, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class CheckResult:
     id
         The expectation's id in the suite.
     type, column, severity
-        What was expected, of which column (None for the table), and what a failure means.
+        The expectation, its column (None for the table), and how severe a failure is.
     success
         The verdict.
     elements, unexpected
-        Values looked at and values that failed, where the expectation counts them.
+        Values examined and values that failed, where the expectation counts them.
     observed
         The number observed, for expectations about a table or an aggregate.
     error
@@ -83,7 +83,7 @@ class CheckReport:
     Attributes
     ----------
     suite, suite_sha
-        Its name, and what tells it from another of that name: a digest of what it expects.
+        Its name, and a digest of its expectations, which distinguishes versions of one name.
     table
         The table's name.
     success
@@ -100,8 +100,8 @@ class CheckReport:
 
     @property
     def failing(self) -> frozenset[str]:
-        """Ids of what some value failed, or may have, though enough of them passed."""
-        return frozenset(own.id for own in self.results if own.unexpected != 0)
+        """Ids of the expectations that some value fails, or may fail, whatever the verdict."""
+        return frozenset(result.id for result in self.results if result.unexpected != 0)
 
 
 def load_suite(file: AnyLocation) -> Suite:
@@ -131,16 +131,16 @@ def load_suite(file: AnyLocation) -> Suite:
             hint='a suite looks like {"name": "incoming", "expectations": [...]}.',
         )
     name = str(record.get("name") or path.stem)
-    found = tuple(_entry(entry, i, path) for i, entry in enumerate(entries))
-    places: dict[str, int] = {}
-    for i, entry in enumerate(found):
-        first = places.setdefault(entry["id"], i)
+    expectations = tuple(_entry(entry, i, path) for i, entry in enumerate(entries))
+    positions: dict[str, int] = {}
+    for i, entry in enumerate(expectations):
+        first = positions.setdefault(entry["id"], i)
         if first != i:
             raise ConfigError(
                 f"{path}: expectations[{first}] and expectations[{i}] are both '{entry['id']}'.",
-                hint="give each an id of its own, or remove the copy.",
+                hint="give each a different id, or remove the copy.",
             )
-    return Suite(name, found)
+    return Suite(name, expectations)
 
 
 def _entry(entry: Any, position: int, path: Location) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)

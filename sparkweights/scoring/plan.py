@@ -96,7 +96,7 @@ class ScoringPlan:
         aside = self.without_key(incoming_df.schema)
         if self.suite is None:
             return incoming_df.withColumn(SET_ASIDE, aside)
-        found = {FOUND: self.suite.found, SET_ASIDE: aside | self.suite.critical}
+        found = {FOUND: self.suite.matched_conditions, SET_ASIDE: aside | self.suite.critical}
         return incoming_df.withColumns(found)
 
     def without_key(self, schema: StructType) -> Column:
@@ -213,7 +213,7 @@ class ScoringPlan:
         aside = self.without_key(incoming_df.schema)
         failed = F.when(aside, F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
         if self.suite is not None:
-            failed = F.concat(failed, self.suite.failed(self.suite.found))
+            failed = F.concat(failed, self.suite.failed(self.suite.matched_conditions))
             aside |= self.suite.failing(failing)
         # The few rows are told apart behind an exchange, which adaptive execution makes: in one
         # step with the filter, naming their checks makes a method that Java does not compile, and

@@ -301,7 +301,7 @@ def test_row_checks_follow_the_library_for_every_row_level_type(
     """A row is set aside exactly where the library counts it as unexpected."""
     df = _table(spark, "awkward")
     checked = compile_suite(df, _suite(tmp_path), table="t")
-    failing = df.select(F.explode(checked.failed(checked.found)).alias("id"))
+    failing = df.select(F.explode(checked.failed(checked.matched_conditions)).alias("id"))
     counts = {row["id"]: row["count"] for row in failing.groupBy("id").count().collect()}
     report = run_suite(df, _suite(tmp_path), table="t")
     by_id = {result.id: result.unexpected for result in report.results}
@@ -309,7 +309,9 @@ def test_row_checks_follow_the_library_for_every_row_level_type(
     for id_ in checked.quarantining:
         assert counts.get(id_, 0) == by_id[id_], id_
     set_aside = df.filter(checked.critical).count()
-    assert set_aside == df.filter(F.size(checked.failed(checked.found)) > 0).count() > 0
+    assert (
+        set_aside == df.filter(F.size(checked.failed(checked.matched_conditions)) > 0).count() > 0
+    )
     assert set_aside == df.filter(checked.failing(report.failing)).count()
     assert df.filter(checked.failing(set())).isEmpty()
     one = next(id_ for id_ in sorted(checked.quarantining) if by_id[id_])
@@ -341,7 +343,7 @@ def test_observed_patterns_count_what_a_query_counts(spark: SparkSession, tmp_pa
     suite = _light(df, _suite(tmp_path))
     plan = compile_suite(df, suite, table="t")
     observation = Observation()
-    found_df = df.withColumn("__found", plan.found)
+    found_df = df.withColumn("__found", plan.matched_conditions)
     found_df.observe(observation, *plan.measures(F.col("__found"))).write.format("noop").mode(
         "overwrite"
     ).save()
@@ -356,7 +358,7 @@ def test_more_patterns_than_are_tracked_are_counted_anew(
     df = _table(spark, "random")
     suite = _light(df, _suite(tmp_path))
     plan = compile_suite(df, suite, table="t")
-    found_df = df.withColumn("__found", plan.found)
+    found_df = df.withColumn("__found", plan.matched_conditions)
     row = found_df.agg(*plan.measures(F.col("__found"))).first()
     assert len(row["t: patterns"]) == 3
     assert plan.report(df, row.asDict()) == run_suite(df, suite, table="t")
@@ -380,7 +382,7 @@ def test_a_sketch_that_has_left_patterns_out_is_not_believed(spark: SparkSession
         for name in names
     )
     checked = compile_suite(df, Suite("suite", entries), table="t")
-    found_df = df.withColumn("__found", checked.found)
+    found_df = df.withColumn("__found", checked.matched_conditions)
     measured = found_df.agg(*checked.measures(F.col("__found"))).first().asDict()
     assert len(measured["t: patterns"]) < compiled.MAX_PATTERNS
     report = checked.report(df, measured)

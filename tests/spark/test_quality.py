@@ -56,7 +56,7 @@ def test_row_checks_count_what_great_expectations_counts(
     report = run_suite(_rows(spark), suite, table="incoming")
     compiled = compile_suite(_rows(spark), suite, table="incoming")
     assert compiled.quarantining == {"1", "2", "3", "4", "5"}
-    marked = _rows(spark).select(compiled.failed(compiled.found).alias("f"))
+    marked = _rows(spark).select(compiled.failed(compiled.matched_conditions).alias("f"))
     for result in report.results:
         failing = marked.filter(F.array_contains("f", result.id)).count()
         assert result.unexpected == failing, result
