@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.harness import Bar, arguments, figure, report, session
 from benchmarks.scoring import KINDS, train_runner, write_tables
-from sparkweights.report.figures.canvas import ACCENT, drawn
+from sparkweights.report.figures.canvas import ACCENT, draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def main() -> int:
     seconds = [own["seconds"]["median"] for own in found]
     memory = [own["memory"]["median"] for own in found]
     if not given.quick:
-        PICTURE.write_text(drawn(lambda ax: _paint(ax, sizes, seconds)) + "\n", encoding="utf-8")
+        PICTURE.write_text(draw(lambda ax: _paint(ax, sizes, seconds)) + "\n", encoding="utf-8")
     bars = [
         Bar("R^2 of time as a line in rows", _r_squared(sizes, seconds), 0.98, at_most=False),
         Bar("driver's memory, largest less smallest, MB", max(memory) - min(memory), 150),

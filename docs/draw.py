@@ -9,7 +9,7 @@ from pathlib import Path
 from sparkweights.records import TrainingRecord
 from sparkweights.report.model_report import model_page
 
-PICTURES = {"money": "cost_by_decision.svg", "cut-0": "cost_by_cut.svg"}
+PICTURES = {"decision-cost": "cost_by_decision.svg", "threshold-0": "cost_by_cut.svg"}
 
 
 def main(demo: Path) -> None:

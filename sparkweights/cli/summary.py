@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.records.evaluation import DOUBLE_COUNT, OURS
 from sparkweights.records.runs import DECISIONS_TAKEN, expectation_words
-from sparkweights.report.check_sections import by_urgency, check_verdict
+from sparkweights.report.check_sections import check_verdict, sort_by_urgency
 from sparkweights.report.numbers import (
+    amount,
     count,
     index,
     measure,
-    money,
     number,
     p_value,
     percent,
@@ -111,7 +111,7 @@ def _evaluation_tables(found: EvaluationSummary) -> str:
     """Return what ways to decide cost, and how good each class's probability is."""
     interval = found.savings_intervals.get(OURS)
     rows = [(f"on {count(found.rows)} test rows", "cost", "savings")]
-    rows += [(name, money(cost), saved) for name, cost, saved in policy_costs(found)]
+    rows += [(name, amount(cost), saved) for name, cost, saved in policy_costs(found)]
     measures = [("class", "share", "mean p", "AUC", "avg. prec.", "Brier", "recall")]
     measures += [
         (
@@ -155,7 +155,7 @@ def _segments_table(segments: Sequence[Segment]) -> str:
         return ""
     rows = [("segment", "rows", "savings", "cost of a row")]
     for one in segments:
-        told = (savings(one.savings), money(one.cost_per_row))
+        told = (savings(one.savings), amount(one.cost_per_row))
         rows.append(
             (one.words[:40], count(one.rows), *(told if one.measured else ("", "too few rows")))
         )
@@ -192,7 +192,7 @@ def backtest_summary(record: BacktestRecord) -> str:
     rows = [header]
     for one in record.origins:
         cells = [one.after, count(one.rows["fit"]), count(one.rows["test"])]
-        cells += [money(one.cost), savings(one.savings)]
+        cells += [amount(one.cost), savings(one.savings)]
         for name in names:
             own = one.classes[name]
             cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
@@ -244,7 +244,7 @@ def _comparison_sentences(comparison: ChampionComparison) -> list[str]:
     return [
         (
             f"Against {comparison.champion}, on {count(costs.rows)} rows unseen by both: cost of a "
-            f"row {money(costs.before)} -> {money(costs.after)}, 95 % interval of the change "
+            f"row {amount(costs.before)} -> {amount(costs.after)}, 95 % interval of the change "
             f"{span(costs.interval)}."
         ),
         changed_sentence(costs),
@@ -261,9 +261,9 @@ def tune_summary(record: TuningRecord) -> str:
         rows.append((
             ratio_name(trial.ratio),
             *(str(trial.params[name]) for name in names),
-            money(trial.cost),
-            money(trial.difference),
-            money(trial.difference_error),
+            amount(trial.cost),
+            amount(trial.difference),
+            amount(trial.difference_error),
             savings(trial.savings),
             " and ".join(word for word, marked in marks.items() if trial == marked),
         ))  # fmt: skip
@@ -283,9 +283,9 @@ def explain_summary(record: ImportanceRecord) -> str:
     rows += [
         (
             own.column,
-            money(own.cost),
-            money(own.standard_error),
-            money(own.unweighted_cost),
+            amount(own.cost),
+            amount(own.standard_error),
+            amount(own.unweighted_cost),
             str(own.rank),
             f"{own.rank_change:+d}" if own.rank_change else "",
         )
@@ -307,9 +307,9 @@ def score_summary(record: RunRecord) -> str:
         ("  quarantined", count(counts.quarantined)),
         *_first(record.faults, "unscorable for"),
         *((f"decision {name}", count(n)) for name, n in record.decisions.items()),
-        ("expected cost, decisions taken", money(record.expected_cost[DECISIONS_TAKEN])),
+        ("expected cost, decisions taken", amount(record.expected_cost[DECISIONS_TAKEN])),
         *(
-            (f"expected cost, {constant_name(name)}", money(cost))
+            (f"expected cost, {constant_name(name)}", amount(cost))
             for name, cost in record.constant_costs.items()
         ),
         ("expected savings", savings(record.expected_savings)),
@@ -363,7 +363,8 @@ def check_summary(record: CheckRecord) -> str:
     """Return a suite's verdict and each expectation's."""
     rows = [("expectation", "severity", "verdict")]
     rows += [
-        (own.subject[:48], own.severity, check_verdict(own)) for own in by_urgency(record.results)
+        (own.subject[:48], own.severity, check_verdict(own))
+        for own in sort_by_urgency(record.results)
     ]
     verdict = "passes" if record.success else "FAILS"
     told = [f"{own.subject}: {own.error}" for own in record.results if own.error]

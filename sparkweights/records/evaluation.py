@@ -1,9 +1,12 @@
-"""The record of the evaluate stage, and what other records hold of an evaluation."""
+"""The record of the evaluate stage, and the parts about an evaluation of other records."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, field
+from typing import Annotated
+
+from pydantic import Field
 
 from sparkweights.records.base import Interval, Measure, Part, Record, part
 from sparkweights.records.fairness import FairnessSummary
@@ -56,16 +59,16 @@ class ClassMeasures(Part):
 
 @part
 class OperatingPoint(Part):
-    """Where the decisions taken lie on a class's curves."""
+    """The point of the decisions taken on a class's curves."""
 
-    fall_out: Measure
+    false_positive_rate: Annotated[Measure, Field(alias="fall_out")]
     recall: Measure
     precision: Measure
 
 
 @part
 class DeclinedShare(Part):
-    """What declining the riskiest rows catches and earns.
+    """What declining the riskiest rows gains and costs.
 
     Attributes
     ----------
@@ -74,7 +77,7 @@ class DeclinedShare(Part):
     gain, lift
         Share of the class caught, and that over ``share``.
     cost, profit
-        In money, the profit over the best constant decision; None where costs are not known.
+        The profit is that over the best constant decision; None where costs are not known.
     """
 
     share: float
@@ -84,7 +87,7 @@ class DeclinedShare(Part):
     profit: Measure = None
 
     def absent(self) -> Collection[str]:
-        """Return the columns of money where costs are not known."""
+        """Return the cost and the profit where costs are not known."""
         return ("cost", "profit") if self.cost is None else ()
 
 
@@ -97,14 +100,14 @@ class ClassCurves(Part):
     roc, precision_recall
         (false positive rate, recall) and (recall, precision).
     operating
-        Where the decisions taken lie.
+        The point of the decisions taken.
     cost_curve, brier_curve
         Of Drummond & Holte, and of Hernandez-Orallo.
     iso_cost_slope
         Of the lines of equal cost in the ROC plane, where costs are the same for all rows.
     reliability_before
         As `ClassMeasures.reliability`, of probabilities that still carry the weights.
-    cost_by_cut, cut
+    cost_by_threshold, threshold
         (threshold, cost), and the threshold of the decisions taken, where it is one for all rows.
     """
 
@@ -116,14 +119,15 @@ class ClassCurves(Part):
     brier_curve: tuple[Point, ...] | None = None
     iso_cost_slope: Measure = None
     reliability_before: tuple[ReliabilityBin, ...] | None = None
-    cost_by_cut: tuple[Point, ...] | None = None
-    cut: Measure = None
+    cost_by_threshold: Annotated[tuple[Point, ...] | None, Field(alias="cost_by_cut")] = None
+    threshold: Annotated[Measure, Field(alias="cut")] = None
 
     def absent(self) -> Collection[str]:
-        """Return the curves that the rows do not determine."""
-        curves = {name: value for name, value in vars(self).items() if name != "cut"}
-        absent = [name for name, value in curves.items() if value is None]
-        return [*absent, "cut"] if self.cost_by_cut is None else absent
+        """Return the keys of the curves that the rows do not determine."""
+        absent = [name for name, value in vars(self).items() if value is None]
+        if self.cost_by_threshold is None:
+            return [*absent, "cost_by_cut", "cut"]
+        return absent
 
 
 @part
@@ -178,20 +182,20 @@ class EvaluationSummary(Part):
     effective_rows
         Class name -> (sum w)^2 / sum w^2 of its rows.
     caution
-        A sentence where few rows of a class stand behind every figure.
+        A sentence where few rows of a class limit the precision of every figure.
     clustered
         Whether rows depend on each other within groups.
     macro
         Measure -> its mean over the classes.
     costs, cost_intervals
-        ``always_<decision>`` or policy -> total cost in the money of the table.
+        ``always_<decision>`` or policy -> total cost in the currency of the table.
     savings, savings_intervals
         Policy -> 1 - cost / cost of the best constant decision; None where that decision is free,
         so that no share of its cost can be saved.
     decisions, decision_costs
         Decision -> class name -> rows, and their cost, under the policy `OURS`.
     right_decisions
-        Class name -> the decision that counts as right for it.
+        Class name -> its least-cost decision.
     curves
         Class name -> its curves.
     """
@@ -227,8 +231,8 @@ class EvaluationSummary(Part):
 
     @property
     def shown_classes(self) -> list[str]:
-        """The classes to draw: of two the rarer one, whose mirror image the other is."""
-        if len(self.classes) > 2:  # two classes mirror each other
+        """The classes to draw: of two the rarer one, because the other is its complement."""
+        if len(self.classes) > 2:  # of two, each is the complement of the other
             return list(self.classes)
         return [min(self.classes, key=lambda name: self.classes[name].share or 0.0)]
 
@@ -295,7 +299,7 @@ class EvaluationRecord(Record):
     Attributes
     ----------
     min_rows
-        What a segment needs to be measured.
+        Rows that a segment needs to be measured.
     costs
         Decision -> class name -> its declared cost, as the text of an expression.
     """

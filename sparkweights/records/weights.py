@@ -1,4 +1,4 @@
-"""The record of class weights, and what other records hold of weights."""
+"""The record of class weights, and the parts about weights of other records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GroupFactorsSummary(Part):
     Attributes
     ----------
     by, time, window
-        What tells the groups apart: columns, and a calendar unit of a date column.
+        The columns that define the groups, and a calendar unit of a date column.
     factors
         Group key -> factor per class.
     otherwise
@@ -53,7 +53,7 @@ class WeightRuleSummary(Part):
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all classes weigh alike: one number for each, and no groups."""
+        """Whether all classes have the same weight: one number for each, and no groups."""
         if self.groups is not None:
             return False
         try:
@@ -79,7 +79,7 @@ class ReweightingSummary(Part):
     undone: bool
 
     @property
-    def is_held(self) -> bool:
+    def is_uncorrected(self) -> bool:
         """Whether the probabilities still carry it."""
         return not self.undone and not self.rule.is_uniform
 
@@ -168,4 +168,4 @@ class WeightsRecord(Record):
 
     def table_rows(self) -> list[dict[str, object]]:
         """Return a row per class."""
-        return [own.to_dict() for own in self.classes]
+        return [entry.to_dict() for entry in self.classes]

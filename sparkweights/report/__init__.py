@@ -1,4 +1,4 @@
-"""Reports: from records to pictures; nothing here reads rows."""
+"""Reports: pages and figures from records; no module here reads rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["StageResult", "model_report", "pages_of"]
 
 @singledispatch
 def pages_of(record: Record) -> dict[str, str]:  # noqa: ARG001 (chooses the function below)
-    """Return what people read of a record: file name -> HTML or SVG."""
+    """Return the pages and figures of a record: file name -> HTML or SVG."""
     return {}
 
 

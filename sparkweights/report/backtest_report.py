@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.report.numbers import (
+    amount,
     count,
     measure,
-    money,
     percent,
     savings,
     savings_span,
@@ -61,9 +61,9 @@ def origins_section(record: BacktestRecord) -> Section:
     """Return the figures of each origin."""
     return Section(
         "origins",
-        "By origin",
-        "At each origin a model learns from what was known then, and decides about the rows up to "
-        "the next one.",
+        "Backtest: performance by origin",
+        "At each origin a model is fitted on the rows known then and evaluated on the rows up to "
+        "the next origin.",
         table=_origins_table(record),
     )
 
@@ -73,18 +73,22 @@ def _origins_table(record: BacktestRecord) -> Table:
     header = ["known until", "fit rows", "test rows", "saved", "95 % interval", "cost of a row"]
     header += [f"{word} of {name}" for name in names for word in ("share", "mean p", "AUC")]
     rows = []
-    for one in record.origins:
+    for origin in record.origins:
         cells = [
-            one.after,
-            count(one.rows[FIT]),
-            count(one.rows[TEST]),
-            savings(one.savings),
-            savings_span(one.savings_interval),
-            money(one.cost),
+            origin.after,
+            count(origin.rows[FIT]),
+            count(origin.rows[TEST]),
+            savings(origin.savings),
+            savings_span(origin.savings_interval),
+            amount(origin.cost),
         ]
         for name in names:
-            own = one.classes[name]
-            cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
+            measures = origin.classes[name]
+            cells += [
+                percent(measures.share),
+                percent(measures.mean_probability),
+                measure(measures.auc),
+            ]
         rows.append(cells)
     return table("Cost, calibration and AUC by origin", header, rows)
 
@@ -93,13 +97,14 @@ def _trends_section(record: BacktestRecord) -> Section:
     rows = [(name, *trend_cells(trend)) for name, trend in record.trends.items()]
     return Section(
         "trends",
-        "Trends",
-        "The change of each figure from one origin to the next, by a straight line through all.",
+        "Trends: do the figures change with time?",
+        "The change of each figure from one origin to the next, by a least-squares line through "
+        "all origins.",
         table=table("Trends", ("figure", "change", "95 % interval", "verdict"), rows),
         body=(
             (
                 "Calibration is the mean probability over the share of the class: above 1, the "
-                "model expects the class more often than it came."
+                "model overestimates the class."
             ),
         ),
     )

@@ -19,12 +19,12 @@ _ENDS = {"incoming": "incoming table", "scored": "scored table"}
 
 
 def failed_checks(checks: Mapping[str, CheckRecord | None]) -> list[CheckOutcome]:
-    """Return the results of the expectations that do not hold, at both ends of the run."""
+    """Return the failed expectations of the input and the output table of a run."""
     return [result for report in checks.values() if report is not None for result in report.failed]
 
 
 def check_sections(checks: Mapping[str, CheckRecord | None]) -> list[Section]:
-    """Return one table of expectations per end that was checked."""
+    """Return one table of expectations per checked table."""
     sections: list[Section] = []
     for end, report in checks.items():
         if report is None:
@@ -37,7 +37,7 @@ def check_sections(checks: Mapping[str, CheckRecord | None]) -> list[Section]:
                 f"Checks of the {_ENDS.get(end, end)}",
                 f"{len(report.failed)} of {of} failed. {critical}",
                 table=table(
-                    "Each expectation, those that failed first",
+                    "Each expectation, failures first",
                     ("expectation", "severity", "verdict", "of values"),
                     _check_rows(report.results),
                 ),
@@ -54,13 +54,13 @@ def _check_rows(results: Sequence[CheckOutcome]) -> list[tuple[str, str, str, st
             check_verdict(result),
             "" if result.elements is None else count(result.elements),
         )
-        for result in by_urgency(results)
+        for result in sort_by_urgency(results)
     ]
 
 
-def by_urgency(results: Sequence[CheckOutcome]) -> list[CheckOutcome]:
-    """Return results with what failed first, and what is critical before what is not."""
-    return sorted(results, key=lambda own: (own.success, _SEVERITIES.index(own.severity)))
+def sort_by_urgency(results: Sequence[CheckOutcome]) -> list[CheckOutcome]:
+    """Return results with failures first, and critical ones before others."""
+    return sorted(results, key=lambda result: (result.success, _SEVERITIES.index(result.severity)))
 
 
 def check_verdict(result: CheckOutcome) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.report.numbers import (
+    amount,
     count,
-    money,
     number,
     p_value,
     percent,
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from sparkweights.records.evaluation import CostCalibrationSummary, CostGroupSummary
 
 
-def cost_calibration_section(found: CostCalibrationSummary) -> Section:
+def cost_calibration_section(summary: CostCalibrationSummary) -> Section:
     """Return expected against realised cost, as a whole and by tenth of the stakes."""
-    total, groups = found.total, found.groups
+    total, groups = summary.total, summary.groups
     rows = [["all", *_cost_cells(total)]]
     if len(groups) > 1:
         rows += [[_stakes(group.stakes), *_cost_cells(group)] for group in groups]
-    tolerance = percent(found.tolerance)
+    tolerance = percent(summary.tolerance)
     verdict = (
-        f"Off by more than {tolerance}, and not by chance: {'; '.join(found.warnings)}."
-        if found.warnings
-        else f"Nothing is off by more than {tolerance} that chance does not explain."
+        f"Significant differences of more than {tolerance}: {'; '.join(summary.warnings)}."
+        if summary.warnings
+        else f"No ratio differs from 1 by more than {tolerance} significantly."
     )
     return Section(
         "cost-calibration",
-        "Do decisions cost what was expected?",
-        f"{cost_calibration_sentence(found)} {verdict}",
+        "Cost calibration: do decisions cost what was expected?",
+        f"{cost_calibration_sentence(summary)} {verdict}",
         table=table(
             "Expected and realised cost of the decisions taken, by stake",
             ["stake", "weight", "expected", "realised", "ratio", "95 % interval", "p"],
@@ -45,9 +45,10 @@ def cost_calibration_section(found: CostCalibrationSummary) -> Section:
         ),
         body=(
             (
-                "A row's stake is the most that its decision can make a difference of. A sound "
-                "model's ratio is .91 to 1.01, because the least of several noisy estimates is a "
-                "little too low; p is the chance of a gap so wide if the probabilities are right."
+                "A row's stake is the largest difference in cost between its decisions. A "
+                "calibrated model has a ratio of .91 to 1.01, because the minimum of several "
+                "noisy estimates is biased downwards; p is the probability of at least this gap "
+                "if the probabilities are right."
             ),
         ),
     )
@@ -56,15 +57,15 @@ def cost_calibration_section(found: CostCalibrationSummary) -> Section:
 def _cost_cells(group: CostGroupSummary) -> list[str]:
     return [
         count(group.weight),
-        money(group.expected),
-        money(group.realised),
+        amount(group.expected),
+        amount(group.realised),
         ratio(group.ratio),
         ratio_span(group.interval),
         p_value(group.p_value),
     ]
 
 
-def _stakes(ends: tuple[Measure, Measure]) -> str:
-    low, high = ends
+def _stakes(bounds: tuple[Measure, Measure]) -> str:
+    low, high = bounds
     low = 0.0 if low is None else low
     return f"{number(low)} and more" if high is None else f"{number(low)} to {number(high)}"

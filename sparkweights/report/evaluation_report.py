@@ -1,4 +1,4 @@
-"""An evaluation's report, from its record: what a model's decisions cost, and on whom."""
+"""An evaluation's report, from its record: what decisions cost, overall and by segment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.fairness_sections import fairness_sections
 from sparkweights.report.numbers import (
     NOTHING,
+    amount,
     count,
     measure,
-    money,
     percent,
     savings,
     savings_span,
@@ -44,7 +44,7 @@ def evaluation_page(record: EvaluationRecord) -> Page:
             f"{savings_span(evaluation.savings_intervals[OURS])}",
             GOOD if (saved or 0) > 0 else BAD,
         ),
-        Fact("Test rows", count(evaluation.rows), "which the model has not learned from"),
+        Fact("Test rows", count(evaluation.rows), "not used to fit the model"),
     ]
     return Page(
         f"{record.name}: evaluation",
@@ -59,38 +59,45 @@ def evaluation_page(record: EvaluationRecord) -> Page:
     )
 
 
-def _segment_sections(segments: Sequence[Segment], least: int) -> list[Section]:
+def _segment_sections(segments: Sequence[Segment], min_rows: int) -> list[Section]:
     if not segments:
         return []
-    measured = [one for one in segments if one.measured]
+    measured = [segment for segment in segments if segment.measured]
     decisions = list(measured[0].decisions or ()) if measured else []
     classes = list(measured[0].classes or ())[-1:] if measured else []
     header = ["segment", "rows", "saved", "cost of a row", *decisions]
     header += [f"{word} of {name}" for name in classes for word in ("share", "mean p", "AUC")]
-    rows = [[one.words, count(one.rows), *_cells(one, decisions, classes)] for one in segments]
+    rows = [
+        [segment.words, count(segment.rows), *_cells(segment, decisions, classes)]
+        for segment in segments
+    ]
     return [
         Section(
             "segments",
-            "By segment",
-            f"{len(measured)} of {len(segments)} segments have the {count(least)} rows that a "
-            "measure needs.",
-            table=table("The same decisions, segment by segment", header, rows),
+            "Performance by segment",
+            f"{len(measured)} of {len(segments)} segments have at least {count(min_rows)} "
+            "rows, which a measure needs.",
+            table=table("The decisions by segment", header, rows),
             body=(
                 (
-                    "Shares of decisions that differ between segments may have reasons; a mean "
-                    "probability that misses the share in one of them has none."
+                    "Shares of decisions may differ between segments for good reasons. A mean "
+                    "probability that differs from the share of a segment is miscalibration."
                 ),
             ),
         )
     ]
 
 
-def _cells(one: Segment, decisions: Sequence[str], classes: Sequence[str]) -> list[str]:
-    if one.decisions is None or one.classes is None:
+def _cells(segment: Segment, decisions: Sequence[str], classes: Sequence[str]) -> list[str]:
+    if segment.decisions is None or segment.classes is None:
         return [NOTHING] * (2 + len(decisions) + 3 * len(classes))
-    cells = [savings(one.savings), money(one.cost_per_row)]
-    cells += [percent(one.decisions[name]) for name in decisions]
+    cells = [savings(segment.savings), amount(segment.cost_per_row)]
+    cells += [percent(segment.decisions[name]) for name in decisions]
     for name in classes:
-        own = one.classes[name]
-        cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
+        measures = segment.classes[name]
+        cells += [
+            percent(measures.share),
+            percent(measures.mean_probability),
+            measure(measures.auc),
+        ]
     return cells

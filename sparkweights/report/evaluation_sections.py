@@ -1,4 +1,4 @@
-"""Sections about what a model is worth on its test rows."""
+"""Sections about a model's costs and measures on its test rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sparkweights.records.evaluation import DOUBLE_COUNT, OURS, WITH_REVIEW, Cla
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
 from sparkweights.report.numbers import (
+    amount,
     count,
     known,
     measure,
     measure_span,
-    money,
     number,
     percent,
     ratio,
@@ -36,80 +36,80 @@ if TYPE_CHECKING:
     )
 
 _ROUNDING = 1e-6
-_MAX_DRAWN = 5  # classes beside each other; more would not leave room for their numbers
+_MAX_DRAWN = 5  # classes side by side; with more, the numbers do not fit into the cells
 
 
 def evaluation_sections(evaluation: EvaluationSummary) -> list[Section]:
-    """Return what decisions cost, where the mistakes are, and whether probabilities are honest."""
-    sections = [money_section(evaluation), mistakes_section(evaluation)]
+    """Return the sections on costs, errors, calibration and discrimination."""
+    sections = [decision_cost_section(evaluation), confusion_section(evaluation)]
     if evaluation.decision_costs:
-        sections.append(_money_by_cell(evaluation.decision_costs, evaluation.costs.get(OURS)))
+        sections.append(_cost_by_cell(evaluation.decision_costs, evaluation.costs.get(OURS)))
     if evaluation.cost_calibration is not None:
         sections.append(cost_calibration_section(evaluation.cost_calibration))
-    for place, name in enumerate(evaluation.shown_classes):
-        sections += _of_class(evaluation, name, place)
+    for position, name in enumerate(evaluation.shown_classes):
+        sections += _of_class(evaluation, name, position)
     return [*sections, _measures_section(evaluation)]
 
 
-def money_section(evaluation: EvaluationSummary) -> Section:
-    """Return what ways to decide cost on the same rows."""
+def decision_cost_section(evaluation: EvaluationSummary) -> Section:
+    """Return the costs of several decision rules on the same rows."""
     costs, best = evaluation.costs, min(evaluation.constant_costs.values())
-    drawn = figures.Costs(
+    figure = figures.Costs(
         tuple(policy_costs(evaluation)),
-        ours=frozenset({POLICIES[OURS], POLICIES[WITH_REVIEW]}),
+        model=frozenset({POLICIES[OURS], POLICIES[WITH_REVIEW]}),
         mistakes=frozenset({POLICIES[DOUBLE_COUNT]}),
     )
     saved = evaluation.savings[OURS]
     sentence = (
-        f"On {count(evaluation.rows)} test rows, which the model has not learned from, its "
-        f"decisions cost {money(costs[OURS])}; the best decision that is the same for every row "
-        f"costs {money(best)}. "
+        f"On {count(evaluation.rows)} test rows, not used to fit the model, its "
+        f"decisions cost {amount(costs[OURS])}; the best constant decision "
+        f"costs {amount(best)}. "
     )
     sentence += (
         f"That saves {savings(saved)} of it."
         if saved is not None
-        else f"Savings are {savings(saved)}, as there is nothing to save."
+        else f"Savings are {savings(saved)}, because the best constant decision is free."
     )
     if evaluation.caution:
         sentence += f" {evaluation.caution}"
     return Section(
-        "money",
-        "What the decisions cost",
+        "decision-cost",
+        "Cost of the decisions: how much does the model save?",
         sentence,
         figure=Figure(
-            figures.draw_costs(drawn),
-            "Cost by way to decide",
-            "A bar is the cost of all test rows under one way to decide: shorter is better.",
-            figures.costs_table(drawn),
+            figures.draw_costs(figure),
+            "Cost by decision rule",
+            "A bar is the cost of all test rows under one decision rule: shorter is better.",
+            figures.costs_table(figure),
         ),
-        body=_money_notes(costs),
+        body=_cost_notes(costs),
     )
 
 
-def _money_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
+def _cost_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
     meaning = (
-        "This model's decisions are those of least expected cost, by probabilities with the "
-        "weights undone. Savings are 1 - cost / cost of the best constant decision: 0 is doing "
-        "nothing."
+        "This model's decisions are those of least expected cost, by probabilities corrected for "
+        "the weights. Savings are 1 - cost / cost of the best constant decision; the best constant "
+        "decision itself has savings of 0."
     )
     notes = [meaning]
     if WITH_REVIEW in costs:
         notes.append(
-            "With review, a human looks at the rows where that is expected to save most. A row "
-            "looked at costs the look and the decision that is right for its class."
+            "With review, a human decides the rows where that is expected to save most. A reviewed "
+            "row costs the review and the least-cost decision for its class."
         )
     if DOUBLE_COUNT in costs:
         notes.append(
-            "The double count prices probabilities that still carry the weights. It is shown as "
-            "the mistake that it is: here it would have cost "
-            f"{money(costs[DOUBLE_COUNT] - costs[OURS])} more than the decisions of this model, "
-            "and scoring refuses it."
+            "Costs are counted twice where probabilities that are not corrected for the weights "
+            "are priced. This rule is shown as a warning and refused by scoring: it would have "
+            f"cost {amount(costs[DOUBLE_COUNT] - costs[OURS])} more than the decisions of this "
+            "model."
         )
     return tuple(notes)
 
 
-def mistakes_section(evaluation: EvaluationSummary) -> Section:
-    """Return the test rows by what was decided and what they were."""
+def confusion_section(evaluation: EvaluationSummary) -> Section:
+    """Return the confusion matrix of the test rows."""
     decisions = evaluation.decisions
     classes = tuple(evaluation.classes)
     record = figures.Confusion(
@@ -117,88 +117,90 @@ def mistakes_section(evaluation: EvaluationSummary) -> Section:
         classes,
         tuple(tuple(float(row[name]) for name in classes) for row in decisions.values()),
     )
-    caught = "; ".join(
-        f"of {name}, {percent(found.recall)}" for name, found in evaluation.classes.items()
+    recalls = "; ".join(
+        f"of {name}, {percent(measures.recall)}" for name, measures in evaluation.classes.items()
     )
     return Section(
         "mistakes",
-        "Who got which decision",
-        f"The decision that is cheapest for the class was given to this share of it: {caught}.",
+        "Confusion matrix: which class got which decision?",
+        f"The decision that is cheapest for the class was given to this share of it: {recalls}.",
         figure=_heat(
             record,
             "Test rows by decision and class",
-            "A row of the picture is a decision, a column is what the rows turned out to be; "
-            "the stronger the colour of a cell, the more rows it holds.",
+            "A row of the picture is a decision, a column is a true class; the stronger the colour "
+            "of a cell, the more rows it holds.",
         ),
         table=None if _is_drawn(record) else figures.confusion_table(record),
     )
 
 
-def _money_by_cell(costs: Mapping[str, Mapping[str, float]], ours: float | None) -> Section:
+def _cost_by_cell(costs: Mapping[str, Mapping[str, float]], model_cost: float | None) -> Section:
     classes = tuple(next(iter(costs.values())))
     amounts = tuple(tuple(row[name] for name in classes) for row in costs.values())
     record = figures.Confusion(tuple(costs), classes, amounts, unit="cost")
     total = sum(map(sum, amounts))
-    known = ours is not None and math.isclose(total, ours, rel_tol=_ROUNDING)
-    whole = f"all {money(total)} of it" if known else f"{money(total)} together"
+    matches = model_cost is not None and math.isclose(total, model_cost, rel_tol=_ROUNDING)
+    amount_text = f"all {amount(total)} of it" if matches else f"{amount(total)} together"
     return Section(
-        "mistakes-money",
-        "Where the money goes",
-        f"The cost of the decisions taken, by decision and class: {whole}.",
+        "cost-by-cell",
+        "Cost by decision and class: which mistakes cost most?",
+        f"The cost of the decisions taken, by decision and class: {amount_text}.",
         figure=_heat(
             record,
             "Cost by decision and class",
-            "As above, but a cell holds what its rows cost; the strongest colour is where a "
-            "better model would earn most.",
+            "A row of the picture is a decision, a column is a true class, and a cell holds the "
+            "cost of its rows; the strongest colour is where a better model would save most.",
         ),
         table=None if _is_drawn(record) else figures.confusion_table(record),
     )
 
 
 def _is_drawn(record: figures.Confusion) -> bool:
-    """Whether the cells have room for their numbers in a drawing."""
+    """Whether numbers fit into the cells of a drawing."""
     return len(record.classes) <= _MAX_DRAWN
 
 
 def _heat(record: figures.Confusion, label: str, reading: str) -> Figure | None:
     if not _is_drawn(record):
         return None
-    drawn, numbers = figures.draw_confusion(record), figures.confusion_table(record)
-    return Figure(drawn, label, reading, numbers)
+    svg, numbers = figures.draw_confusion(record), figures.confusion_table(record)
+    return Figure(svg, label, reading, numbers)
 
 
-def _of_class(evaluation: EvaluationSummary, name: str, place: int) -> list[Section]:
-    """Return the figures of one class; ``place`` keeps ids apart, since names may be anything."""
-    found = evaluation.classes[name]
+def _of_class(evaluation: EvaluationSummary, name: str, position: int) -> list[Section]:
+    """Return the figures of one class; ``position`` makes ids unique, as names may be any text."""
+    measures = evaluation.classes[name]
     curves = evaluation.curves.get(name, ClassCurves())
     sections = []
-    if found.reliability:
-        sections.append(_reliability(found, curves.reliability_before or (), name, place))
-    if curves.cost_by_cut is not None:
-        drawn = figures.CutCost(curves.cost_by_cut, evaluation.costs.get(OURS), curves.cut)
-        sections.append(_cut(drawn, name, place))
+    if measures.reliability:
+        sections.append(_reliability(measures, curves.reliability_before or (), name, position))
+    if curves.cost_by_threshold is not None:
+        threshold_cost = figures.ThresholdCost(
+            curves.cost_by_threshold, evaluation.costs.get(OURS), curves.threshold
+        )
+        sections.append(_threshold_cost(threshold_cost, name, position))
     if curves.roc is not None:
-        ranked = figures.Roc(curves.roc, _on_roc(curves.operating), curves.iso_cost_slope)
-        sections.append(_roc(ranked, name, place))
+        roc = figures.Roc(curves.roc, _on_roc(curves.operating), curves.iso_cost_slope)
+        sections.append(_roc(roc, name, position))
     if curves.by_share is not None:
-        sections.append(_by_share(curves.by_share, name, place))
+        sections.append(_by_share(curves.by_share, name, position))
     if curves.precision_recall is not None:
-        caught = figures.PrecisionRecall(
+        precision_recall = figures.PrecisionRecall(
             curves.precision_recall,
-            known(found.share),
+            known(measures.share),
             _on_precision_recall(curves.operating),
         )
-        sections.append(_precision_recall(caught, name, place))
+        sections.append(_precision_recall(precision_recall, name, position))
     return sections
 
 
-def _on_roc(taken: OperatingPoint | None) -> figures.Point | None:
-    """Return where the decisions taken lie on the ROC curve, if that is known."""
-    return None if taken is None else (known(taken.fall_out), known(taken.recall))
+def _on_roc(point: OperatingPoint | None) -> figures.Point | None:
+    """Return the operating point of the decisions taken on the ROC curve, if it is known."""
+    return None if point is None else (known(point.false_positive_rate), known(point.recall))
 
 
-def _on_precision_recall(taken: OperatingPoint | None) -> figures.Point | None:
-    return None if taken is None else (known(taken.recall), known(taken.precision))
+def _on_precision_recall(point: OperatingPoint | None) -> figures.Point | None:
+    return None if point is None else (known(point.recall), known(point.precision))
 
 
 def _bins(groups: Sequence[ReliabilityBin]) -> tuple[tuple[float, float, float], ...]:
@@ -206,89 +208,89 @@ def _bins(groups: Sequence[ReliabilityBin]) -> tuple[tuple[float, float, float],
 
 
 def _reliability(
-    found: ClassMeasures, before: Sequence[ReliabilityBin], name: str, place: int
+    measures: ClassMeasures, before: Sequence[ReliabilityBin], name: str, position: int
 ) -> Section:
-    record = figures.Reliability(after=_bins(found.reliability), before=_bins(before))
+    record = figures.Reliability(after=_bins(measures.reliability), before=_bins(before))
     return Section(
-        f"reliability-{place}",
-        f"Are the probabilities honest? ({name})",
-        f"The mean probability of {name} is {percent(found.mean_probability)}; "
-        f"{percent(found.share)} of the test rows are of it.",
+        f"reliability-{position}",
+        f"Calibration: do predicted and observed shares agree? ({name})",
+        f"The mean probability of {name} is {percent(measures.mean_probability)}; "
+        f"{percent(measures.share)} of the test rows are of it.",
         figure=Figure(
             figures.draw_reliability(record),
             f"Reliability of the probability of {name}",
-            "A point is a group of rows of similar probability. On the diagonal, what was "
-            "predicted is what happened; above it, more happened than was predicted.",
+            "A point is a group of rows of similar probability. On the diagonal, the observed "
+            "share equals the predicted one; above the diagonal it is larger.",
             figures.reliability_table(record),
         ),
     )
 
 
-def _cut(record: figures.CutCost, name: str, place: int) -> Section:
+def _threshold_cost(record: figures.ThresholdCost, name: str, position: int) -> Section:
     best, half = record.best, record.at_half
     return Section(
-        f"cut-{place}",
-        f"Where to cut ({name})",
-        f"The cheapest single cut on the test rows lies at {number(best[0])} and costs "
-        f"{money(best[1])}; a cut at {number(half[0])} costs {money(half[1])}.",
+        f"threshold-{position}",
+        f"Cost curve: which threshold is cheapest? ({name})",
+        f"The cheapest single threshold on the test rows is {number(best[0])} and costs "
+        f"{amount(best[1])}; a threshold of {number(half[0])} costs {amount(half[1])}.",
         figure=Figure(
-            figures.draw_cut_cost(record),
-            f"Cost against the cut of the probability of {name}",
-            "The curve is what all test rows would cost if every row above the cut were decided "
-            "against: the lowest point is the cheapest cut.",
-            figures.cut_cost_table(record),
+            figures.draw_threshold_cost(record),
+            f"Cost against the threshold of the probability of {name}",
+            "The curve is the cost of all test rows if every row above the threshold were "
+            "declined: the lowest point is the cheapest threshold.",
+            figures.threshold_cost_table(record),
         ),
         body=(
             (
-                "The cheapest cut was found on the very rows it is judged on, so it flatters "
-                "itself a little."
+                "The cheapest threshold was chosen on the rows that it is evaluated on, so its "
+                "cost is slightly optimistic."
             ),
         ),
     )
 
 
-def _roc(record: figures.Roc, name: str, place: int) -> Section:
+def _roc(record: figures.Roc, name: str, position: int) -> Section:
     return Section(
-        f"roc-{place}",
-        f"How well rows are told apart ({name})",
-        "The ROC curve shows every trade between catching the class and catching others with it.",
+        f"roc-{position}",
+        f"ROC curve: how well are the classes told apart? ({name})",
+        "The ROC curve shows the recall of the class for each false positive rate.",
         figure=Figure(
             figures.draw_roc(record),
             f"ROC curve of {name}",
-            "Up and to the left is better; the dotted diagonal is chance. Points on the dashed "
-            "line, where there is one, cost the same as the decisions taken, so the curve should "
-            "only touch it.",
+            "Up and to the left is better; the dotted diagonal is a random ranking. Points on the "
+            "dashed line, where there is one, cost the same as the decisions taken, so the curve "
+            "should only touch it.",
             figures.roc_table(record),
         ),
     )
 
 
-def _precision_recall(record: figures.PrecisionRecall, name: str, place: int) -> Section:
+def _precision_recall(record: figures.PrecisionRecall, name: str, position: int) -> Section:
     return Section(
-        f"precision-{place}",
-        f"How many of the caught are right ({name})",
-        f"Deciding against rows at random, {percent(record.share)} of them would be {name}.",
+        f"precision-{position}",
+        f"Precision-recall curve: how many of the declined rows are of the class? ({name})",
+        f"Of rows declined at random, {percent(record.share)} would be {name}.",
         figure=Figure(
             figures.draw_precision_recall(record),
             f"Precision-recall curve of {name}",
-            "To the right more of the class is caught; the height is how many of the caught "
-            "are of it. The dotted line is chance.",
+            "To the right, the recall is higher; the height is the precision. The dotted line is a "
+            "random ranking.",
             figures.precision_recall_table(record),
         ),
     )
 
 
-def _by_share(shares: Sequence[DeclinedShare], name: str, place: int) -> Section:
+def _by_share(shares: Sequence[DeclinedShare], name: str, position: int) -> Section:
     tenth = next(row for row in shares if math.isclose(row.share, 0.1))
-    columns = ["share declined", "of the class caught", "lift"]
+    columns = ["share declined", "recall", "lift"]
     priced = tenth.cost is not None
     rows = []
     for row in shares:
         cells = [percent(row.share), percent(row.gain), ratio(row.lift)]
-        rows.append([*cells, money(row.cost), money(row.profit)] if priced else cells)
+        rows.append([*cells, amount(row.cost), amount(row.profit)] if priced else cells)
     return Section(
-        f"share-{place}",
-        f"Declining the riskiest ({name})",
+        f"share-{position}",
+        f"Gain and lift: what does declining the riskiest rows reach? ({name})",
         f"The riskiest tenth of the rows holds {percent(tenth.gain)} of {name}, "
         f"{ratio(tenth.lift)} times its share.",
         table=table(
@@ -324,40 +326,43 @@ _MEASURES = {
 def _measures_section(evaluation: EvaluationSummary) -> Section:
     classes = evaluation.classes
     rows = [
-        ["share of the rows", *(percent(found.share) for found in classes.values())],
-        ["mean probability", *(percent(found.mean_probability) for found in classes.values())],
+        ["share of the rows", *(percent(measures.share) for measures in classes.values())],
+        [
+            "mean probability",
+            *(percent(measures.mean_probability) for measures in classes.values()),
+        ],
     ]
     for key, text in _MEASURES.items():
-        if any(getattr(found, key) is not None for found in classes.values()):
-            rows.append([text, *(_measured(found, key) for found in classes.values())])
+        if any(getattr(measures, key) is not None for measures in classes.values()):
+            rows.append([text, *(_measured(measures, key) for measures in classes.values())])
     return Section(
         "measures",
         "Measures of each class",
-        "AUC is the chance that a row of the class gets a higher probability than another row; "
-        "the Brier score is the mean squared error of the probability, so lower is better.",
+        "AUC is the probability that a row of the class gets a higher probability than another "
+        "row; the Brier score is the mean squared error of the probability, so lower is better.",
         table=table("Each class against the others, on the test rows", ["measure", *classes], rows),
         body=("Where a measure has one, its 95 % interval is in brackets.", *_price_note(classes)),
     )
 
 
 def _price_note(classes: Mapping[str, ClassMeasures]) -> list[str]:
-    """Return which relative price of mistakes the H-measure stresses, where costs name one."""
+    """Return the relative cost of mistakes with most weight in the H-measure, if costs have one."""
     prices = [
-        f"{name} {number(found.h_measure_threshold)}"
-        for name, found in classes.items()
-        if found.h_measure_threshold is not None
+        f"{name} {number(measures.h_measure_threshold)}"
+        for name, measures in classes.items()
+        if measures.h_measure_threshold is not None
     ]
     if not prices:
         return []
     return [
         (
-            "The H-measure gives most weight to the relative price of mistakes that the rows' "
+            "The H-measure gives most weight to the relative cost of mistakes that the rows' "
             f"costs have (the threshold of {join_names(prices)})."
         ),
     ]
 
 
-def _measured(found: ClassMeasures, key: str) -> str:
-    interval = found.intervals.get(key)
-    told = measure(getattr(found, key))
-    return told if interval is None else f"{told} ({measure_span(interval)})"
+def _measured(measures: ClassMeasures, key: str) -> str:
+    interval = measures.intervals.get(key)
+    value = measure(getattr(measures, key))
+    return value if interval is None else f"{value} ({measure_span(interval)})"

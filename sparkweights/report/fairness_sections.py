@@ -22,43 +22,43 @@ _RATES = {
 }
 
 
-def fairness_sections(found: FairnessSummary | None) -> list[Section]:
-    """Return the section of a record of fairness; none where nothing was compared."""
-    if found is None:
+def fairness_sections(summary: FairnessSummary | None) -> list[Section]:
+    """Return the section of a fairness summary; none where nothing was compared."""
+    if summary is None:
         return []
     header = ["group", "rows", "ratio of acceptance", "95 % interval"]
     for name in _RATES.values():
         header += [name, "difference"]
     rows = [
         (
-            f"{own.column} {group.group}",
+            f"{column.column} {group.group}",
             count(group.rows),
-            *_cells(group, is_reference=group.group == own.reference),
+            *_cells(group, is_reference=group.group == column.reference),
         )
-        for own in found.columns
-        for group in own.groups
+        for column in summary.columns
+        for group in column.groups
     ]
     return [
         Section(
             "fairness",
-            "Between groups of people",
-            _sentence(found),
-            table=table(f"Who gets {found.favourable}", header, rows),
-            body=(*fairness_notes(found), _reading(found)),
+            "Fairness: how do decisions differ between groups?",
+            _sentence(summary),
+            table=table(f"Who gets {summary.favourable}", header, rows),
+            body=(*fairness_notes(summary), _explanation(summary)),
         )
     ]
 
 
-def _sentence(found: FairnessSummary) -> str:
-    if found.exceeded:
-        return sentence_of("; ".join(found.exceeded))
-    if not any(own.gaps for own in found.columns):
+def _sentence(summary: FairnessSummary) -> str:
+    if summary.exceeded:
+        return sentence_of("; ".join(summary.exceeded))
+    if not any(column.gaps for column in summary.columns):
         return "No column has two groups of enough rows to compare."
-    limits = found.limits
+    limits = summary.limits
     return (
-        f"No group gets {found.favourable} at less than {limits.ratio:g} times the rate of "
+        f"No group gets {summary.favourable} at less than {limits.ratio:g} times the rate of "
         f"another, and no true or false positive rates differ by more than "
-        f"{limits.difference:g}, beyond what chance explains."
+        f"{limits.difference:g}, significantly."
     )
 
 
@@ -70,16 +70,16 @@ def _cells(group: GroupSummary, *, is_reference: bool) -> Iterator[str]:
         yield NOTHING if is_reference else _difference(group.differences[rate])
 
 
-def _difference(found: Estimate) -> str:
-    if found.value is None or found.low is None or found.high is None:
+def _difference(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
         return NOTHING
-    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
 
 
-def _reading(found: FairnessSummary) -> str:
-    positive = join_names(found.positive)
+def _explanation(summary: FairnessSummary) -> str:
+    positive = join_names(summary.positive)
     return (
-        f"True positive rate: of the rows for which {found.favourable} turned out right "
+        f"True positive rate: of the rows for which {summary.favourable} was correct "
         f"({positive}), the share that got it; false positive rate: the same of all others. "
         "Differences may have reasons that the law accepts; intervals take rows to be independent."
     )

@@ -1,4 +1,4 @@
-"""A model's report, from its manifest: what it was made of, what it is worth, its model card."""
+"""A model's report, from its manifest: training, evaluation and model card."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sparkweights.records.evaluation import OURS
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.numbers import (
+    amount,
     count,
     known,
     measure,
-    money,
     number,
     percent,
     savings,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _PARTS = {
     "fit": "fit the model",
     "calibrate": "calibrate it",
-    "test": "judge it",
+    "test": "evaluate it",
     "cross-fit": "fit, calibrate and evaluate, fold by fold",
 }
 
@@ -96,10 +96,10 @@ def model_page(
             sentence="The bundle is loaded only if its files still have these checksums.",
         ),
     ]
-    what = f"Model {record.version}" if record.version else "Model"
+    model = f"Model {record.version}" if record.version else "Model"
     return Page(
         f"{record.name}: model report",
-        f"{what} ({record.model.words}), trained {minute(record.trained_at)}",
+        f"{model} ({record.model.words}), trained {minute(record.trained_at)}",
         tuple(sections),
         _facts(record),
     )
@@ -117,7 +117,7 @@ def _facts(record: TrainingRecord) -> tuple[Fact, ...]:
         ),
         Fact(
             "Cost of a row",
-            money(evaluation.cost_per_row),
+            amount(evaluation.cost_per_row),
             f"mean over {count(evaluation.rows)} test rows",
         ),
         Fact(
@@ -158,9 +158,9 @@ def _choice_facts(choice: LearnerChoice | None) -> list[tuple[str, str]]:
     if choice is None:
         return []
     losses = sorted(choice.losses.items(), key=lambda item: known(item[1]))
-    told = ", ".join(f"{_words(kind)} {measure(loss)}" for kind, loss in losses)
-    told += f"; standard error of the difference {measure(choice.standard_error)}"
-    return [("chosen by the log loss on the rows that it is evaluated on", told)]
+    listed = ", ".join(f"{_words(kind)} {measure(loss)}" for kind, loss in losses)
+    listed += f"; standard error of the difference {measure(choice.standard_error)}"
+    return [("chosen by the log loss on the evaluation rows", listed)]
 
 
 def _made_section(record: TrainingRecord) -> Section:
@@ -175,8 +175,8 @@ def _made_section(record: TrainingRecord) -> Section:
         ("labelled rows", count(weights.rows)),
         *((f"rows to {_PARTS.get(part, part)}", count(n)) for part, n in split.rows.items()),
         ("split", _split_words(split)),
-        ("columns it reads", str(len(record.schema))),
-        ("numbers it makes of them", str(len(record.feature_names))),
+        ("columns read", str(len(record.schema))),
+        ("features made from them", str(len(record.feature_names))),
     ]
     calibration = record.calibration
     if calibration is not None:
@@ -187,8 +187,8 @@ def _made_section(record: TrainingRecord) -> Section:
         facts.append(("shares of the training weight, resampled", shares(resampling.trained_prior)))
     return Section(
         "made",
-        "What was trained",
-        f"A {model.words} model that tells apart {join_names(record.classes)}, from "
+        "Training: what was fitted, and on which rows",
+        f"A {model.words} model of the classes {join_names(record.classes)}, from "
         f"{count(weights.rows)} rows whose outcome is known.",
         table=facts_table("The training", facts),
         body=(_rows_sentence(record),),
@@ -207,8 +207,8 @@ def _rows_sentence(record: TrainingRecord) -> str:
     refit, split = record.refit, record.split
     if refit.rows == "fit":
         return (
-            "Rows that calibrate and judge the model were set aside before training, and are "
-            "in their natural shares."
+            "Rows that calibrate and evaluate the model were held out before training, and keep "
+            "the natural class shares."
         )
     how = (
         f"each of {split.crossed} models was fitted without one fold and evaluated on it"
@@ -217,8 +217,8 @@ def _rows_sentence(record: TrainingRecord) -> str:
     )
     return (
         f"The published model is fitted on all labelled rows, because {refit.reason}; its "
-        f"calibration is cross-fitted on {refit.folds} folds. The figures below are not its "
-        f"own: {how}."
+        f"calibration is cross-fitted on {refit.folds} folds. The figures below are of other "
+        f"models: {how}."
     )
 
 
@@ -236,13 +236,13 @@ def balance_section(weights: WeightsRecord) -> Section:
         "balance",
         "Class balance, before and after weights",
         f"The class {rarest.name} is {percent(rarest.prior)} of the rows and, with "
-        f"{_words(weights.rule.scheme)} weights, {percent(rarest.share_of_risk)} of what "
-        f"training pays attention to{_aim(rarest)}.",
+        f"{_words(weights.rule.scheme)} weights, {percent(rarest.share_of_risk)} of the "
+        f"training weight{_aim(rarest)}.",
         figure=Figure(
             figures.draw_balance(balance),
             "Class balance before and after weights",
-            "Grey is a class's share of the rows, blue its share of the training weight (the "
-            "risk); a longer blue bar means that a mistake about the class counts for more.",
+            "Grey: share of the rows. Blue: share of the training weight (the risk). Where blue is "
+            "longer, training gives errors on the class more weight.",
             figures.balance_table(balance),
         ),
         table=table("Rows and weights", ("class", "rows", "mean weight"), rows),
@@ -258,7 +258,7 @@ def balance_section(weights: WeightsRecord) -> Section:
 
 
 def _aim(entry: ClassWeight) -> str:
-    """Return what the scheme aims at, where floor or cap keep a class from its share."""
+    """Return the scheme's share, where floor or cap change the weight of the class."""
     if not entry.is_bounded:
         return ""
     return f", where the scheme without floor and cap gives {percent(entry.share_aimed)}"
@@ -283,16 +283,16 @@ def _card_section(record: TrainingRecord) -> Section:
             "data",
             f"{count(record.weights.rows)} labelled rows: {shares(record.ledger.prior)}",
         ),
-        ("columns it reads", join_names(record.schema)),
+        ("columns read", join_names(record.schema)),
         ("sensitive, not used", join_names(kept) if kept else ""),
         ("sensitive, used as features", join_names(used) if used else ""),
-        ("judged on", f"{tested}, {order}"),
+        ("evaluated on", f"{tested}, {order}"),
         (
             "limits",
             (
                 "the figures hold for rows like the labelled ones and for the costs declared here; "
-                "where either changes, train or price anew. What rows that were once "
-                "declined would have done is known only where the labelled table says it"
+                "where either changes, train again or change the costs. The outcomes of declined "
+                "rows are known only where the labelled table holds them"
             ),
         ),
     ]
@@ -301,6 +301,6 @@ def _card_section(record: TrainingRecord) -> Section:
     return Section(
         "card",
         "Model card",
-        "What the model is for, what it was made of, and what it does not know.",
+        "Purpose, data, evaluation and limits of the model.",
         table=facts_table("Model card", facts),
     )

@@ -1,4 +1,4 @@
-"""A monitoring run's report, from its record: how far a table is from what the model knows."""
+"""A monitoring run's report, from its record: how far a table differs from the reference rows."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def monitor_page(record: MonitoringRecord) -> Page:
             *shift_sections(record.label_shift),
             *_calibration_sections(record.calibration, record.diagnosis),
             *fairness_sections(record.fairness),
-            version_section(record.versions, sentence="What the record was made with."),
+            version_section(record.versions, sentence="Versions that wrote the record."),
         ),
         (
-            Fact("Limits passed", f"{len(over)}", "see the verdict", BAD if over else GOOD),
+            Fact("Limits exceeded", f"{len(over)}", "see the verdict", BAD if over else GOOD),
             Fact("Rows", count(record.rows), f"of table {record.table}"),
         ),
     )
@@ -47,23 +47,21 @@ def monitor_page(record: MonitoringRecord) -> Page:
 
 def _verdict_section(record: MonitoringRecord) -> Section:
     over = record.exceeded
-    sentence = (
-        sentence_of("; ".join(over)) if over else "Nothing that is followed is over its limit."
-    )
+    sentence = sentence_of("; ".join(over)) if over else "No monitored measure is over its limit."
     return Section(
         "verdict",
-        "The verdict",
+        "Verdict: which limits are exceeded?",
         sentence,
         table=table(
             "Measures and their limits", ("measure", "today", "limit", "p-value"), _measures(record)
         ),
         body=(
             (
-                "A stability index sums, over tenths of the reference, how far the shares of "
-                "rows have moved: below 0.1 is commonly called stable, above 0.25 a large change. "
-                "Few rows move it by chance; so it is over its limit only where the p-value, "
+                "A stability index sums, over tenths of the reference, the changes of the shares "
+                "of rows: below 0.1 is commonly called stable, above 0.25 a large change. With few "
+                "rows it varies by chance, so it is over its limit only where the p-value, "
                 "adjusted for the number of indices (Holm), is below 0.5 % as well. Rows that the "
-                "model sends to review are decided by a human and are no overrides."
+                "model sends to review are decided by a human and do not count as overrides."
             ),
         ),
     )
@@ -104,20 +102,20 @@ def _calibration_sections(
     rows = [
         (
             name,
-            count(own.rows),
-            percent(own.share),
-            percent(own.mean_probability),
-            p_value(own.p_value),
+            count(measures.rows),
+            percent(measures.share),
+            percent(measures.mean_probability),
+            p_value(measures.p_value),
         )
-        for name, own in calibration.items()
+        for name, measures in calibration.items()
     ]
     return [
         Section(
             "calibration",
-            "What was predicted, and what happened",
+            "Calibration: do predicted and observed shares agree?",
             "On the rows whose outcome is known, the mean probability of a class should be its "
-            "share; the p-value is the chance of a difference as large if every row's probability "
-            "is right.",
+            "share; the p-value is the probability of a difference at least as large if every "
+            "row's probability is right.",
             table=table("Classes", ("class", "rows", "share", "mean probability", "p-value"), rows),
             body=tuple(map(sentence_of, diagnosis.values())),
         )

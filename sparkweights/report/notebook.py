@@ -1,4 +1,4 @@
-"""The rich display of results in a notebook: a record's key section as HTML for one cell."""
+"""The rich display of results in a notebook: a record's key section as HTML for a cell."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sparkweights.records import (
     WeightsRecord,
 )
 from sparkweights.report.backtest_report import origins_section
-from sparkweights.report.evaluation_sections import money_section
+from sparkweights.report.evaluation_sections import decision_cost_section
 from sparkweights.report.model_report import balance_section
-from sparkweights.report.page import placed
+from sparkweights.report.page import embed
 from sparkweights.report.population_sections import drift_sections
 from sparkweights.report.run_report import decisions_section
 from sparkweights.report.study_sections import importance_section, tuning_section
@@ -36,7 +36,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True)
 class StageResult(Generic[ValueT, RecordT]):
-    """What a stage found: the values to go on with, and its record.
+    """The result of a stage: the values for later stages, and its record.
 
     A notebook shows the record's key chart.
 
@@ -45,7 +45,7 @@ class StageResult(Generic[ValueT, RecordT]):
     value
         The stage's own result.
     record
-        What was written of it.
+        The stage's record, as written.
     """
 
     value: ValueT
@@ -57,14 +57,14 @@ class StageResult(Generic[ValueT, RecordT]):
 
 @singledispatch
 def key_sections(record: Record) -> list[Section]:  # noqa: ARG001 (chooses the function below)
-    """Return what to see first of a record."""
+    """Return the sections that a notebook shows of a record."""
     return []
 
 
 @key_sections.register(TrainingRecord)
 @key_sections.register(EvaluationRecord)
 def _(record: TrainingRecord | EvaluationRecord) -> list[Section]:
-    return [money_section(record.evaluation)]
+    return [decision_cost_section(record.evaluation)]
 
 
 @key_sections.register(RunRecord)
@@ -103,7 +103,7 @@ def fragment(section: Section) -> str:
     if section.figure is not None:
         parts += [
             Markup('<div style="max-width: 36em">{}</div>').format(
-                placed(section.figure, f"cell-{section.id}")
+                embed(section.figure, f"cell-{section.id}")
             ),
             Markup("<p><small>{}</small></p>").format(section.figure.reading),
         ]

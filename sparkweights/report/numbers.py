@@ -1,4 +1,4 @@
-"""How numbers are written, in the terminal as on a page; None and NaN are not known."""
+"""How numbers are formatted, on the terminal and on a page; None and NaN are not known."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def count(value: float | None) -> str:
     return _written(value, ",.0f")
 
 
-def money(value: float | None) -> str:
+def amount(value: float | None) -> str:
     """Write an amount: whole from 100 on, else with two digits.
 
     Examples
     --------
-    >>> money(67566800.4), money(-3.14159)
+    >>> amount(67566800.4), amount(-3.14159)
     ('67,566,800', '-3.14')
     """
     if value is None or math.isnan(value):
@@ -56,7 +56,7 @@ def span(interval: Interval) -> str:
     """
     low, high = interval
     if low is None or high is None:
-        return f"{money(low)} to {money(high)}"
+        return f"{amount(low)} to {amount(high)}"
     digits = 0 if max(abs(low), abs(high)) >= _WHOLE_FROM else 2
     return f"{low:,.{digits}f} to {high:,.{digits}f}"
 

@@ -1,4 +1,4 @@
-"""A page as plain values, and that page as one HTML file that needs nothing else."""
+"""A page as plain values, and its rendering as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OWN_REFERENCE = re.compile(r'(\bid="|url\(#|href="#)')
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, for those who see it and for those who do not.
+    """A drawing with its accessible name, description and numbers.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """One question and its answer.
+    """A section of a page: a subject and its result.
 
     Attributes
     ----------
     id
-        Where a link leads; letters, digits and hyphens, once on a page.
+        The anchor: letters, digits and hyphens, unique on a page.
     title, sentence
-        The subject, and what there is to say about it.
+        The subject, with the field's term first, and the result in words.
     figure, table
         A drawing and numbers, or None.
     body
@@ -70,7 +70,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Fact:
-    """A figure to see first: its name, its value, what it means, and whether it is good news."""
+    """A key figure: its name, its value, what it means, and whether it is good or bad."""
 
     name: str
     value: str
@@ -80,7 +80,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Page:
-    """What a reader gets, from the top down."""
+    """The content of a report, in reading order."""
 
     title: str
     subtitle: str
@@ -98,7 +98,7 @@ def render_page(page: Page) -> str:
     return _template().render(page=page)
 
 
-def placed(figure: Figure, prefix: str) -> Markup:
+def embed(figure: Figure, prefix: str) -> Markup:
     """Return a figure's SVG with its name, and with ids that no other figure of the page has.
 
     Parameters
@@ -113,10 +113,10 @@ def placed(figure: Figure, prefix: str) -> Markup:
         '{} role="img" aria-labelledby="{}" aria-describedby="{}">'
         '<title id="{}">{}</title><desc id="{}">{}</desc>'
     ).format(
-        Markup(svg[: opening - 1]),  # noqa: S704 (drawn by us; its text is escaped)
+        Markup(svg[: opening - 1]),  # noqa: S704 (drawn by this package; its text is escaped)
         *(name, reading, name, figure.label, reading, figure.reading),
     )
-    return head + Markup(svg[opening:])  # noqa: S704 (as above)
+    return head + Markup(svg[opening:])  # noqa: S704 (drawn by this package; its text is escaped)
 
 
 @cache
@@ -128,7 +128,7 @@ def _template() -> Template:
     style = here.joinpath("page.css").read_text(encoding="utf-8")
     environment.globals.update(
         style=Markup(style),  # noqa: S704 (a file of this package)
-        placed=placed,
+        embed=embed,
     )
     environment.filters["paragraph"] = _breakable
     return environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.report import figures
-from sparkweights.report.numbers import count, known, money, number, percent, percent_span
+from sparkweights.report.numbers import amount, count, known, number, percent, percent_span
 from sparkweights.report.page import Figure, Section
 from sparkweights.report.sentences import sentence_of
 from sparkweights.report.shared_sections import shares
@@ -21,7 +21,7 @@ _METHODS = {"bbse": "BBSE, from mean scores", "saerens_em": "EM, by maximum like
 
 
 def class_sections(record: RunRecord) -> list[Section]:
-    """Return tonight's expected classes beside the labelled table's, if rows were scored."""
+    """Return the run's expected class shares beside the labelled table's, if rows were scored."""
     expected, prior = record.expected_classes, record.prior
     total = sum(expected.values())
     if not total:
@@ -36,15 +36,15 @@ def class_sections(record: RunRecord) -> list[Section]:
     rarest = min(names, key=lambda name: prior[name])
     section = Section(
         "classes",
-        "Which classes to expect",
+        "Expected class shares",
         f"About {count(expected[rarest])} of the scored rows are expected to be {rarest}: "
         f"{percent(expected[rarest] / total)}, against {percent(prior[rarest])} in the labelled "
         "table.",
         figure=Figure(
             figures.draw_balance(balance),
             "Class shares, labelled and expected",
-            "Grey is a class's share of the labelled table, blue what the probabilities of this "
-            "run add up to; where they part, the incoming rows differ from those of training.",
+            "Grey: share of the class in the labelled table. Blue: mean probability of the class "
+            "in this run. Where they differ, the incoming rows differ from those of training.",
             figures.balance_table(balance),
         ),
     )
@@ -52,13 +52,13 @@ def class_sections(record: RunRecord) -> list[Section]:
 
 
 def shift_sections(shift: LabelShiftSummary | None) -> list[Section]:
-    """Return what the scores say of tonight's class shares, if it was asked."""
+    """Return the class shares estimated from the scores of the run's table, if that was asked."""
     if shift is None:
         return []
     sentence = sentence_of(shift.sentence)
     section = Section(
         "shift",
-        "Have the class shares shifted?",
+        "Label shift: have the class shares changed?",
         f"{sentence} {count(shift.rows)} rows; in training the shares were {shares(shift.prior)}.",
         table=table(
             "Estimated shares of the incoming rows, from their scores alone",
@@ -67,13 +67,13 @@ def shift_sections(shift: LabelShiftSummary | None) -> list[Section]:
         ),
         body=(
             (
-                "Scores alone cannot tell label shift (the classes look as they did, their shares "
-                "moved) from covariate shift (other rows, the same probability for each). A test "
-                "of the shape of the scores refuses label shift where there are rows enough to see "
-                "that it does not fit; what it lets pass is shrunk towards the natural prior, as "
-                f"by {shift.pseudo_rows:g} rows of known class, and moves the odds of a class "
-                f"by a factor of {shift.max_shift:g} at most; an estimate whose interval lies "
-                "beyond is told and not used."
+                "Scores alone cannot distinguish label shift (the features of each class are as "
+                "before, the class shares changed) from covariate shift (the features changed, "
+                "the probability given the features did not). A goodness-of-fit test rejects "
+                "label shift where there are enough rows. An estimate that is not rejected is "
+                f"shrunk towards the natural prior, as by {shift.pseudo_rows:g} rows of known "
+                f"class, and changes the odds of a class by a factor of {shift.max_shift:g} at "
+                "most; an estimate whose interval lies beyond that is reported and not used."
             ),
         ),
     )
@@ -87,42 +87,42 @@ def review_sections(review: ReviewSummary | None, decisions: Mapping[str, int]) 
     sent = decisions.get("review", 0)
     facts = [
         ("rows sent to review", count(sent)),
-        ("rows where a look would save", count(review.gaining)),
+        ("rows where review would save cost", count(review.gaining)),
         ("rows considered", count(review.rows)),
-        ("least gain of a look", money(review.least_gain) if sent else ""),
-        ("expected saving of the looks, net of their price", money(review.saving)),
+        ("least gain of a review", amount(review.least_gain) if sent else ""),
+        ("expected saving of the reviews, net of their price", amount(review.saving)),
     ]
     section = Section(
         "review",
-        "What a human should look at",
-        f"A look is expected to save money on {count(review.gaining)} of {count(review.rows)} "
-        f"rows; {count(sent)} of them, where it saves most, are sent.",
+        "Human review: which rows are sent?",
+        f"Review is expected to save cost on {count(review.gaining)} of {count(review.rows)} "
+        f"rows; the {count(sent)} with the largest expected saving are sent.",
         table=facts_table("The review band", facts),
     )
     return [section]
 
 
 def drift_sections(drift: DriftSummary | None) -> list[Section]:
-    """Return how far columns have moved since training, if it was measured."""
+    """Return how far the columns' distributions have changed since training, if measured."""
     if drift is None or not drift.columns:
         return []
     ordered = ranked_columns(drift)
     over = None if drift.over is None else frozenset(drift.over)
     record = figures.Drift(drift.measure, tuple(ordered), drift.limit, over)
-    sentence = f"{ordered[0][0]} has moved most ({drift.measure} {number(ordered[0][1])})."
+    sentence = f"{ordered[0][0]} has changed most ({drift.measure} {number(ordered[0][1])})."
     if record.limit is not None:
-        count = sum(record.is_over(name, value) for name, value in ordered)
-        sentence += f" {count} of {len(ordered)} columns are over the limit"
-        sentence += "." if over is None else " by more than chance."
+        over_limit = sum(record.is_over(name, value) for name, value in ordered)
+        sentence += f" {over_limit} of {len(ordered)} columns are over the limit"
+        sentence += "." if over is None else ", significantly."
     section = Section(
         "drift",
-        "Have the columns drifted?",
+        "Drift: have the columns changed?",
         sentence,
         figure=Figure(
             figures.draw_drift(record),
             "Drift of the columns",
-            f"A bar is the {drift.measure} of a column between training and this run: longer "
-            "means that its values look less like those of training.",
+            f"A bar is the {drift.measure} of a column between training and this run: the longer, "
+            "the more its distribution has changed.",
             figures.drift_table(record),
         ),
     )
@@ -130,7 +130,7 @@ def drift_sections(drift: DriftSummary | None) -> list[Section]:
 
 
 def ranked_columns(drift: DriftSummary) -> list[tuple[str, float]]:
-    """Return columns and their indices, those that moved most first."""
+    """Return columns and their indices, the largest index first."""
     ranked = sorted(drift.columns.items(), key=lambda entry: -(entry[1] or 0.0))
     return [(name, known(value)) for name, value in ranked]
 
@@ -149,5 +149,5 @@ def _shift_rows(shift: LabelShiftSummary) -> list[tuple[str, str, str, str]]:
     ]
     used = shift.target_prior or {}
     return rows + [
-        (name, "taken for the decisions", percent(share), "") for name, share in used.items()
+        (name, "used for the decisions", percent(share), "") for name, share in used.items()
     ]

@@ -1,4 +1,4 @@
-"""A scoring run's report, from its manifest: what came in, what was decided, what was checked."""
+"""A scoring run's report, from its manifest: row counts, decisions, costs and checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sparkweights.core.errors import join_names
 from sparkweights.records.runs import DECISIONS_TAKEN
 from sparkweights.report import figures
 from sparkweights.report.check_sections import check_sections, failed_checks
-from sparkweights.report.numbers import count, money, percent, savings
+from sparkweights.report.numbers import amount, count, percent, savings
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
 from sparkweights.report.population_sections import (
     class_sections,
@@ -41,7 +41,7 @@ def run_page(record: RunRecord) -> Page:
     sections = [
         _rows_section(record),
         decisions_section(record.decisions),
-        _money_section(record),
+        _expected_cost_section(record),
         *class_sections(record),
         *shift_sections(record.label_shift),
         *_reasons_sections(record.reasons),
@@ -70,9 +70,9 @@ def _facts(record: RunRecord) -> tuple[Fact, ...]:
     failed = failed_checks(record.checks)
     ran = [report for report in record.checks.values() if report is not None]
     facts = [
-        Fact("Scored", count(rows.scored), f"of {count(rows.incoming)} rows that came in"),
+        Fact("Scored", count(rows.scored), f"of {count(rows.incoming)} incoming rows"),
         Fact(
-            "Set aside",
+            "Without a decision",
             count(rows.set_aside),
             f"{count(rows.quarantined)} quarantined, {count(rows.unscorable)} unscorable",
         ),
@@ -90,7 +90,7 @@ def _facts(record: RunRecord) -> tuple[Fact, ...]:
             Fact(
                 "Checks failed",
                 f"{len(failed)}",
-                f"of {results}; a failed critical check sets rows aside or stops the run",
+                f"of {results}; a failed critical check quarantines rows or stops the run",
                 BAD if critical else PLAIN if failed else GOOD,
             )
         )
@@ -98,11 +98,11 @@ def _facts(record: RunRecord) -> tuple[Fact, ...]:
 
 
 def _rows_section(record: RunRecord) -> Section:
-    rows, faults, aside = record.rows, record.faults, record.quarantined_for
-    whole = rows.incoming or 1
-    told, told_aside = (
-        join_names(f"{why} ({count(times)})" for why, times in found.items())
-        for found in (faults, aside)
+    rows, faults, quarantined_for = record.rows, record.faults, record.quarantined_for
+    incoming = rows.incoming or 1
+    fault_texts, quarantine_texts = (
+        join_names(f"{why} ({count(times)})" for why, times in causes.items())
+        for causes in (faults, quarantined_for)
     )
     sentence = (
         f"Of {count(rows.incoming)} incoming rows, {count(rows.scored)} were scored, "
@@ -110,20 +110,20 @@ def _rows_section(record: RunRecord) -> Section:
     )
     return Section(
         "rows",
-        "What came in and where it went",
+        "Row counts: what became of the incoming rows?",
         sentence,
         table=table(
             "Every row is accounted for",
             ("rows", "number", "share"),
-            [(name, count(times), percent(times / whole)) for name, times in vars(rows).items()],
+            [(name, count(times), percent(times / incoming)) for name, times in vars(rows).items()],
         ),
         body=(
             (
                 "A quarantined row lacks a key or fails a critical check; an unscorable row could "
                 "not be scored or priced, and is in the scored table with the reason."
             ),
-            *([f"What set rows aside: {told_aside}."] if aside else []),
-            *([f"What made rows unscorable: {told}."] if faults else []),
+            *([f"Why rows were quarantined: {quarantine_texts}."] if quarantined_for else []),
+            *([f"Why rows were unscorable: {fault_texts}."] if faults else []),
         ),
     )
 
@@ -136,7 +136,7 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
     return [
         Section(
             "reasons",
-            "Why rows were declined",
+            "Reason codes: why were rows declined?",
             f"The commonest first reason is “{first}”: {percent(times / total)} of "
             f"the {count(total)} rows whose first reason is one of these.",
             table=table(
@@ -156,41 +156,41 @@ def _reasons_sections(reasons: Mapping[str, int]) -> list[Section]:
 
 def decisions_section(decisions: Mapping[str, int]) -> Section:
     """Return how many rows got which decision."""
-    drawn = figures.Decisions(tuple(decisions.items()))
+    figure = figures.Decisions(tuple(decisions.items()))
     total = sum(decisions.values()) or 1
-    told = ", ".join(f"{name} {percent(times / total)}" for name, times in decisions.items())
+    listed = ", ".join(f"{name} {percent(times / total)}" for name, times in decisions.items())
     return Section(
         "decisions",
-        "The decisions",
-        f"Of the scored rows: {told}.",
+        "Decisions: how many rows got each?",
+        f"Of the scored rows: {listed}.",
         figure=Figure(
-            figures.draw_decisions(drawn),
+            figures.draw_decisions(figure),
             "Rows by decision",
             "A bar is the number of rows that got the decision.",
-            figures.decisions_table(drawn),
+            figures.decisions_table(figure),
         ),
     )
 
 
-def _money_section(record: RunRecord) -> Section:
+def _expected_cost_section(record: RunRecord) -> Section:
     taken, name = record.expected_cost[DECISIONS_TAKEN], "the decisions taken"
     amounts = [(constant_name(key), cost, "") for key, cost in record.constant_costs.items()]
-    drawn = figures.Costs(
-        (*amounts, (name, taken, savings(record.expected_savings))), ours=frozenset({name})
+    figure = figures.Costs(
+        (*amounts, (name, taken, savings(record.expected_savings))), model=frozenset({name})
     )
     return Section(
-        "money",
-        "What they are expected to cost",
-        f"The decisions taken are expected to cost {money(taken)}.",
+        "decision-cost",
+        "Expected cost of the decisions",
+        f"The decisions taken are expected to cost {amount(taken)}.",
         figure=Figure(
-            figures.draw_costs(drawn),
-            "Expected cost by way to decide",
+            figures.draw_costs(figure),
+            "Expected cost by decision rule",
             "A bar is the expected cost of all scored rows: shorter is better.",
-            figures.costs_table(drawn),
+            figures.costs_table(figure),
         ),
         body=(
             (
-                "Expected by the model's own probabilities; the outcomes of these rows are not "
+                "Computed from the model's probabilities; the outcomes of these rows are not "
                 "known yet."
             ),
         ),
@@ -202,7 +202,7 @@ def _duration_section(durations: Mapping[str, float]) -> Section:
     total = sum(durations.values())
     return Section(
         "durations",
-        "How long it took",
+        "Durations: how long did each step take?",
         f"{total:,.1f} seconds over {len(durations)} steps.",
         table=table("Seconds by step", ("step", "time"), rows),
     )
@@ -212,7 +212,10 @@ def _table_facts(record: RunRecord) -> list[tuple[str, str]]:
     return [
         (
             f"table {name}",
-            (f"{count(found.rows)} rows, {len(found.columns)} columns, schema {found.schema_sha}"),
+            (
+                f"{count(fingerprint.rows)} rows, {len(fingerprint.columns)} columns, schema "
+                f"{fingerprint.schema_sha}"
+            ),
         )
-        for name, found in record.tables.items()
+        for name, fingerprint in record.tables.items()
     ]

@@ -1,4 +1,4 @@
-"""What accepted rows say of all applicants, as a section of the model's report."""
+"""Selection bias: what accepted rows show about all applicants, as a section of a report."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sparkweights.records.training import SelectionSummary
 
 
-def selection_sections(found: SelectionSummary | None) -> list[Section]:
-    """Return the section of a record of selection; none where nobody was rejected."""
-    if found is None:
+def selection_sections(summary: SelectionSummary | None) -> list[Section]:
+    """Return the section of a selection summary; none where nobody was rejected."""
+    if summary is None:
         return []
     rows = [
         (
@@ -27,7 +27,7 @@ def selection_sections(found: SelectionSummary | None) -> list[Section]:
             percent(band.share),
             "extrapolated" if band.is_extrapolated else "",
         )
-        for band in found.bands
+        for band in summary.bands
     ]
     header = (
         "probability", "applicants", "accepted", "effective accepted rows", "mean probability",
@@ -36,12 +36,12 @@ def selection_sections(found: SelectionSummary | None) -> list[Section]:
     return [
         Section(
             "selection",
-            "Whom the outcomes speak of",
-            selection_sentence(found),
-            table=table(f"Applicants by their probability of {found.name}", header, rows),
+            "Selection bias: whose outcomes are known?",
+            selection_sentence(summary),
+            table=table(f"Applicants by their probability of {summary.name}", header, rows),
             body=(
                 (
-                    "Outcomes are known of accepted rows alone, and none is invented. Where few "
+                    "Outcomes are known only for accepted rows, and none is imputed. Where few "
                     "were accepted, probabilities are extrapolated from other applicants."
                 ),
             ),

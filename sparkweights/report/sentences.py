@@ -1,4 +1,4 @@
-"""Sentences about records that the terminal and the pages have in common."""
+"""Sentences about records that both the terminal and the pages show."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sparkweights.core.errors import join_names
 from sparkweights.records.evaluation import CUT_AT_HALF, DOUBLE_COUNT, OURS, WITH_REVIEW
 from sparkweights.report.numbers import (
     NOTHING,
+    amount,
     count,
-    money,
     number,
     number_span,
     percent,
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 POLICIES: Mapping[str, str] = {
     OURS: "this model",
     WITH_REVIEW: "this model and review",
-    CUT_AT_HALF: "cut at probability 0.5",
-    DOUBLE_COUNT: "the double count",
+    CUT_AT_HALF: "threshold at probability 0.5",
+    DOUBLE_COUNT: "costs counted twice",
 }
 TOO_FEW_ORIGINS = "too few origins"
 
 
 def policy_costs(evaluation: EvaluationSummary) -> list[tuple[str, float, str]]:
-    """Return each way to decide, its cost, and what it saves in words, constant decisions first."""
+    """Return each decision rule, its cost, and its savings in words, constant decisions first."""
     rows = [(constant_name(name), cost, "") for name, cost in evaluation.constant_costs.items()]
     return rows + [
         (text, evaluation.costs[name], savings(evaluation.savings.get(name)))
@@ -62,12 +62,12 @@ def sentence_of(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def cost_calibration_sentence(found: CostCalibrationSummary) -> str:
+def cost_calibration_sentence(summary: CostCalibrationSummary) -> str:
     """Return expected beside realised cost of all decisions."""
-    total = found.total
+    total = summary.total
     return (
-        f"The decisions were expected to cost {money(total.expected)} and cost "
-        f"{money(total.realised)}, a ratio of {ratio(total.ratio)} (95 % interval "
+        f"The decisions were expected to cost {amount(total.expected)} and cost "
+        f"{amount(total.realised)}, a ratio of {ratio(total.ratio)} (95 % interval "
         f"{ratio_span(total.interval)})."
     )
 
@@ -82,8 +82,8 @@ def effect_sentence(effect: WeightingEffect | None, chosen: float | None) -> str
     if effect is None:
         return (
             f"Chosen: {_weights(chosen)}. Candidates with and without weights were not both tried, "
-            "so what weighting is worth is not known; begin tune.ratio at 1 and end it above to "
-            "learn it."
+            "so the effect of weighting is not known; set tune.ratio to begin at 1 and end above 1 "
+            "to measure it."
         )
     worth = (
         f"{_weights(effect.ratio)} instead of none {_saves(effect.saving)} a row (95 % interval of "
@@ -92,7 +92,7 @@ def effect_sentence(effect: WeightingEffect | None, chosen: float | None) -> str
     )
     if effect.matters:
         return f"Weighting pays, and the settings have it: {worth}."
-    few = ", and too few rows are decided differently to know" if effect.scarce else ""
+    few = ", and too few rows are decided differently to show it" if effect.scarce else ""
     return f"Weighting is not shown to pay, so the settings have none: {worth}{few}."
 
 
@@ -106,7 +106,7 @@ def _weights(value: float | None) -> str:
 
 
 def _saves(saving: float) -> str:
-    return f"saves {money(saving)}" if saving >= 0 else f"costs {money(-saving)} more"
+    return f"saves {amount(saving)}" if saving >= 0 else f"costs {amount(-saving)} more"
 
 
 def use_sentence(comparison: ChampionComparison) -> str:
@@ -115,7 +115,7 @@ def use_sentence(comparison: ChampionComparison) -> str:
         return "It is in use now."
     if comparison.champion is None:
         return "It is not in use (promote: never)."
-    return "It is not in use; the other one stays."
+    return "It is not in use; the champion stays."
 
 
 def comparison_sentence(comparison: ChampionComparison) -> str:
@@ -131,48 +131,49 @@ def comparison_sentence(comparison: ChampionComparison) -> str:
 def changed_sentence(costs: ComparisonCosts) -> str:
     """Return how many rows of each class are decided differently, and whether they are enough."""
     counts = join_names(f"{count(rows)} {name}" for name, rows in costs.changed.items())
-    told = f"Decided differently: {counts}."
+    changed = f"Decided differently: {counts}."
     if not costs.scarce:
-        return told
+        return changed
     return (
-        f"{told} Of {join_names(costs.scarce)} they are fewer than {costs.needed}. So few do not "
-        "show what mistakes on this class cost: the model that risks more of them looks cheaper by "
-        "chance."
+        f"{changed} Of {join_names(costs.scarce)} they are fewer than {costs.needed}. That is too "
+        "few to measure the cost of mistakes on this class: the model that makes more of them may "
+        "look cheaper by chance."
     )
 
 
-def selection_sentence(found: SelectionSummary) -> str:
+def selection_sentence(summary: SelectionSummary) -> str:
     """Return what is known of the share of the class among all applicants."""
-    told = (
-        f"{percent(found.extrapolated)} of the applicants have scores at which too few were "
-        f"accepted to check them. The model says {percent(found.mean_probability)} of {found.name} "
-        "among all applicants; "
+    beginning = (
+        f"{percent(summary.extrapolated)} of the applicants have scores at which too few were "
+        f"accepted to check them. The model expects {percent(summary.mean_probability)} of "
+        f"{summary.name} among all applicants; "
     )
-    if found.estimate is None or found.interval is None:
-        low, high = map(percent, found.bounds)
-        return told + (
-            f"among the accepted it was {percent(found.accepted_share)}, and whatever became of "
-            f"the others, it is between {low} and {high}."
+    if summary.estimate is None or summary.interval is None:
+        low, high = map(percent, summary.bounds)
+        return beginning + (
+            f"among the accepted it was {percent(summary.accepted_share)}, and whatever the "
+            f"outcomes of the others, it is between {low} and {high}."
         )
-    return told + (
-        f"accepted rows, weighted by the inverse of their probability of being accepted, say "
-        f"{percent(found.estimate)} (95 % interval {percent_span(found.interval)}), where "
-        f"the accepted alone had {percent(found.accepted_share)}."
+    return beginning + (
+        f"accepted rows, weighted by the inverse of their probability of being accepted, give "
+        f"{percent(summary.estimate)} (95 % interval {percent_span(summary.interval)}), where "
+        f"the accepted alone had {percent(summary.accepted_share)}."
     )
 
 
-def fairness_notes(found: FairnessSummary) -> list[str]:
+def fairness_notes(summary: FairnessSummary) -> list[str]:
     """Return what the rates of groups are compared with, and which were not measured."""
-    told = []
-    for own in found.columns:
-        if own.reference is not None:
-            told.append(f"Groups of {own.column} are compared with {own.reference}.")
-        if own.small:
-            told.append(
-                f"Of {own.column}, {join_names(own.small)} have fewer than {count(found.min_rows)} "
-                f"rows ({count(sum(own.small.values()))} in all): counted, not measured."
+    notes = []
+    for column in summary.columns:
+        if column.reference is not None:
+            notes.append(f"Groups of {column.column} are compared with {column.reference}.")
+        if column.small:
+            notes.append(
+                f"Of {column.column}, {join_names(column.small)} have fewer than "
+                f"{count(summary.min_rows)} rows ({count(sum(column.small.values()))} in all): "
+                "counted, not measured."
             )
-    return told + [f"Column {name} {why}." for name, why in found.unmeasured.items()]
+    return notes + [f"Column {name} {why}." for name, why in summary.unmeasured.items()]
 
 
 def trend_cells(trend: TrendSummary | None) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sparkweights.records.learner import Parameter
     from sparkweights.records.weights import LedgerSummary
 
-_FINGERS = 12  # digits of a checksum that tell files apart at a glance
+_CHECKSUM_DIGITS = 12  # shown digits of a checksum
 
 
 def shares(prior: Mapping[str, float]) -> str:
@@ -34,20 +34,18 @@ def cost_section(costs: Mapping[str, Mapping[str, str]]) -> Section:
     rows = [(decision, *(str(row[name]) for name in classes)) for decision, row in costs.items()]
     return Section(
         "costs",
-        "What mistakes cost",
-        "Declared once, in the configuration; a formula is worked out for each row from its own "
+        "Cost matrix: what does each mistake cost?",
+        "Declared in the configuration; a formula is evaluated for each row from the row's "
         "columns.",
-        table=table(
-            "Cost of a decision, by what the row turns out to be", ("decision", *classes), rows
-        ),
+        table=table("Cost of a decision, by the row's true class", ("decision", *classes), rows),
     )
 
 
 def ledger_section(ledger: LedgerSummary) -> Section:
-    """Return what bent the training data and what was undone, a sentence a step."""
+    """Return the reweightings of the training data and their corrections, a sentence a step."""
     steps = [f"Natural class shares: {shares(ledger.prior)}."]
     for entry in ledger.reweightings:
-        state = "undone" if entry.undone else "still in the probabilities"
+        state = "inverted" if entry.undone else "not inverted"
         uniform = " (all equal, so nothing changes)" if entry.rule.is_uniform else ""
         steps.append(f"Training used {entry.rule.scheme} {entry.kind}{uniform}: {state}.")
     if ledger.calibration != "none":
@@ -58,16 +56,16 @@ def ledger_section(ledger: LedgerSummary) -> Section:
         steps.append(f"Moved to a population of {shares(ledger.target_prior)}.")
     sentence = (
         "The probabilities still carry weights; pricing them would count the costs twice."
-        if any(entry.is_held for entry in ledger.reweightings)
-        else "Everything that bent the training data away from the population has been undone, "
-        "once, so the probabilities can be priced."
+        if any(entry.is_uncorrected for entry in ledger.reweightings)
+        else "Every reweighting of the training data has been inverted once, so the probabilities "
+        "can be priced."
     )
-    rows = [(str(place), step) for place, step in enumerate(steps, 1)]
+    rows = [(str(position), step) for position, step in enumerate(steps, 1)]
     return Section(
         "ledger",
-        "The ledger",
+        "Ledger: which corrections were applied?",
         sentence,
-        table=table("What happened to the probabilities, in order", ("step", "what"), rows),
+        table=table("Corrections of the probabilities, in order", ("step", "what"), rows),
     )
 
 
@@ -78,10 +76,10 @@ def version_section(
     files: Mapping[str, str] | None = None,
     sentence: str,
 ) -> Section:
-    """Return what it takes to get the same result again: versions and checksums."""
+    """Return what a reproduction of the result needs: versions and checksums."""
     facts = [*versions.items()]
     facts += [
-        (f"SHA-256 of {name}", f"{digest[:_FINGERS]}\u2026")
+        (f"SHA-256 of {name}", f"{digest[:_CHECKSUM_DIGITS]}\u2026")
         for name, digest in (files or {}).items()
     ]
     return Section(

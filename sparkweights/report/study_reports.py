@@ -1,11 +1,11 @@
-"""Reports of studies, from their records: tuning, and what weights make a model see."""
+"""Reports of studies, from their records: tuning, and permutation importance."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sparkweights.report import figures
-from sparkweights.report.numbers import count, money, savings
+from sparkweights.report.numbers import amount, count, savings
 from sparkweights.report.page import Fact, Page, Section, render_page
 from sparkweights.report.sentences import ratio_name
 from sparkweights.report.study_sections import (
@@ -47,9 +47,9 @@ def _trials_section(record: TuningRecord) -> Section:
         (
             ratio_name(trial.ratio),
             *(str(trial.params[name]) for name in names),
-            money(trial.cost),
-            money(trial.difference),
-            money(trial.difference_error),
+            amount(trial.cost),
+            amount(trial.difference),
+            amount(trial.difference_error),
             savings(trial.savings),
             "chosen" if trial == record.chosen else "",
         )
@@ -57,8 +57,8 @@ def _trials_section(record: TuningRecord) -> Section:
     ]
     return Section(
         "trials",
-        "What was tried",
-        "Each candidate was fitted, undone, calibrated and priced on every fold.",
+        "Trials: which candidates were tried?",
+        "Each candidate was fitted, corrected, calibrated and priced on every fold.",
         table=table(
             "Candidates",
             (
@@ -79,16 +79,16 @@ def explain_report(record: ImportanceRecord) -> str:
     """Return the record of the explain stage as one HTML file."""
     first = record.columns[0]
     page = Page(
-        f"{record.name}: what the model sees",
-        f"Model {record.model_version} beside its twin without weights",
+        f"{record.name}: what the columns are worth",
+        f"Model {record.model_version} beside its unweighted baseline",
         (
             importance_section(record),
             ranking_section(record.areas),
             *coefficients_sections(record.coefficients),
         ),
         (
-            Fact("Dearest column", first.column, f"worth {money(first.cost)} a row"),
-            Fact("Test rows", count(record.rows), "which neither has learned from"),
+            Fact("Most important column", first.column, f"worth {amount(first.cost)} a row"),
+            Fact("Test rows", count(record.rows), "not used to fit either model"),
         ),
     )
     return render_page(page)

@@ -1,11 +1,11 @@
-"""Sections about how a model came to be as it is: tuning, importance, size, contest."""
+"""Sections of studies: tuning, importance, model size, comparison with the champion."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sparkweights.report import figures
-from sparkweights.report.numbers import count, known, measure, money, number, span
+from sparkweights.report.numbers import amount, count, known, measure, number, span
 from sparkweights.report.page import Figure, Section
 from sparkweights.report.sentences import (
     changed_sentence,
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
 
 _COMPARISON = (
     "Candidates are compared by their differences on the same held-out rows. Weighting pays where "
-    "a 95 % interval of its saving, which holds for all weighted candidates together, lies above "
-    "0; then the least weighting is chosen that is shown to save and is within one standard error "
-    "of the cheapest of these."
+    "a simultaneous 95 % interval of its saving, over all weighted candidates, lies above 0. Then "
+    "the smallest weight ratio is chosen whose saving is significant and whose cost is within one "
+    "standard error of the cheapest such candidate."
 )
 
 
 def tuning_curve(record: TuningRecord) -> figures.TuningCurve:
-    """Return the curve of a tuning record; of the chosen parameters, where some were tried."""
+    """Return the curve of a tuning record, for the chosen parameters."""
     chosen = record.chosen
-    own = [trial for trial in record.trials if trial.params == chosen.params]
+    trials = [trial for trial in record.trials if trial.params == chosen.params]
     return figures.TuningCurve(
-        tuple((t.ratio, t.cost, known(t.difference_error)) for t in own if t.ratio),
+        tuple((t.ratio, t.cost, known(t.difference_error)) for t in trials if t.ratio),
         None if chosen.ratio is None else (chosen.ratio, chosen.cost),
         tuple(record.references.items()),
     )
 
 
 def tuning_section(record: TuningRecord) -> Section:
-    """Return what weighting was found to be worth."""
+    """Return the measured effect of weighting."""
     chosen, curve = record.chosen, tuning_curve(record)
     figure = None
     if curve.trials:
         figure = Figure(
             figures.draw_tuning(curve),
             "Cost against the weight ratio",
-            "To the right the rarest class weighs more; the lower the point, the cheaper its "
-            "decisions. A bar is one standard error of the difference from the cheapest candidate; "
-            "the circle is the choice.",
+            "To the right the rarest class has more weight; a lower point means cheaper decisions. "
+            "A bar is one standard error of the difference from the cheapest candidate; the circle "
+            "is the chosen one.",
             figures.tuning_table(curve),
         )
     return Section(
         "tuning",
-        "What weighting is worth",
+        "Tuning: what is weighting worth?",
         effect_sentence(record.effect, chosen.ratio),
         figure=figure,
         body=(_COMPARISON,),
@@ -64,7 +64,7 @@ def tuning_section(record: TuningRecord) -> Section:
 
 
 def importance_section(record: ImportanceRecord) -> Section:
-    """Return what each column is worth in money, with weights and without."""
+    """Return the importance of each column as a cost, with weights and without."""
     worth = [
         figures.ColumnWorth(
             entry.column,
@@ -78,8 +78,8 @@ def importance_section(record: ImportanceRecord) -> Section:
     first = worth[0]
     return Section(
         "importance",
-        "What the columns are worth",
-        f"Without {first.name}, a row would cost {money(first.weighted)} more; measured on "
+        "Permutation importance: what is each column worth?",
+        f"Without {first.name}, a row would cost {amount(first.weighted)} more; measured on "
         f"{count(record.rows)} rows.",
         figure=Figure(
             figures.draw_importance(worth),
@@ -93,20 +93,20 @@ def importance_section(record: ImportanceRecord) -> Section:
 
 def ranking_section(areas: Mapping[str, AreaSummary]) -> Section:
     """Return whether weights changed the ranking, by the area under the ROC curve."""
-    told, rows = [], []
-    for name, found in areas.items():
-        low, high = map(known, found.interval)
-        change = known(found.weighted) - known(found.unweighted)
-        moved = "changed" if low > 0 or high < 0 else "cannot be said to have changed"
-        told.append(f"of {name} it {moved}")
+    changes, rows = [], []
+    for name, areas_ in areas.items():
+        low, high = map(known, areas_.interval)
+        change = known(areas_.weighted) - known(areas_.unweighted)
+        moved = "changed" if low > 0 or high < 0 else "has not significantly changed"
+        changes.append(f"of {name} it {moved}")
         rows.append((
-            name, measure(found.unweighted), measure(found.weighted),
+            name, measure(areas_.unweighted), measure(areas_.weighted),
             f"{change:+.4f}", f"{low:+.4f} to {high:+.4f}",
         ))  # fmt: skip
     return Section(
         "ranking",
-        "Did the weights change the ranking?",
-        f"Weights may leave the ranking of rows alone; {'; '.join(told)}.",
+        "AUC: did the weights change the ranking?",
+        f"In a well-specified model weights do not change the ranking; {'; '.join(changes)}.",
         table=table(
             "Area under the ROC curve, same rows",
             ("class", "without weights", "with weights", "change", "95 % interval"),
@@ -117,7 +117,7 @@ def ranking_section(areas: Mapping[str, AreaSummary]) -> Section:
 
 
 def coefficients_sections(coefficients: Mapping[str, tuple[float, float]] | None) -> list[Section]:
-    """Return what weights did to a linear model's intercept and slopes, if it is one."""
+    """Return the effect of weights on a linear model's intercept and slopes, if it is linear."""
     if coefficients is None:
         return []
     rows = [
@@ -127,8 +127,8 @@ def coefficients_sections(coefficients: Mapping[str, tuple[float, float]] | None
     return [
         Section(
             "coefficients",
-            "Intercept and slopes",
-            "In a well-specified model weights move the intercept alone; slopes that move say "
+            "Coefficients: intercept and slopes",
+            "In a well-specified model weights change only the intercept; slopes that change show "
             "that the model is too simple for the data.",
             table=table(
                 "Coefficients, without and with weights",
@@ -153,7 +153,7 @@ def size_sections(record: TrainingRecord) -> list[Section]:
         return [
             Section(
                 "size",
-                "How the tree was pruned",
+                "Pruning: how many leaves are kept?",
                 f"{pruning.chosen.leaves} leaves are kept: the smallest tree that costs "
                 "at most one standard error of the difference more than the cheapest, on the same "
                 "held-out rows.",
@@ -169,9 +169,9 @@ def size_sections(record: TrainingRecord) -> list[Section]:
         return [
             Section(
                 "size",
-                "When boosting stopped",
+                "Early stopping: how many stages are kept?",
                 f"{stopping.kept} of {len(losses)} stages are kept: after them the log loss of "
-                f"the undone probabilities on held-out rows was {number(losses[kept])}. The "
+                f"the corrected probabilities on held-out rows was {number(losses[kept])}. The "
                 f"search ends after {stopping.patience} stages in a row without a lower one.",
             )
         ]
@@ -179,25 +179,25 @@ def size_sections(record: TrainingRecord) -> list[Section]:
 
 
 def comparison_sections(comparison: ChampionComparison) -> list[Section]:
-    """Return how the model did against the one in use, if there was one."""
+    """Return the comparison with the champion, if there was one."""
     if comparison.champion is None:
         return []
-    title, costs = "Against the model in use before", comparison.costs
+    title, costs = "Champion and challenger: is the new model better?", comparison.costs
     sentence = comparison_sentence(comparison)
     if costs is None:
-        return [Section("contest", title, sentence)]
+        return [Section("comparison", title, sentence)]
     note = (
-        "Only where the whole interval lies below 0 is the new model called better. The interval "
-        "is a bootstrap-t over blocks of rows, which allows for losses that few rows carry."
+        "The new model is called better only where the whole interval lies below 0. The interval "
+        "is a bootstrap-t over blocks of rows, which is valid where few rows carry most losses."
     )
     if costs.scarce:
         note = changed_sentence(costs)
     facts = [
         ("champion", comparison.champion),
         ("rows unseen by both", count(costs.rows)),
-        ("cost of a row, champion", money(costs.before)),
-        ("cost of a row, this model", money(costs.after)),
-        ("change", money(costs.after - costs.before)),
+        ("cost of a row, champion", amount(costs.before)),
+        ("cost of a row, this model", amount(costs.after)),
+        ("change", amount(costs.after - costs.before)),
         ("95 % interval of the change", span(costs.interval)),
         *[
             (f"rows of {name} decided differently", count(rows))
@@ -206,7 +206,7 @@ def comparison_sections(comparison: ChampionComparison) -> list[Section]:
     ]
     return [
         Section(
-            "contest",
+            "comparison",
             title,
             sentence,
             table=facts_table("Paired comparison on the same rows", facts),

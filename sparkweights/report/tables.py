@@ -55,8 +55,8 @@ def facts_table(caption: str, facts: Sequence[tuple[str, str]]) -> Table:
     return table(caption, ("what", "value"), [fact for fact in facts if fact[1]])
 
 
-def thinned(values: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """Return at most so many points, evenly spaced, the first and the last among them."""
+def sample_points(values: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """Return at most ``most`` points, evenly spaced, with the first and the last."""
     if len(values) <= most:
         return list(values)
     step = (len(values) - 1) / (most - 1)

@@ -96,14 +96,14 @@ def test_model_report_answers_a_risk_managers_questions(demo: Path, browser: Bro
 
 # What a manager asks -> the entry of the contents, and what its section says.
 FINDINGS = {
-    "What the decisions cost": r"saves? 3\d\.\d %",  # what is it worth?
-    "What was trained": r"14,4\d\d",  # from which rows?
-    "balance": r"share",  # how did the weights shift the classes?
-    "Who got which decision": r"default, \d\d\.\d %",  # whom does it catch?
-    "Where the money goes": r"Cost by decision and class",  # where is money still lost?
-    "honest": r"mean probability of default is 2\d\.\d %",  # can the probabilities be believed?
-    "Where to cut": r"cheapest single cut",  # would another cut be cheaper?
-    "told apart": r"ROC",  # how well does it rank?
-    "caught are right": r"at random, 2\d\.\d %",  # how many of the declined would default?
-    "card": r"sex, age, marriage",  # what must it not be used on?
+    "Cost of the decisions": r"saves? 3\d\.\d %",  # what is it worth?
+    "Training": r"14,4\d\d",  # from which rows?
+    "Class balance": r"share",  # how did the weights shift the classes?
+    "Confusion matrix": r"default, \d\d\.\d %",  # whom does it catch?
+    "Cost by decision and class: which": r"Cost by decision and class",  # where is cost still lost?
+    "Calibration": r"mean probability of default is 2\d\.\d %",  # can the probabilities be believed?
+    "Cost curve": r"cheapest single threshold",  # would another threshold be cheaper?
+    "ROC curve": r"ROC",  # how well does it rank?
+    "Precision-recall": r"at random, 2\d\.\d %",  # how many of the declined would default?
+    "Model card": r"sex, age, marriage",  # what must it not be used on?
 }

@@ -43,7 +43,7 @@ def test_explain_puts_both_fits_side_by_side(
     without, weighted = record["coefficients"]["intercept"]
     assert weighted > without  # cost weights favour the rare class
     report = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Did the weights change the ranking?" in report
+    assert "AUC: did the weights change the ranking?" in report
     # Nothing else changed.
     assert {k: v for k, v in shop.state().items() if "importance" not in k} == state
 

@@ -24,7 +24,9 @@ def test_evaluate_compares_sensitive_groups_without_being_asked(
     taken = evaluation["decisions"]["approve"]
     assert approved == pytest.approx(sum(taken.values()))
     place = shop.folder / "out" / "models" / "evaluation" / record["model_version"]
-    assert "Between groups of people" in (place / "report.html").read_text()
+    assert (
+        "Fairness: how do decisions differ between groups?" in (place / "report.html").read_text()
+    )
     assert shop.run("evaluate", config, "--quiet") == 0
     assert "who gets approve" in capsys.readouterr().out
 

@@ -40,7 +40,7 @@ def test_evaluate_equals_what_training_found_and_segments_add_up(
     assert all(sum(one["decisions"].values()) == pytest.approx(1) for one in measured)
     stored = json.loads((place / "evaluation" / version / "evaluation.json").read_text())
     assert stored["segments"] == record["segments"]
-    assert "By segment" in (place / "evaluation" / version / "report.html").read_text()
+    assert "Performance by segment" in (place / "evaluation" / version / "report.html").read_text()
 
 
 def test_records_show_their_key_chart_in_a_notebook(shop: Shop, spark: SparkSession) -> None:
@@ -48,10 +48,10 @@ def test_records_show_their_key_chart_in_a_notebook(shop: Shop, spark: SparkSess
     runner = Runner(spark, load_config(shop.config("shown.yaml")), date.fromisoformat(RUN_DATE))
     judged = runner.evaluate()
     for shown, words in (
-        (judged, "What the decisions cost"),
+        (judged, "Cost of the decisions"),
         (judged, "That saves"),
-        (runner.score(), "The decisions"),
-        (runner.monitor("incoming"), "Have the columns drifted?"),
+        (runner.score(), "Decisions: how many rows got each?"),
+        (runner.monitor("incoming"), "Drift: have the columns changed?"),
     ):
         html = shown._repr_html_()
         assert words in html

@@ -93,7 +93,7 @@ def test_monitor_tells_a_change_from_none(
     assert any(words in sentence for sentence in record["exceeded"]) or not words
     assert "Traceback" not in told.err
     report = next((folder / "out" / "runs").glob("*/monitor.html")).read_text(encoding="utf-8")
-    assert "The verdict" in report
+    assert "Verdict: which limits are exceeded?" in report
 
 
 def test_monitor_known_outcomes_and_overrides_are_judged(

@@ -229,7 +229,7 @@ def test_backtest_shows_a_ranking_that_fades_and_its_trend(
     starts = [one["after"] for one in record["origins"]]
     assert starts == sorted(starts)
     folder = lender.folder / "out" / "models" / "backtest"
-    assert "By origin" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "Backtest: performance by origin" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_backtest_without_a_column_of_time_exits_2(

@@ -57,7 +57,7 @@ def test_train_random_accepts_recover_the_share_of_all_applicants(
     assert record["weights"]["rows"] == accepted
     models = own_shop.folder / "out" / "models"
     report = (models / record["version"] / "report.html").read_text()
-    assert "Whom the outcomes speak of" in report
+    assert "Selection bias: whose outcomes are known?" in report
 
 
 @pytest.mark.parametrize(

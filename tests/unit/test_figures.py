@@ -9,7 +9,7 @@ import pytest
 
 from sparkweights.report import figures
 from sparkweights.report.figures.canvas import TOKENS, WIDTH
-from sparkweights.report.numbers import money, number, percent, span
+from sparkweights.report.numbers import amount, number, percent, span
 from sparkweights.report.tables import Table
 
 STYLE = resources.files("sparkweights.report").joinpath("page.css").read_text(encoding="utf-8")
@@ -36,10 +36,10 @@ def test_figure_of_the_same_record_is_the_same_bytes() -> None:
 
 def test_cut_cost_marks_the_cheapest_cut() -> None:
     """The lowest point is the best, and the half is the point nearest to it."""
-    cuts = figures.CutCost(((0.1, 9.0), (0.2, 4.0), (0.45, 7.0), (0.9, 12.0)), ours=3.5)
+    cuts = figures.ThresholdCost(((0.1, 9.0), (0.2, 4.0), (0.45, 7.0), (0.9, 12.0)), model_cost=3.5)
     assert cuts.best == (0.2, 4.0)
     assert cuts.at_half == (0.45, 7.0)
-    assert figures.cut_cost_table(cuts).rows[-1] == ("decisions taken", "", "3.50")
+    assert figures.threshold_cost_table(cuts).rows[-1] == ("decisions taken", "", "3.50")
 
 
 def test_curve_table_is_thinned_with_both_ends() -> None:
@@ -64,7 +64,7 @@ def test_figure_follows_the_page_in_colour_and_size() -> None:
 
 def test_numbers_are_written_for_people() -> None:
     """Money, shares and numbers, by hand."""
-    assert [money(v) for v in (1234567.8, 12.345, -0.5)] == ["1,234,568", "12.35", "-0.50"]
+    assert [amount(v) for v in (1234567.8, 12.345, -0.5)] == ["1,234,568", "12.35", "-0.50"]
     assert [percent(v) for v in (0.5, 0.00042, 0.0)] == ["50.0 %", "0.042 %", "0.0 %"]
     assert [number(v) for v in (3, 0.00012, 2.5e6)] == ["3", "0.00012", "2,500,000"]
     assert span((-1011.4, -142.7)) == "-1,011 to -143"

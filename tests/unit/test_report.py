@@ -19,10 +19,10 @@ from sparkweights.records import ImportanceRecord, RunRecord, TrainingRecord, Tu
 from sparkweights.records.evaluation import EvaluationSummary
 from sparkweights.records.weights import LedgerSummary
 from sparkweights.report import figures
-from sparkweights.report.evaluation_sections import evaluation_sections, mistakes_section
+from sparkweights.report.evaluation_sections import confusion_section, evaluation_sections
 from sparkweights.report.figures.canvas import LONGEST
 from sparkweights.report.model_report import model_page, model_report
-from sparkweights.report.numbers import NO_SAVINGS, money, percent, savings, span
+from sparkweights.report.numbers import NO_SAVINGS, amount, percent, savings, span
 from sparkweights.report.page import Fact, Figure, Page, Section, render_page
 from sparkweights.report.run_report import run_page, run_report
 from sparkweights.report.shared_sections import ledger_section
@@ -224,11 +224,11 @@ def test_model_page_holds_the_numbers_of_its_manifest() -> None:
     """The demo's figures, by hand from the manifest."""
     page = pages("model")
     found = tables_of(page)
-    assert found["Cost by way to decide"] == [
+    assert found["Cost by decision rule"] == [
         ("always approve", "106,762,500", ""),
         ("always decline", "127,324,600", ""),
-        ("the double count", "100,537,100", "5.8 %"),
-        ("cut at probability 0.5", "79,589,300", "25.5 %"),
+        ("costs counted twice", "100,537,100", "5.8 %"),
+        ("threshold at probability 0.5", "79,589,300", "25.5 %"),
         ("this model", "67,566,800", "36.7 %"),
     ]
     assert found["Rows by decision and class"] == [
@@ -246,9 +246,9 @@ def test_model_page_holds_the_numbers_of_its_manifest() -> None:
         "73.7 %",
         "73.0 %",
     )
-    assert [step for _, step in found["What happened to the probabilities, in order"]] == [
+    assert [step for _, step in found["Corrections of the probabilities, in order"]] == [
         "Natural class shares: repay 77.9 %, default 22.1 %.",
-        "Training used cost weights: undone.",
+        "Training used cost weights: inverted.",
         "Calibrated (isotonic) on held-out rows that carry no class weights.",
     ]
     assert page.facts[0] == Fact("Saved", "36.7 %", page.facts[0].note, "good")
@@ -283,10 +283,10 @@ def test_model_page_without_optional_records_leaves_their_sections_out() -> None
     manifest["contest"] = {"champion": None, "costs": None, "obstacle": "none", "promoted": True}
     page = model_report(TrainingRecord.from_dict(manifest))
     assert re.findall(r'<section id="([^"]+)"', page) == [
-        *("made", "balance", "costs", "money", "mistakes", "reliability-0", "measures"),
+        *("made", "balance", "costs", "decision-cost", "mistakes", "reliability-0", "measures"),
         *("ledger", "card", "versions"),
     ]
-    assert "double count" not in page
+    assert "counted twice" not in page
 
 
 def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() -> None:
@@ -303,7 +303,16 @@ def test_run_page_without_checks_shift_and_review_leaves_their_sections_out() ->
     }
     ids = {section.id for section in run_page(RunRecord.from_dict(manifest)).sections}
     assert ids == {
-        *("rows", "decisions", "money", "classes", "costs", "ledger", "durations", "versions"),
+        *(
+            "rows",
+            "decisions",
+            "decision-cost",
+            "classes",
+            "costs",
+            "ledger",
+            "durations",
+            "versions",
+        ),
     }
 
 
@@ -338,7 +347,7 @@ def test_mistakes_of_many_classes_are_a_table() -> None:
     for i in range(7):
         classes[f"kind {i}"] = classes["default"]
         decisions["approve"][f"kind {i}"] = decisions["decline"][f"kind {i}"] = i
-    mistakes = mistakes_section(EvaluationSummary.from_dict(evaluation))
+    mistakes = confusion_section(EvaluationSummary.from_dict(evaluation))
     assert mistakes.figure is None
     assert mistakes.table is not None
     assert mistakes.table.rows[0][-1] == "6"
@@ -381,7 +390,7 @@ def test_no_savings_has_one_value_and_one_wording() -> None:
     assert set(found.evaluation.savings.values()) == {None}
     assert found.to_dict()["evaluation"]["savings"]["ours"] is None
     page, text = model_page(found), train_summary(found)
-    costs = tables_of(page)["Cost by way to decide"]
+    costs = tables_of(page)["Cost by decision rule"]
     assert [row[2] for row in costs] == ["", "", NO_SAVINGS, NO_SAVINGS, NO_SAVINGS]
     assert text.count(NO_SAVINGS) == 3
     assert page.facts[0].value == NO_SAVINGS
@@ -391,12 +400,12 @@ def test_terminal_and_page_write_the_same_numbers() -> None:
     """Each cost, saving and interval on the terminal is on the page as well, digit by digit."""
     found = TrainingRecord.from_dict(record("model_manifest"))
     page, text = rendered("model"), train_summary(found)
-    told = [money(cost) for cost in found.evaluation.costs.values()]
+    told = [amount(cost) for cost in found.evaluation.costs.values()]
     told += [savings(own) for own in found.evaluation.savings.values()]
     told += [percent(own.share) for own in found.evaluation.classes.values()]
     costs = found.comparison.costs
     assert costs is not None
-    told += [money(costs.before), money(costs.after), span(costs.interval)]
+    told += [amount(costs.before), amount(costs.after), span(costs.interval)]
     assert len(told) == 13
     for number in told:
         assert number in page, number

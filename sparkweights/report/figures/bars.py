@@ -13,11 +13,11 @@ from sparkweights.report.figures.canvas import (
     INK,
     MARGIN,
     SECOND,
-    drawn,
+    draw,
     legend_above,
     short,
 )
-from sparkweights.report.numbers import money, number, percent
+from sparkweights.report.numbers import amount, number, percent
 from sparkweights.report.tables import Table, table
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-MAX_BARS = 20  # of columns, dearest first; the table has them all
-_ROOM, _PER_CHARACTER = 1.1, 0.035  # of the longest bar, so that its number has a place
+MAX_BARS = 20  # columns, the most important first; the table has them all
+_MARGIN, _PER_CHARACTER = 1.1, 0.035  # times the longest bar, to make space for its number
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def draw_balance(record: Balance) -> str:
             axes.barh(at, values, height=0.34, color=colour, label=name)
             _write(axes, at, values, percent)
         longest = max(*record.before, *record.after)
-        _name_bars(axes, record.classes, longest * _room(["100.0 %"]))
+        _name_bars(axes, record.classes, longest * _axis_factor(["100.0 %"]))
         legend_above(axes)
 
-    return drawn(paint, height=2.4 * BAR * len(record.classes) + MARGIN)
+    return draw(paint, height=2.4 * BAR * len(record.classes) + MARGIN)
 
 
 def balance_table(record: Balance) -> Table:
@@ -83,39 +83,39 @@ def decisions_table(record: Decisions) -> Table:
 
 @dataclass(frozen=True)
 class Costs:
-    """What ways to decide cost.
+    """The costs of decision rules.
 
     Attributes
     ----------
     amounts
-        (way to decide, cost, savings in words), in the order to draw.
-    ours, mistakes
-        The names to bring out: the decisions taken, and what should not be done.
+        (decision rule, cost, savings in words), in the order to draw.
+    model, mistakes
+        The rules to highlight: those of the model, and those that should not be used.
     """
 
     amounts: tuple[tuple[str, float, str], ...]
-    ours: frozenset[str] = frozenset()
+    model: frozenset[str] = frozenset()
     mistakes: frozenset[str] = frozenset()
 
 
 def draw_costs(record: Costs) -> str:
-    """Draw one bar per way to decide; shorter is better."""
+    """Draw one bar per decision rule; shorter is better."""
     colours = [
-        ACCENT if name in record.ours else BAD if name in record.mistakes else FAINT
+        ACCENT if name in record.model else BAD if name in record.mistakes else FAINT
         for name, _, _ in record.amounts
     ]
-    return _single([(name, cost) for name, cost, _ in record.amounts], money, colours)
+    return _single([(name, cost) for name, cost, _ in record.amounts], amount, colours)
 
 
 def costs_table(record: Costs) -> Table:
-    """Return one row per way to decide."""
-    rows = [(name, money(cost), saved) for name, cost, saved in record.amounts]
-    return table("Cost by way to decide", ("way to decide", "cost", "savings"), rows)
+    """Return one row per decision rule."""
+    rows = [(name, amount(cost), saved) for name, cost, saved in record.amounts]
+    return table("Cost by decision rule", ("decision rule", "cost", "savings"), rows)
 
 
 @dataclass(frozen=True)
 class ColumnWorth:
-    """What a column is worth with weights and without, and the standard errors."""
+    """The importance of a column with weights and without, and the standard errors."""
 
     name: str
     weighted: float
@@ -131,32 +131,34 @@ def draw_importance(record: Sequence[ColumnWorth]) -> str:
     def paint(axes: Axes) -> None:
         for side, (label, colour) in enumerate((("with weights", ACCENT), ("without", FAINT))):
             at = [i + 0.38 * (side - 0.5) for i in range(len(shown))]
-            values = [one.unweighted if side else one.weighted for one in shown]
-            errors = [one.unweighted_error if side else one.weighted_error for one in shown]
+            values = [column.unweighted if side else column.weighted for column in shown]
+            errors = [
+                column.unweighted_error if side else column.weighted_error for column in shown
+            ]
             axes.barh(at, values, height=0.34, color=colour, label=label)
             axes.errorbar(
                 values, at, xerr=errors, fmt="none", ecolor=INK, elinewidth=0.8, capsize=1.5
             )
-        _name_bars(axes, [one.name for one in shown])
+        _name_bars(axes, [column.name for column in shown])
         axes.grid(visible=True, axis="x")
         axes.tick_params(axis="x", labelbottom=True)
         axes.set_xlabel("what a row costs more without the column")
         legend_above(axes)
 
-    return drawn(paint, height=1.5 * BAR * len(shown) + 2 * MARGIN)
+    return draw(paint, height=1.5 * BAR * len(shown) + 2 * MARGIN)
 
 
 def importance_table(record: Sequence[ColumnWorth]) -> Table:
     """Return one row per column."""
     rows = [
         (
-            one.name,
-            number(one.weighted),
-            number(one.weighted_error),
-            number(one.unweighted),
-            number(one.unweighted_error),
+            column.name,
+            number(column.weighted),
+            number(column.weighted_error),
+            number(column.unweighted),
+            number(column.unweighted_error),
         )
-        for one in record
+        for column in record
     ]
     header = ("column", "with weights", "standard error", "without", "standard error ")
     return table("What a row costs more without the column", header, rows)
@@ -164,9 +166,9 @@ def importance_table(record: Sequence[ColumnWorth]) -> Table:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far columns have moved: a measure, per column its value, and a limit or None.
+    """How far columns have drifted: a measure, its value per column, and a limit or None.
 
-    ``over`` names the columns beyond the limit where more than the value decides that.
+    ``over`` names the columns over the limit where the value alone does not decide that.
     """
 
     measure: str
@@ -204,7 +206,7 @@ def drift_table(record: Drift) -> Table:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Rows or money by decision and class; ``unit`` says which."""
+    """Rows or costs by decision and class; ``unit`` says which."""
 
     decisions: tuple[str, ...]
     classes: tuple[str, ...]
@@ -213,7 +215,7 @@ class Confusion:
 
 
 def draw_confusion(record: Confusion) -> str:
-    """Draw a table whose cells have the stronger colour the larger their amount."""
+    """Draw a table in which larger amounts have a stronger colour."""
     largest = max((abs(value) for row in record.amounts for value in row), default=0) or 1
 
     def paint(axes: Axes) -> None:
@@ -222,7 +224,7 @@ def draw_confusion(record: Confusion) -> str:
                 shade = 0.06 + 0.34 * abs(value) / largest
                 axes.barh(d, 0.96, left=c - 0.48, height=0.92, color=ACCENT, alpha=shade)
                 axes.text(
-                    c, d, money(value) if value % 1 else f"{value:,.0f}", ha="center", va="center"
+                    c, d, amount(value) if value % 1 else f"{value:,.0f}", ha="center", va="center"
                 )
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
@@ -230,9 +232,9 @@ def draw_confusion(record: Confusion) -> str:
         axes.set_yticks(range(len(record.decisions)), [short(name) for name in record.decisions])
         axes.set(xlim=(-0.5, len(record.classes) - 0.5), ylim=(len(record.decisions) - 0.5, -0.5))
         axes.tick_params(length=0, labelcolor=INK)
-        axes.set(xlabel="what the row was", ylabel="what was decided")
+        axes.set(xlabel="class", ylabel="decision")
 
-    return drawn(paint, height=0.55 * len(record.decisions) + 2 * MARGIN)
+    return draw(paint, height=0.55 * len(record.decisions) + 2 * MARGIN)
 
 
 def confusion_table(record: Confusion) -> Table:
@@ -261,21 +263,21 @@ def _single(
         axes.barh(at, values, height=0.66, color=list(colours))
         _write(axes, at, values, write)
         longest = max(*values, limit or 0, 0)
-        _name_bars(axes, names, longest * _room(map(write, values)))
+        _name_bars(axes, names, longest * _axis_factor(map(write, values)))
         if limit is not None:
             axes.axvline(limit, color=INK, linestyle="--", linewidth=1, label="limit")
             legend_above(axes)
 
-    return drawn(paint, height=BAR * len(values) + MARGIN)
+    return draw(paint, height=BAR * len(values) + MARGIN)
 
 
 def _write(
     axes: Axes, at: Sequence[float], values: Sequence[float], write: Callable[[float], str]
 ) -> None:
-    for place, value in zip(at, values, strict=True):
+    for position, value in zip(at, values, strict=True):
         axes.annotate(
             write(value),
-            (max(value, 0), place),
+            (max(value, 0), position),
             xytext=(4, 0),  # points
             textcoords="offset points",
             va="center",
@@ -284,7 +286,7 @@ def _write(
 
 
 def _name_bars(axes: Axes, names: Sequence[str], right: float = 0) -> None:
-    """Name the bars, first at the top; the axis, bare, ends at ``right`` if that is > 0."""
+    """Name the bars from the top; the axis has no ticks and ends at ``right`` if that is > 0."""
     axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.tick_params(axis="y", length=0)
@@ -295,6 +297,6 @@ def _name_bars(axes: Axes, names: Sequence[str], right: float = 0) -> None:
         axes.set_xlim(right=right)
 
 
-def _room(texts: Iterable[str]) -> float:
-    """Return how much longer than the longest bar the axis is."""
-    return _ROOM + _PER_CHARACTER * max(map(len, texts), default=0)
+def _axis_factor(texts: Iterable[str]) -> float:
+    """Return the length of the axis over that of the longest bar."""
+    return _MARGIN + _PER_CHARACTER * max(map(len, texts), default=0)

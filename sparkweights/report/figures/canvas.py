@@ -1,4 +1,4 @@
-"""What all figures share: a palette that the page's light and dark can change, and plain SVG."""
+"""The base of all figures: a palette that a page's light or dark theme replaces, and plain SVG."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ WIDTH = 4.4  # inches: on a telephone of 390 px its text is 11 px high, on a des
 BAR, MARGIN = 0.3, 0.55  # inches per bar, and around all bars
 LONGEST = 22  # characters of a name beside a bar; the figure's table has the whole name
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text, and takes the page's font
-    "svg.hashsalt": "sparkweights",  # element ids repeat from one run to the next
-    "text.parse_math": False,  # a dollar in a column's name is a dollar
+    "svg.fonttype": "none",  # text stays text in the page's font
+    "svg.hashsalt": "sparkweights",  # element ids are the same in every run
+    "text.parse_math": False,  # a dollar sign in a column's name is no formula
     "axes.unicode_minus": False,
-    "font.family": "DejaVu Sans",  # matplotlib brings it along, so that sizes repeat everywhere
+    "font.family": "DejaVu Sans",  # part of matplotlib: the same text sizes everywhere
     "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -56,8 +56,8 @@ _COLOUR = re.compile(r"(?<=fill: |roke: )(" + "|".join(TOKENS) + ")")
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def drawn(paint: Callable[[Axes], None], height: float = 3.0) -> str:
-    """Return what ``paint`` draws as an SVG element; the same strokes give the same bytes.
+def draw(paint: Callable[[Axes], None], height: float = 3.0) -> str:
+    """Return what ``paint`` draws as an SVG element; the same drawing gives the same bytes.
 
     Parameters
     ----------
@@ -73,20 +73,20 @@ def drawn(paint: Callable[[Axes], None], height: float = 3.0) -> str:
         colours are CSS variables that fall back to this module's.
     """
     from matplotlib import rc_context  # noqa: PLC0415 (slow, and only figures need it)
-    from matplotlib.figure import Figure  # noqa: PLC0415 (as above)
+    from matplotlib.figure import Figure  # noqa: PLC0415 (slow, and only figures need it)
 
     with rc_context(_STYLE), warnings.catch_warnings():
         # The page's font draws the text; matplotlib's own only measures it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure.subplots())
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata=_NO_METADATA)
-    return _themed(_bare(text.getvalue()))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
+    return _with_css_variables(_stripped(buffer.getvalue()))
 
 
-def _bare(text: str) -> str:
-    """Keep the element alone, with only those ids that it refers to itself."""
+def _stripped(text: str) -> str:
+    """Return the SVG element without styles and size, and with only those ids that it refers to."""
     svg = _STYLE_ELEMENT.sub("", text[text.index("<svg") :])
     root_end = svg.index(">")
     root = re.sub(r' (width|height)="[^"]*"', "", svg[:root_end])
@@ -94,31 +94,31 @@ def _bare(text: str) -> str:
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
     svg = within_tags(
         svg,
-        lambda tag: _IDENTIFIER.sub(lambda found: found[0] if found[1] in used else "", tag),
+        lambda tag: _IDENTIFIER.sub(lambda match: match[0] if match[1] in used else "", tag),
     )
     return svg.strip()
 
 
-def _themed(svg: str) -> str:
+def _with_css_variables(svg: str) -> str:
     return within_tags(
         svg,
-        lambda tag: _COLOUR.sub(lambda found: f"var(--{TOKENS[found[1]]}, {found[1]})", tag),
+        lambda tag: _COLOUR.sub(lambda match: f"var(--{TOKENS[match[1]]}, {match[1]})", tag),
     )
 
 
 def within_tags(svg: str, change: Callable[[str], str]) -> str:
     """Return the SVG with its tags changed and its text, which users wrote, left alone."""
-    return _TAG.sub(lambda found: change(found[0]), svg)
+    return _TAG.sub(lambda match: change(match[0]), svg)
 
 
 def short(name: str) -> str:
-    """Return a name on one line, cut where it would leave no room for the bars."""
+    """Return a name on one line, truncated to `LONGEST` characters."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "\u2026"
 
 
 def legend_above(axes: Axes, columns: int = 2) -> None:
-    """Put the legend over the axes, where it hides nothing."""
+    """Put the legend above the axes, where it covers no data."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),

@@ -1,4 +1,4 @@
-"""Figures of one quantity against another: ROC, precision-recall, reliability, cuts, tuning."""
+"""Line figures: ROC, precision-recall, reliability, cost by threshold, tuning."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sparkweights.report.figures.canvas import (
     FAINT,
     INK,
     SECOND,
-    drawn,
+    draw,
     legend_above,
     short,
 )
-from sparkweights.report.numbers import money, number, percent
-from sparkweights.report.tables import Table, table, thinned
+from sparkweights.report.numbers import amount, number, percent
+from sparkweights.report.tables import Table, sample_points, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Point = tuple[float, float]
 MAX_ROWS = 25  # of a curve's table
-_RARE = 0.05  # cuts below it share one twentieth of a linear axis
+_RARE = 0.05  # smaller thresholds would share a twentieth of a linear axis
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Roc:
     Attributes
     ----------
     points
-        (fall-out, recall), in order.
+        (false positive rate, recall), in order.
     operating
         Where the decisions taken lie, or None.
     slope
@@ -62,23 +62,23 @@ def draw_roc(record: Roc) -> str:
                 )
             axes.plot(*record.operating, "o", color=INK, label="decisions taken")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        axes.set(xlabel="share of the other rows caught (fall-out)")
-        axes.set(ylabel="share of the class caught (recall)")
+        axes.set(xlabel="false positive rate")
+        axes.set(ylabel="recall (true positive rate)")
         legend_above(axes)
 
-    return drawn(paint, height=4)
+    return draw(paint, height=4)
 
 
 def roc_table(record: Roc) -> Table:
     """Return the curve's points, at most `MAX_ROWS` of them, and the decisions taken."""
     rows = [
-        ("curve", percent(fall_out), percent(recall))
-        for fall_out, recall in thinned(record.points, MAX_ROWS)
+        ("curve", percent(false_positive_rate), percent(recall))
+        for false_positive_rate, recall in sample_points(record.points, MAX_ROWS)
     ]
     if record.operating is not None:
         x, y = record.operating
         rows.append(("decisions taken", percent(x), percent(y)))
-    return table("Points of the ROC curve", ("point", "fall-out", "recall"), rows)
+    return table("Points of the ROC curve", ("point", "false positive rate", "recall"), rows)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PrecisionRecall:
 
 
 def draw_precision_recall(record: PrecisionRecall) -> str:
-    """Draw the curve above the level that chance reaches."""
+    """Draw the curve and the precision of a random ranking."""
 
     def paint(axes: Axes) -> None:
         axes.axhline(record.share, color=FAINT, linestyle=":", linewidth=1, label="chance")
@@ -99,18 +99,18 @@ def draw_precision_recall(record: PrecisionRecall) -> str:
         if record.operating is not None:
             axes.plot(*record.operating, "o", color=INK, label="decisions taken")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-        axes.set(xlabel="share of the class caught (recall)")
-        axes.set(ylabel="share of the caught that are of it")
+        axes.set(xlabel="recall (true positive rate)")
+        axes.set(ylabel="precision")
         legend_above(axes, columns=3)
 
-    return drawn(paint)
+    return draw(paint)
 
 
 def precision_recall_table(record: PrecisionRecall) -> Table:
     """Return the curve's points, at most `MAX_ROWS` of them, and the decisions taken."""
     rows = [
         ("curve", percent(recall), percent(precision))
-        for recall, precision in thinned(record.points, MAX_ROWS)
+        for recall, precision in sample_points(record.points, MAX_ROWS)
     ]
     if record.operating is not None:
         x, y = record.operating
@@ -120,7 +120,7 @@ def precision_recall_table(record: PrecisionRecall) -> Table:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was predicted and what happened.
+    """Predicted and observed shares, by groups of rows.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class Reliability:
 
 
 def draw_reliability(record: Reliability) -> str:
-    """Draw the share that happened against the probability, with the diagonal of honesty."""
+    """Draw the observed share against the probability, with the diagonal of perfect calibration."""
     top = 1.06 * max(max(p, share) for _, p, share in (*record.after, *record.before))
     top = min(top, 1.02) or 1.0
 
@@ -143,78 +143,86 @@ def draw_reliability(record: Reliability) -> str:
         axes.plot([0, top], [0, top], ":", color=FAINT, linewidth=1, label="as predicted")
         if record.before:
             _, x, y = zip(*record.before, strict=True)
-            axes.plot(x, y, "s--", color=SECOND, mfc="none", linewidth=1, label="weights in")
+            axes.plot(x, y, "s--", color=SECOND, mfc="none", linewidth=1, label="uncorrected")
         _, x, y = zip(*record.after, strict=True)
         axes.plot(x, y, "o-", color=ACCENT, ms=5, label="corrected")
         axes.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top))
-        axes.set(xlabel="probability, mean of the group", ylabel="share that happened")
+        axes.set(xlabel="mean predicted probability", ylabel="observed share")
         legend_above(axes, columns=3)
 
-    return drawn(paint, height=3.5)
+    return draw(paint, height=3.5)
 
 
 def reliability_table(record: Reliability) -> Table:
     """Return one row per group."""
-    header = ("group", "rows", "predicted", "happened")
+    header = ("group", "rows", "predicted", "observed")
     groups = [
-        (f"{name}, {place}", f"{weight:,.0f}", percent(p), percent(share))
-        for name, side in (("weights in", record.before), ("corrected", record.after))
-        for place, (weight, p, share) in enumerate(side, 1)
+        (f"{name}, {position}", f"{weight:,.0f}", percent(p), percent(share))
+        for name, side in (("uncorrected", record.before), ("corrected", record.after))
+        for position, (weight, p, share) in enumerate(side, 1)
     ]
     return table("Predicted and observed, by groups of rows", header, groups)
 
 
 @dataclass(frozen=True)
-class CutCost:
-    """What a cut of the probability costs.
+class ThresholdCost:
+    """The cost of each threshold of the probability.
 
     Attributes
     ----------
     points
-        (cut, cost of all test rows), in order of the cut.
-    ours
+        (threshold, cost of all test rows), in order of the threshold.
+    model_cost
         Cost of the decisions taken.
-    our_cut
-        Their cut, or None where it differs from row to row.
+    model_threshold
+        Their threshold, or None where it differs from row to row.
     """
 
     points: tuple[Point, ...]
-    ours: float | None = None
-    our_cut: float | None = None
+    model_cost: float | None = None
+    model_threshold: float | None = None
 
     @property
     def best(self) -> Point:
-        """The cheapest single cut."""
+        """The cheapest single threshold and its cost."""
         return min(self.points, key=lambda point: point[1])
 
     @property
     def at_half(self) -> Point:
-        """The cut of the curve that is nearest to 1/2."""
+        """The threshold of the curve nearest to 1/2, and its cost."""
         return min(self.points, key=lambda point: abs(point[0] - 0.5))
 
 
-def draw_cut_cost(record: CutCost) -> str:
-    """Draw the cost against the cut, with the cheapest cut, the half, and the decisions taken."""
+def draw_threshold_cost(record: ThresholdCost) -> str:
+    """Draw cost against threshold; mark the cheapest, the one near 1/2, and the decisions taken."""
 
     def paint(axes: Axes) -> None:
         axes.plot(*zip(*record.points, strict=True), color=ACCENT)
         best, half = record.best, record.at_half
-        axes.plot(*best, "D", color=SECOND, label=f"cheapest cut, {number(best[0])}")
-        axes.plot(*half, "s", color=FAINT, label=f"cut at {number(half[0])}")
-        if record.ours is not None and record.our_cut is not None:
-            axes.plot(record.our_cut, record.ours, "o", color=INK, label="decisions taken")
-        elif record.ours is not None:
-            axes.axhline(record.ours, color=INK, linestyle="--", linewidth=1, label="ours, by row")
+        axes.plot(*best, "D", color=SECOND, label=f"cheapest threshold, {number(best[0])}")
+        axes.plot(*half, "s", color=FAINT, label=f"threshold {number(half[0])}")
+        if record.model_cost is not None and record.model_threshold is not None:
+            axes.plot(
+                record.model_threshold, record.model_cost, "o", color=INK, label="decisions taken"
+            )
+        elif record.model_cost is not None:
+            axes.axhline(
+                record.model_cost,
+                color=INK,
+                linestyle="--",
+                linewidth=1,
+                label="this model, by row",
+            )
         if best[0] < _RARE:
             axes.set_xscale("log")
-        axes.set(xlabel="cut of the probability", ylabel="cost of all test rows")
-        axes.yaxis.set_major_formatter(lambda value, _: _k(value))
+        axes.set(xlabel="threshold of the probability", ylabel="cost of all test rows")
+        axes.yaxis.set_major_formatter(lambda value, _: _with_unit(value))
         legend_above(axes)
 
-    return drawn(paint, height=3.1)
+    return draw(paint, height=3.1)
 
 
-def _k(value: float) -> str:
+def _with_unit(value: float) -> str:
     """Write a large amount in thousands, millions or billions."""
     for size, unit in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
         if abs(value) >= size:
@@ -222,20 +230,20 @@ def _k(value: float) -> str:
     return f"{value:,.4g}"
 
 
-def cut_cost_table(record: CutCost) -> Table:
+def threshold_cost_table(record: ThresholdCost) -> Table:
     """Return the curve's points and what is marked on it."""
-    rows = [("curve", number(x), money(y)) for x, y in thinned(record.points, MAX_ROWS)]
-    rows.append(("cheapest cut", number(record.best[0]), money(record.best[1])))
-    rows.append(("nearest to 0.5", number(record.at_half[0]), money(record.at_half[1])))
-    if record.ours is not None:
-        cut = "" if record.our_cut is None else number(record.our_cut)
-        rows.append(("decisions taken", cut, money(record.ours)))
-    return table("Cost against the cut", ("point", "cut", "cost"), rows)
+    rows = [("curve", number(x), amount(y)) for x, y in sample_points(record.points, MAX_ROWS)]
+    rows.append(("cheapest threshold", number(record.best[0]), amount(record.best[1])))
+    rows.append(("nearest to 0.5", number(record.at_half[0]), amount(record.at_half[1])))
+    if record.model_cost is not None:
+        threshold = "" if record.model_threshold is None else number(record.model_threshold)
+        rows.append(("decisions taken", threshold, amount(record.model_cost)))
+    return table("Cost against the threshold", ("point", "threshold", "cost"), rows)
 
 
 @dataclass(frozen=True)
 class TuningCurve:
-    """What weighting is worth.
+    """The cost of weighted candidates by weight ratio.
 
     Attributes
     ----------
@@ -279,7 +287,7 @@ def draw_tuning(record: TuningCurve) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
-    return drawn(paint)
+    return draw(paint)
 
 
 def tuning_table(record: TuningCurve) -> Table:
@@ -288,8 +296,8 @@ def tuning_table(record: TuningCurve) -> Table:
         (
             "chosen" if record.chosen and record.chosen[0] == ratio else "tried",
             number(ratio),
-            money(cost),
-            money(error),
+            amount(cost),
+            amount(error),
         )
         for ratio, cost, error in record.trials
     ]
