@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 POLICIES: Mapping[str, str] = {
     OURS: "this model",
     WITH_REVIEW: "this model and review",
-    CUT_AT_HALF: "threshold at probability 0.5",
+    CUT_AT_HALF: "threshold 0.5",
     DOUBLE_COUNT: "costs counted twice",
 }
 TOO_FEW_ORIGINS = "too few origins"

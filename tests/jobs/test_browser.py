@@ -101,7 +101,7 @@ FINDINGS = {
     "Class balance": r"share",  # how did the weights shift the classes?
     "Confusion matrix": r"default, \d\d\.\d %",  # whom does it catch?
     "Cost by decision and class: which": r"Cost by decision and class",  # where is cost still lost?
-    "Calibration": r"mean probability of default is 2\d\.\d %",  # can the probabilities be believed?
+    "Calibration": r"mean probability of default is 2\d\.\d %",  # are they calibrated?
     "Cost curve": r"cheapest single threshold",  # would another threshold be cheaper?
     "ROC curve": r"ROC",  # how well does it rank?
     "Precision-recall": r"at random, 2\d\.\d %",  # how many of the declined would default?

@@ -228,7 +228,7 @@ def test_model_page_holds_the_numbers_of_its_manifest() -> None:
         ("always approve", "106,762,500", ""),
         ("always decline", "127,324,600", ""),
         ("costs counted twice", "100,537,100", "5.8 %"),
-        ("threshold at probability 0.5", "79,589,300", "25.5 %"),
+        ("threshold 0.5", "79,589,300", "25.5 %"),
         ("this model", "67,566,800", "36.7 %"),
     ]
     assert found["Rows by decision and class"] == [
