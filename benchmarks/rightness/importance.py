@@ -170,7 +170,7 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
         rows=rows,
         orders=(F.col("choosing"), F.col("dealing")),
         weight=F.lit(1.0),
-        undone=scorer.ledger.columns,
+        correction_cols=scorer.ledger.columns,
     )
     row = append(test_df, "cost").agg(F.avg("cost")).first()
     assert row is not None  # noqa: S101 (an aggregate without groups has its row)

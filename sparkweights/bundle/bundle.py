@@ -42,7 +42,7 @@ MODEL, HELD_OUT = "model", "held_out"
 
 @dataclass(frozen=True)
 class Reference:
-    """Labelled rows that a model was not fitted on, as later tables are compared with them.
+    """A summary of labelled rows that a model was not fitted on, to compare later tables with.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class HeldOutModel:
-    """A model beside the published one, which has not learned from the rows it is evaluated on."""
+    """A model beside the published one, which was not fitted on the rows it is evaluated on."""
 
     model: FittedModel
     calibrator: Calibrator | None
@@ -80,14 +80,14 @@ class ModelBundle:
     plan
         How rows become feature vectors.
     ledger
-        What bent its training data, and what scoring must undo.
+        The reweightings of its training data, which scoring inverts.
     reference
-        What tables are compared with.
+        The summary of rows that tables are compared with.
     manifest
         The record of its training, as written.
     folder
-        Where it lies; ``model`` in it is what the learner wrote, and ``held_out`` holds the models
-        that were evaluated where the published one has learned from all rows.
+        Its folder. ``model`` in it is written by the learner; ``held_out`` holds the evaluated
+        models where the published one is fitted on all rows.
     """
 
     version: str
@@ -101,7 +101,7 @@ class ModelBundle:
 
     @property
     def kind(self) -> str:
-        """The learner that made it."""
+        """The kind of learner that fitted it."""
         return self.model.kind
 
 
@@ -123,7 +123,7 @@ def publish_bundle(
     models
         The published model, then those of the record's ``held_out``.
     report
-        The model's page for people, as HTML.
+        The model's report, as HTML.
 
     Raises
     ------
@@ -137,11 +137,11 @@ def publish_bundle(
     folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
     for model, folder in zip(models, folders, strict=True):
         model.save(folder)
-    stated = {
+    reference_record = {
         "scores": histogram_to_dict(reference.scores),
-        "bins": [own.to_dict() for own in reference.bins],
+        "bins": [bins.to_dict() for bins in reference.bins],
     }
-    write_json(staged / REFERENCE, stated)
+    write_json(staged / REFERENCE, reference_record)
     write_text(staged / REPORT, report)
     files = {file.relative_to(staged): sha256(file) for file in staged.files()}
     write_json(staged / MANIFEST, replace(record, files=files).to_dict())
@@ -158,7 +158,7 @@ def publish_bundle(
 
 
 def name_in_use(artifacts: Location) -> str | None:
-    """Return the name of the configuration whose model is in use, or None where none can be told.
+    """Return the name of the configuration whose model is in use, or None if it cannot be read.
 
     Nothing is verified; `load_bundle` does that.
     """
@@ -195,7 +195,7 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ModelError(
             f"A file of the models under '{root}' cannot be read: {reason}.",
-            hint="check the rights of the user who runs this, or restore the folder from a copy.",
+            hint="check the permissions of the running user, or restore the folder from a copy.",
         ) from None
     _require_spark(manifest.spark, folder)
     kind = manifest.model.kind
@@ -205,7 +205,7 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
             hint="install the package that registers this kind, or the version of sparkweights "
             "that wrote the model; or train it anew.",
         )
-    # Only classes named here are ever loaded; the files cannot choose one.
+    # Only classes that are registered here are loaded; the files cannot name another.
     calibration = manifest.calibration
     return ModelBundle(
         version=version,
@@ -224,29 +224,29 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
 
     Only evaluations, comparisons and explanations need them; scoring does not.
     """
-    own, classes = learner(bundle.kind), len(bundle.manifest.classes)
+    kind, classes = learner(bundle.kind), len(bundle.manifest.classes)
     return tuple(
         HeldOutModel(
-            own.load(bundle.folder / HELD_OUT / str(place), classes),
+            kind.load(bundle.folder / HELD_OUT / str(position), classes),
             None
-            if stated.calibration is None
-            else calibrator_from_dict(stated.calibration.to_dict()),
-            bundle.plan if stated.features is None else FeaturePlan.from_dict(stated.features),
+            if summary.calibration is None
+            else calibrator_from_dict(summary.calibration.to_dict()),
+            bundle.plan if summary.features is None else FeaturePlan.from_dict(summary.features),
         )
-        for place, stated in enumerate(bundle.manifest.held_out)
+        for position, summary in enumerate(bundle.manifest.held_out)
     )
 
 
 def _reference(folder: Location) -> Reference:
-    stated = json.loads((folder / REFERENCE).read_text())
-    if "scores" not in stated:
+    record = json.loads((folder / REFERENCE).read_text())
+    if "scores" not in record:
         raise ModelError(
-            f"The model bundle '{folder}' was written before bundles kept what tables are compared "
-            "with.",
+            f"The model bundle '{folder}' was written before bundles kept the summary that tables "
+            "are compared with.",
             hint="train again.",
         )
-    bins = tuple(bins_from_dict(own) for own in stated["bins"])
-    return Reference(histogram_from_dict(stated["scores"]), bins)
+    bins = tuple(bins_from_dict(entry) for entry in record["bins"])
+    return Reference(histogram_from_dict(record["scores"]), bins)
 
 
 def _current(artifacts: Location) -> str:
@@ -273,20 +273,20 @@ def _verified_manifest(folder: Location) -> TrainingRecord:
             hint=advice,
         )
     manifest = TrainingRecord.from_dict(json.loads((folder / MANIFEST).read_text()))
-    stated = manifest.files
+    checksums = manifest.files
     present = {file.relative_to(folder): file for file in folder.files()}
     for name in (MANIFEST, CHECKSUM):
         present.pop(name)
-    for name in sorted(stated.keys() | present.keys()):
+    for name in sorted(checksums.keys() | present.keys()):
         if name not in present:
             raise ModelError(f"The model bundle '{folder}' lacks the file '{name}'.", hint=advice)
-        if name not in stated:
+        if name not in checksums:
             raise ModelError(
                 f"The model bundle '{folder}' holds the file '{name}', which its manifest does "
                 "not list.",
                 hint=advice,
             )
-        if sha256(present[name]) != stated[name]:
+        if sha256(present[name]) != checksums[name]:
             raise ModelError(
                 f"The model bundle '{folder}' was altered: '{name}' is not the file that "
                 "training wrote (its SHA-256 differs).",

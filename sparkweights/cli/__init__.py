@@ -1,4 +1,4 @@
-"""The command line: the only place that prints, and the only one that exits."""
+"""The command line: the only module that prints and exits."""
 
 from sparkweights.cli.main import entry_point, main
 

@@ -1,4 +1,4 @@
-"""The verbs, and the door out: expected failures as one line, bugs with their traceback."""
+"""The verbs and the entry point: an expected failure is one line, a bug has its traceback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sparkweights.app.runner import Runner
 
 INTERRUPTED = 128 + signal.SIGINT
-_INTERRUPTED = "\nsparkweights: interrupted; what was published before stands.\n"
+_INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchanged.\n"
 
 
 def entry_point() -> NoReturn:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error)
     progress = choose_progress(quiet=options.quiet)
     try:
-        with _interrupts_restored():
+        with _restored_signal_handlers():
             _VERBS[options.verb](options, progress)
     except SparkweightsError as error:
         progress.close()
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         progress.close()
         sys.stderr.write(_INTERRUPTED)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the one door: what is left is a bug or the engine's)
+    except Exception as error:  # noqa: BLE001 (the entry point: a bug, or an error of Spark)
         progress.close()
         return _fail_unexpectedly(error)
     progress.close()
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def _interrupts_restored() -> Iterator[None]:
+def _restored_signal_handlers() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,27 +65,27 @@ def _interrupts_restored() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, own in before.items():
-            signal.signal(number, own)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _open_session(name: str) -> SparkSession:
-    """Open the session, then take Ctrl-C back from it.
+    """Open the session, then replace its signal handlers.
 
-    The engine's own handler raises inside whatever call to the JVM is under way, which ends in
-    the bridge's tracebacks. Leaving at once is safe: nothing is published but in one step, the
-    system frees the lock, and the next run clears the stage.
+    Spark's handler raises inside the current call to the JVM, which prints tracebacks of Py4J.
+    Exiting at once is safe: publishing is a single step, the operating system releases the lock,
+    and the next run removes staged files.
     """
     from sparkweights.app.session import open_session  # noqa: PLC0415
 
     spark = open_session(name)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _leave)
-        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGINT, _exit_interrupted)
+        signal.signal(signal.SIGTERM, _exit_interrupted)
     return spark
 
 
-def _leave(number: int, _frame: object) -> None:
+def _exit_interrupted(number: int, _frame: object) -> None:
     sys.stderr.write(_INTERRUPTED)
     sys.stderr.flush()
     os._exit(128 + number)
@@ -147,7 +147,7 @@ def _evaluate(options: argparse.Namespace, progress: AnyProgress) -> None:
     if options.backtest:
         if options.model is not None:
             raise ConfigError(
-                "--backtest trains models of its own, so there is nothing for --model to name.",
+                "--backtest trains its own models, so --model does not apply.",
                 hint="leave one of the two out.",
             )
         backtest = _runner(options, progress).backtest().record

@@ -1,4 +1,4 @@
-"""What may be typed: verbs and options, refused with one line."""
+"""The verbs and options of the command line; an error is one line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _EPILOG = """\
 exit codes:
   0 done                      4 input missing, empty or not as configured
   1 a bug, or Spark failed    5 model missing, altered or incompatible
-  2 configuration or usage    6 output not written, or held by a run
+  2 configuration or usage    6 output not written, or locked by a run
   3 a quality gate            7 a drift gate
                               130, 143 interrupted, ended
 """
 _VERBS = {
     "weights": "count the classes and compute the weights",
-    "train": "fit, undo, calibrate and test a model; publish its bundle",
+    "train": "fit, correct, calibrate and test a model; publish its bundle",
     "tune": "try weight ratios and parameters on folds; write the table and the curve",
-    "evaluate": "judge a model on held-out rows, as a whole and by segment",
-    "explain": "measure in money what each column is worth, with and without weights",
-    "monitor": "compare a table with what the model was made for",
+    "evaluate": "evaluate a model on held-out rows, as a whole and by segment",
+    "explain": "measure the importance of each column as a cost, with and without weights",
+    "monitor": "compare a table with the model's reference rows",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
     "run": "weights, train and score in a row",
@@ -32,17 +32,17 @@ _VERBS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are our errors: one line and exit code 2."""
+    """An argparse parser that raises ConfigError: one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
+        """Raise the message that argparse would print."""
         raise ConfigError(f"{message[:1].upper()}{message[1:]}.", hint=f"see `{self.prog} --help`.")
 
 
 def make_parser() -> Parser:
-    """Return the parser of the whole command line; ``verb`` names what was asked for."""
+    """Return the parser of the whole command line; ``verb`` is the verb given."""
     parser = Parser(
-        allow_abbrev=False,  # --conf is spark-submit's, not a short --config
+        allow_abbrev=False,  # --conf is an option of spark-submit, not short for --config
         prog="sparkweights",
         description="Score an imbalanced, costly decision on Apache Spark.",
         epilog=_EPILOG,
@@ -62,13 +62,17 @@ def make_parser() -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         _configured_options(verb)
-        _own_options(name, verb)
+        _verb_options(name, verb)
     demo = verbs.add_parser(
         "demo", help="write a working folder with real data, and run it all", parents=[common]
     )
     into = Path("sparkweights-demo")
     demo.add_argument(
-        "--into", type=Path, default=into, metavar="DIR", help="its place (default: %(default)s)"
+        "--into",
+        type=Path,
+        default=into,
+        metavar="DIR",
+        help="the folder to write (default: %(default)s)",
     )
     return parser
 
@@ -91,14 +95,14 @@ def _configured_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--run-date",
-        type=_real_date,
+        type=_parse_date,
         default=datetime.now(UTC).date(),
         metavar="YYYY-MM-DD",
         help="the date of the run (default: today, UTC); the same date again replaces itself",
     )
 
 
-def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
+def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
     if name in {"check", "monitor"}:
         verb.add_argument(
             "--table",
@@ -129,7 +133,7 @@ def _own_options(name: str, verb: argparse.ArgumentParser) -> None:
         verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
 
 
-def _real_date(text: str) -> date:
+def _parse_date(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:

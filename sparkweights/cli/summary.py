@@ -1,4 +1,4 @@
-"""Summaries of records that a person can read at 80 columns; the pages' words and numbers."""
+"""Summaries of records for an 80-column terminal, with the same sentences and numbers as pages."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from sparkweights.records.fairness import FairnessSummary
     from sparkweights.records.training import ChampionComparison, Refit
 
-_MAX_COLUMNS = 8  # of a drift table
-_MAX_TEXTS = 3  # of reasons and faults
+_MAX_COLUMNS = 8  # rows of a drift table
+_MAX_TEXTS = 3  # reasons or faults listed
 _WIDTH = 78
 
 
@@ -74,7 +74,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:
-    """Return each sentence on lines of its own, indented; nothing where there are none."""
+    """Return each sentence as an indented paragraph; an empty text where there are none."""
     return "".join(
         f"\n{fill(text, _WIDTH, initial_indent='  ', subsequent_indent='  ')}" for text in sentences
     )
@@ -87,17 +87,17 @@ def weights_summary(record: WeightsRecord) -> str:
     ]
     rows += [
         (
-            own.name,
-            count(own.rows),
-            percent(own.prior),
-            percent(own.share_of_risk),
-            number(own.mean_weight),
+            entry.name,
+            count(entry.rows),
+            percent(entry.prior),
+            percent(entry.share_of_risk),
+            number(entry.mean_weight),
         )
-        for own in record.classes
+        for entry in record.classes
     ]
-    if any(own.is_bounded for own in record.classes):
-        aims = ["without bounds", *(percent(own.share_aimed) for own in record.classes)]
-        rows = [(*row[:4], aim, *row[4:]) for row, aim in zip(rows, aims, strict=True)]
+    if any(entry.is_bounded for entry in record.classes):
+        aimed_shares = ["without bounds", *(percent(entry.share_aimed) for entry in record.classes)]
+        rows = [(*row[:4], aim, *row[4:]) for row, aim in zip(rows, aimed_shares, strict=True)]
     effect = record.diagnostics
     return (
         f"Weights: scheme {record.rule.scheme}, {count(record.rows)} rows\n{table(rows)}\n"
@@ -107,37 +107,37 @@ def weights_summary(record: WeightsRecord) -> str:
     )
 
 
-def _evaluation_tables(found: EvaluationSummary) -> str:
-    """Return what ways to decide cost, and how good each class's probability is."""
-    interval = found.savings_intervals.get(OURS)
-    rows = [(f"on {count(found.rows)} test rows", "cost", "savings")]
-    rows += [(name, amount(cost), saved) for name, cost, saved in policy_costs(found)]
+def _evaluation_tables(evaluation: EvaluationSummary) -> str:
+    """Return the costs of decision rules, and the measures of each class's probability."""
+    interval = evaluation.savings_intervals.get(OURS)
+    rows = [(f"on {count(evaluation.rows)} test rows", "cost", "savings")]
+    rows += [(name, amount(cost), saved) for name, cost, saved in policy_costs(evaluation)]
     measures = [("class", "share", "mean p", "AUC", "avg. prec.", "Brier", "recall")]
     measures += [
         (
             name,
-            percent(own.share),
-            percent(own.mean_probability),
-            measure(own.auc),
-            measure(own.average_precision),
-            measure(own.brier),
-            percent(own.recall),
+            percent(measures_of_class.share),
+            percent(measures_of_class.mean_probability),
+            measure(measures_of_class.auc),
+            measure(measures_of_class.average_precision),
+            measure(measures_of_class.brier),
+            percent(measures_of_class.recall),
         )
-        for name, own in found.classes.items()
+        for name, measures_of_class in evaluation.classes.items()
     ]
     sentences = []
     if interval is not None:
         sentences.append(f"95 % interval of this model's savings: {savings_span(interval)}.")
-    if found.cost_calibration is not None:
-        sentences.append(cost_calibration_sentence(found.cost_calibration))
-        sentences += [f"warning: {text}" for text in found.cost_calibration.warnings]
-    if found.caution:
-        sentences.append(f"note: {found.caution}")
+    if evaluation.cost_calibration is not None:
+        sentences.append(cost_calibration_sentence(evaluation.cost_calibration))
+        sentences += [f"warning: {text}" for text in evaluation.cost_calibration.warnings]
+    if evaluation.caution:
+        sentences.append(f"note: {evaluation.caution}")
     return f"{table(rows)}\n\n{table(measures)}\n{_paragraphs(sentences)}"
 
 
 def evaluate_summary(record: EvaluationRecord) -> str:
-    """Return what a model is worth on rows with known outcomes, and on which of them."""
+    """Return a model's costs and measures on rows with known outcomes, overall and by segment."""
     return (
         f"Model {record.model_version} ({record.model.words})\n"
         f"{_evaluation_tables(record.evaluation)}"
@@ -154,34 +154,38 @@ def _segments_table(segments: Sequence[Segment]) -> str:
     if not segments:
         return ""
     rows = [("segment", "rows", "savings", "cost of a row")]
-    for one in segments:
-        told = (savings(one.savings), amount(one.cost_per_row))
+    for segment in segments:
+        cells = (savings(segment.savings), amount(segment.cost_per_row))
         rows.append(
-            (one.words[:40], count(one.rows), *(told if one.measured else ("", "too few rows")))
+            (
+                segment.words[:40],
+                count(segment.rows),
+                *(cells if segment.measured else ("", "too few rows")),
+            )
         )
     return f"\n\n{table(rows)}"
 
 
-def _fairness_table(found: FairnessSummary | None) -> str:
-    """Return who gets the favourable decision, group by group."""
-    if found is None:
+def _fairness_table(summary: FairnessSummary | None) -> str:
+    """Return the rates of the favourable decision by group."""
+    if summary is None:
         return ""
     rows: list[tuple[str, ...]] = [
-        (f"who gets {found.favourable}", "rows", "share", "ratio", "TPR", "FPR")
+        (f"who gets {summary.favourable}", "rows", "share", "ratio", "TPR", "FPR")
     ]
     rows += [
         (
-            f"{own.column} {group.group}"[:34],
+            f"{column.column} {group.group}"[:34],
             count(group.rows),
             percent(group.rates["acceptance"].value),
             ratio(group.ratio.value),
             percent(group.rates["true_positive_rate"].value),
             percent(group.rates["false_positive_rate"].value),
         )
-        for own in found.columns
-        for group in own.groups
+        for column in summary.columns
+        for group in column.groups
     ]
-    return f"\n\n{table(rows)}{_paragraphs(fairness_notes(found))}"
+    return f"\n\n{table(rows)}{_paragraphs(fairness_notes(summary))}"
 
 
 def backtest_summary(record: BacktestRecord) -> str:
@@ -190,12 +194,16 @@ def backtest_summary(record: BacktestRecord) -> str:
     header = ["known until", "fit rows", "test rows", "cost of a row", "savings"]
     header += [f"{word} {name}" for name in names for word in ("share", "mean p", "AUC")]
     rows = [header]
-    for one in record.origins:
-        cells = [one.after, count(one.rows["fit"]), count(one.rows["test"])]
-        cells += [amount(one.cost), savings(one.savings)]
+    for origin in record.origins:
+        cells = [origin.after, count(origin.rows["fit"]), count(origin.rows["test"])]
+        cells += [amount(origin.cost), savings(origin.savings)]
         for name in names:
-            own = one.classes[name]
-            cells += [percent(own.share), percent(own.mean_probability), measure(own.auc)]
+            measures = origin.classes[name]
+            cells += [
+                percent(measures.share),
+                percent(measures.mean_probability),
+                measure(measures.auc),
+            ]
         rows.append(cells)
     trends: list[tuple[str, ...]] = [("change from origin to origin", "", "95 % interval", "")]
     trends += [(name, *trend_cells(trend)) for name, trend in record.trends.items()]
@@ -203,12 +211,12 @@ def backtest_summary(record: BacktestRecord) -> str:
 
 
 def train_summary(record: TrainingRecord) -> str:
-    """Return what the model is worth on its test rows."""
+    """Return the model's costs and measures on its test rows."""
     sentences = []
     if DOUBLE_COUNT in record.evaluation.costs:
         sentences.append(
-            "warning: the double count prices probabilities that still carry the weights; it is "
-            "shown as the mistake that it is, and scoring refuses it."
+            "warning: costs are counted twice where probabilities that are not corrected for the "
+            "weights are priced; scoring refuses that."
         )
     if record.calibration is not None:
         sentences.append(f"Calibration: {calibration_sentence(record.calibration)}")
@@ -222,7 +230,7 @@ def train_summary(record: TrainingRecord) -> str:
 
 
 def _refit_sentences(refit: Refit) -> list[str]:
-    """Return which rows the published model learned from, where they are not the fit rows."""
+    """Return which rows the published model was fitted on, where they are not the fit rows."""
     if refit.rows == "fit":
         return []
     return [
@@ -235,7 +243,7 @@ def _refit_sentences(refit: Refit) -> list[str]:
 
 
 def _comparison_sentences(comparison: ChampionComparison) -> list[str]:
-    """Return how the new model did beside the one in use, and whether it replaces it."""
+    """Return the comparison of the new model with the champion, and whether it replaces it."""
     if comparison.champion is None and comparison.promoted:
         return []
     costs = comparison.costs
@@ -253,7 +261,7 @@ def _comparison_sentences(comparison: ChampionComparison) -> list[str]:
 
 
 def tune_summary(record: TuningRecord) -> str:
-    """Return what each candidate cost, the choice, and whether weighting matters."""
+    """Return the cost of each candidate, the choice, and the effect of weighting."""
     names = list(record.chosen.params)
     rows = [("weight ratio", *names, "cost of a row", "over best", "s.e.", "savings", "")]
     for trial in record.trials:
@@ -271,34 +279,36 @@ def tune_summary(record: TuningRecord) -> str:
     references = ", ".join(f"{name} {number(value)}" for name, value in record.references.items())
     return (
         f"Tuning of {record.model.words}: {count(record.rows)} fit rows, {record.folds.number} "
-        f"folds by {by}\n{table(rows)}\n  ratios of the schemes here: {references}"
+        f"folds by {by}\n{table(rows)}\n  weight ratios of the schemes: {references}"
         f"{_paragraphs([effect_sentence(record.effect, record.chosen.ratio)])}\n"
         f"  settings: {json.dumps(record.settings)}"
     )
 
 
 def explain_summary(record: ImportanceRecord) -> str:
-    """Return what each column is worth to the model in use and to its unweighted baseline."""
-    rows = [("not knowing it costs, a row", "weighted", "s.e.", "unweighted", "rank", "change")]
+    """Return each column's importance to the model in use and to its unweighted baseline."""
+    rows = [
+        ("cost of permuting the column, a row", "weighted", "s.e.", "unweighted", "rank", "change")
+    ]
     rows += [
         (
-            own.column,
-            amount(own.cost),
-            amount(own.standard_error),
-            amount(own.unweighted_cost),
-            str(own.rank),
-            f"{own.rank_change:+d}" if own.rank_change else "",
+            entry.column,
+            amount(entry.cost),
+            amount(entry.standard_error),
+            amount(entry.unweighted_cost),
+            str(entry.rank),
+            f"{entry.rank_change:+d}" if entry.rank_change else "",
         )
-        for own in record.columns
+        for entry in record.columns
     ]
     return (
         f"Columns of model {record.model_version}, on {count(record.rows)} test rows\n"
-        f"{table(rows)}\n  change: places that weighting moves the column up"
+        f"{table(rows)}\n  change: ranks that the column rises by weighting"
     )
 
 
 def score_summary(record: RunRecord) -> str:
-    """Return what a scoring run did."""
+    """Return the row counts, decisions and costs of a scoring run."""
     counts = record.rows
     rows = [
         ("rows in", count(counts.incoming)),
@@ -323,7 +333,7 @@ def _first(texts: Mapping[str, int], what: str) -> list[tuple[str, str]]:
 
 
 def monitor_summary(record: MonitoringRecord) -> str:
-    """Return how far a table is from what the model was made for."""
+    """Return how far a table differs from the model's reference rows."""
     drift = record.drift
     rows = [("stability index", "today", "limit", "p-value")]
     measured: list[tuple[str, float | None, float | None]] = [
@@ -351,30 +361,31 @@ def monitor_summary(record: MonitoringRecord) -> str:
         for name, before in shift.prior.items()
     ]
     notes = map(sentence_of, (shift.sentence, *record.diagnosis.values()))
-    verdict = _exceeded(record.exceeded) or "\n  nothing is over its limit"
+    verdict = _exceeded(record.exceeded) or "\n  no measure is over its limit"
     return (
-        f"Table '{record.table}' ({count(record.rows)} rows) beside model {record.model_version}\n"
-        f"{table(rows)}\n\n{table(shares)}{_paragraphs([*notes])}"
+        f"Table '{record.table}' ({count(record.rows)} rows) compared with model "
+        f"{record.model_version}\n{table(rows)}\n\n{table(shares)}{_paragraphs([*notes])}"
         f"{_fairness_table(record.fairness)}{verdict}"
     )
 
 
 def check_summary(record: CheckRecord) -> str:
-    """Return a suite's verdict and each expectation's."""
+    """Return the verdicts of a suite and of each expectation."""
     rows = [("expectation", "severity", "verdict")]
     rows += [
-        (own.subject[:48], own.severity, check_verdict(own))
-        for own in sort_by_urgency(record.results)
+        (result.subject[:48], result.severity, check_verdict(result))
+        for result in sort_by_urgency(record.results)
     ]
     verdict = "passes" if record.success else "FAILS"
-    told = [f"{own.subject}: {own.error}" for own in record.results if own.error]
+    errors = [f"{result.subject}: {result.error}" for result in record.results if result.error]
     return (
-        f"Table '{record.table}' {verdict} suite '{record.suite}'\n{table(rows)}{_paragraphs(told)}"
+        f"Table '{record.table}' {verdict} suite "
+        f"'{record.suite}'\n{table(rows)}{_paragraphs(errors)}"
     )
 
 
 def suggest_summary(suite: Mapping[str, Any], target: PathLike[str]) -> str:
-    """Return what a proposed suite expects, and what to do with it."""
+    """Return the expectations of a proposed suite, and the next step."""
     rows = [("expectation", "severity", "of")]
     for entry in suite["expectations"]:
         kwargs = entry["kwargs"]

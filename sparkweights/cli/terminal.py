@@ -1,4 +1,4 @@
-"""Steps and warnings on a terminal, or as log lines where nobody watches."""
+"""Steps and warnings: on a terminal as they happen, elsewhere as log lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TerminalProgress:
         self._begun, self._open = time.monotonic(), True
 
     def warn(self, text: str) -> None:
-        """Show a warning on a line of its own."""
+        """Show a warning on a separate line."""
         self.close()
         sys.stderr.write(f"  warning: {text}\n")
         sys.stderr.flush()
@@ -55,21 +55,21 @@ class LogProgress:
         logger.warning("%s", text)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; log lines are complete."""
 
 
 class QuietProgress(LogProgress):
     """Warnings only."""
 
     def step(self, text: str) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 AnyProgress = TerminalProgress | LogProgress
 
 
 def choose_progress(*, quiet: bool) -> AnyProgress:
-    """Return the progress that fits where standard error goes."""
+    """Return the progress display for standard error: a terminal, a log, or warnings only."""
     if quiet:
         return QuietProgress()
     return TerminalProgress() if sys.stderr.isatty() else LogProgress()

@@ -1,1 +1,1 @@
-"""Explanations: which columns a model leans on, in money, and why it was against a row."""
+"""Explanations: the permutation importance of columns as a cost, with weights and without."""

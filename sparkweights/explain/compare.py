@@ -1,4 +1,4 @@
-"""The explain stage: what the model in use leans on, beside its twin without weights."""
+"""The explain stage: the columns' importance to the model in use and to an unweighted baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from pyspark.sql import functions as F
 from sparkweights.core.columns import class_index, column, sample_weight
 from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.ranking import AreaShift, compare_areas
-from sparkweights.explain.importance import Importance, collect_importance, collect_spread, ranks
+from sparkweights.explain.importance import (
+    Importance,
+    collect_importance,
+    collect_standard_deviations,
+    ranks,
+)
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.registry import AUTO
 from sparkweights.probability.corrections import WEIGHTS, Ledger
@@ -58,20 +63,20 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
 
-PERMUTATION_ORDER, SAMPLE_ORDER, PRICES = "__dealing", "__choosing", "__prices"
+PERMUTATION_ORDER, SAMPLE_ORDER, PRICES = "__permutation_order", "__sample_order", "__prices"
 _KEPT = "__kept"
 
 
 @dataclass(frozen=True)
 class ColumnInTwoModels:
-    """One column as two models see it.
+    """The importance of one column to two models.
 
     Attributes
     ----------
     weighted, unweighted
         Its importance to the model in use, and to the same learner without weights.
     rank, unweighted_rank
-        Its place by cost among all columns, 1 for the dearest.
+        Its rank by cost among all columns, 1 for the most important.
     """
 
     weighted: Importance
@@ -81,7 +86,7 @@ class ColumnInTwoModels:
 
     @property
     def rank_change(self) -> int:
-        """How many places weighting moves the column up."""
+        """By how many ranks weighting moves the column up."""
         return self.unweighted_rank - self.rank
 
 
@@ -112,23 +117,23 @@ def explain(
     bundle: ModelBundle,
     progress: Progress,
 ) -> Explanation:
-    """Measure what each column is worth to the model in use and to its unweighted twin.
+    """Measure each column's importance to the model in use and to its unweighted baseline.
 
-    The twin is fitted on the rows and with the parameters of the model in use; both are judged
-    on that model's test rows.
+    The baseline is fitted on the rows and with the parameters of the model in use; both are
+    evaluated on that model's test rows.
 
     Parameters
     ----------
     spec
-        What the configuration says now.
+        Of the present configuration.
     trained
-        What the model was trained by.
+        The specification that the model was trained with.
 
     Raises
     ------
     ModelError
-        If the configuration speaks of another kind of model or of other classes, or was edited
-        since the training in what the model follows from.
+        If the configuration has another kind of model or other classes, or differs from the
+        training in a setting that the model depends on.
     """
     _require_same(spec, bundle)
     require_same_training(spec, trained, bundle.version)
@@ -151,15 +156,20 @@ def explain(
     divided_df = with_parts_of_bundle(known_df, roles, bundle)
     crossed = bundle.manifest.split.crossed
     compared = _compared_across_folds if crossed else _compared_on_test_rows
-    with compared(divided_df, spec, bundle, orders, progress) as (test_df, rows, twin):
-        own = held_out_scorer(bundle)
-        found = []
-        for text, scorer in (("the model in use", own), ("its twin", twin)):
+    with compared(divided_df, spec, bundle, orders, progress) as (test_df, rows, unweighted):
+        weighted = held_out_scorer(bundle)
+        importances = []
+        for text, scorer in (
+            ("the model in use", weighted),
+            ("its unweighted baseline", unweighted),
+        ):
             progress.step(f"permuting columns for {text}")
-            found.append(_importance(test_df, spec, scorer, rows))
+            importances.append(_importance(test_df, spec, scorer, rows))
         progress.step("comparing the rankings")
-        areas = _areas(test_df, own, twin, sample_weight(roles))
-    return Explanation(rows, _side_by_side(*found), areas, _coefficients(own, twin))
+        areas = _areas(test_df, weighted, unweighted, sample_weight(roles))
+    return Explanation(
+        rows, _side_by_side(*importances), areas, _coefficients(weighted, unweighted)
+    )
 
 
 @contextmanager
@@ -170,19 +180,19 @@ def _compared_on_test_rows(
     orders: Mapping[str, Column],
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, int, RowScorer]]:
-    """Yield the model's test rows, how many there are, and its twin."""
+    """Yield the model's test rows, their number, and the unweighted baseline."""
     plan = bundle.plan
-    if plan.looks_at_outcomes:  # the twin must not see a row's own outcome either
+    if plan.looks_at_outcomes:  # the baseline must not see a row's own outcome either
         plan = replace(plan, folds=learn_plan(divided_df, spec).folds)
-    with prepare_rows(divided_df, spec, _rule(bundle), plan, also=orders) as prepared_df:
+    with prepare_rows(divided_df, spec, _weight_rule(bundle), plan, also=orders) as prepared_df:
         progress.step("counting rows")
         counts = count_parts(prepared_df, spec)
         require_rows(counts.by_class, spec.problem.roles)
         progress.step(f"fitting {bundle.kind} without weights")
         fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), spec)
-        bare = fit_scorer(fit_df, spec, bundle.plan, _unweighted_ledger(bundle))
-        twin = finish(bare, prepared_df, spec, counts.size(CALIBRATE)).scorer
-        yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], twin
+        fitted = fit_scorer(fit_df, spec, bundle.plan, _unweighted_ledger(bundle))
+        unweighted = finish(fitted, prepared_df, spec, counts.size(CALIBRATE)).scorer
+        yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], unweighted
 
 
 @contextmanager
@@ -193,24 +203,26 @@ def _compared_across_folds(
     orders: Mapping[str, Column],
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, int, RowScorer]]:
-    """Yield all rows, each with its fold, how many there are, and the twin of each fold's model."""
+    """Yield all rows with their folds, their number, and the unweighted baselines by fold."""
     split = Split.from_dict(bundle.manifest.split.to_dict())
     fitted_df = divided_df.withColumn(PART, F.lit(FIT))
     fitting = CrossFitting.of(split, fitted_df, spec)
     also = {**orders, **fitting.columns(spec)}
-    with prepare_rows(fitted_df, spec, _rule(bundle), fitting.plan, also=also) as prepared_df:
+    with prepare_rows(
+        fitted_df, spec, _weight_rule(bundle), fitting.plan, also=also
+    ) as prepared_df:
         progress.step("counting rows")
         counts = count_folds(prepared_df, spec, F.lit(col=True))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
-        progress.step(f"fitting {bundle.kind} without weights, one model a fold")
-        twin = cross_fit(
+        progress.step(f"fitting {bundle.kind} without weights, one model per fold")
+        unweighted = cross_fit(
             _unweighted(prepared_df, spec),
             fitting,
             spec,
             _unweighted_ledger(bundle),
             calibrates=F.lit(col=True),
         ).held_out
-        yield held_out_rows(prepared_df), counts.rows, twin
+        yield held_out_rows(prepared_df), counts.rows, unweighted
 
 
 def _unweighted(prepared_df: DataFrame, spec: TrainingSpec) -> DataFrame:
@@ -218,39 +230,39 @@ def _unweighted(prepared_df: DataFrame, spec: TrainingSpec) -> DataFrame:
 
 
 def _unweighted_ledger(bundle: ModelBundle) -> Ledger:
-    even = WeightRule.fixed("none", dict.fromkeys(bundle.manifest.classes, 1.0))
-    return Ledger(bundle.ledger.prior).with_reweighting(WEIGHTS, even)
+    rule = WeightRule.fixed("none", dict.fromkeys(bundle.manifest.classes, 1.0))
+    return Ledger(bundle.ledger.prior).with_reweighting(WEIGHTS, rule)
 
 
 def _require_same(spec: TrainingSpec, bundle: ModelBundle) -> None:
-    theirs = bundle.manifest.classes
-    if spec.model.kind not in {AUTO, bundle.kind} or theirs != spec.problem.roles.class_names:
+    classes = bundle.manifest.classes
+    if spec.model.kind not in {AUTO, bundle.kind} or classes != spec.problem.roles.class_names:
         raise ModelError(
-            f"The model in use is {bundle.kind} and tells apart {', '.join(theirs)}; the "
+            f"The model in use is {bundle.kind} of the classes {', '.join(classes)}; the "
             f"configuration asks for {spec.model.kind} and "
             f"{', '.join(spec.problem.roles.class_names)}.",
             hint="train with this configuration first, or explain with the model's own.",
         )
 
 
-def _rule(bundle: ModelBundle) -> WeightRule:
+def _weight_rule(bundle: ModelBundle) -> WeightRule:
     """Return the weights that the model in use was trained with."""
-    (own,) = [bend.rule for bend in bundle.ledger.reweightings if bend.kind == WEIGHTS]
-    return own
+    (rule,) = [step.rule for step in bundle.ledger.reweightings if step.kind == WEIGHTS]
+    return rule
 
 
 def _areas(
-    test_df: DataFrame, weighted: RowScorer, twin: RowScorer, weight: Column
+    test_df: DataFrame, weighted: RowScorer, unweighted: RowScorer, weight: Column
 ) -> dict[str, AreaShift]:
-    """Compare how both rank the same rows, one Spark job per class."""
+    """Compare the areas under the ROC curves of both on the same rows, one Spark job per class."""
     added = [*weighted.weighted_cols, *weighted.probability_cols]
     kept_df = test_df.withColumn(_KEPT, F.col(FEATURES))
-    names = {c: f"__twin_{c}" for c in range(len(twin.classes))}
-    twin_df = twin.score(kept_df).withColumns(
-        {names[c]: column(name) for c, name in enumerate(twin.probability_cols)}
+    names = {c: f"__unweighted_{c}" for c in range(len(unweighted.classes))}
+    unweighted_df = unweighted.score(kept_df).withColumns(
+        {names[c]: column(name) for c, name in enumerate(unweighted.probability_cols)}
     )
-    both_df = weighted.score(twin_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
-    first = 1 if len(twin.classes) == 2 else 0  # two classes mirror each other
+    both_df = weighted.score(unweighted_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
+    first = 1 if len(unweighted.classes) == 2 else 0  # of two, each is the complement of the other
     return {
         name: compare_areas(
             both_df,
@@ -259,21 +271,23 @@ def _areas(
             F.col(LABEL) == c,
             weight,
         )
-        for c, name in enumerate(twin.classes)
+        for c, name in enumerate(unweighted.classes)
         if c >= first
     }
 
 
-def _coefficients(own: RowScorer, twin: RowScorer) -> dict[str, tuple[float, float]] | None:
+def _coefficients(
+    weighted: RowScorer, unweighted: RowScorer
+) -> dict[str, tuple[float, float]] | None:
     """Return coefficients without and with weights; of several folds, their means."""
     pairs = []
-    for scorer in (twin, own):
-        found = [model.coefficients() for model in scorer.models]
-        by_model = [coefficients for coefficients in found if coefficients is not None]
+    for scorer in (unweighted, weighted):
+        fits = [model.coefficients() for model in scorer.models]
+        by_model = [coefficients for coefficients in fits if coefficients is not None]
         if not by_model:
             return None
         pairs.append(np.mean(by_model, axis=0).tolist())
-    names = ("intercept", *own.plan.names)
+    names = ("intercept", *weighted.plan.names)
     return {name: (pairs[0][i], pairs[1][i]) for i, name in enumerate(names)}
 
 
@@ -283,7 +297,7 @@ def _importance(
     models, sources = scorer.models, scorer.plan.sources
     # Only a linear model's coefficients depend on the columns' units.
     linear = models[0].capabilities.linear
-    units = collect_spread(test_df, len(sources)) if linear else np.ones(len(sources))
+    units = collect_standard_deviations(test_df, len(sources)) if linear else np.ones(len(sources))
     shares = np.mean([model.importances() * units for model in models], axis=0)
     prices = F.array(*[F.array(*row) for row in spec.problem.policy.costs()])
     return collect_importance(
@@ -294,12 +308,12 @@ def _importance(
         rows=rows,
         orders=(F.col(SAMPLE_ORDER), F.col(PERMUTATION_ORDER)),
         weight=sample_weight(spec.problem.roles),
-        undone=scorer.ledger.columns,
+        correction_cols=scorer.ledger.columns,
     )
 
 
 def _append_cost(scorer: RowScorer, policy: DecisionPolicy, df: DataFrame, name: str) -> DataFrame:
-    """Append what the decision cost by `PRICES`, which a column's turn leaves alone."""
+    """Append the decision's cost by `PRICES`, which permuting a column does not change."""
     index = F.col(LABEL).cast("int")
     cost = policy.realised_cost_of(natural_probabilities(scorer), index)
     scored_df = scorer.score(df).withColumn(name, cost)
@@ -309,6 +323,8 @@ def _append_cost(scorer: RowScorer, policy: DecisionPolicy, df: DataFrame, name:
 def _side_by_side(
     weighted: list[Importance], unweighted: list[Importance]
 ) -> tuple[ColumnInTwoModels, ...]:
-    places = ranks([one.cost for one in weighted]), ranks([one.cost for one in unweighted])
-    seen = [ColumnInTwoModels(*four) for four in zip(weighted, unweighted, *places, strict=True)]
-    return tuple(sorted(seen, key=lambda one: (one.rank, one.weighted.name)))
+    ranks_weighted = ranks([entry.cost for entry in weighted])
+    ranks_unweighted = ranks([entry.cost for entry in unweighted])
+    pairs = zip(weighted, unweighted, ranks_weighted, ranks_unweighted, strict=True)
+    columns = [ColumnInTwoModels(*pair) for pair in pairs]
+    return tuple(sorted(columns, key=lambda entry: (entry.rank, entry.weighted.name)))

@@ -1,13 +1,14 @@
-"""Permutation importance in money: what it costs to know one column less (Breiman 2001, sec. 10).
+"""Permutation importance as a cost: the cost of losing one column (Breiman 2001, sec. 10).
 
-A column's values are replaced by those of another row, a donor; what the decisions then cost more
-is the column's importance. Every column takes its turn in one pass over the rows: each row is
-scored once as it is and once per column. Where the weights that scoring undoes are told from the
-column, they are told from the donor's value too: else a model that has learned the weights would
-be undone by those of another row. Prices stay the row's own.
+A column's values are replaced by those of another row, a donor; the increase in the cost of the
+decisions is the column's importance. All columns are permuted in one pass over the rows: each row
+is scored once as it is and once per column. Where the weights that scoring inverts depend on the
+column, they are computed from the donor's value too: otherwise the probabilities of a model that
+has learned the weights would be corrected by the weights of another row. The costs stay those of
+the row.
 
-The rows are a sample, and so are the donors, whom many rows share. With h(i, d) what row i costs
-more with the value of donor d, the mean over rows and donors has the variance
+The rows are a sample, and so are the donors, which many rows share. With h(i, d) the increase in
+the cost of row i with the value of donor d, the mean over rows and donors has the variance
 var_i / rows + var_d / donors + the rest / rows (the first order of a two-sample U-statistic,
 Hoeffding 1948). Each row has one donor, so sums by donor hold all three: it is the variance of a
 mean of clusters (Liang & Zeger 1986, eq. 2).
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 MAX_DONORS = 1_000  # a random sample of the rows; it never leaves the executors
-MAX_SCORED = 20_000_000  # rows times columns; of more rows a random part takes part
+MAX_SCORED = 20_000_000  # rows times columns; of more rows a random part is used
 DONORS, DONOR, VALUES, TURN = "__donors", "__donor", "__values", "__turn"
-PLACE, PAIR_WEIGHT = "__place", "__pair_weight"
+DONOR_POSITION, PAIR_WEIGHT = "__donor_position", "__pair_weight"
 BASE_COST, COST = "__base_cost", "__cost"
 
 
 @dataclass(frozen=True)
 class Importance:
-    """What one column is worth to a model.
+    """The importance of one column to a model.
 
     Attributes
     ----------
@@ -50,11 +51,11 @@ class Importance:
         The column.
     cost
         How much more a row costs on average when the column's values come from other rows, in
-        the money of the table.
+        the currency of the table.
     standard_error
         Of that mean, over other rows and other donors.
     share
-        The column's share of what the model itself counts as importance (see
+        The column's share of the model's own importance measure (see
         `sparkweights.models.base.FittedModel.importances`).
     """
 
@@ -65,7 +66,7 @@ class Importance:
 
 
 def ranks(values: Sequence[float]) -> tuple[int, ...]:
-    """Return each value's place, 1 for the largest; equal values share the better place.
+    """Return each value's rank, 1 for the largest; equal values share the better rank.
 
     Examples
     --------
@@ -75,14 +76,14 @@ def ranks(values: Sequence[float]) -> tuple[int, ...]:
     return tuple(1 + sum(other > value for other in values) for value in values)
 
 
-def collect_spread(df: DataFrame, size: int) -> Array:
+def collect_standard_deviations(df: DataFrame, size: int) -> Array:
     """Return the standard deviation of each position of `FEATURES`, in one Spark job."""
-    one_df = df.select(F.posexplode(vector_to_array(F.col(FEATURES))).alias("at", "value"))
-    found = one_df.groupBy("at").agg(F.stddev("value").alias("spread")).collect()
-    spread = np.zeros(size)
-    for row in found:
-        spread[row["at"]] = row["spread"] or 0.0
-    return spread
+    values_df = df.select(F.posexplode(vector_to_array(F.col(FEATURES))).alias("at", "value"))
+    rows = values_df.groupBy("at").agg(F.stddev("value").alias("deviation")).collect()
+    deviations = np.zeros(size)
+    for row in rows:
+        deviations[row["at"]] = row["deviation"] or 0.0
+    return deviations
 
 
 def collect_importance(
@@ -94,18 +95,18 @@ def collect_importance(
     rows: int,
     orders: tuple[Column, Column],
     weight: Column,
-    undone: Sequence[str] = (),
+    correction_cols: Sequence[str] = (),
 ) -> list[Importance]:
-    """Return the importance of every column, in one Spark job and the donors' own.
+    """Return the importance of every column, in one Spark job, and one more for the donors.
 
     Parameters
     ----------
     df
         Prepared rows with known outcomes that the model was not fitted on.
     cost_of
-        Appends under a name what the model's decision cost on the row; it reads `FEATURES` and
-        the columns of ``undone``, and leaves all other columns. Prices that read one of these
-        must have been worked out before.
+        Appends, under a name, the cost of the model's decision on the row; it reads `FEATURES` and
+        ``correction_cols``, and leaves all other columns. Costs that depend on one of these must
+        have been computed before.
     sources
         Per position of the vector, the column it was made from.
     shares
@@ -113,38 +114,38 @@ def collect_importance(
     rows
         How many rows ``df`` has.
     orders
-        Two numbers in [0, 1) per row: one chooses donors, the other deals them out.
+        Two random numbers in [0, 1) per row: the first samples donors, the second assigns them.
     weight
         Sample weight of the row; 2 is the row twice, as a row and as a donor.
-    undone
-        Columns of ``df`` that the undone weights are told from (`Ledger.columns`).
+    correction_cols
+        Columns of ``df`` that the corrections read (`Ledger.columns`).
     """
     names = tuple(dict.fromkeys(sources))
-    choosing, dealing = orders
+    sample_order, donor_order = orders
     part = min(1.0, MAX_SCORED / (rows * len(names)))
-    moved = [name for name in undone if name in names]
+    moved = [name for name in correction_cols if name in names]
     weighted_df = df.withColumn(PAIR_WEIGHT, weight)
-    paired_df = _pair(weighted_df, choosing, dealing, rows=rows, part=part, moved=moved)
-    turned_df = _take_turns(cost_of(paired_df, BASE_COST), names, sources, moved)
-    found = _collect_sums(cost_of(turned_df, COST))
+    paired_df = _pair(weighted_df, sample_order, donor_order, rows=rows, part=part, moved=moved)
+    permuted_df = _permute_each(cost_of(paired_df, BASE_COST), names, sources, moved)
+    sums = _collect_sums(cost_of(permuted_df, COST))
     total = shares.sum() or 1.0
     result = []
     for turn, name in enumerate(names):
-        mean, error = found[turn]
-        own = sum(
+        mean, error = sums[turn]
+        model_importance = sum(
             share for share, source in zip(shares.tolist(), sources, strict=True) if source == name
         )
-        result.append(Importance(name, mean, error, own / total))
+        result.append(Importance(name, mean, error, model_importance / total))
     return result
 
 
 def _collect_sums(costed_df: DataFrame) -> dict[int, tuple[float, float]]:
-    """Return, per turn, the mean difference of a pair and its standard error.
+    """Return, per column index, the mean difference of a pair and its standard error.
 
-    Sums by donor are added up where they lie; a row per column reaches the driver.
+    Sums by donor are aggregated on the executors; a row per column reaches the driver.
     """
     difference = F.col(PAIR_WEIGHT) * (F.col(COST) - F.col(BASE_COST))
-    by_donor_df = costed_df.groupBy(TURN, PLACE).agg(
+    by_donor_df = costed_df.groupBy(TURN, DONOR_POSITION).agg(
         F.sum(PAIR_WEIGHT).alias("weight"), F.sum(difference).alias("sum")
     )
     moments = {
@@ -156,52 +157,52 @@ def _collect_sums(costed_df: DataFrame) -> dict[int, tuple[float, float]]:
         "weight_weight": F.sum(F.col("weight") * F.col("weight")),
     }
     aggregates = [value.alias(name) for name, value in moments.items()]
-    found = {}
+    sums = {}
     for row in by_donor_df.groupBy(TURN).agg(*aggregates).collect():
         mean = row["sum"] / row["weight"]
-        spread = row["sum_sum"] - 2 * mean * row["sum_weight"] + mean**2 * row["weight_weight"]
-        few = row["donors"] / max(row["donors"] - 1, 1)  # as of any variance about its own mean
-        found[row[TURN]] = mean, math.sqrt(max(few * spread, 0.0)) / row["weight"]
-    return found
+        square_sum = row["sum_sum"] - 2 * mean * row["sum_weight"] + mean**2 * row["weight_weight"]
+        correction = row["donors"] / max(row["donors"] - 1, 1)  # n / (n - 1) for the estimated mean
+        sums[row[TURN]] = mean, math.sqrt(max(correction * square_sum, 0.0)) / row["weight"]
+    return sums
 
 
 def _pair(
     df: DataFrame,
-    choosing: Column,
-    dealing: Column,
+    sample_order: Column,
+    donor_order: Column,
     *,
     rows: int,
     part: float,
     moved: Sequence[str],
 ) -> DataFrame:
-    """Append to a share ``part`` of the rows their own `VALUES` and those of a donor."""
+    """Append to a share ``part`` of the rows their `VALUES` and those of a donor."""
     values_df = df.withColumn(VALUES, vector_to_array(F.col(FEATURES)))
-    given = [F.col(VALUES), F.col(PAIR_WEIGHT), *map(column, moved)]
-    own = F.struct(*given).alias("row")
-    donors = F.sort_array(F.collect_list(F.struct(choosing.alias("order"), own)))
-    donors_df = values_df.filter(choosing < MAX_DONORS / rows).agg(donors.alias(DONORS))
-    place = F.floor(dealing / part * F.size(DONORS)).cast("int")
-    # The donor is taken before rows are repeated, so that the sample is not repeated with them.
+    fields = [F.col(VALUES), F.col(PAIR_WEIGHT), *map(column, moved)]
+    row = F.struct(*fields).alias("row")
+    donors = F.sort_array(F.collect_list(F.struct(sample_order.alias("order"), row)))
+    donors_df = values_df.filter(sample_order < MAX_DONORS / rows).agg(donors.alias(DONORS))
+    position = F.floor(donor_order / part * F.size(DONORS)).cast("int")
+    # Join the donor before rows are repeated, so that the sample of donors is not repeated.
     paired_df = (
-        values_df.filter(dealing < part)
+        values_df.filter(donor_order < part)
         .crossJoin(F.broadcast(donors_df))
-        .withColumn(PLACE, place)
-        .withColumn(DONOR, F.col(DONORS).getItem(F.col(PLACE)).getField("row"))
+        .withColumn(DONOR_POSITION, position)
+        .withColumn(DONOR, F.col(DONORS).getItem(F.col(DONOR_POSITION)).getField("row"))
     )
     weight = F.col(PAIR_WEIGHT) * F.col(DONOR).getField(PAIR_WEIGHT)
     return paired_df.withColumn(PAIR_WEIGHT, weight).drop(DONORS)
 
 
-def _take_turns(
+def _permute_each(
     paired_df: DataFrame, names: Sequence[str], sources: Sequence[str], moved: Sequence[str]
 ) -> DataFrame:
-    """Return every row once per column, with that column taken from its donor.
+    """Return every row once per column, with that column's values from the donor.
 
-    Its positions of the vector are, and the column itself where it is one of ``moved``.
+    These are its positions in the vector, and the column itself if it is one of ``moved``.
     """
     owner = F.array(*[F.lit(names.index(source)) for source in sources])
     values = F.col(DONOR).getField(VALUES)
-    turned = F.transform(
+    permuted = F.transform(
         F.col(VALUES),
         lambda value, at: F.when(F.get(owner, at) == F.col(TURN), F.get(values, at)).otherwise(
             value
@@ -215,6 +216,6 @@ def _take_turns(
     }
     return (
         paired_df.withColumn(TURN, F.explode(F.sequence(F.lit(0), F.lit(len(names) - 1))))
-        .withColumns({FEATURES: array_to_vector(turned), **columns})
+        .withColumns({FEATURES: array_to_vector(permuted), **columns})
         .drop(VALUES, DONOR)
     )

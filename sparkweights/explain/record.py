@@ -1,4 +1,4 @@
-"""The record of the explain stage, from what it found."""
+"""The record of the explain stage, from its result."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def importance_record(name: str, version: str, explanation: Explanation) -> Impo
         rows=explanation.rows,
         columns=tuple(
             ColumnImportance(
-                column=seen.weighted.name,
-                rank=seen.rank,
-                cost=seen.weighted.cost,
-                standard_error=seen.weighted.standard_error,
-                share=seen.weighted.share,
-                unweighted_rank=seen.unweighted_rank,
-                unweighted_cost=seen.unweighted.cost,
-                unweighted_standard_error=seen.unweighted.standard_error,
-                unweighted_share=seen.unweighted.share,
-                rank_change=seen.rank_change,
+                column=column.weighted.name,
+                rank=column.rank,
+                cost=column.weighted.cost,
+                standard_error=column.weighted.standard_error,
+                share=column.weighted.share,
+                unweighted_rank=column.unweighted_rank,
+                unweighted_cost=column.unweighted.cost,
+                unweighted_standard_error=column.unweighted.standard_error,
+                unweighted_share=column.unweighted.share,
+                rank_change=column.rank_change,
             )
-            for seen in explanation.columns
+            for column in explanation.columns
         ),
         areas={
-            name: AreaSummary(found.before, found.after, found.interval())
-            for name, found in explanation.areas.items()
+            name: AreaSummary(area.before, area.after, area.interval())
+            for name, area in explanation.areas.items()
         },
         coefficients=explanation.coefficients,
         versions=versions(),

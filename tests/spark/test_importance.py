@@ -18,7 +18,7 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.evaluation.ranking import compare_areas
 from sparkweights.explain.compare import PERMUTATION_ORDER, SAMPLE_ORDER, _importance
-from sparkweights.explain.importance import collect_importance, collect_spread, ranks
+from sparkweights.explain.importance import collect_importance, collect_standard_deviations, ranks
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.corrections import Ledger
@@ -96,7 +96,7 @@ def test_importance_equals_the_mean_over_all_donors(
     model = learner(kind).fit(fit_df, params[kind], seed=1, classes=2)
     shares = model.importances()
     if kind == "logistic":
-        shares = shares * collect_spread(df, len(plan.names))
+        shares = shares * collect_standard_deviations(df, len(plan.names))
     found = collect_importance(
         df,
         partial(_append_cost, model),
@@ -265,7 +265,9 @@ def test_spread_equals_numpy(featured: tuple[DataFrame, FeaturePlan]) -> None:
     """Per position, over all rows."""
     df, plan = featured
     values = np.stack([np.asarray(row[0]) for row in df.select(FEATURES).collect()])
-    assert collect_spread(df, len(plan.names)) == pytest.approx(values.std(axis=0, ddof=1))
+    assert collect_standard_deviations(df, len(plan.names)) == pytest.approx(
+        values.std(axis=0, ddof=1)
+    )
 
 
 def test_ranks_share_the_better_place() -> None:
