@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-_PREFIX = "probability_"  # of the columns that a scorer names after classes
+_PREFIX = "probability_"  # of the columns that a scorer names by class
 _NEWTON_STEPS = 50
 
 
@@ -65,18 +65,18 @@ class IsotonicCalibrator:
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
         names = _targets(probability_cols)
-        # A column of its own, so that the logarithm is taken once per row.
-        places = {
-            f"{name}__place": _place(one, logit(column(name)))
-            for one, name in zip(self.maps, names, strict=True)
+        # A separate column, so that the logarithm is computed once per row.
+        positions = {
+            f"{name}__position": _knot_position(map_, logit(column(name)))
+            for map_, name in zip(self.maps, names, strict=True)
         }
-        pairs = zip(self.maps, places, strict=True)
-        mapped = [_interpolate(one, column(place)) for one, place in pairs]
-        return _normalised(df.withColumns(places), probability_cols, mapped).drop(*places)
+        pairs = zip(self.maps, positions, strict=True)
+        mapped = [_interpolate(map_, column(position)) for map_, position in pairs]
+        return _normalise(df.withColumns(positions), probability_cols, mapped).drop(*positions)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""
-        return {"method": "isotonic", "maps": [one.to_dict() for one in self.maps]}
+        return {"method": "isotonic", "maps": [map_.to_dict() for map_ in self.maps]}
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class SigmoidCalibrator:
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
         scores = [logit(column(name)) for name in _targets(probability_cols)]
-        mapped = [_sigmoid(one, z) for one, z in zip(self.maps, scores, strict=True)]
-        return _normalised(df, probability_cols, mapped)
+        mapped = [_sigmoid(map_, z) for map_, z in zip(self.maps, scores, strict=True)]
+        return _normalise(df, probability_cols, mapped)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method and its numbers, ready for JSON."""
-        return {"method": "sigmoid", "maps": [one.to_dict() for one in self.maps]}
+        return {"method": "sigmoid", "maps": [map_.to_dict() for map_ in self.maps]}
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class TemperatureCalibrator:
 
 @dataclass(frozen=True)
 class CalibrationFit:
-    """A calibration, and what it rests on.
+    """A calibration, its method, and the calibrations without each fold.
 
     Attributes
     ----------
     choice
-        The method, why it is that one, and how many rows of each class there were.
+        The method, its reason, and the rows of each class.
     calibrator
         Fitted on all rows.
     by_fold
@@ -147,12 +147,12 @@ def calibrator_from_dict(record: Mapping[str, Any]) -> Calibrator:
             case "isotonic":
                 return IsotonicCalibrator(
                     tuple(
-                        IsotonicMap(one["low"], one["step"], tuple(one["probabilities"]))
-                        for one in record["maps"]
+                        IsotonicMap(entry["low"], entry["step"], tuple(entry["probabilities"]))
+                        for entry in record["maps"]
                     )
                 )
             case "sigmoid":
-                return SigmoidCalibrator(tuple(SigmoidMap(**one) for one in record["maps"]))
+                return SigmoidCalibrator(tuple(SigmoidMap(**entry) for entry in record["maps"]))
             case _:
                 return TemperatureCalibrator(record["temperature"])
     except KeyError as error:
@@ -180,8 +180,8 @@ def calibrate_scores(
     ----------
     df
         Rows that the model was not fitted on, with a natural probability per class, the class
-        index in ``class_col`` and, optionally, an incoming *sample* weight. Class weights have no
-        place here: they would move the probabilities away from the population again.
+        index in ``class_col`` and, optionally, an incoming *sample* weight. Class weights are
+        not allowed: they would move the probabilities away from the population again.
     method
         ``auto``, ``isotonic``, ``sigmoid`` or ``temperature``.
     fold_col
@@ -248,14 +248,14 @@ def collect_calibration_table(
         "positive_rows": F.count_if(event),
         "rows": F.count(F.lit(1)),
     }
-    found = (
+    cells = (
         df.select(fold.cast("long").alias("fold"), weight.alias("w"), F.inline(entries))
         .filter(score.isNotNull() & (w > 0))
         .groupBy("fold", "target", F.floor(score / CELL).alias("cell"))
         .agg(*[value.alias(name) for name, value in sums.items()])
         .toArrow()
     )
-    at = {name: found[name].to_numpy() for name in found.column_names}
+    at = {name: cells[name].to_numpy() for name in cells.column_names}
     return CalibrationTable(
         classes=tuple(name.removeprefix(_PREFIX) for name in probability_cols),
         fold=at["fold"].astype(np.int64),
@@ -296,14 +296,14 @@ def fit_calibrator(method: str, table: CalibrationTable) -> Calibrator:
 
 def logit(probability: Column) -> Column:
     """Return the log odds of a probability, finite at 0 and 1."""
-    held = F.greatest(F.least(probability, F.lit(1 - MIN_PROBABILITY)), F.lit(MIN_PROBABILITY))
-    return F.log(held / (1 - held))
+    inside = F.greatest(F.least(probability, F.lit(1 - MIN_PROBABILITY)), F.lit(MIN_PROBABILITY))
+    return F.log(inside / (1 - inside))
 
 
 def fit_multiclass_temperature(
     df: DataFrame, probability_cols: Sequence[str], *, class_col: str, weight_col: str | None
 ) -> TemperatureCalibrator:
-    """Minimise the log loss over b = 1 / T by Newton's method; one small pass a step.
+    """Minimise the log loss over b = 1 / T by Newton's method, one pass over the rows per step.
 
     With z_c = log p_c, the gradient is the mean of E_b[z] - z_y and the curvature that of
     Var_b[z], so the loss is convex and a step that overshoots is halved.
@@ -318,9 +318,9 @@ def fit_multiclass_temperature(
         logs = [_log(name) for name in probability_cols]
         mean = reduce(add, [p * z for p, z in zip(shares, logs, strict=True)])
         square = reduce(add, [p * z * z for p, z in zip(shares, logs, strict=True)])
-        own = reduce(add, [F.when(index == c, z).otherwise(0.0) for c, z in enumerate(logs)])
+        observed = reduce(add, [F.when(index == c, z).otherwise(0.0) for c, z in enumerate(logs)])
         row = df.agg(
-            F.sum(weight * (mean - own)).alias("gradient"),
+            F.sum(weight * (mean - observed)).alias("gradient"),
             F.sum(weight * (square - mean * mean)).alias("curvature"),
         ).first()
         if row is None or not row["curvature"] or row["curvature"] <= 0:
@@ -343,19 +343,19 @@ def _sigmoid(fitted: SigmoidMap, score: Column) -> Column:
     return 1 / (1 + F.exp(-(F.lit(fitted.slope) * limited + F.lit(fitted.intercept))))
 
 
-def _place(fitted: IsotonicMap, score: Column) -> Column:
-    """Return where a score lies among the even knots, 0 being the first."""
+def _knot_position(fitted: IsotonicMap, score: Column) -> Column:
+    """Return the position of a score on the scale of the uniform knots, 0 being the first."""
     last = len(fitted.probabilities) - 1
-    place = (score - fitted.low) / fitted.step
-    return F.greatest(F.least(place, F.lit(float(last))), F.lit(0.0))
+    position = (score - fitted.low) / fitted.step
+    return F.greatest(F.least(position, F.lit(float(last))), F.lit(0.0))
 
 
-def _interpolate(fitted: IsotonicMap, place: Column) -> Column:
-    """Return the map's value at a place among its knots; they are one literal array."""
+def _interpolate(fitted: IsotonicMap, position: Column) -> Column:
+    """Return the map's value at a position; the knots are one literal array."""
     values = F.lit(np.array(fitted.probabilities))
-    knot = F.least(F.floor(place), F.lit(len(fitted.probabilities) - 2)).cast("int")
+    knot = F.least(F.floor(position), F.lit(len(fitted.probabilities) - 2)).cast("int")
     below, above = F.get(values, knot), F.get(values, knot + 1)
-    return below + (place - knot) * (above - below)
+    return below + (position - knot) * (above - below)
 
 
 def _is_known(probability: Column) -> Column:
@@ -377,15 +377,15 @@ def _targets(probability_cols: Sequence[str]) -> list[str]:
     return [probability_cols[c] for c in targets(len(probability_cols))]
 
 
-def _normalised(
+def _normalise(
     df: DataFrame, probability_cols: Sequence[str], mapped: Sequence[Column]
 ) -> DataFrame:
     names = _targets(probability_cols)
     # greatest and least skip nulls, and a row without a probability must stay without one.
-    held = [
+    known = [
         F.when(_is_known(column(name)), value) for name, value in zip(names, mapped, strict=True)
     ]
-    df = df.withColumns(dict(zip(names, held, strict=True)))
+    df = df.withColumns(dict(zip(names, known, strict=True)))
     if len(names) == 1:
         return df.withColumn(probability_cols[0], 1 - column(probability_cols[1]))
     total = reduce(add, [column(name) for name in names])

@@ -59,8 +59,10 @@ class SigmoidMap:
 
     def __call__(self, scores: Array) -> Array:
         """Return calibrated probabilities of logits."""
-        found: Array = expit(self.slope * np.clip(scores, -self.bound, self.bound) + self.intercept)
-        return found
+        probabilities: Array = expit(
+            self.slope * np.clip(scores, -self.bound, self.bound) + self.intercept
+        )
+        return probabilities
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
@@ -69,7 +71,7 @@ class SigmoidMap:
 
 @dataclass(frozen=True)
 class IsotonicMap:
-    """A monotone function of logit p: linear between even knots, constant outside of them.
+    """A monotone function of logit p: linear between uniform knots, constant outside of them.
 
     Attributes
     ----------
@@ -172,13 +174,13 @@ class CalibrationTable:
         """Return one class's rows by score, folds together, with logits limited to +-bound."""
         at = (self.target == target) & (self.positives + self.negatives > 0)
         score = np.clip(self.logit[at], -bound, bound)
-        _, place = np.unique(np.floor(score / CELL), return_inverse=True)
+        _, cell_index = np.unique(np.floor(score / CELL), return_inverse=True)
         weight = self.positives[at] + self.negatives[at]
-        mean = np.bincount(place, weight * score) / np.bincount(place, weight)
+        mean = np.bincount(cell_index, weight * score) / np.bincount(cell_index, weight)
         return Cells(
             mean,
-            np.bincount(place, self.positives[at]).astype(float),
-            np.bincount(place, self.negatives[at]).astype(float),
+            np.bincount(cell_index, self.positives[at]).astype(float),
+            np.bincount(cell_index, self.negatives[at]).astype(float),
         )
 
     def effective(self, target: int) -> tuple[float, float]:
@@ -190,10 +192,10 @@ class CalibrationTable:
         )
 
     def _by_class(self, positive: Array, negative: Array) -> list[float]:
-        found = [float(positive[self.target == c].sum()) for c in self.targets]
+        sums = [float(positive[self.target == c].sum()) for c in self.targets]
         if len(self.classes) == 2:  # the first class is the complement
-            found.insert(0, float(negative.sum()))
-        return found
+            sums.insert(0, float(negative.sum()))
+        return sums
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def targets(classes: int) -> tuple[int, ...]:
 
 
 def choose_method(method: str, table: CalibrationTable) -> Choice:
-    """Return the calibration to fit; ``auto`` asks how many rows the rarest class has."""
+    """Return the calibration to fit; ``auto`` decides by the rows of the rarest class."""
     events, rarest = table.events, table.rarest
     fewest = events[rarest]
     count = f"{fewest:,.0f} effective rows of the rarest class, '{rarest}'"
@@ -275,8 +277,8 @@ def fit_sigmoid(table: CalibrationTable, target: int) -> SigmoidMap:
     """Fit slope and intercept by maximum likelihood towards Platt's targets.
 
     Targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) instead of 1 and 0 (Platt 1999, section 2.2),
-    N being effective rows: a sample of N events is no proof of certainty. A slope below 0 would
-    turn the ranking around; the likelihood's best monotone map is then constant.
+    N being effective rows: a sample of N events does not prove certainty. A slope below 0 would
+    reverse the ranking; the monotone map of maximum likelihood is then constant.
     """
     events, others = table.effective(target)
     bound = _bound(table)
@@ -295,10 +297,10 @@ def fit_isotonic(table: CalibrationTable, target: int) -> IsotonicMap:
 
     Pool adjacent violators gives blocks with k events of m rows (Ayer et al. 1955). At a score
     with the sigmoid's probability s its value is (k + m0 s) / (m + m0): a block with few events
-    proves little, and one without an event does not prove that events cannot happen. The prior is
-    worth m0 = 1 / (tau^2 s (1 - s)) rows, where tau^2 is the variance of the true logit around the
-    sigmoid's, estimated by moments from groups of rows (as DerSimonian and Laird 1986); 0 leaves
-    the sigmoid. A last pass of isotonic regression keeps the values monotone.
+    is little evidence, and one without an event does not prove a probability of 0. The prior has
+    the weight of m0 = 1 / (tau^2 s (1 - s)) rows, where tau^2 is the variance of the true logit
+    around the sigmoid's, estimated by moments from groups of rows (DerSimonian and Laird 1986);
+    with tau = 0 the map is the sigmoid. A last isotonic regression keeps the values monotone.
 
     With weights, k and m - k are effective rows of their classes, on whose odds the map is fitted.
     """
@@ -316,14 +318,14 @@ def fit_isotonic(table: CalibrationTable, target: int) -> IsotonicMap:
     variance = fitted * (1 - fitted)
     tau_square = _excess_variance(hits, rows, fitted)
     blocks = isotonic_regression(hits / rows, weights=rows).blocks
-    place = np.repeat(np.arange(len(blocks) - 1), np.diff(blocks))
-    block_hits, block_rows = np.bincount(place, hits)[place], np.bincount(place, rows)[place]
+    block = np.repeat(np.arange(len(blocks) - 1), np.diff(blocks))
+    block_hits, block_rows = np.bincount(block, hits)[block], np.bincount(block, rows)[block]
     # (k + m0 s) / (m + m0), times tau^2 s (1 - s) above and below.
     shrunk = (block_hits * tau_square * variance + fitted) / (
         block_rows * tau_square * variance + 1
     )
     monotone = isotonic_regression(shrunk, weights=rows).x
-    return _on_even_knots(cells.logit, expit(logit(monotone) - offset))
+    return _on_uniform_knots(cells.logit, expit(logit(monotone) - offset))
 
 
 def fit_temperature(table: CalibrationTable) -> float:
@@ -361,7 +363,7 @@ def _kish(sums: Array, squares: Array) -> float:
 def _bound(table: CalibrationTable) -> float:
     """Return the logit past which n rows cannot tell scores apart: that of 1 / (10 n).
 
-    Leaves without an event score 0, and would pull a sigmoid to themselves.
+    Tree leaves without an event score 0, and would dominate the fit of a sigmoid.
     """
     rows = sum(table.rows.values())
     return min(math.log(10 * max(rows, 1)), math.log((1 - MIN_PROBABILITY) / MIN_PROBABILITY))
@@ -370,7 +372,7 @@ def _bound(table: CalibrationTable) -> float:
 def _fit_line(score: Array, hits: Array, total: Array) -> tuple[float, float]:
     """Maximise sum hits log p + (total - hits) log(1 - p), logit p = slope score + intercept.
 
-    Newton's method on centred and scaled scores, halving steps that lose; the total is 1.
+    Newton's method on centred and scaled scores, halving steps that raise the loss; the total is 1.
     """
     centre = float(total @ score)
     scale = math.sqrt(float(total @ (score - centre) ** 2))
@@ -411,8 +413,8 @@ def _excess_variance(hits: Array, rows: Array, fitted: Array) -> float:
     information = rows * fitted * (1 - fitted)
     below = np.cumsum(information) - information / 2
     scarce = min(float(hits.sum()), float((rows - hits).sum()))
-    wanted = int(np.clip(round(math.sqrt(scarce)), *_GROUPS))
-    group = np.minimum((below / information.sum() * wanted).astype(int), wanted - 1)
+    group_count = int(np.clip(round(math.sqrt(scarce)), *_GROUPS))
+    group = np.minimum((below / information.sum() * group_count).astype(int), group_count - 1)
     off = np.bincount(group, hits - rows * fitted)
     weight = np.bincount(group, information)
     groups = int((weight > 0).sum())
@@ -423,7 +425,7 @@ def _excess_variance(hits: Array, rows: Array, fitted: Array) -> float:
     return max((excess - math.sqrt(2 * square)) / square, 0.0)
 
 
-def _on_even_knots(score: Array, probability: Array) -> IsotonicMap:
+def _on_uniform_knots(score: Array, probability: Array) -> IsotonicMap:
     low, high = float(score[0]), float(score[-1])
     count = KNOTS if high > low else 2
     step = max((high - low) / (count - 1), CELL / KNOTS)

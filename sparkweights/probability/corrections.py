@@ -1,4 +1,4 @@
-"""The ledger: what moved probabilities away from the population, and what was corrected.
+"""The ledger: what moved probabilities away from the population, and which corrections were made.
 
 A ledger describes a set of probabilities. Training adds reweightings (class weights, per-row
 weights, resampling); each is inverted once; calibration confirms the natural prior; a prior shift
@@ -33,7 +33,7 @@ class Correction(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is, as records say it."""
+        """Its kind, as records name it."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class PriorShift:
     Attributes
     ----------
     prior, target
-        Class name -> its share before and behind, in index order.
+        Class name -> its share before and after, in index order.
     """
 
     prior: Mapping[str, float]
@@ -127,10 +127,10 @@ class Ledger:
     reweightings
         What reweighted the training data, in the order of training.
     calibration
-        The method fitted on held-out rows without class weights, or ``none``. Its map lies with
-        the model, and does not move the mean probabilities away from the prior.
+        The method fitted on held-out rows without class weights, or ``none``. Its map is stored
+        with the model, and does not move the mean probabilities away from the prior.
     shift
-        Where the probabilities speak of a population with other shares; else None.
+        The shift, where the probabilities are of a population with other shares; else None.
 
     Examples
     --------
@@ -188,7 +188,7 @@ class Ledger:
 
     @property
     def target_prior(self) -> Mapping[str, float] | None:
-        """The shares of the population that the probabilities speak of, if not `prior`."""
+        """The shares of the population that the probabilities are of, if not `prior`."""
         return None if self.shift is None else self.shift.target
 
     @property
@@ -207,11 +207,11 @@ class Ledger:
         Raises
         ------
         ModelError
-            If the rule speaks of other classes, or the probabilities were corrected already.
+            If the rule has other classes, or the probabilities were corrected already.
         """
         if tuple(rule.classes) != tuple(self.prior):
             raise ModelError(
-                f"The {kind} speak of the classes {join_names(rule.classes)}; the prior has "
+                f"The {kind} are of the classes {join_names(rule.classes)}; the prior has "
                 f"{join_names(self.prior)}.",
                 hint="name the same classes in the same order.",
             )
@@ -248,7 +248,7 @@ class Ledger:
         Raises
         ------
         ModelError
-            If they still carry a reweighting, or speak of another population.
+            If they still carry a reweighting, or are of another population.
         """
         self.require_natural()
         self._require_own_population("calibrated to the natural prior")
@@ -320,16 +320,16 @@ class Ledger:
 
     def sentences(self) -> list[str]:
         """Return the history in words, one step a sentence."""
-        told = [f"Natural class shares: {_shares(self.prior)}."]
+        lines = [f"Natural class shares: {_shares(self.prior)}."]
         for step in self.reweightings:
             state = "inverted" if step.inverted else "not inverted"
             nothing = " (all equal, so nothing changes)" if step.rule.is_uniform else ""
-            told.append(f"Training used {step.rule.scheme} {step.kind}{nothing}: {state}.")
+            lines.append(f"Training used {step.rule.scheme} {step.kind}{nothing}: {state}.")
         if self.calibration != "none":
-            told.append(f"Calibrated by {self.calibration} on held-out rows without weights.")
+            lines.append(f"Calibrated by {self.calibration} on held-out rows without weights.")
         if self.shift is not None:
-            told.append(f"Moved to a population of {_shares(self.shift.target)}.")
-        return told
+            lines.append(f"Moved to a population of {_shares(self.shift.target)}.")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ledger ready for JSON; `from_dict` reads it back."""

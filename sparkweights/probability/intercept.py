@@ -1,8 +1,8 @@
-"""The intercept view of weights on logistic models: what they should move, and what they did.
+"""The effect of weights on the intercept and slopes of logistic models.
 
-In a well-specified logistic model class weights move the intercept by log(w1 / w0) and nothing
-else (Prentice & Pyke 1979; King & Zeng 2001, eq. 7). On real data the slopes move as well;
-`compare_slopes` measures by how much, with an interval.
+In a well-specified logistic model class weights change only the intercept, by log(w1 / w0)
+(Prentice & Pyke 1979; King & Zeng 2001, eq. 7). On real data the slopes change as well;
+`compare_slopes` measures that, with an interval.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class LogisticLine:
         Raises
         ------
         ModelError
-            If it tells more than two classes apart.
+            If it has more than two classes.
         """
         if model.numClasses != 2:  # one log odds
             raise ModelError(
-                f"The model tells {model.numClasses} classes apart; the intercept view is of two.",
-                hint="undo the weights on the probabilities, with ProbabilityCorrector.",
+                f"The model has {model.numClasses} classes; a single intercept needs two.",
+                hint="invert the weights on the probabilities, with ProbabilityCorrector.",
             )
         return cls(float(model.intercept), tuple(float(b) for b in model.coefficients.toArray()))
 
@@ -67,25 +67,25 @@ class LogisticLine:
 
 
 def log_weight_ratio(rule: WeightRule) -> float:
-    """Return log(w1 / w0), the shift that weights by class put on the intercept.
+    """Return log(w1 / w0), the shift of the intercept by class weights.
 
     Raises
     ------
     ModelError
-        If the weights differ from row to row: then no single number undoes them.
+        If the weights differ from row to row: then no single number inverts them.
     """
     if rule.constants is None or len(rule.constants) != 2:  # one ratio
         raise ModelError(
             f"The {rule.scheme} weights differ from row to row, or are of "
             f"{len(rule.classes)} classes; only two constant weights shift an intercept.",
-            hint="undo the weights on the probabilities, row by row.",
+            hint="invert the weights on the probabilities, row by row.",
         )
     return math.log(rule.constants[1] / rule.constants[0])
 
 
 @dataclass(frozen=True)
 class SlopeShift:
-    """How far one coefficient moved between the weighted and the unweighted fit.
+    """The difference of one coefficient between the weighted and the unweighted fit.
 
     Attributes
     ----------
@@ -107,8 +107,8 @@ class SlopeShift:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the asymptotic interval of the difference."""
-        reach = NormalDist().inv_cdf(0.5 + level / 2) * self.standard_error
-        return (self.shift - reach, self.shift + reach)
+        half_width = NormalDist().inv_cdf(0.5 + level / 2) * self.standard_error
+        return (self.shift - half_width, self.shift + half_width)
 
 
 def compare_slopes(
@@ -121,7 +121,7 @@ def compare_slopes(
     weight_col: str,
     names: Sequence[str],
 ) -> list[SlopeShift]:
-    """Measure how far weights moved intercept and slopes, in one Spark job.
+    """Measure the change of intercept and slopes by weights, in one Spark job.
 
     The two fits share their rows, so their difference varies less than either: its covariance is
     the sandwich of both influence functions (White 1982), sums of d x d matrices over the rows.
@@ -136,10 +136,15 @@ def compare_slopes(
     rows = _collect_sandwich(fit_df, unweighted, weighted, features_col, label_col, weight_col)
     size = len(unweighted.slopes) + 1
     sums = np.sum([np.asarray(row["sums"]) for row in rows], axis=0).reshape(5, size, size)
-    plain, bent = np.linalg.pinv(sums[0]), np.linalg.pinv(sums[1])
-    cross = bent @ sums[4] @ plain
-    spread = plain @ sums[2] @ plain + bent @ sums[3] @ bent - cross - cross.T
-    errors = np.sqrt(np.maximum(np.diag(spread), 0.0))
+    unweighted_inverse, weighted_inverse = np.linalg.pinv(sums[0]), np.linalg.pinv(sums[1])
+    cross = weighted_inverse @ sums[4] @ unweighted_inverse
+    covariance = (
+        unweighted_inverse @ sums[2] @ unweighted_inverse
+        + weighted_inverse @ sums[3] @ weighted_inverse
+        - cross
+        - cross.T
+    )
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     before = (unweighted.intercept, *unweighted.slopes)
     after = (weighted.intercept, *weighted.slopes)
     return [
@@ -186,11 +191,14 @@ def _batch_sums(batch: pa.RecordBatch, lines: Array) -> Array:
     margins = x @ lines.T
     p = 1 / (1 + np.exp(-margins))
     curvature = p * (1 - p)
-    plain, bent = (y - p[:, 0])[:, None] * x, (w * (y - p[:, 1]))[:, None] * x
+    unweighted_scores, weighted_scores = (
+        (y - p[:, 0])[:, None] * x,
+        (w * (y - p[:, 1]))[:, None] * x,
+    )
     return np.stack([
         (x * curvature[:, :1]).T @ x,
         (x * (w * curvature[:, 1])[:, None]).T @ x,
-        plain.T @ plain,
-        bent.T @ bent,
-        bent.T @ plain,
+        unweighted_scores.T @ unweighted_scores,
+        weighted_scores.T @ weighted_scores,
+        weighted_scores.T @ unweighted_scores,
     ])  # fmt: skip

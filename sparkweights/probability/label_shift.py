@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from sparkweights.probability.priors import Array
 
-SIGNIFICANCE = 0.01  # of both tests
+SIGNIFICANCE = 0.01  # level of both tests
 MIN_ROWS = 100  # effective rows of a target; intervals of fewer span more than max_shift allows
-# Worth of the Dirichlet prior at the natural shares, in rows of known class: below `MIN_ROWS`, so
-# that scores have the larger say. In simulations of 150 rows, 0 to 100 made little difference.
+# Weight of the Dirichlet prior at the natural shares, in rows of known class: below `MIN_ROWS`, so
+# that the scores have more weight. In simulations of 150 rows, 0 to 100 made little difference.
 PSEUDO_ROWS = 20.0
 SCALE = "logit or arcsine"  # of the cells of a histogram that a bundle keeps
-MAX_SHIFT = 2.0  # of the odds; see `estimate_shift`
+MAX_SHIFT = 2.0  # factor of the odds; see `estimate_shift`
 _ROUNDING = 1e-9
 TOO_FEW_ROWS, NO_SHIFT = "too_few_rows", "no_shift"
 NOT_LABEL_SHIFT, TOO_FAR, SHIFTED = "not_label_shift", "beyond_max_shift", "shifted"
@@ -45,7 +45,7 @@ NOT_LABEL_SHIFT, TOO_FAR, SHIFTED = "not_label_shift", "beyond_max_shift", "shif
 
 @dataclass(frozen=True)
 class LabelShift:
-    """What the scores of a table say of the shares of its classes.
+    """Class shares of a table estimated from its scores, with tests of label shift.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class LabelShift:
     prior
         The shares that the model was calibrated to.
     rows, effective_rows
-        Rows of the target, by weight, and how many rows of one weight say as much (Kish).
+        Rows of the target, by weight, and the effective sample size (Kish).
     mean_probabilities
         Mean probability of each class over the target, before any shift.
     estimates
@@ -85,8 +85,8 @@ class LabelShift:
     def verdict(self) -> str:
         """Return what the tests say: one of the five constants of this module.
 
-        `TOO_FAR` is a label shift whose interval holds no shares that `max_shift` allows. Moving
-        to the limit would decide for shares that the estimate excludes, so nothing moves.
+        `TOO_FAR` is a label shift whose interval holds no shares that `max_shift` allows. At the
+        limit, decisions would use shares that the estimate excludes, so they use the prior.
         """
         if self.p_value is None:
             return TOO_FEW_ROWS
@@ -98,12 +98,12 @@ class LabelShift:
 
     @property
     def shifted(self) -> bool:
-        """Whether decisions move: label shift is found, and as far as `max_shift` allows."""
+        """Whether decisions use the estimated shares: label shift is found, within `max_shift`."""
         return self.verdict == SHIFTED
 
     @property
     def is_label_shift(self) -> bool:
-        """Whether "no shift" is refused and label shift is not, however far it goes."""
+        """Whether the test rejects "no shift" and does not reject label shift, of any size."""
         return self.verdict in {SHIFTED, TOO_FAR}
 
     @property
@@ -133,33 +133,35 @@ class LabelShift:
 
     def _within_interval(self, shares: Sequence[float]) -> bool:
         """Whether every share lies in the interval of its estimate."""
-        ends = zip(shares, self.estimates[0].interval(), strict=True)
-        return all(low - _ROUNDING <= share <= high + _ROUNDING for share, (low, high) in ends)
+        bounds = zip(shares, self.estimates[0].interval(), strict=True)
+        return all(low - _ROUNDING <= share <= high + _ROUNDING for share, (low, high) in bounds)
 
     @property
     def sentence(self) -> str:
-        """Return the verdict and what follows from it, for people."""
-        kept = "the natural prior is kept"
+        """Return the verdict and its consequence as a sentence."""
+        consequence = "the natural prior is kept"
         if self.verdict == TOO_FEW_ROWS:
             return (
                 f"{self.effective_rows:,.0f} effective rows are too few to estimate class shares "
-                f"(at least {MIN_ROWS} are needed); {kept}"
+                f"(at least {MIN_ROWS} are needed); {consequence}"
             )
         if self.verdict == NO_SHIFT:
-            return f"the class shares have not visibly moved (p = {self.p_value:.2g}); {kept}"
+            return (
+                f"the class shares have not visibly moved (p = {self.p_value:.2g}); {consequence}"
+            )
         if self.verdict == NOT_LABEL_SHIFT:
             return (
                 f"the scores moved (p = {self.p_value:.2g}), but they are no mixture of the scores "
                 f"of the classes (p = {self.fit_p_value:.2g}): other rows rather than other class "
-                f"shares; {kept}"
+                f"shares; {consequence}"
             )
         if self.verdict == TOO_FAR:
-            ends = zip(self.classes, self.estimates[0].interval(), strict=True)
-            told = ", ".join(f"{name} {low:.2%} to {high:.2%}" for name, (low, high) in ends)
+            bounds = zip(self.classes, self.estimates[0].interval(), strict=True)
+            intervals = ", ".join(f"{name} {low:.2%} to {high:.2%}" for name, (low, high) in bounds)
             return (
-                f"the class shares shifted (p = {self.p_value:.2g}: {told}) further than "
+                f"the class shares shifted (p = {self.p_value:.2g}: {intervals}) further than "
                 f"decision.max_shift allows, which lets the odds move by a factor of "
-                f"{self.max_shift:g}; {kept}. Raise decision.max_shift if these shares are "
+                f"{self.max_shift:g}; {consequence}. Raise decision.max_shift if these shares are "
                 "expected, else train on rows like these"
             )
         shares = ", ".join(f"{name} {share:.2%}" for name, share in self._used().items())
@@ -247,35 +249,39 @@ def collect_histogram(
     count = len(probability_cols)
     cells = [_level(column(name), count) for name in probability_cols[1:]]
     times = F.lit(1.0) if weight is None else weight
-    own = [F.lit(col=True)] if index is None else [index == c for c in range(count)]
+    conditions = [F.lit(col=True)] if index is None else [index == c for c in range(count)]
     measures = [
         F.sum(times * column(name)).alias(f"p_{c}") for c, name in enumerate(probability_cols)
     ]
-    for c, one in enumerate(own):
-        measures.append(F.sum(F.when(one, times).otherwise(0.0)).alias(f"rows_{c}"))
-        measures.append(F.sum(F.when(one, times * times).otherwise(0.0)).alias(f"squares_{c}"))
-    # Rows without probabilities share the null cell, left out here: a filter would be pushed
-    # through the projections of the score, and their expressions repeated at each of its uses.
+    for c, condition in enumerate(conditions):
+        measures.append(F.sum(F.when(condition, times).otherwise(0.0)).alias(f"rows_{c}"))
+        measures.append(
+            F.sum(F.when(condition, times * times).otherwise(0.0)).alias(f"squares_{c}")
+        )
+    # Rows without probabilities fall into the null cell, which is dropped here. Spark would push a
+    # filter through the projections of the score and repeat their expressions at each use.
     defined = reduce(
         and_, [column(name).isNotNull() & ~F.isnan(column(name)) for name in probability_cols]
     )
-    cell = F.when(defined & (times > 0), F.array(*cells))  # of no rows there are no means
-    found = scored_df.groupBy(cell.alias("cell")).agg(*measures).collect()
-    # Sums of doubles depend on their order; cells in order keep reruns equal.
-    found = sorted((row for row in found if row["cell"] is not None), key=lambda row: row["cell"])
+    cell = F.when(defined & (times > 0), F.array(*cells))  # without rows there is no mean
+    collected = scored_df.groupBy(cell.alias("cell")).agg(*measures).collect()
+    # Sums of doubles depend on their order; sorted cells make reruns equal.
+    collected = sorted(
+        (row for row in collected if row["cell"] is not None), key=lambda row: row["cell"]
+    )
 
     def by_class(name: str) -> Array:
-        values = [[row[f"{name}_{c}"] for c in range(len(own))] for row in found]
+        values = [[row[f"{name}_{c}"] for c in range(len(conditions))] for row in collected]
         return np.array(values, dtype=float)
 
     counts = by_class("rows")
-    if not found or (counts.sum(axis=0) == 0).any():
+    if not collected or (counts.sum(axis=0) == 0).any():
         raise InputError(
             f"Class shares need scored rows{'' if index is None else ' of every class'}; "
             f"{int(counts.sum())} rows have probabilities.",
-            hint="check the table: rows that are set aside, or cannot be scored, do not count.",
+            hint="check the table: quarantined or unscorable rows do not count.",
         )
-    sums = np.array([[row[f"p_{c}"] for c in range(count)] for row in found])
+    sums = np.array([[row[f"p_{c}"] for c in range(count)] for row in collected])
     squares = None if weight is None else by_class("squares")
     return ScoreHistogram(sums / counts.sum(axis=1, keepdims=True), counts, squares)
 
@@ -283,14 +289,14 @@ def collect_histogram(
 def _level(probability: Column, classes: int) -> Column:
     """Return the level of a probability, as `score_cells.level_of` has it."""
     last = levels(classes) - 1
-    if classes == 2:  # even in logit
+    if classes == 2:  # uniform in logit
         inside = F.least(F.greatest(probability, F.lit(SMALLEST)), F.lit(1 - SMALLEST))
         end = float(np.log(SMALLEST / (1 - SMALLEST)))
-        place = (F.ln(inside / (1 - inside)) - end) / (-2 * end)
+        fraction = (F.ln(inside / (1 - inside)) - end) / (-2 * end)
     else:
-        inside = F.least(F.greatest(probability, F.lit(0.0)), F.lit(1.0))  # rounding may leave it
-        place = F.asin(F.sqrt(inside)) / (np.pi / 2)
-    return F.least(F.floor(place * (last + 1)), F.lit(last)).cast("int")
+        inside = F.least(F.greatest(probability, F.lit(0.0)), F.lit(1.0))  # rounding may exceed 1
+        fraction = F.asin(F.sqrt(inside)) / (np.pi / 2)
+    return F.least(F.floor(fraction * (last + 1)), F.lit(last)).cast("int")
 
 
 def estimate_shift(
@@ -307,15 +313,15 @@ def estimate_shift(
     source
         Labelled rows that the model was not fitted on.
     target
-        The rows in question.
+        The rows to estimate the shares of.
     prior
         Class name -> the share that the probabilities were calibrated to.
     max_shift
-        Factor by which the odds of a class may move, above 1. What the fit test lets pass of
-        covariate shift costs the less, the nearer the decisions stay to the natural prior. Where
-        the interval of the estimate lies beyond, decisions do not move at all.
+        Factor by which the odds of a class may change, above 1. A covariate shift that the fit
+        test does not reject costs less the nearer the decisions stay to the natural prior. Where
+        the interval of the estimate lies beyond the factor, decisions use the natural prior.
 
-    BBSE is left out where the scores tell the classes apart too badly for it. Of fewer than
+    BBSE is left out where the scores separate the classes too badly for it. With fewer than
     `MIN_ROWS` effective rows nothing is estimated.
     """
     shares = tuple(prior.values())
@@ -329,7 +335,7 @@ def estimate_shift(
         rows=round(float(target.of_cell.sum())),
         effective_rows=target.effective_rows,
         mean_probabilities=tuple(map(float, means)),
-        estimates=() if estimate is None else (estimate, *_second_opinion(source, target)),
+        estimates=() if estimate is None else (estimate, *_bbse_if_defined(source, target)),
         p_value=p_value,
         fit_p_value=(
             None if estimate is None else label_shift_p_value(source, target, estimate.shares)
@@ -351,7 +357,7 @@ def _shrunk(
     )
 
 
-def _second_opinion(source: ScoreHistogram, target: ScoreHistogram) -> list[PriorEstimate]:
+def _bbse_if_defined(source: ScoreHistogram, target: ScoreHistogram) -> list[PriorEstimate]:
     try:
         return [bbse(source, target)]
     except ModelError:

@@ -27,7 +27,7 @@ def reweight(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
     >>> reweight([0.9, 0.1], [1.0, 9.0])
     [0.5, 0.5]
     """
-    return _normalised([p * f for p, f in zip(probabilities, factors, strict=True)])
+    return _normalise([p * f for p, f in zip(probabilities, factors, strict=True)])
 
 
 def invert_reweighting(probabilities: Sequence[T], factors: Sequence[T]) -> list[T]:
@@ -40,9 +40,9 @@ def invert_reweighting(probabilities: Sequence[T], factors: Sequence[T]) -> list
     >>> invert_reweighting([0.5, 0.5], [1.0, 9.0])
     [0.9, 0.1]
     """
-    return _normalised([p / f for p, f in zip(probabilities, factors, strict=True)])
+    return _normalise([p / f for p, f in zip(probabilities, factors, strict=True)])
 
 
-def _normalised(values: list[T]) -> list[T]:
+def _normalise(values: list[T]) -> list[T]:
     total = reduce(add, values)
     return [value / total for value in values]

@@ -1,8 +1,8 @@
 """Estimating the class shares of a population from scores alone: arithmetic on histograms.
 
-Label shift: the classes look as they did, but come in other shares. Then a model's scores of the
-new population are a mixture of what they were per class, and the shares of the mixture can be
-estimated without a new label. Whether the scores are such a mixture is tested in
+Label shift: the features of each class are distributed as before, but the class shares changed.
+Then a model's scores of the new population are a mixture of the scores per class, and the shares of
+the mixture can be estimated without new labels. Whether the scores are such a mixture is tested in
 `sparkweights.probability.shift_tests`.
 
 Notation: theta, the unknown shares; p(x), the natural probabilities of a row; pi, the shares they
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-WORST_CONDITION = 1e3  # beyond, a digit of every share is noise multiplied
+WORST_CONDITION = 1e3  # with a larger number the shares are mostly noise
 LEVEL = 0.95  # of intervals
 _EM_STEPS = 10_000
 _BISECTIONS = 60  # halvings of [0, 1] until neighbouring doubles
@@ -78,7 +78,7 @@ class ScoreHistogram:
 
 @dataclass(frozen=True)
 class PriorEstimate:
-    """Estimated class shares of a population, with what they can be trusted.
+    """Estimated class shares of a population, with their uncertainty.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class PriorEstimate:
     condition
         Condition number of the soft confusion matrix (``bbse``), else None.
     likelihood_intervals
-        By class, the shares that the likelihood does not refuse (``saerens_em``), else None.
+        By class, the likelihood interval of its share (``saerens_em``), else None.
     """
 
     method: str
@@ -101,9 +101,9 @@ class PriorEstimate:
     def interval(self) -> tuple[tuple[float, float], ...]:
         """Return the 95 % interval of each share.
 
-        That of the likelihood where there is one, otherwise the asymptotic one on the log-odds
-        scale. A share that cannot be told from 0 or 1 then has its plain interval, truncated
-        there: log odds near the edge would span everything and say nothing.
+        The likelihood interval where there is one, otherwise the asymptotic one on the log-odds
+        scale. Where the plain interval reaches 0 or 1, it is truncated there and used instead:
+        the interval on the log-odds scale would span almost all shares.
         """
         if self.likelihood_intervals is not None:
             return self.likelihood_intervals
@@ -138,13 +138,13 @@ def bbse(source: ScoreHistogram, target: ScoreHistogram) -> PriorEstimate:
     Raises
     ------
     ModelError
-        If C is close to singular: the model does not tell the classes apart.
+        If C is close to singular: the model does not separate the classes.
     """
     confusion = soft_confusion(source)
     condition = float(np.linalg.cond(confusion))
     if not condition < WORST_CONDITION:
         raise ModelError(
-            f"The model's scores do not tell the classes apart well enough to estimate their "
+            f"The model's scores do not separate the classes well enough to estimate their "
             f"shares: the confusion matrix has condition number {condition:,.0f}, at most "
             f"{WORST_CONDITION:,.0f} is allowed.",
             hint="set decision.target_prior to natural or to shares you know, or train a model "
@@ -154,9 +154,9 @@ def bbse(source: ScoreHistogram, target: ScoreHistogram) -> PriorEstimate:
     mean = weights @ target.probabilities / weights.sum()
     shares, _ = nnls(confusion, mean)
     shares = shares / shares.sum()
-    spread = mean_covariance(source, source.probabilities, shares, target.effective_rows)
+    covariance = mean_covariance(source, source.probabilities, shares, target.effective_rows)
     inverse = np.linalg.inv(confusion)
-    errors = np.sqrt(np.diag(inverse @ spread @ inverse.T))
+    errors = np.sqrt(np.diag(inverse @ covariance @ inverse.T))
     return PriorEstimate("bbse", _tuple(shares), _tuple(errors), condition)
 
 
@@ -165,9 +165,9 @@ def mean_covariance(
 ) -> Array:
     """Return the covariance of a target's mean minus the source's, were theta the shares.
 
-    The first part is sampling noise of a target of so many rows, by the spread of the source's
-    mixture and not the target's own: a target without a risky row has next to none, and would
-    refuse every share. The second part is sampling noise of the source's classes.
+    The first part is sampling noise of a target with ``rows`` rows, by the covariance of the
+    source's mixture and not the target's: a target without a risky row has almost none, and would
+    exclude every share. The second part is sampling noise of the source's classes.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def saerens_em(
         pi, the shares that the probabilities were calibrated to.
     """
     theta = _most_likely(target, prior, pseudo_rows=0.0)
-    if len(prior) == 2:  # one mirrors the other
+    if len(prior) == 2:  # each is the complement of the other
         low, high = _likelihood_interval(source, target, prior, theta, 1)
         intervals: tuple[tuple[float, float], ...] = ((1 - high, 1 - low), (low, high))
     else:
@@ -217,8 +217,9 @@ def shrunk_shares(
 ) -> tuple[float, ...]:
     """Return the shares of the largest posterior density, under a Dirichlet prior at pi.
 
-    Its parameters are 1 + m pi_c, so that it is worth m rows of known class with the shares pi;
-    the M step is theta_c = (n mean_posterior_c + m pi_c) / (n + m) (Gelman et al. 2013, ch. 13).
+    Its parameters are 1 + m pi_c, so that it has the weight of m rows of known class with
+    the shares pi; the M step is theta_c = (n mean_posterior_c + m pi_c) / (n + m) (Gelman et al.
+    2013, ch. 13).
 
     Parameters
     ----------
@@ -259,7 +260,7 @@ def _most_likely(target: ScoreHistogram, prior: tuple[float, ...], *, pseudo_row
 
 
 def _root(decreasing: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a decreasing function is 0, or the end nearest to that."""
+    """Return the root of a decreasing function, or the bound nearest to it."""
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if decreasing(middle) > 0 else (low, middle)
@@ -278,8 +279,8 @@ def _em_errors(
         return np.asarray(ratios[:, :-1] - ratios[:, -1:])
 
     inverse = np.linalg.pinv(_information(score(target.probabilities), target.of_cell))
-    spread = mean_covariance(source, score(source.probabilities), theta, target.effective_rows)
-    free = inverse @ spread @ inverse.T
+    covariance = mean_covariance(source, score(source.probabilities), theta, target.effective_rows)
+    free = inverse @ covariance @ inverse.T
     # The last share is 1 minus the others, so its variance is the sum of all their covariances.
     return _tuple(np.sqrt(np.append(np.diag(free), free.sum())))
 
@@ -291,7 +292,7 @@ def _information(score: Array, weights: Array) -> Array:
 def _likelihood_interval(
     source: ScoreHistogram, target: ScoreHistogram, prior: tuple[float, ...], theta: Array, c: int
 ) -> tuple[float, float]:
-    """Return the shares of class c whose likelihood ratio to the maximum is not too small.
+    """Return the interval of shares of class c by the likelihood ratio to the maximum.
 
     Other shares follow the tangent of the profile at the maximum (with two classes, the profile
     itself), so the interval stays within 0 and 1 and is one-sided at the edges. The ratio is scaled
@@ -302,17 +303,17 @@ def _likelihood_interval(
     of_target, of_source = target.probabilities / pi, source.probabilities / pi
     weights = target.of_cell / target.of_cell.sum() * rows
     tangent = _tangent(of_target, target.of_cell, theta, c)
-    most = float(weights @ np.log(of_target @ theta))
+    maximum = float(weights @ np.log(of_target @ theta))
     limit = float(chi2.ppf(LEVEL, 1))
 
     def is_inside(share: float) -> bool:
         shares = np.maximum(theta + (share - theta[c]) * tangent, 0.0)
         shares /= shares.sum()
-        ratio = 2 * (most - float(weights @ np.log(of_target @ shares)))
+        ratio = 2 * (maximum - float(weights @ np.log(of_target @ shares)))
         score = (of_source @ tangent / (of_source @ shares))[:, None]
-        own = _covariance(score, source.by_class @ shares) / rows
+        score_variance = _covariance(score, source.by_class @ shares) / rows
         variance = mean_covariance(source, score, shares, rows)
-        return ratio * float(own[0, 0]) <= limit * float(variance[0, 0])
+        return ratio * float(score_variance[0, 0]) <= limit * float(variance[0, 0])
 
     return (
         _edge(is_inside, theta[c], _MIN_SHARE, 0.0),
@@ -323,7 +324,7 @@ def _likelihood_interval(
 def _edge(
     is_inside: Callable[[float], bool], inside: float, outside: float, extreme: float
 ) -> float:
-    """Return the last share of an interval, between one in it and one that may be beyond it."""
+    """Return the bound of an interval, between a share inside and one that may be outside."""
     if is_inside(outside):
         return extreme
     for _ in range(_BISECTIONS):
@@ -333,7 +334,7 @@ def _edge(
 
 
 def _tangent(ratios: Array, weights: Array, theta: Array, c: int) -> Array:
-    """Return by how much all shares move with that of class c where the likelihood falls least."""
+    """Return the change of all shares per change of class c that lowers the likelihood least."""
     k = len(theta)
     active = [i for i in range(k) if theta[i] > 1e-6 or i == c]  # others stay at 0
     others = [i for i in active if i != c]
@@ -352,7 +353,7 @@ def _tangent(ratios: Array, weights: Array, theta: Array, c: int) -> Array:
 def towards(
     start: Sequence[float], end: Sequence[float], is_allowed: Callable[[Array], bool]
 ) -> tuple[float, ...]:
-    """Return the shares nearest to ``end``, on the line from ``start``, that are still allowed."""
+    """Return the allowed shares nearest to ``end`` on the line from ``start``."""
     first, last = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     if is_allowed(last):
         return _tuple(last)
@@ -361,7 +362,7 @@ def towards(
 
 
 def odds_ratio(shares: Sequence[float] | Array, prior: Sequence[float]) -> float:
-    """Return by which factor a class's odds moved most, up or down; at least 1."""
+    """Return the largest factor by which a class's odds changed, up or down; at least 1."""
     theta, pi = np.asarray(shares), np.asarray(prior)
     with np.errstate(divide="ignore"):
         moved = np.log(theta / (1 - theta)) - np.log(pi / (1 - pi))

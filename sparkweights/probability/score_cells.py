@@ -1,4 +1,4 @@
-"""Into which cells scores are counted: even on a scale that resolves rare classes as well."""
+"""Cells of score histograms, uniform on a scale that resolves rare classes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 CELLS = 2_048  # of a histogram over two classes; keeps the reference in a bundle small
 MAX_CELLS = 10_000  # over more classes, most of them empty
-SMALLEST = 1e-8  # probability that two classes' cells still tell from 0
+SMALLEST = 1e-8  # smallest probability that the cells of two classes resolve
 
 
 def levels(classes: int) -> int:
-    """Return into how many levels each probability but one is divided.
+    """Return the number of levels for each probability but one.
 
-    Probabilities sum to 1, so that of K of them at L levels only some combinations occur: at most
-    `MAX_CELLS`. A cell is taken for rows of one score, which pulls estimates towards the prior
-    where it is wide.
+    Probabilities sum to 1, so only some combinations of levels occur: at most `MAX_CELLS`. A cell
+    counts as rows of a single score; wide cells bias estimates towards the prior.
     """
     if classes == 2:  # one probability
         return CELLS
@@ -27,7 +26,7 @@ def levels(classes: int) -> int:
 
 
 def _occupied(count: int, classes: int) -> int:
-    """Return how many combinations of so many levels have lower ends that sum to 1 at most."""
+    """Return how many combinations of ``count`` levels have lower bounds that sum to at most 1."""
     lower = np.sin(np.arange(count) / count * np.pi / 2) ** 2
     sums = np.zeros(1)
     for _ in range(classes - 1):
@@ -41,15 +40,15 @@ def _occupied(count: int, classes: int) -> int:
 def level_of(probabilities: Array, classes: int) -> np.ndarray[tuple[int, ...], np.dtype[np.intp]]:
     """Return the level of each probability, from 0 to ``levels(classes) - 1``.
 
-    Levels are even in logit p for two classes, so that base rates of 1e-4 and below are resolved
-    as well as larger ones, and even in asin(sqrt p), the scale of constant variance of a share
+    Levels are uniform in logit p for two classes, so that base rates of 1e-4 and below are resolved
+    as well as larger ones, and uniform in asin(sqrt p), the scale of constant variance of a share
     (Anscombe 1948), for more classes, where levels are few.
     """
     count = levels(classes)
-    if classes == 2:  # even in logit
+    if classes == 2:  # uniform in logit
         inside = np.clip(probabilities, SMALLEST, 1 - SMALLEST)
         end = np.log(SMALLEST / (1 - SMALLEST))
-        place = (np.log(inside / (1 - inside)) - end) / (-2 * end)
+        fraction = (np.log(inside / (1 - inside)) - end) / (-2 * end)
     else:
-        place = np.arcsin(np.sqrt(np.clip(probabilities, 0, 1))) / (np.pi / 2)
-    return np.asarray(np.minimum(np.floor(place * count), count - 1), dtype=np.intp)
+        fraction = np.arcsin(np.sqrt(np.clip(probabilities, 0, 1))) / (np.pi / 2)
+    return np.asarray(np.minimum(np.floor(fraction * count), count - 1), dtype=np.intp)

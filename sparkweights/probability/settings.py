@@ -1,4 +1,4 @@
-"""What a configuration may say of probabilities: calibration methods and class shares."""
+"""Settings of probabilities: calibration methods and class shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-AUTO = "auto"  # the method that held-out rows prefer
+AUTO = "auto"  # the method is chosen by held-out rows
 CALIBRATIONS = (AUTO, "none", "isotonic", "sigmoid", "temperature")
 _SUM_TOLERANCE = 1e-6
 
@@ -31,8 +31,7 @@ def require_prior(prior: Mapping[str, float], classes: Sequence[str], *, where: 
         if not 0 < share < 1:
             raise ConfigError(
                 f"{where}.{name}: {share}; a share is a number between 0 and 1, both excluded.",
-                hint="a class that never occurs cannot be weighed against; leave it out of "
-                "columns.classes.",
+                hint="a class that never occurs has no weight; leave it out of columns.classes.",
             )
     missing = [name for name in classes if name not in prior]
     total = sum(prior.values())

@@ -1,9 +1,9 @@
-"""Two tests on score histograms: have the class shares moved, and is label shift a fitting name.
+"""Two tests on score histograms: that the class shares changed, and the fit of label shift.
 
-Neither needs a label of the target. Scores alone cannot tell label shift (the classes look as they
-did, their shares moved) from covariate shift (other rows, the same probability for each): both move
-the mean score. They differ in the shape of the score's distribution, which the second test looks
-at where there are rows enough for it.
+Neither needs labels of the target. The mean score alone cannot distinguish label shift (the
+features of each class are as before, the class shares changed) from covariate shift (the features
+changed, the probability given the features did not): both change it. They differ in the shape of
+the score's distribution, which the second test uses where there are enough rows.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from scipy.stats import chi2
 
 from sparkweights.probability.priors import Array, ScoreHistogram, mean_covariance
 
-BINS = 8  # of a score, by which the fit is tested; more spread its power over noise
-MIN_EXPECTED = 5.0  # rows of a bin, so that its count is near enough to normal (Cochran 1954)
-_DRAWS = 1_999  # from the null, where a chi-square is no good approximation to it
-_RARE = 200.0  # expected rows of the rarest class; with more of them it is
-_UNDOUBTED = 0.2  # p-values above need no better approximation
+BINS = 8  # of a score in the test of fit; more bins reduce its power
+MIN_EXPECTED = 5.0  # rows of a bin, so that its count is approximately normal (Cochran 1954)
+_DRAWS = 1_999  # from the null distribution, where chi-square approximates it badly
+_RARE = 200.0  # expected rows of the rarest class; with more, chi-square is used
+_INSIGNIFICANT = 0.2  # larger p-values need no better approximation
 
 
 def no_shift_p_value(
@@ -46,17 +46,21 @@ def no_shift_p_value(
         reduced = np.atleast_2d(means - expected)[:, :-1]
         return np.asarray(((reduced @ inverse) * reduced).sum(axis=1))
 
-    found = statistic(weights @ target.probabilities / weights.sum())[0]
-    p_value = float(chi2.sf(found, len(prior) - 1))
-    if p_value > _UNDOUBTED or rows * min(prior) > _RARE:
+    observed = statistic(weights @ target.probabilities / weights.sum())[0]
+    p_value = float(chi2.sf(observed, len(prior) - 1))
+    if p_value > _INSIGNIFICANT or rows * min(prior) > _RARE:
         return p_value
     rng = np.random.default_rng(0)
     count = max(round(rows), 1)
-    drawn = rng.multinomial(count, mixture / mixture.sum(), _DRAWS) @ source.probabilities / count
-    # What is left of the covariance without the target's part is the source's sampling noise.
+    simulated = (
+        rng.multinomial(count, mixture / mixture.sum(), _DRAWS) @ source.probabilities / count
+    )
+    # With infinite target rows, only the sampling noise of the source is left in the covariance.
     noise = mean_covariance(source, source.probabilities, prior, np.inf)
-    drawn = drawn + rng.multivariate_normal(np.zeros(len(prior)), noise, _DRAWS, method="svd")
-    return float((1 + (statistic(drawn) >= found).sum()) / (1 + _DRAWS))
+    simulated = simulated + rng.multivariate_normal(
+        np.zeros(len(prior)), noise, _DRAWS, method="svd"
+    )
+    return float((1 + (statistic(simulated) >= observed).sum()) / (1 + _DRAWS))
 
 
 def label_shift_p_value(
@@ -82,8 +86,8 @@ def label_shift_p_value(
     """
     theta = np.asarray(shares)
     classes = range(1, 2) if len(theta) == 2 else range(len(theta))  # mirrored
-    found = [_fit_p_value(source, target, theta, c) for c in classes]
-    tested = [p_value for p_value in found if p_value is not None]
+    p_values = [_fit_p_value(source, target, theta, c) for c in classes]
+    tested = [p_value for p_value in p_values if p_value is not None]
     return min(1.0, min(tested) * len(tested)) if tested else None
 
 
@@ -94,9 +98,9 @@ def _fit_p_value(
     size = len(edges) + 1
 
     def shares(histogram: ScoreHistogram) -> Array:
-        place = np.searchsorted(edges, histogram.probabilities[:, c], side="right")
+        positions = np.searchsorted(edges, histogram.probabilities[:, c], side="right")
         counts = np.zeros((size, histogram.rows.shape[1]))
-        np.add.at(counts, place, histogram.rows)
+        np.add.at(counts, positions, histogram.rows)
         return np.asarray(counts / counts.sum(axis=0))
 
     by_class, seen = shares(source), shares(target)[:, 0]
@@ -110,8 +114,12 @@ def _fit_p_value(
         mixture = smooth @ theta
         covariance = (np.diag(mixture) - np.outer(mixture, mixture)) / target.effective_rows
         for k, share in enumerate(theta):
-            own = smooth[:, k]
-            covariance += share**2 * (np.diag(own) - np.outer(own, own)) / effective[k]
+            class_shares = smooth[:, k]
+            covariance += (
+                share**2
+                * (np.diag(class_shares) - np.outer(class_shares, class_shares))
+                / effective[k]
+            )
         # The last share is 1 minus the others.
         inverse = np.asarray(np.linalg.inv(covariance[:-1, :-1]), dtype=np.float64)
         theta, free = _least_squares(by_class[:-1], seen[:-1], inverse)
@@ -140,21 +148,21 @@ def _least_squares(by_class: Array, seen: Array, inverse: Array) -> tuple[Array,
 def _range_edges(source: ScoreHistogram, target: ScoreHistogram, theta: Array, c: int) -> Array:
     """Return edges between ranges of a class's probability that can be compared.
 
-    Each holds about the same share of the classes' mean histogram, so that every class is spread
-    over some; a range in which the target is expected to have few rows is joined to the next.
+    Each holds about the same share of the classes' mean histogram, so that every class occupies
+    several; a range with few expected rows of the target is joined to the next.
     """
     score = source.probabilities[:, c]
     order = np.argsort(score, kind="stable")
     mean = source.by_class.mean(axis=1)[order]
     expected = (source.by_class @ theta)[order] * target.effective_rows
     last = np.append(np.diff(score[order]) > 0, True)
-    edges, held, rows, left = [], 0.0, 0.0, float(expected.sum())
+    edges, mass, rows, left = [], 0.0, 0.0, float(expected.sum())
     for i, value in enumerate(score[order]):
-        held, rows, left = held + mean[i], rows + expected[i], left - expected[i]
-        if i + 1 < len(order) and last[i] and held >= 1 / BINS and rows >= MIN_EXPECTED:
+        mass, rows, left = mass + mean[i], rows + expected[i], left - expected[i]
+        if i + 1 < len(order) and last[i] and mass >= 1 / BINS and rows >= MIN_EXPECTED:
             if left < MIN_EXPECTED:
                 break
             # Halfway to the next score: rounding must not move a plateau across an edge.
             edges.append((value + score[order[i + 1]]) / 2)
-            held, rows = 0.0, 0.0
+            mass, rows = 0.0, 0.0
     return np.array(edges)

@@ -63,7 +63,7 @@ class ProbabilityCorrector(_ReadsProbabilities, Transformer):
     probabilityCol, outputCol
         The model's vector, and the corrected one.
     ledger
-        What bent the training; or
+        The reweightings of the training; or
     classWeightsCol
         the array of w_c(x) that a weigher added, for Pipelines in which the weights are fitted
         together with the model.
@@ -93,7 +93,7 @@ class ProbabilityCorrector(_ReadsProbabilities, Transformer):
         reads += [weights] if ledger is None else ledger.columns
         self.check_frame(dataset, reads, [self.value("outputCol")])
         if ledger is not None:
-            ledger.with_weights_inverted()  # refuses to undo twice
+            ledger.with_weights_inverted()  # refuses to invert twice
             natural = ledger.invert_weights(self._probabilities(len(ledger.prior)))
             vector = array_to_vector(F.array(*natural))
         else:
@@ -174,14 +174,14 @@ class CostDecider(_Prices, Transformer):
 
 
 class ExpectedCostEvaluator(_Prices, Evaluator):
-    """Mean realised cost of the Bayes decisions, in money per row; smaller is better.
+    """Mean realised cost of the Bayes decisions per row; smaller is better.
 
-    With it CrossValidator and TrainValidationSplit minimise money.
+    With it CrossValidator and TrainValidationSplit minimise cost.
 
     Params
     ------
     costs, classes, probabilityCol, ledger
-        As of `CostDecider`.
+        See `CostDecider`.
     labelCol, weightCol
         The true class as a number from 0, and an incoming *sample* weight.
     """
@@ -191,21 +191,21 @@ class ExpectedCostEvaluator(_Prices, Evaluator):
     defaults: ClassVar[Mapping[str, Any]] = {**_Prices.defaults, "labelCol": "label"}
 
     def isLargerBetter(self) -> bool:  # noqa: N802 (MLlib's name)
-        """Return False: money lost."""
+        """Return False: a cost is minimised."""
         return False
 
     def _evaluate(self, dataset: DataFrame) -> float:
         matrix = self.matrix()
-        label, weight = self.value("labelCol"), self.value("weightCol")
-        reads = [self.value("probabilityCol"), label, weight, *matrix.columns]
+        label, weight_col = self.value("labelCol"), self.value("weightCol")
+        reads = [self.value("probabilityCol"), label, weight_col, *matrix.columns]
         self.check_frame(dataset, filter(None, reads), [])
         policy = DecisionPolicy(matrix)
         decision = policy.cheapest(self._expected(dataset, policy))
         cost = policy.realised_cost(decision, column(label).cast("int"))
-        own = F.lit(1.0) if weight is None else column(weight).cast("double")
+        weights = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
         row = dataset.agg(
-            F.sum(own * cost).alias("cost"),
-            F.sum(own).alias("rows"),
+            F.sum(weights * cost).alias("cost"),
+            F.sum(weights).alias("rows"),
             F.count_if(cost.isNull()).alias("undefined"),
         ).first()
         return _mean_cost(row)

@@ -1,4 +1,4 @@
-"""One typed, versioned record per stage; `sparkweights.records.store` is where they go."""
+"""One typed, versioned record per stage; `sparkweights.records.store` writes them."""
 
 from sparkweights.records.base import Record
 from sparkweights.records.evaluation import EvaluationRecord

@@ -37,9 +37,9 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): _plain(own) for name, own in value.items()}
+        return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple, frozenset)):
-        return [_plain(own) for own in value]
+        return [_plain(entry) for entry in value]
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
@@ -64,7 +64,7 @@ def part(made: _Made) -> _Made:
 
 @part
 class Part:
-    """A part of a record, with its way to plain values and back."""
+    """A part of a record, with conversion to and from plain values."""
 
     failure: ClassVar[type[SparkweightsError]] = InputError
 
@@ -81,21 +81,21 @@ class Part:
             return _adapter(cls).validate_python(dict(stated))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the whole"
+            position = ".".join(map(str, first["loc"])) or "the whole"
             raise cls.failure(
-                f"{cls.__name__} cannot be read: {place}: {first['msg']}.",
+                f"{cls.__name__} cannot be read: {position}: {first['msg']}.",
                 hint="restore the file from a copy, or write it anew.",
             ) from None
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON."""
-        found: dict[str, object] = _adapter(type(self)).dump_python(
+        values: dict[str, object] = _adapter(type(self)).dump_python(
             self, mode="json", by_alias=True
         )
-        return found
+        return values
 
     def absent(self) -> Collection[str]:
-        """Return the keys that are left out, as there is nothing to say."""
+        """Return the keys that are left out, because they do not apply."""
         return ()
 
     @model_serializer(mode="wrap")
@@ -145,15 +145,15 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}  # made once: a schema takes millis
 def _adapter(kind: type[_T]) -> TypeAdapter[_T]:
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
-    found: TypeAdapter[_T] = _ADAPTERS[kind]
-    return found
+    adapter: TypeAdapter[_T] = _ADAPTERS[kind]
+    return adapter
 
 
 def stated_name(text: str) -> str | None:
     """Return the configuration's name that a record states; None where the text is no record."""
     try:
-        found = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return None
-    name = found.get("name") if isinstance(found, dict) else None
+    name = record.get("name") if isinstance(record, dict) else None
     return None if name is None else str(name)

@@ -1,4 +1,4 @@
-"""What records hold of how decisions differ between groups of people."""
+"""The parts of records about differences of decisions between groups."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ class FairnessSummary(Part):
     Attributes
     ----------
     favourable, positive
-        The favourable decision, and the classes for which it is right.
+        The favourable decision, and the classes for which it is correct.
     min_rows
-        What a group needs to be measured.
+        Rows that a group needs to be measured.
     unmeasured
         Column -> why its groups could not be compared, or not as stated.
     exceeded
-        A sentence per limit that is passed.
+        A sentence per limit that is exceeded.
     """
 
     favourable: str

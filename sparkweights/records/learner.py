@@ -1,4 +1,4 @@
-"""What records hold of a learner and its parameters."""
+"""The parts of records about a learner and its parameters."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class LearnerSummary(Part):
 
 @part
 class LearnerChoice(LearnerSummary):
-    """Which learner was chosen, and what each would have been worth.
+    """The chosen learner, and the loss of each candidate.
 
     Attributes
     ----------
     kind, params
-        The chosen one and its parameters, without the learner's defaults.
+        The chosen kind and its parameters, without the learner's defaults.
     losses
-        Kind -> mean log loss of its calibrated probabilities on rows that it has not learned from.
+        Kind -> mean log loss of its calibrated probabilities on rows that it was not fitted on.
     standard_error
         Of the difference of the two losses.
     """

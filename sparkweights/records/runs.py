@@ -1,4 +1,4 @@
-"""The records of what is done with a table: checks, scoring runs and monitoring."""
+"""The records of stages that read a table: checks, scoring runs and monitoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECISIONS_TAKEN = "decisions_taken"
 
 
 def expectation_words(kind: str, column: str | None) -> str:
-    """Return what an expectation expects, in a few words, of which column.
+    """Return an expectation's type in words, with its column.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class CheckOutcome(Part):
 
     @property
     def subject(self) -> str:
-        """What is expected, in a few words, of which column."""
+        """The expectation's type in words, with its column."""
         return expectation_words(self.type, self.column)
 
 
@@ -51,7 +51,7 @@ class CheckRecord(Record):
     Attributes
     ----------
     suite, suite_sha
-        Its name, and a digest of what it expects.
+        Its name, and a digest of its expectations.
     success
         Whether no critical check failed.
     """
@@ -66,7 +66,7 @@ class CheckRecord(Record):
     @property
     def failed(self) -> tuple[CheckOutcome, ...]:
         """The expectations that do not hold."""
-        return tuple(own for own in self.results if not own.success)
+        return tuple(result for result in self.results if not result.success)
 
 
 @part
@@ -102,7 +102,7 @@ class ShareEstimate(Part):
 
 @part
 class LabelShiftSummary(Part):
-    """What scores say of class shares; see `sparkweights.probability.label_shift.LabelShift`.
+    """Class shares estimated from scores; see `sparkweights.probability.label_shift.LabelShift`.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class LabelShiftSummary(Part):
         The estimate shrunk towards the prior, and the shares to decide for; None where there is no
         shift.
     sentence
-        The verdict and what follows from it.
+        The verdict and its consequence.
     estimates
         Method -> its estimate.
     """
@@ -135,16 +135,16 @@ class LabelShiftSummary(Part):
 
 @part
 class ReviewSummary(Part):
-    """Which rows a human looks at.
+    """Which rows are sent to human review.
 
     Attributes
     ----------
     least_gain, share_at_least_gain
-        Rows that gain more are looked at, and this share of those that gain as much.
+        Rows that gain more are reviewed, and this share of those that gain as much.
     rows, gaining
-        Rows considered, and those that would gain from a look.
+        Rows considered, and those that would gain from a review.
     saving
-        What the looks are expected to save, net of their price.
+        The expected saving of the reviews, net of their price.
     """
 
     least_gain: Measure
@@ -156,7 +156,7 @@ class ReviewSummary(Part):
 
 @part
 class TableFingerprint(Part):
-    """What identifies a table without reading it again.
+    """A fingerprint of a table, to identify it without reading it again.
 
     Attributes
     ----------
@@ -174,15 +174,15 @@ class TableFingerprint(Part):
 
 @part
 class DriftSummary(Part):
-    """How far columns have moved since training.
+    """The drift of the columns since training.
 
     Attributes
     ----------
     measure
         The index's name.
     limit, over
-        The largest allowed index, and the columns that pass it by more than chance; None where
-        there is no limit, and where chance was not considered.
+        The largest allowed index, and the columns that exceed it significantly; None where there
+        is no limit, and where significance was not tested.
     """
 
     _: KW_ONLY
@@ -195,16 +195,16 @@ class DriftSummary(Part):
 
 @part
 class RunRecord(Record):
-    """A scoring run: what came in, what was decided, at which cost, and what was checked.
+    """A scoring run: row counts, decisions, costs and checks.
 
     Attributes
     ----------
     rows
-        Incoming rows and what became of them.
+        Incoming rows, by what became of them.
     decisions
         Decision -> rows.
     reasons, faults, quarantined_for
-        The commonest first reasons, what made rows unscorable, and what set them aside -> rows.
+        The most frequent first reasons, faults of unscorable rows, and failed checks -> rows.
     expected_classes
         Class name -> the sum of its probability.
     expected_cost
@@ -247,7 +247,7 @@ class RunRecord(Record):
     drift: DriftSummary | None = None
 
     def absent(self) -> Collection[str]:
-        """Return the drift, where nobody measured it."""
+        """Return the key of the drift, where it was not measured."""
         return ("drift",) if self.drift is None else ()
 
     @property
@@ -280,7 +280,7 @@ class MonitoringLimits(Part):
     Attributes
     ----------
     decided
-        The column of decisions that were really taken.
+        The column of the decisions that were actually taken.
     """
 
     psi: float
@@ -293,7 +293,7 @@ class MonitoringLimits(Part):
 
 @part
 class MonitoringRecord(Record):
-    """The monitor stage: how far a table is from what a model was made for.
+    """The monitor stage: how far a table differs from a model's reference rows.
 
     Attributes
     ----------
@@ -304,13 +304,13 @@ class MonitoringRecord(Record):
     calibration
         Class name -> its calibration; empty where no outcome is known.
     diagnosis
-        Class name -> whether its rows drifted or its probabilities are wrong, in words.
+        Class name -> drift of the rows or miscalibration, in words.
     overrides
         Share of the model's decisions that were not taken; None where that is not known.
     quarantined
-        Share of the rows that scoring would set aside.
+        Share of the rows that scoring would quarantine.
     exceeded
-        A sentence per limit that is passed.
+        A sentence per limit that is exceeded.
     """
 
     name: str

@@ -1,7 +1,6 @@
-"""Where records and reports go: a store, and the one that keeps them in folders.
+"""Stores of records and reports: the protocol, and a store in folders.
 
-A record is written first and its pages afterwards: a page that cannot be drawn must not cost an
-auditor the record.
+A record is written before its pages, so that an error in a page does not lose the record.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ _OF_ARTIFACTS: Mapping[type[Record], str] = {
 
 
 class RunStore(Protocol):
-    """Where the records of stages go, with their tables, pages and drawings."""
+    """A store of the records of stages, with their tables, pages and figures."""
 
     def write(self, record: Record) -> None:
-        """Write a record, and what people read of it; it replaces the one of the same run.
+        """Write a record and its pages; they replace those of the same run.
 
         Raises
         ------
@@ -45,7 +44,7 @@ class RunStore(Protocol):
         """
 
     def prepare_run(self, run_date: date) -> None:
-        """Make a place for a date's records, so that a failure comes before tables change.
+        """Make the folder of a date's records, so that an error occurs before tables change.
 
         Raises
         ------
@@ -54,10 +53,10 @@ class RunStore(Protocol):
         """
 
     def write_pending_manifest(self, record: RunRecord) -> None:
-        """Write what is about to be published; `write` of the final record removes it.
+        """Write the record of a run before its tables are published; `write` removes it.
 
-        Where a run dies between its tables and its record, this is what tells whose rows are
-        there: they carry `scored_at`, and so do both records.
+        If a run ends between its tables and its record, this identifies the run that wrote the
+        rows: the rows and both records hold `scored_at`.
         """
 
     def run_name(self, run_date: date) -> str | None:
@@ -73,7 +72,7 @@ class FolderRunStore:
     artifacts, runs
         The folders for what belongs to models, and for what belongs to dates.
     pages
-        Draws a record: file name -> text.
+        The function that renders a record: file name -> text.
     """
 
     artifacts: Location
@@ -81,7 +80,7 @@ class FolderRunStore:
     pages: Callable[[Record], Mapping[str, str]]
 
     def write(self, record: Record) -> None:
-        """Write a record, and what people read of it; it replaces the one of the same run."""
+        """Write a record and its pages; they replace those of the same run."""
         folder, name = self._folder_and_name(record)
         rows = record.table_rows()
         if rows is not None:
@@ -97,14 +96,14 @@ class FolderRunStore:
         self._of_date(run_date.isoformat()).make_folder()
 
     def write_pending_manifest(self, record: RunRecord) -> None:
-        """Write what is about to be published beside the place of the final record."""
+        """Write the pending record beside the path of the final record."""
         write_json(self._of_date(record.run_date) / PENDING, record.to_dict())
 
     def run_name(self, run_date: date) -> str | None:
         """Return the name of the configuration whose run of a date is recorded, or None."""
         try:
             return stated_name((self._of_date(run_date.isoformat()) / MANIFEST).read_text())
-        except (OSError, ValueError):  # there is none, or it is no text
+        except (OSError, ValueError):  # it is missing, or is no text
             return None
 
     def _folder_and_name(self, record: Record) -> tuple[Location, str]:

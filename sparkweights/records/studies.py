@@ -1,4 +1,4 @@
-"""The records of studies: tuning, what columns are worth, and backtests."""
+"""The records of studies: tuning, permutation importance, and backtests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sparkweights.records.learner import LearnerSummary, Parameter
 
 @part
 class TuningFolds(Part):
-    """How many folds, and what rows were dealt into them by."""
+    """The number of folds, and what assigned rows to them."""
 
     number: int
     by: str | tuple[str, ...]
@@ -20,7 +20,7 @@ class TuningFolds(Part):
 
 @part
 class TrialSummary(Part):
-    """What one candidate cost on held-out rows.
+    """The cost of one candidate on held-out rows.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class TrialSummary(Part):
 
 @part
 class WeightingEffect(Part):
-    """What weighting is worth: a weighted trial against the cheapest without weights.
+    """The effect of weighting: a weighted trial against the cheapest without weights.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class WeightingEffect(Part):
     scarce
         Whether too few rows are decided differently to show a saving.
     matters
-        Whether weighting pays: chance is an unlikely reason for the saving.
+        Whether weighting pays: the saving is significant.
     """
 
     ratio: float | None
@@ -109,21 +109,21 @@ class TuningRecord(Record):
 
     def table_rows(self) -> list[dict[str, object]]:
         """Return a row per trial, its parameters as JSON."""
-        return [{**own.to_dict(), "params": json.dumps(own.params)} for own in self.trials]
+        return [{**trial.to_dict(), "params": json.dumps(trial.params)} for trial in self.trials]
 
 
 @part
 class ColumnImportance(Part):
-    """What a column is worth to the model in use, and to the same learner without weights.
+    """A column's importance to the model in use, and to the same learner without weights.
 
     Attributes
     ----------
     cost, standard_error
         How much more a row costs when the column's values come from other rows.
     share
-        Of what the model itself counts as importance.
+        Of the model's own importance measure.
     rank_change
-        How many places weighting moves the column up.
+        By how many ranks weighting moves the column up.
     """
 
     column: str
@@ -176,7 +176,7 @@ class ImportanceRecord(Record):
 
     def table_rows(self) -> list[dict[str, object]]:
         """Return a row per column."""
-        return [own.to_dict() for own in self.columns]
+        return [column.to_dict() for column in self.columns]
 
 
 @part
@@ -191,7 +191,7 @@ class OriginClass(Part):
 
 @part
 class OriginSummary(Part):
-    """One moment of the past, and what a model of that moment was worth on the rows after it.
+    """A past moment, and the measures of a model of that moment on the rows after it.
 
     Attributes
     ----------
@@ -231,9 +231,9 @@ class BacktestRecord(Record):
     Attributes
     ----------
     by
-        The column that tells the time.
+        The column of the time.
     trends
-        Figure -> its trend; None where too few origins tell it.
+        Figure -> its trend; None where there are too few origins.
     """
 
     name: str

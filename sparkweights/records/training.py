@@ -17,14 +17,14 @@ from sparkweights.records.weights import LedgerSummary, WeightsRecord
 
 @part
 class PruningCandidate(Part):
-    """One tree of the pruning path: its penalty, its size, and what it costs on held-out rows.
+    """One tree of the pruning path: its penalty, its size, and its cost on held-out rows.
 
     Attributes
     ----------
     ccp_alpha, leaves
         See `sparkweights.trees.pruning.Pruning`.
     cost
-        Mean realised cost of the Bayes decisions, in money per row.
+        Mean realised cost of the Bayes decisions, per row.
     standard_error
         Of the difference of its cost from that of the cheapest tree, paired on the same rows.
     """
@@ -52,12 +52,12 @@ class PruningSummary(Part):
 
 @part
 class StoppingSummary(Part):
-    """What each boosting stage was worth, and how many were kept.
+    """The loss after each boosting stage, and how many stages were kept.
 
     Attributes
     ----------
     losses
-        Mean log loss of the undone probabilities on held-out rows, after each stage.
+        Mean log loss of the corrected probabilities on held-out rows, after each stage.
     patience
         How many stages without a new minimum end the search.
     kept
@@ -109,7 +109,7 @@ class CalibratorSummary(Part):
 
 @part
 class CalibrationSummary(CalibratorSummary):
-    """A fitted calibration, why it is that one, and what it rests on.
+    """A fitted calibration, the reason for the method, and the effective rows.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class ResamplingSummary(Part):
 
 @part
 class SplitSummary(Part):
-    """All it takes to tell later which part a row played; see `sparkweights.sampling.split.Split`.
+    """What determines the part of a row; see `sparkweights.sampling.split.Split`.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class SplitSummary(Part):
 
 @part
 class HeldOutSummary(Part):
-    """What tells a model that was evaluated from the published one; None where nothing does."""
+    """Differences of an evaluated model from the published one; None where they are equal."""
 
     calibration: CalibratorSummary | None
     features: Plain | None
@@ -176,7 +176,7 @@ class HeldOutSummary(Part):
 
 @part
 class ComparisonCosts(Part):
-    """What the decisions of two models cost on the same rows.
+    """The costs of the decisions of two models on the same rows.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class ComparisonCosts(Part):
     changed
         Class name -> effective rows that the two decide differently.
     needed, scarce
-        How many of each class they must be, and the classes of which they are fewer.
+        How many of each class are needed, and the classes that have fewer.
     verdict
         In words.
     """
@@ -204,18 +204,18 @@ class ComparisonCosts(Part):
 
 @part
 class ChampionComparison(Part):
-    """What came of comparing a new model with the one in use.
+    """The result of comparing a new model with the one in use.
 
     Attributes
     ----------
     champion
         Version of the model in use, or None where there is none.
     costs
-        What the decisions of both cost; None where they could not be compared.
+        The costs of both; None where they could not be compared.
     obstacle
         Why they could not be compared, as a sentence, or None.
     promoted
-        Whether the new model comes into use.
+        Whether the new model replaces the champion.
     """
 
     champion: str | None
@@ -240,7 +240,7 @@ class ScoreBand(Part):
 
 @part
 class SelectionSummary(Part):
-    """What accepted rows say of all; see `sparkweights.evaluation.selection.Selection`.
+    """What accepted rows show about all; see `sparkweights.evaluation.selection.Selection`.
 
     Attributes
     ----------
@@ -262,7 +262,7 @@ class SelectionSummary(Part):
 
 @part
 class TrainingRecord(Record):
-    """A training: what was made, from which rows, weighted how, and what it is worth.
+    """A training: the model, its rows, weights, corrections, and evaluation.
 
     Attributes
     ----------
@@ -275,17 +275,17 @@ class TrainingRecord(Record):
     ledger
         What moved the training data away from the population, and what was inverted.
     reference, typical
-        What reasons compare a row's features, and its prices, with.
+        The values that reason codes compare a row's features, and its costs, with.
     held_out
         The evaluated models, where they are not the published one.
     comparison
         With the model in use before.
     spec
-        What the model follows from, see `sparkweights.spec.training`; None in older bundles.
+        The specification of the training, see `sparkweights.spec.training`; None in older bundles.
     config
         The settings of the configuration.
     selection
-        Who was accepted, where the configuration says it.
+        The selection of accepted rows, where the configuration names it.
     version, files
         The bundle's name, and the SHA-256 of each of its files; publishing adds them.
     """

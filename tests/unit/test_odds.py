@@ -68,7 +68,7 @@ def test_ledger_each_second_correction_is_refused() -> None:
     rule = WeightRule.fixed("manual", {"repay": 1, "default": 2})
     with pytest.raises(ModelError, match="before any correction"):
         moved.with_reweighting(WEIGHTS, rule)
-    with pytest.raises(ModelError, match="speak of the classes"):
+    with pytest.raises(ModelError, match="are of the classes"):
         Ledger.by_hand(PRIOR).with_reweighting(
             WEIGHTS, WeightRule.fixed("manual", {"a": 1, "b": 2})
         )
