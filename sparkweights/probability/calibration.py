@@ -52,7 +52,7 @@ class Calibrator(Protocol):
     def apply(self, df: DataFrame, probability_cols: Sequence[str]) -> DataFrame:
         """Replace the probability columns by calibrated ones that sum to 1."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the method and its numbers, ready for JSON."""
 
 
@@ -74,7 +74,7 @@ class IsotonicCalibrator:
         mapped = [_interpolate(map_, column(position)) for map_, position in pairs]
         return _normalise(df.withColumns(positions), probability_cols, mapped).drop(*positions)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the method and its numbers, ready for JSON."""
         return {"method": "isotonic", "maps": [map_.to_dict() for map_ in self.maps]}
 
@@ -91,7 +91,7 @@ class SigmoidCalibrator:
         mapped = [_sigmoid(map_, z) for map_, z in zip(self.maps, scores, strict=True)]
         return _normalise(df, probability_cols, mapped)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the method and its numbers, ready for JSON."""
         return {"method": "sigmoid", "maps": [map_.to_dict() for map_ in self.maps]}
 
@@ -110,7 +110,7 @@ class TemperatureCalibrator:
             name: power / total for name, power in zip(probability_cols, powers, strict=True)
         })  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the method and its numbers, ready for JSON."""
         return {"method": "temperature", "temperature": self.temperature}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, isotonic_regression
@@ -64,7 +64,7 @@ class SigmoidMap:
         )
         return probabilities
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the numbers, ready for JSON."""
         return {"slope": self.slope, "intercept": self.intercept, "bound": self.bound}
 
@@ -90,7 +90,7 @@ class IsotonicMap:
         knots = self.low + self.step * np.arange(len(self.probabilities))
         return np.interp(scores, knots, self.probabilities)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the numbers, ready for JSON."""
         return {"low": self.low, "step": self.step, "probabilities": list(self.probabilities)}
 
@@ -219,7 +219,7 @@ class Choice:
     warning: str | None
     events: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the choice, ready for JSON."""
         return {
             "method": self.method,

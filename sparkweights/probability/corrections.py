@@ -42,7 +42,7 @@ class Correction(Protocol):
     def invert(self, probabilities: Sequence[Column]) -> list[Column]:
         """Return the probabilities before it, one Column per class in index order."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it ready for JSON."""
 
 
@@ -80,7 +80,7 @@ class Reweighting:
             return list(probabilities)
         return invert_reweighting(probabilities, class_weight_columns(self.rule))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it ready for JSON."""
         return {"kind": self.kind, "rule": self.rule.to_dict(), "undone": self.inverted}
 
@@ -111,7 +111,7 @@ class PriorShift:
     def _factors(self) -> list[Column]:
         return [F.lit(self.target[name] / share) for name, share in self.prior.items()]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it ready for JSON."""
         return dict(self.target)
 
@@ -331,7 +331,7 @@ class Ledger:
             lines.append(f"Moved to a population of {_shares(self.shift.target)}.")
         return lines
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the ledger ready for JSON; `from_dict` reads it back."""
         return {
             "prior": dict(self.prior),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyspark.ml.classification import LogisticRegressionModel
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, Row
 
     from sparkweights.probability.priors import Array
     from sparkweights.weights.rule import WeightRule
@@ -160,7 +160,7 @@ def _collect_sandwich(
     features_col: str,
     label_col: str,
     weight_col: str,
-) -> list[Any]:
+) -> list[Row]:
     """Return per partition: sum H_u, sum H_w, and the products of both score functions."""
     lines = np.array([
         [unweighted.intercept, *unweighted.slopes],

@@ -187,7 +187,7 @@ class LabelShift:
     def _named(self, values: Sequence[float] | None) -> dict[str, float] | None:
         return None if values is None else dict(zip(self.classes, values, strict=True))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the record, ready for JSON."""
         return {
             "rows": self.rows,
@@ -364,7 +364,7 @@ def _bbse_if_defined(source: ScoreHistogram, target: ScoreHistogram) -> list[Pri
         return []
 
 
-def histogram_to_dict(histogram: ScoreHistogram) -> dict[str, Any]:
+def histogram_to_dict(histogram: ScoreHistogram) -> dict[str, object]:
     """Return a histogram ready for JSON; `histogram_from_dict` reads it back."""
     return {
         "probabilities": histogram.probabilities.tolist(),

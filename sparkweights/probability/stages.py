@@ -23,10 +23,10 @@ from sparkweights.probability.corrections import Ledger
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, Row
 
 
-def _ledger(value: Any) -> dict[str, Any]:  # noqa: ANN401 (a ledger or its JSON)
+def _ledger(value: Any) -> dict[str, object]:  # noqa: ANN401 (a ledger or its JSON)
     if isinstance(value, Ledger):
         return value.to_dict()
     try:
@@ -43,7 +43,7 @@ class _ReadsProbabilities(Stage):
 
     probabilityCol = column_name("probabilityCol", "MLlib's vector of class probabilities")
     ledger = checked("ledger", "the history of the probabilities", _ledger)
-    defaults: ClassVar[Mapping[str, Any]] = {"probabilityCol": "probability"}
+    defaults: ClassVar[Mapping[str, object]] = {"probabilityCol": "probability"}
 
     def history(self) -> Ledger | None:
         """Return the ledger, or None where none was given."""
@@ -71,7 +71,7 @@ class ProbabilityCorrector(_ReadsProbabilities, Transformer):
 
     outputCol = column_name("outputCol", "the corrected vector to add")
     classWeightsCol = column_name("classWeightsCol", "w_c(x) of each class, as an array")
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: ClassVar[Mapping[str, object]] = {
         **_ReadsProbabilities.defaults,
         "outputCol": "natural_probability",
     }
@@ -156,7 +156,7 @@ class CostDecider(_Prices, Transformer):
 
     decisionCol = column_name("decisionCol", "the decision to add")
     expectedCostCol = column_name("expectedCostCol", "its expected cost, to add")
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: ClassVar[Mapping[str, object]] = {
         **_Prices.defaults,
         "decisionCol": "decision",
         "expectedCostCol": "expected_cost",
@@ -188,7 +188,7 @@ class ExpectedCostEvaluator(_Prices, Evaluator):
 
     labelCol = column_name("labelCol", "the true class, from 0")
     weightCol = column_name("weightCol", "an incoming sample weight")
-    defaults: ClassVar[Mapping[str, Any]] = {**_Prices.defaults, "labelCol": "label"}
+    defaults: ClassVar[Mapping[str, object]] = {**_Prices.defaults, "labelCol": "label"}
 
     def isLargerBetter(self) -> bool:  # noqa: N802 (MLlib's name)
         """Return False: a cost is minimised."""
@@ -211,7 +211,7 @@ class ExpectedCostEvaluator(_Prices, Evaluator):
         return _mean_cost(row)
 
 
-def _mean_cost(row: Any) -> float:  # noqa: ANN401 (a Row or None)
+def _mean_cost(row: Row | None) -> float:
     if row is None or not row["rows"] or row["undefined"]:
         undefined = 0 if row is None else row["undefined"]
         raise InputError(

@@ -76,12 +76,12 @@ class ReweightingSummary(Part):
 
     kind: str
     rule: WeightRuleSummary
-    undone: bool
+    inverted: Annotated[bool, Field(alias="undone")]
 
     @property
     def is_uncorrected(self) -> bool:
         """Whether the probabilities still carry it."""
-        return not self.undone and not self.rule.is_uniform
+        return not self.inverted and not self.rule.is_uniform
 
 
 @part

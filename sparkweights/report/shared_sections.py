@@ -45,7 +45,7 @@ def ledger_section(ledger: LedgerSummary) -> Section:
     """Return the reweightings of the training data and their corrections, a sentence a step."""
     steps = [f"Natural class shares: {shares(ledger.prior)}."]
     for entry in ledger.reweightings:
-        state = "inverted" if entry.undone else "not inverted"
+        state = "inverted" if entry.inverted else "not inverted"
         uniform = " (all equal, so nothing changes)" if entry.rule.is_uniform else ""
         steps.append(f"Training used {entry.rule.scheme} {entry.kind}{uniform}: {state}.")
     if ledger.calibration != "none":

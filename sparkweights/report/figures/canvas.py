@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
 INK, MUTED, LINE = "#1b2733", "#52606d", "#d5dbe1"
 ACCENT, SECOND, FAINT, BAD = "#1f5fa8", "#b45309", "#7d8894", "#b3261e"
@@ -26,7 +27,7 @@ TOKENS = {
 WIDTH = 4.4  # inches: on a telephone of 390 px its text is 11 px high, on a desk 15
 BAR, MARGIN = 0.3, 0.55  # inches per bar, and around all bars
 LONGEST = 22  # characters of a name beside a bar; the figure's table has the whole name
-_STYLE: dict[Any, Any] = {
+_STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",  # text stays text in the page's font
     "svg.hashsalt": "sparkweights",  # element ids are the same in every run
     "text.parse_math": False,  # a dollar sign in a column's name is no formula
