@@ -128,7 +128,7 @@ class Runner:
         """
         self._require_own_models()
         self._require_own_record()
-        own = outputs(self.spark, self.config, "", self.run_date)
+        written = outputs(self.spark, self.config, "", self.run_date)
         suites = self._suites()
         source = self._source("incoming")
         incoming_df = read_table(self.spark, source)
@@ -138,8 +138,8 @@ class Runner:
         # The weights that scoring undoes read them; windows are for training alone.
         require_columns(incoming_df.schema, spec.weights.by, table="incoming")
         require_free_names(incoming_df.schema)
-        own.scored.require_ready()
-        own.quarantine.require_ready(quarantine_schema(incoming_df.schema))
+        written.scored.require_ready()
+        written.quarantine.require_ready(quarantine_schema(incoming_df.schema))
         if "incoming" in suites:
             compile_suite(incoming_df, suites["incoming"], table="incoming")
         if not self.config.checks.allow_empty:
@@ -195,7 +195,7 @@ class Runner:
         publish_bundle(
             self._artifacts,
             record,
-            models=[trained.scorer.model, *(one.model for one in trained.held_out)],
+            models=[trained.scorer.model, *(held_out.model for held_out in trained.held_out)],
             reference=Reference(trained.scores, trained.bins),
             report=model_report(record),
             promote=comparison.promoted,
@@ -210,7 +210,7 @@ class Runner:
         """
         labelled_df, spec = self._labelled()
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
-        tried = [{name: one} for name, values in spec.tune.params.items() for one in values]
+        tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
         require_named_kind(spec, "tune")
         self._tell_concern(spec.model.kind, spec.model.params, *tried)
         tuning = tune(labelled_df, spec, self.progress)
@@ -238,20 +238,20 @@ class Runner:
         labelled_df, labelled = self._labelled()
         spec = evaluation_spec(self.config, labelled, trained)
         self.progress.step("evaluating on the test rows")
-        judged = judge(labelled_df, spec, trained, bundle)
-        record = evaluation_record(self.config.name, spec, bundle, judged)
+        result = judge(labelled_df, spec, trained, bundle)
+        record = evaluation_record(self.config.name, spec, bundle, result)
         self.store.write(record)
-        return StageResult(judged, record)
+        return StageResult(result, record)
 
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
-        wanted, weighed = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
-        found = backtest(labelled_df, spec, wanted, weighed, self.progress)
-        record = backtest_record(self.config.name, spec, found)
+        settings, weighed = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
+        result = backtest(labelled_df, spec, settings, weighed, self.progress)
+        record = backtest_record(self.config.name, spec, result)
         self.store.write(record)
-        return StageResult(found, record)
+        return StageResult(result, record)
 
     def monitor(
         self, role: str, version: str | None = None
@@ -263,10 +263,10 @@ class Runner:
         self.progress.step("comparing with the model's reference")
         trained = self._trained(bundle)
         spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
-        found = monitor(df, spec, trained, bundle, suite, table=role)
-        record = monitoring_record(self.config.name, spec, bundle, found, role, self.run_date)
+        result = monitor(df, spec, trained, bundle, suite, table=role)
+        record = monitoring_record(self.config.name, spec, bundle, result, role, self.run_date)
         self.store.write(record)
-        return StageResult(found, record)
+        return StageResult(result, record)
 
     def check(
         self, role: str, docs: AnyLocation | None = None
@@ -434,9 +434,9 @@ class Runner:
 
     def _tell_concern(self, kind: str, *params: Mapping[str, Any]) -> None:
         """Warn, once, of parameters that this engine may not bear; later ones are larger."""
-        told = [learner(kind).concern(one, self.spark) for one in params]
-        if found := [concern for concern in told if concern is not None]:
-            self.progress.warn(found[-1])
+        every = (learner(kind).concern(values, self.spark) for values in params)
+        if concerns := [concern for concern in every if concern is not None]:
+            self.progress.warn(concerns[-1])
 
     def _run_suite(self, df: DataFrame, role: str, docs: Location | None = None) -> CheckReport:
         location = getattr(self.config.checks, role, None)

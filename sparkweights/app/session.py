@@ -75,8 +75,8 @@ def _submitted() -> bool:
 
 def _require_java() -> None:
     home = os.environ.get("JAVA_HOME")
-    places = [Path(home) / "bin"] if home else [Path(p) for p in os.get_exec_path()]
-    if find_spec("pyspark") and not any((place / "java").exists() for place in places):
+    folders = [Path(home) / "bin"] if home else [Path(p) for p in os.get_exec_path()]
+    if find_spec("pyspark") and not any((folder / "java").exists() for folder in folders):
         raise SparkweightsError(
             "Spark needs Java 17 or newer, and no `java` is on the PATH.",
             hint="install a Java runtime (Debian: apt-get install openjdk-17-jre-headless).",

@@ -15,17 +15,17 @@ Selection = str | ColumnRange | ColumnsMatching
 
 
 def select_columns(
-    wanted: Sequence[Selection], table: Sequence[str], taken: Collection[str]
+    selections: Sequence[Selection], table: Sequence[str], excluded: Collection[str]
 ) -> tuple[str, ...]:
     """Return the names that a list of names, ranges and patterns stands for, each once.
 
     Parameters
     ----------
-    wanted
+    selections
         As under ``columns.numeric``.
     table
         The table's columns, in its order.
-    taken
+    excluded
         Columns that play another part; ranges and patterns pass over them.
 
     Raises
@@ -33,15 +33,19 @@ def select_columns(
     InputError
         If an end of a range is not in the table, or a pattern matches nothing.
     """
-    found: dict[str, None] = {}
-    passed_over = {name.casefold() for name in taken}
-    for one in wanted:
-        if isinstance(one, str):
-            found[one] = None
+    selected: dict[str, None] = {}
+    passed_over = {name.casefold() for name in excluded}
+    for selection in selections:
+        if isinstance(selection, str):
+            selected[selection] = None
             continue
-        own = _between(one, table) if isinstance(one, ColumnRange) else _matching(one, table)
-        found |= dict.fromkeys(name for name in own if name.casefold() not in passed_over)
-    return tuple(found)
+        names = (
+            _between(selection, table)
+            if isinstance(selection, ColumnRange)
+            else _matching(selection, table)
+        )
+        selected |= dict.fromkeys(name for name in names if name.casefold() not in passed_over)
+    return tuple(selected)
 
 
 def check_pattern(pattern: str) -> None:
@@ -61,30 +65,30 @@ def check_pattern(pattern: str) -> None:
         ) from None
 
 
-def _between(wanted: ColumnRange, table: Sequence[str]) -> Sequence[str]:
-    for name in (wanted.first, wanted.last):
+def _between(selection: ColumnRange, table: Sequence[str]) -> Sequence[str]:
+    for name in (selection.first, selection.last):
         if name not in table:
             raise InputError(
                 f"columns.numeric: the table has no column '{name}', an end of the range from "
-                f"'{wanted.first}' to '{wanted.last}'.",
+                f"'{selection.first}' to '{selection.last}'.",
                 hint=did_you_mean(name, table) or "name two columns of the table.",
             )
-    first, last = table.index(wanted.first), table.index(wanted.last)
+    first, last = table.index(selection.first), table.index(selection.last)
     if first > last:
         raise InputError(
-            f"columns.numeric: the range runs backwards; the table has '{wanted.first}' behind "
-            f"'{wanted.last}'.",
+            f"columns.numeric: the range runs backwards; the table has '{selection.first}' behind "
+            f"'{selection.last}'.",
             hint="exchange its ends.",
         )
     return table[first : last + 1]
 
 
-def _matching(wanted: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
-    found = [name for name in table if re.fullmatch(wanted.matching, name)]
-    if not found:
+def _matching(selection: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
+    matches = [name for name in table if re.fullmatch(selection.matching, name)]
+    if not matches:
         raise InputError(
-            f"columns.numeric: no column of the table matches {wanted.matching!r}; it has "
+            f"columns.numeric: no column of the table matches {selection.matching!r}; it has "
             f"{join_names(table[:8])}{' and more' if len(table) > 8 else ''}.",  # a sample
             hint="the whole name must match the regular expression.",
         )
-    return found
+    return matches

@@ -61,7 +61,7 @@ def _check_columns(config: Config) -> None:
             "direction.",
             hint="leave it out of model.monotone.",
         )
-    if not all(isinstance(one, str) for one in config.columns.numeric):
+    if not all(isinstance(selection, str) for selection in config.columns.numeric):
         return  # a range or a pattern names its columns only once the table is known
     for key, named, allowed in (
         ("monotone", model.monotone, roles.numeric),

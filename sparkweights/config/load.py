@@ -110,11 +110,11 @@ def _compose(location: Location, path: str) -> yaml.Node:
     return node
 
 
-def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: str) -> Any:  # noqa: ANN401
+def _plain(node: yaml.Node, key_path: Place, lines: dict[Place, int], path: str) -> Any:  # noqa: ANN401
     """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
-    lines[place] = node.start_mark.line + 1
+    lines[key_path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(
@@ -123,30 +123,30 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], path: str) ->
                     hint="check colons, brackets and question marks around this place.",
                 )
             key = str(key_node.value)
-            if key in found:
+            if key in values:
                 raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: key '{dotted((*place, key))}' is "
+                    f"{path}:{key_node.start_mark.line + 1}: key '{dotted((*key_path, key))}' is "
                     "given twice.",
                     hint="keep one of them.",
                 )
             if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
                 raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: '{dotted((*place, key))}' has no "
+                    f"{path}:{key_node.start_mark.line + 1}: '{dotted((*key_path, key))}' has no "
                     "value; inside {...} a comma begins a new key.",
                     hint="put text that holds a comma in quotes, and a space behind a colon.",
                 )
-            found[key] = _plain(value_node, (*place, key), lines, path)
-            lines[(*place, key)] = key_node.start_mark.line + 1
-        return found
+            values[key] = _plain(value_node, (*key_path, key), lines, path)
+            lines[(*key_path, key)] = key_node.start_mark.line + 1
+        return values
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*place, i), lines, path) for i, item in enumerate(node.value)]
+        return [_plain(item, (*key_path, i), lines, path) for i, item in enumerate(node.value)]
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or error
-        told = "its value" if "options" in place else f"'{node.value}'"  # it may be a secret
+        shown = "its value" if "options" in key_path else f"'{node.value}'"  # it may be a secret
         raise ConfigError(
-            f"{path}:{lines[place]}: {dotted(place)}: {told} cannot be read: {reason}.",
+            f"{path}:{lines[key_path]}: {dotted(key_path)}: {shown} cannot be read: {reason}.",
             hint="put the value in quotes; tags (!...) are not allowed.",
         ) from None
 

@@ -39,15 +39,15 @@ def problem_of_values(error: ValidationError, values: Mapping[str, Any]) -> Conf
     return first_problem(error, values, dict.fromkeys(_places(values), 0), None)
 
 
-def _places(value: object, place: Place = ()) -> Iterator[Place]:
+def _places(value: object, key_path: Place = ()) -> Iterator[Place]:
     """Yield the place of a value and of all that it holds."""
-    yield place
+    yield key_path
     if isinstance(value, dict):
-        for name, held in value.items():
-            yield from _places(held, (*place, name))
+        for name, nested in value.items():
+            yield from _places(nested, (*key_path, name))
     elif isinstance(value, (list, tuple)):
-        for i, held in enumerate(value):
-            yield from _places(held, (*place, i))
+        for i, nested in enumerate(value):
+            yield from _places(nested, (*key_path, i))
 
 
 def first_problem(
@@ -67,28 +67,28 @@ def first_problem(
     path
         Of the file; None where there is none.
     """
-    found = [(_place(own, lines), own) for own in error.errors()]
-    base = found[0][0]
+    problems = [(_place(details, lines), details) for details in error.errors()]
+    base = problems[0][0]
     # Where several forms are allowed, there is an error for each; the one that went furthest into
     # the value is about the form that was meant.
-    group = [(place, own) for place, own in found if place[: len(base)] == base]
-    place, problem = max(group, key=lambda one: (len(one[0]), _weight(*one)))
-    where = "Config" if path is None else f"{path}:{_line(place, lines)}"
-    key = dotted(place)
+    group = [(key_path, details) for key_path, details in problems if key_path[: len(base)] == base]
+    key_path, problem = max(group, key=lambda candidate: (len(candidate[0]), _weight(*candidate)))
+    where = "Config" if path is None else f"{path}:{_line(key_path, lines)}"
+    key = dotted(key_path)
     if problem["type"] == "extra_forbidden":
-        allowed = fields(_model_at(place[:-1]))
+        allowed = fields(_model_at(key_path[:-1]))
         return ConfigError(
-            f"Unknown key '{place[-1]}' at {where}: {key}; allowed: {join_names(allowed)}.",
-            hint=did_you_mean(str(place[-1]), allowed),
+            f"Unknown key '{key_path[-1]}' at {where}: {key}; allowed: {join_names(allowed)}.",
+            hint=did_you_mean(str(key_path[-1]), allowed),
         )
     if problem["type"] == "missing":
         return ConfigError(
             f"Missing key at {where}: {key}; it is required.",
             hint=f"add {key}; the README's example shows its form.",
         )
-    allowed_here = dict.fromkeys(_allowed(own) for at, own in group if at == place)
+    allowed_here = dict.fromkeys(_allowed(details) for at, details in group if at == key_path)
     return ConfigError(
-        f"{where}: {key}: {_told(values, place)} is not allowed; allowed: "
+        f"{where}: {key}: {_told(values, key_path)} is not allowed; allowed: "
         f"{' or '.join(allowed_here)}.",
         hint="correct the value; the project's conf/loan_risk.yaml shows every key.",
     )
@@ -96,7 +96,7 @@ def first_problem(
 
 def placed(error: ConfigError, lines: Mapping[Place, int], path: str) -> ConfigError:
     """Return an error whose message begins with a key path, with the line of that key."""
-    at = {dotted(place): line for place, line in lines.items() if place}
+    at = {dotted(key_path): line for key_path, line in lines.items() if key_path}
     key = error.message.split(": ", 1)[0]
     while key and key not in at:
         key = key.rpartition(".")[0]
@@ -104,10 +104,10 @@ def placed(error: ConfigError, lines: Mapping[Place, int], path: str) -> ConfigE
     return ConfigError(f"{where}: {error.message}", hint=error.hint)
 
 
-def dotted(place: Sequence[str | int]) -> str:
+def dotted(key_path: Sequence[str | int]) -> str:
     """Return a place as the file's readers say it, for instance ``columns.keys[0]``."""
     text = ""
-    for step in place:
+    for step in key_path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
 
@@ -119,22 +119,22 @@ def fields(model: type[BaseModel]) -> list[str]:
 
 def _place(problem: ErrorDetails, lines: Mapping[Place, int]) -> Place:
     """Return where a problem is, without the names of the forms that pydantic tried."""
-    place: Place = ()
+    key_path: Place = ()
     for step in problem["loc"]:
-        if (*place, step) in lines:
-            place = (*place, step)
-    return (*place, problem["loc"][-1]) if problem["type"] == "missing" else place
+        if (*key_path, step) in lines:
+            key_path = (*key_path, step)
+    return (*key_path, problem["loc"][-1]) if problem["type"] == "missing" else key_path
 
 
-def _weight(place: Place, problem: ErrorDetails) -> int:
+def _weight(key_path: Place, problem: ErrorDetails) -> int:
     """Return how much a problem tells: a key that no form has most, one of another form least."""
     if problem["type"] != "extra_forbidden":
         return 1
-    return 0 if place[-1] in fields(_model_at(place[:-1])) else 2
+    return 0 if key_path[-1] in fields(_model_at(key_path[:-1])) else 2
 
 
-def _line(place: Place, lines: Mapping[Place, int]) -> int:
-    return lines.get(place, lines.get(place[:-1], 1))
+def _line(key_path: Place, lines: Mapping[Place, int]) -> int:
+    return lines.get(key_path, lines.get(key_path[:-1], 1))
 
 
 def _allowed(problem: ErrorDetails) -> str:
@@ -149,18 +149,18 @@ def _allowed(problem: ErrorDetails) -> str:
     return detail[:1].lower() + detail[1:]
 
 
-def _told(values: Any, place: Place) -> str:  # noqa: ANN401 (walks parsed YAML)
-    if "options" in place:
+def _told(values: Any, key_path: Place) -> str:  # noqa: ANN401 (walks parsed YAML)
+    if "options" in key_path:
         return "its value (not shown, as options may hold secrets)"
-    for step in place:
+    for step in key_path:
         values = values[step]
     return "nothing" if values is None else f"value {values!r}"
 
 
-def _model_at(place: Place) -> type[BaseModel]:
+def _model_at(key_path: Place) -> type[BaseModel]:
     """Return the section that holds the keys under ``place``."""
     model: type[BaseModel] = Config
-    for step in place:
+    for step in key_path:
         field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
         inner = None if field is None else _section_in(field.annotation)
         if inner is None:

@@ -50,8 +50,10 @@ def scoring_spec(config: Config, trained: TrainingSpec) -> ScoringSpec:
     Its classes and features are those that the model was trained by; costs, review, target prior,
     reasons and limits are those of the configuration.
     """
-    known = trained.problem.roles
-    roles = replace(config.roles, numeric=known.numeric, categorical=known.categorical)
+    trained_roles = trained.problem.roles
+    roles = replace(
+        config.roles, numeric=trained_roles.numeric, categorical=trained_roles.categorical
+    )
     return ScoringSpec(
         DecisionProblem(roles, config.matrix, _review(config)),
         trained.seed,

@@ -138,9 +138,9 @@ class Config(Section):
         named = [one for one in c.numeric if isinstance(one, str)]
         parts = [c.weight, c.time, self.split.by, self.monitor.decided]
         parts += self.selection.columns if self.selection else ()
-        taken = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}
-        taken |= set(() if c.use_sensitive else c.sensitive)
-        numeric = select_columns(c.numeric, table, taken)
+        excluded = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}
+        excluded |= set(() if c.use_sensitive else c.sensitive)
+        numeric = select_columns(c.numeric, table, excluded)
         columns = c.model_copy(update={"numeric": numeric})
         resolved = self.model_copy(update={"columns": columns})
         resolved.check()  # now that every name is known
@@ -191,13 +191,13 @@ class Config(Section):
         ConfigError
             If the file does not name it.
         """
-        found: Table | None = getattr(self.tables, role)
-        if found is None:
+        table_: Table | None = getattr(self.tables, role)
+        if table_ is None:
             raise ConfigError(
                 f"tables.{role} is missing; this step needs it.",
                 hint=f"add tables.{role} with a format and a location.",
             )
-        return found
+        return table_
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, without the place they were read from."""

@@ -94,16 +94,16 @@ def _check_columns(config: Config) -> None:
         "columns.weight": (c.weight,) if c.weight else (),
         "selection": config.selection.columns if config.selection else (),
     }
-    seen: dict[str, str] = {}
-    for role, own in roles.items():
-        for name in own:
-            if name in seen:
+    role_of: dict[str, str] = {}
+    for role, column_names in roles.items():
+        for name in column_names:
+            if name in role_of:
                 raise ConfigError(
-                    f"{role}: column '{name}' is listed under {seen[name]} already; a column "
+                    f"{role}: column '{name}' is listed under {role_of[name]} already; a column "
                     "plays one part (a key, label or weight must not become a feature).",
                     hint="remove it from one of the two.",
                 )
-            seen[name] = role
+            role_of[name] = role
     never = {name.casefold() for name in c.sensitive}  # as Spark, which ignores case
     sensitive = [name for name in (*numeric, *c.categorical) if name.casefold() in never]
     if sensitive and not c.use_sensitive:
@@ -115,10 +115,10 @@ def _check_columns(config: Config) -> None:
 
 def _check_names(config: Config) -> None:
     matrix = config.matrix
-    kept = {UNSCORABLE: "for rows that get no decision"}
+    reserved = {UNSCORABLE: "for rows that get no decision"}
     if config.review is not None:
-        kept[REVIEW] = "for rows that a human looks at"
-    for name, purpose in kept.items():
+        reserved[REVIEW] = "for rows that a human looks at"
+    for name, purpose in reserved.items():
         if name in matrix.decisions:
             raise ConfigError(
                 f"costs.{name}: this name is kept {purpose}.",
@@ -126,9 +126,9 @@ def _check_names(config: Config) -> None:
             )
     for where, named in (("costs", matrix.decisions), ("columns.classes", matrix.classes)):
         _require_told_apart(where, named)
-    taken = {name.casefold() for name in output_columns(config)}
+    output_names = {name.casefold() for name in output_columns(config)}
     for where, used in _columns_read(config).items():
-        clash = [name for name in used if name.casefold() in taken]
+        clash = [name for name in used if name.casefold() in output_names]
         if clash:
             raise ConfigError(
                 f"{where}: {join_names(clash)} is also the name of a column of the scored table.",
@@ -138,9 +138,9 @@ def _check_names(config: Config) -> None:
 
 
 def _require_told_apart(where: str, named: Iterable[str]) -> None:
-    seen: dict[str, str] = {}
+    by_folded_name: dict[str, str] = {}
     for name in named:
-        other = seen.setdefault(name.casefold(), name)
+        other = by_folded_name.setdefault(name.casefold(), name)
         if other != name:
             raise ConfigError(
                 f"{where}: '{name}' and '{other}' name columns of the scored table, and Spark does "
@@ -163,28 +163,28 @@ def _columns_read(config: Config) -> dict[str, Iterable[str]]:
 
 
 def _check_reasons(config: Config) -> None:
-    wanted = config.reasons
-    if wanted is None:
+    settings = config.reasons
+    if settings is None:
         return
     features, matrix = config.roles.features, config.matrix
     named = all(isinstance(one, str) for one in config.columns.numeric)
     checked = [
-        ("against", wanted.against, matrix.decisions, "decision"),
-        ("against", wanted.against.values(), matrix.classes, "class"),
+        ("against", settings.against, matrix.decisions, "decision"),
+        ("against", settings.against.values(), matrix.classes, "class"),
         # A range or a pattern names its columns only once the table is known.
-        ("texts", wanted.texts if named else (), features, "feature"),
-        ("prices", wanted.prices, matrix.columns, "column of a cost"),
+        ("texts", settings.texts if named else (), features, "feature"),
+        ("prices", settings.prices, matrix.columns, "column of a cost"),
     ]
-    for key, given, allowed, what in checked:
-        for name in given:
+    for key, given_names, allowed, what in checked:
+        for name in given_names:
             if name not in allowed:
                 raise ConfigError(
                     f"reasons.{key}: {name!r} is no {what}; allowed: {join_names(allowed)}.",
                     hint=did_you_mean(name, allowed),
                 )
     silent = {name.casefold() for name in config.columns.sensitive}
-    told = [name for name in features if name.casefold() not in silent]
-    if named and not told and not wanted.sensitive:
+    explained = [name for name in features if name.casefold() not in silent]
+    if named and not explained and not settings.sensitive:
         raise ConfigError(
             "reasons.sensitive: false, but every feature is sensitive; no reason is left to tell.",
             hint="state reasons.sensitive: true, or use other features.",
@@ -237,21 +237,21 @@ def _check_choices(config: Config) -> None:
 
 
 def _check_split(config: Config) -> None:
-    wanted = config.split
+    settings = config.split
     for key in ("gap", "mature"):
-        value = getattr(wanted, key)
+        value = getattr(settings, key)
         if value is None:
             continue
         Span.parse(value, where=f"split.{key}")
-        if wanted.by is None:
+        if settings.by is None:
             raise ConfigError(
                 f"split.{key}: {value!r} goes with split.by, which names the column that tells "
                 "the time.",
                 hint=f"name a date or timestamp under split.by, or leave split.{key} out.",
             )
-    if wanted.as_of is not None and wanted.mature is None:
+    if settings.as_of is not None and settings.mature is None:
         raise ConfigError(
-            f"split.as_of: {wanted.as_of} says of which day outcomes are; without split.mature "
+            f"split.as_of: {settings.as_of} says of which day outcomes are; without split.mature "
             "nothing depends on it.",
             hint="add split.mature, the time until an outcome is known, or leave it out.",
         )
@@ -293,18 +293,19 @@ def _check_sizing(config: Config) -> None:
 
 
 def _check_tune(config: Config) -> None:
-    wanted = config.tune
-    for name, values in wanted.params.items():
+    settings = config.tune
+    for name, values in settings.params.items():
         for value in values:
             check_params(config.model.kind, {name: value}, where="tune.params")
-    if wanted.ratio is not None and wanted.ratio[0] > wanted.ratio[1]:
+    if settings.ratio is not None and settings.ratio[0] > settings.ratio[1]:
         raise ConfigError(
-            f"tune.ratio: {list(wanted.ratio)} runs backwards; the first must not exceed the last.",
+            f"tune.ratio: {list(settings.ratio)} runs backwards; the first must not exceed "
+            "the last.",
             hint="for instance [1, 50].",
         )
-    if wanted.group and config.split.by is not None:
+    if settings.group and config.split.by is not None:
         raise ConfigError(
-            f"tune.group: {join_names(wanted.group)} and split.by: {config.split.by!r} cut folds "
+            f"tune.group: {join_names(settings.group)} and split.by: {config.split.by!r} cut folds "
             "in two ways; one is allowed.",
             hint="leave one of them out.",
         )
@@ -333,20 +334,22 @@ def _check_locations(config: Config) -> None:
             )
     for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
         _check_place(where, location)
-    places = {
+    paths = {
         f"tables.{role}": config.path(table.location)
         for role, table in named.items()
         if table.scheme == "file"
     }
     _check_catalog_names(named)
-    places |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
+    paths |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
     outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
-    for output in (key for key in outputs if key in places):
-        for other, place in places.items():
-            own = places[output]
-            if other != output and (own == place or own in place.parents or place in own.parents):
+    for output in (key for key in outputs if key in paths):
+        for other, path in paths.items():
+            written = paths[output]
+            if other != output and (
+                written == path or written in path.parents or path in written.parents
+            ):
                 raise ConfigError(
-                    f"{output} and {other} overlap ('{own}' and '{place}'); what is "
+                    f"{output} and {other} overlap ('{written}' and '{path}'); what is "
                     "written must lie apart from everything else.",
                     hint="give each its own folder.",
                 )
@@ -354,18 +357,18 @@ def _check_locations(config: Config) -> None:
 
 def _check_catalog_names(named: Mapping[str, Table]) -> None:
     """Refuse one table of the catalog in two roles, of which one is written."""
-    seen: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for role in ("scored", "quarantine", "incoming", "labelled"):
         if role not in named or named[role].format != "table":
             continue
         name = str(TableName.parse(named[role].location))
-        if seen.get(name) in {"scored", "quarantine"}:
+        if role_of.get(name) in {"scored", "quarantine"}:
             raise ConfigError(
-                f"tables.{seen[name]} and tables.{role} are both {named[role].location!r}; what is "
-                "written must lie apart from everything else.",
+                f"tables.{role_of[name]} and tables.{role} are both {named[role].location!r}; "
+                "what is written must lie apart from everything else.",
                 hint="give each its own table.",
             )
-        seen.setdefault(name, role)
+        role_of.setdefault(name, role)
 
 
 def _check_output(role: str, table: Table) -> None:

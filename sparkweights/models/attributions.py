@@ -36,7 +36,7 @@ class Explainer(ABC):
 
     @abstractmethod
     def contributions(
-        self, features: Column, wanted: Column, contrast: Column | None = None, /
+        self, features: Column, explained: Column, contrast: Column | None = None, /
     ) -> Column:
         """Return what each position adds to the margin of a class, and last the base.
 
@@ -50,7 +50,7 @@ class Explainer(ABC):
         ----------
         features
             The positions of the row, array<double>.
-        wanted
+        explained
             Whether the row is to be explained; other rows get null and cost next to nothing.
         contrast
             With more than two classes, the weight of each class's margin; see `contrast_of`.
@@ -73,14 +73,14 @@ def contrast_of(probabilities: Sequence[Column], against: int) -> Column:
         Index of the class, whose weight is 1; another class's weight is minus its share of the
         probability of the others.
     """
-    others = [own for c, own in enumerate(probabilities) if c != against]
+    others = [probability for c, probability in enumerate(probabilities) if c != against]
     if len(others) == 1:
         return F.array(*[F.lit(1.0 if c == against else -1.0) for c in range(2)])
     rest = reduce(add, others)
     equal = F.lit(1.0 / len(others))  # where the probability of the others is 0
     return F.array(*[
-        F.lit(1.0) if c == against else -F.coalesce(F.try_divide(own, rest), equal)
-        for c, own in enumerate(probabilities)
+        F.lit(1.0) if c == against else -F.coalesce(F.try_divide(probability, rest), equal)
+        for c, probability in enumerate(probabilities)
     ])  # fmt: skip
 
 
@@ -93,15 +93,17 @@ class LinearExplainer(Explainer):
     reference: tuple[float, ...]
 
     def contributions(
-        self, features: Column, wanted: Column, _contrast: Column | None = None, /
+        self, features: Column, explained: Column, _contrast: Column | None = None, /
     ) -> Column:
         """Return coefficient times distance, as arithmetic on Columns."""
         base = self.intercept + float(np.dot(self.coefficients, self.reference))
         weights, means = F.lit(list(self.coefficients)), F.lit(list(self.reference))
         # One small expression for any number of positions: one term per position makes the
         # generated method too large for Java to compile, which slows down every row.
-        own = F.transform(features, lambda x, at: (x - F.get(means, at)) * F.get(weights, at))
-        return F.when(wanted, F.concat(own, F.array(F.lit(base))))
+        contributions = F.transform(
+            features, lambda x, at: (x - F.get(means, at)) * F.get(weights, at)
+        )
+        return F.when(explained, F.concat(contributions, F.array(F.lit(base))))
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class LinearContrast(Explainer):
     reference: tuple[float, ...]
 
     def contributions(
-        self, features: Column, wanted: Column, contrast: Column | None = None, /
+        self, features: Column, explained: Column, contrast: Column | None = None, /
     ) -> Column:
         """Return the contrast of the coefficients times distance, as arithmetic on Columns."""
         weights = _required(contrast)
@@ -134,12 +136,12 @@ class LinearContrast(Explainer):
         def mixed(values: Sequence[Column]) -> Column:
             return reduce(add, [F.get(weights, c) * value for c, value in enumerate(values)])
 
-        own = F.transform(
+        contributions = F.transform(
             features,
             lambda x, at: (x - F.get(means, at)) * mixed([F.get(row, at) for row in rows]),
         )
         base = mixed([F.lit(start) for start in starts.tolist()])
-        return F.when(wanted, F.concat(own, F.array(base)))
+        return F.when(explained, F.concat(contributions, F.array(base)))
 
 
 @dataclass(frozen=True)
@@ -166,20 +168,20 @@ class TreeExplainer(Explainer):
         return open_booster(self.json)
 
     def contributions(
-        self, features: Column, wanted: Column, _contrast: Column | None = None, /
+        self, features: Column, explained: Column, _contrast: Column | None = None, /
     ) -> Column:
         """Explain a batch of rows at a time, without those that are not wanted."""
 
         def explain(batch: pa.Array) -> pa.Array:
             return self.of_batch(batch)
 
-        return per_batch(explain, "array<double>")(F.when(wanted, features))
+        return per_batch(explain, "array<double>")(F.when(explained, features))
 
     def of_batch(self, features: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""
         rows = _matrix(features)
-        found = self.sign * self.margins(rows)[:, 0] if len(rows) else np.zeros((0, 0))
-        return _as_lists(features, found)
+        contributions = self.sign * self.margins(rows)[:, 0] if len(rows) else np.zeros((0, 0))
+        return _as_lists(features, contributions)
 
     def margins(self, rows: Array) -> Array:
         """Return ``[row, margin, position]``: what each position adds, and last the base.
@@ -190,10 +192,12 @@ class TreeExplainer(Explainer):
 
         values = rows if self.trees is None else self.trees.exceeded(rows)
         matrix = DMatrix(values.astype(np.float32), nthread=1)
-        found = np.asarray(self.booster.predict(matrix, pred_contribs=True), dtype=np.float64)
+        contributions = np.asarray(
+            self.booster.predict(matrix, pred_contribs=True), dtype=np.float64
+        )
         margin = self._margin(matrix)
-        width = found.shape[-1]
-        exact = _with_exact_sums(found.reshape(-1, width), margin.reshape(-1))
+        width = contributions.shape[-1]
+        exact = _with_exact_sums(contributions.reshape(-1, width), margin.reshape(-1))
         return exact.reshape(len(rows), -1, width)
 
     def _margin(self, matrix: DMatrix) -> Array:
@@ -223,7 +227,7 @@ class TreeContrast(Explainer):
     parts: tuple[TreeExplainer, ...]
 
     def contributions(
-        self, features: Column, wanted: Column, contrast: Column | None = None, /
+        self, features: Column, explained: Column, contrast: Column | None = None, /
     ) -> Column:
         """Explain a batch of rows at a time, as `TreeExplainer` does."""
 
@@ -231,16 +235,16 @@ class TreeContrast(Explainer):
             return self.of_batch(batch, weights)
 
         by_batch = per_batch(explain, "array<double>")
-        return by_batch(F.when(wanted, features), F.when(wanted, _required(contrast)))
+        return by_batch(F.when(explained, features), F.when(explained, _required(contrast)))
 
     def of_batch(self, features: pa.Array, contrast: pa.Array) -> pa.Array:
         """Return the contributions of a batch; null where the features are null."""
         rows = _matrix(features)
-        found = np.zeros((0, 0))
+        contributions = np.zeros((0, 0))
         if len(rows):
             margins = np.concatenate([part.margins(rows) for part in self.parts], axis=1)
-            found = np.einsum("rc,rcp->rp", _matrix(contrast), margins)
-        return _as_lists(features, found)
+            contributions = np.einsum("rc,rcp->rp", _matrix(contrast), margins)
+        return _as_lists(features, contributions)
 
 
 def _required(contrast: Column | None) -> Column:
@@ -251,31 +255,31 @@ def _required(contrast: Column | None) -> Column:
 
 def _matrix(lists: pa.Array) -> Array:
     """Return the lists of a batch that are not null as rows of a matrix."""
-    given = lists.drop_null()
-    if not len(given):
+    valid = lists.drop_null()
+    if not len(valid):
         return np.zeros((0, 0))
-    return np.asarray(given.flatten(), dtype=np.float64).reshape(len(given), -1)
+    return np.asarray(valid.flatten(), dtype=np.float64).reshape(len(valid), -1)
 
 
-def _as_lists(features: pa.Array, found: Array) -> pa.Array:
+def _as_lists(features: pa.Array, contributions: Array) -> pa.Array:
     """Return the rows of a matrix as lists, at the places where the features are not null."""
-    lengths = np.where(np.asarray(features.is_valid()), found.shape[1], 0)
+    lengths = np.where(np.asarray(features.is_valid()), contributions.shape[1], 0)
     offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
     return pa.ListArray.from_arrays(
-        pa.array(offsets), pa.array(found.ravel()), mask=features.is_null()
+        pa.array(offsets), pa.array(contributions.ravel()), mask=features.is_null()
     )
 
 
-def _with_exact_sums(found: Array, margin: Array) -> Array:
+def _with_exact_sums(contributions: Array, margin: Array) -> Array:
     """Return contributions whose sum is the margin to the last digits of a float64.
 
     XGBoost adds in float32; the error, some 1e-6, is distributed to the positions by their size.
     """
-    sizes = np.abs(found[:, :-1])
+    sizes = np.abs(contributions[:, :-1])
     total = sizes.sum(axis=1, keepdims=True)
-    error = margin[:, None] - found.sum(axis=1, keepdims=True)
+    error = margin[:, None] - contributions.sum(axis=1, keepdims=True)
     shares = np.divide(sizes, total, out=np.zeros_like(sizes), where=total > 0)
-    exact = found.copy()
+    exact = contributions.copy()
     exact[:, :-1] += error * shares
     exact[:, -1:] += np.where(total > 0, 0.0, error)
     return exact

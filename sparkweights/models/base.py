@@ -185,8 +185,8 @@ class StagedModel(FittedModel):
         """
 
     @abstractmethod
-    def first_stages(self, kept: int, workspace: Location, /) -> FittedModel:
-        """Return the model of the first ``kept`` stages, after `append_stages`."""
+    def first_stages(self, stages: int, workspace: Location, /) -> FittedModel:
+        """Return the model of the first ``stages`` stages, after `append_stages`."""
 
 
 class PrunableModel(FittedModel):
@@ -290,20 +290,20 @@ def learner(kind: str) -> Learner:
     declared.require_extra()
     module, _, name = declared.implementation.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        implementation = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"model.kind: the implementation '{declared.implementation}' of kind '{kind}' cannot "
             f"be imported ({error}).",
             hint="update or uninstall the package that declares it.",
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Learner)):
+    if not (isinstance(implementation, type) and issubclass(implementation, Learner)):
         raise ConfigError(
             f"model.kind: the implementation '{declared.implementation}' of kind '{kind}' is "
-            f"{found!r}; allowed: a subclass of sparkweights.models.base.Learner.",
+            f"{implementation!r}; allowed: a subclass of sparkweights.models.base.Learner.",
             hint="update or uninstall the package that declares it.",
         )
-    return found(declared)
+    return implementation(declared)
 
 
 def can_train(kind: str, spark: SparkSession) -> bool:

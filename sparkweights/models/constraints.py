@@ -63,7 +63,9 @@ class Constraints:
         if not monotone and not interactions:
             return None
         ordered = {
-            source for source, kept in zip(plan.sources, plan.increasing, strict=True) if kept
+            source
+            for source, is_increasing in zip(plan.sources, plan.increasing, strict=True)
+            if is_increasing
         }
         if lost := [name for name in monotone if name not in ordered]:
             raise ConfigError(
@@ -73,8 +75,8 @@ class Constraints:
                 hint="leave it out of model.monotone, or change features.numeric.",
             )
         directions = tuple(
-            monotone.get(source, 0) if kept else 0
-            for source, kept in zip(plan.sources, plan.increasing, strict=True)
+            monotone.get(source, 0) if is_increasing else 0
+            for source, is_increasing in zip(plan.sources, plan.increasing, strict=True)
         )
         named = {name for group in interactions for name in group}
         alone = [(name,) for name in dict.fromkeys(plan.sources) if name not in named]
@@ -83,10 +85,12 @@ class Constraints:
 
     def params(self) -> dict[str, str]:
         """Return the constraints as XGBoost's parameters."""
-        found: dict[str, str] = {"monotone_constraints": f"({','.join(map(str, self.directions))})"}
+        params: dict[str, str] = {
+            "monotone_constraints": f"({','.join(map(str, self.directions))})"
+        }
         if self.groups:
-            found["interaction_constraints"] = str([list(group) for group in self.groups])
-        return found
+            params["interaction_constraints"] = str([list(group) for group in self.groups])
+        return params
 
     def require_kept(self, model: bytes) -> None:
         """Refuse a fitted model that breaks a constraint.
@@ -105,14 +109,14 @@ class Constraints:
             ("monotone", direction_violations(model, self.directions)),
             ("interactions", interaction_violations(model, self.groups) if self.groups else ()),
         ):
-            for one in islice(broken, 1):
+            for violation in islice(broken, 1):
                 raise QualityGateError(
-                    f"The fitted model breaks model.{key}: tree {one.tree}, node {one.node}, on "
-                    f"{join_names(self.names[place] for place in one.features)}.",
+                    f"The fitted model breaks model.{key}: tree {violation.tree}, node "
+                    f"{violation.node}, on {join_names(self.names[i] for i in violation.features)}.",
                     hint="the installed xgboost did not keep the constraint; change its version, "
                     f"or leave model.{key} out.",
                 )
 
 
 def _positions(plan: FeaturePlan, group: Sequence[str]) -> tuple[int, ...]:
-    return tuple(place for place, source in enumerate(plan.sources) if source in group)
+    return tuple(position for position, source in enumerate(plan.sources) if source in group)

@@ -211,12 +211,12 @@ class BoostedModel(MLlibModel[GBTClassificationModel], StagedModel):
         self.save(workspace / WRITTEN)
         trees = read_nodes(workspace / WRITTEN)
         values = F.lit(to_leaf_values(trees, self.native.treeWeights))
-        own = F.transform(
+        leaf_values = F.transform(
             vector_to_array(F.col(RAW)),
             lambda leaf, tree: F.get(F.get(values, tree), leaf.cast("int")),
         )
         sums = F.aggregate(
-            own,
+            leaf_values,
             F.array().cast("array<double>"),
             lambda sofar, value: F.concat(
                 sofar, F.array(value + F.coalesce(F.get(sofar, F.size(sofar) - 1), F.lit(0.0)))
@@ -226,9 +226,9 @@ class BoostedModel(MLlibModel[GBTClassificationModel], StagedModel):
         pairs = F.transform(F.col(STAGES), lambda margin: F.array(-margin, margin))
         return staged_df.withColumn(STAGES, pairs).drop(FEATURES, RAW)
 
-    def first_stages(self, kept: int, workspace: Location, /) -> BoostedModel:
+    def first_stages(self, stages: int, workspace: Location, /) -> BoostedModel:
         """Return a native model of the first trees."""
-        native = first_trees(kept, workspace / WRITTEN, workspace / "first")
+        native = first_trees(stages, workspace / WRITTEN, workspace / "first")
         return BoostedModel(self.declaration, self.classes, native)
 
 

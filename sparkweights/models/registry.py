@@ -168,15 +168,17 @@ def installed() -> Mapping[str, EntryPoint]:
     ConfigError
         If one claims a built-in kind, or two claim the same one.
     """
-    found: dict[str, EntryPoint] = {}
-    for one in entry_points(group=GROUP):
-        if one.name in BUILT_IN or one.name == AUTO:
-            raise _refused(one, f"claims the kind '{one.name}', which is built in")
-        if one.name in found:
-            other = _distribution(found[one.name])
-            raise _refused(one, f"claims the kind '{one.name}', as the package '{other}' does")
-        found[one.name] = one
-    return found
+    by_kind: dict[str, EntryPoint] = {}
+    for entry_point in entry_points(group=GROUP):
+        if entry_point.name in BUILT_IN or entry_point.name == AUTO:
+            raise _refused(entry_point, f"claims the kind '{entry_point.name}', which is built in")
+        if entry_point.name in by_kind:
+            other = _distribution(by_kind[entry_point.name])
+            raise _refused(
+                entry_point, f"claims the kind '{entry_point.name}', as the package '{other}' does"
+            )
+        by_kind[entry_point.name] = entry_point
+    return by_kind
 
 
 def kinds() -> tuple[str, ...]:
@@ -247,7 +249,7 @@ def require_explainable(kind: str) -> None:
         Naming the kinds that give reasons, or what to install.
     """
     tried = [AUTO_SIMPLE, *AUTO_FLEXIBLE] if kind == AUTO else [Candidate(kind)]
-    for declared in (declaration(one.kind) for one in tried):
+    for declared in (declaration(candidate.kind) for candidate in tried):
         if not declared.capabilities.explainable:
             raise ConfigError(
                 f"reasons: models of kind '{declared.kind}' give no reasons; available for: "
@@ -259,28 +261,33 @@ def require_explainable(kind: str) -> None:
 
 
 @cache
-def _declared(one: EntryPoint) -> LearnerDeclaration:
+def _declared(entry_point: EntryPoint) -> LearnerDeclaration:
     try:
-        found = one.load()
+        declared = entry_point.load()
     except Exception as error:  # a package may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}".rstrip(".")
-        raise _refused(one, f"cannot be imported ({reason})") from error
-    if not isinstance(found, LearnerDeclaration):
-        raise _refused(one, f"is a {type(found).__name__}; allowed: a LearnerDeclaration")
-    if found.kind != one.name:
-        raise _refused(one, f"declares the kind '{found.kind}'; allowed: '{one.name}', its name")
-    return found
+        raise _refused(entry_point, f"cannot be imported ({reason})") from error
+    if not isinstance(declared, LearnerDeclaration):
+        raise _refused(
+            entry_point, f"is a {type(declared).__name__}; allowed: a LearnerDeclaration"
+        )
+    if declared.kind != entry_point.name:
+        raise _refused(
+            entry_point,
+            f"declares the kind '{declared.kind}'; allowed: '{entry_point.name}', its name",
+        )
+    return declared
 
 
-def _refused(one: EntryPoint, problem: str) -> ConfigError:
-    name = _distribution(one)
+def _refused(entry_point: EntryPoint, problem: str) -> ConfigError:
+    name = _distribution(entry_point)
     return ConfigError(
-        f"The entry point '{one.name} = {one.value}' of the package '{name}' (group {GROUP}) "
-        f"{problem}.",
+        f"The entry point '{entry_point.name} = {entry_point.value}' of the package '{name}' "
+        f"(group {GROUP}) {problem}.",
         hint=f"update or uninstall {name}.",
     )
 
 
-def _distribution(one: EntryPoint) -> str:
+def _distribution(entry_point: EntryPoint) -> str:
     """Return the name of the distribution that an entry point belongs to."""
-    return "unknown" if one.dist is None else one.dist.name
+    return "unknown" if entry_point.dist is None else entry_point.dist.name

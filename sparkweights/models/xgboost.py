@@ -65,10 +65,10 @@ class XGBoostModel(StagedModel):
     def importances(self) -> Array:
         """Return the total gain of each feature."""
         booster = self.trees.booster
-        found = np.zeros(booster.num_features())
+        gains = np.zeros(booster.num_features())
         for name, gain in booster.get_score(importance_type="total_gain").items():
-            found[int(name.removeprefix("f"))] = gain
-        return found
+            gains[int(name.removeprefix("f"))] = gain
+        return gains
 
     def explainer(self, settings: ExplainerSettings, /) -> Explainer:
         """Return Shapley values of the margin: the log odds, or a contrast of the softmax's."""
@@ -81,9 +81,9 @@ class XGBoostModel(StagedModel):
         stages = self.trees.stages_column(vector_to_array(F.col(FEATURES)))
         return df.withColumn(STAGES, stages).drop(FEATURES)
 
-    def first_stages(self, kept: int, _workspace: Location, /) -> XGBoostModel:
+    def first_stages(self, stages: int, _workspace: Location, /) -> XGBoostModel:
         """Return the model of the booster's first stages."""
-        return XGBoostModel(self.declaration, self.classes, self.trees.first(kept))
+        return XGBoostModel(self.declaration, self.classes, self.trees.first(stages))
 
     def save(self, folder: Location) -> None:
         """Write XGBoost's JSON."""

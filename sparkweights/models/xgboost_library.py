@@ -61,8 +61,8 @@ class XGBoostTrees:
         if rows == 0:
             return pa.array([], pa.list_(pa.float64()))
         matrix = np.asarray(features.flatten()).reshape(rows, -1)
-        found = self.booster.inplace_predict(matrix, predict_type="margin")
-        wide = np.asarray(found, dtype=np.float64).reshape(rows, -1)
+        margins = self.booster.inplace_predict(matrix, predict_type="margin")
+        wide = np.asarray(margins, dtype=np.float64).reshape(rows, -1)
         offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * wide.shape[1])
         return pa.ListArray.from_arrays(offsets, pa.array(wide.ravel()))
 
@@ -72,11 +72,11 @@ class XGBoostTrees:
         if rows == 0:
             return pa.array([], pa.list_(pa.list_(pa.float64())))
         matrix = np.asarray(features.flatten()).reshape(rows, -1)
-        own = [self._margin(matrix, stage, stage + 1) for stage in range(trees)]
+        by_stage = [self._margin(matrix, stage, stage + 1) for stage in range(trees)]
         # Every stage alone comes with the model's start value; all together hold it once.
-        start = (sum(own) - self._margin(matrix, 0, trees)) / max(trees - 1, 1)
+        start = (sum(by_stage) - self._margin(matrix, 0, trees)) / max(trees - 1, 1)
         passed = np.arange(trees)[None, :, None]
-        sums = np.cumsum(np.stack(own, axis=1), axis=1) - passed * start[:, None, :]
+        sums = np.cumsum(np.stack(by_stage, axis=1), axis=1) - passed * start[:, None, :]
         width = sums.shape[2]
         inner = np.arange(rows * trees + 1, dtype=np.int32) * width
         outer = np.arange(rows + 1, dtype=np.int32) * trees
@@ -84,11 +84,11 @@ class XGBoostTrees:
         return pa.ListArray.from_arrays(pa.array(outer), lists)
 
     def _margin(self, matrix: Array, first: int, last: int) -> Array:
-        found = self.booster.inplace_predict(
+        margins = self.booster.inplace_predict(
             matrix, iteration_range=(first, last), predict_type="margin"
         )
-        return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+        return np.asarray(margins, dtype=np.float64).reshape(len(matrix), -1)
 
-    def first(self, kept: int) -> XGBoostTrees:
+    def first(self, stages: int) -> XGBoostTrees:
         """Return the trees of the first stages."""
-        return XGBoostTrees(bytes(self.booster[:kept].save_raw("json")))
+        return XGBoostTrees(bytes(self.booster[:stages].save_raw("json")))

@@ -43,14 +43,14 @@ class Calibration:
     p_value: float
 
 
-def is_missed(own: Calibration, classes: int) -> bool:
+def is_missed(calibration: Calibration, classes: int) -> bool:
     """Return whether chance alone explains too badly what happened of one of so many classes."""
-    return own.p_value < MISS_LEVEL / max(classes - 1, 1)  # of two classes, one says it all
+    return calibration.p_value < MISS_LEVEL / max(classes - 1, 1)  # of two classes, one says it all
 
 
-def has_drifted(found: Stability, limit: float) -> bool:
+def has_drifted(stability: Stability, limit: float) -> bool:
     """Return whether an index passes a limit, and so many rows do not give that by chance."""
-    return found.index > limit and found.p_value < DRIFT_LEVEL
+    return stability.index > limit and stability.p_value < DRIFT_LEVEL
 
 
 def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[str, str]:
@@ -71,66 +71,69 @@ def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[
     if len(names) == 2:  # two mirror each other
         shares = dict(zip(shift.classes, shift.prior, strict=True))
         names = [min(names, key=lambda name: shares[name])]
-    found = {name: _diagnosis(shift, name, calibration[name]) for name in names}
-    return {name: text for name, text in found.items() if text is not None}
+    diagnoses = {name: _diagnosis(shift, name, calibration[name]) for name in names}
+    return {name: text for name, text in diagnoses.items() if text is not None}
 
 
-def _diagnosis(shift: LabelShift, name: str, own: Calibration) -> str | None:
+def _diagnosis(shift: LabelShift, name: str, calibration: Calibration) -> str | None:
     c = shift.classes.index(name)
     moved = f"{shift.prior[c]:.4f} in training, {shift.mean_probabilities[c]:.4f} now"
     drifted = shift.p_value is not None and shift.p_value < SIGNIFICANCE
-    if not is_missed(own, len(shift.classes)):
+    if not is_missed(calibration, len(shift.classes)):
         if not drifted:
             return None
         return (
             f"the mix of rows drifted and the probabilities hold: the mean probability of {name} "
-            f"moved ({moved}), and what happened ({own.share:.4f}) moved with it"
+            f"moved ({moved}), and what happened ({calibration.share:.4f}) moved with it"
         )
     if not drifted:
         return (
             f"the probabilities of {name} are miscalibrated and the mix of rows has not visibly "
-            f"drifted: their mean is that of training ({moved}), and {own.share:.4f} happened"
+            f"drifted: their mean is that of training ({moved}), and "
+            f"{calibration.share:.4f} happened"
         )
     low, high = shift.estimates[0].interval()[c]
-    if shift.is_label_shift and low <= own.share <= high:
+    if shift.is_label_shift and low <= calibration.share <= high:
         return (
             f"the mix of rows drifted (mean probability of {name} {moved}), and the share that "
-            f"happened ({own.share:.4f}) is what label shift predicts from the scores"
+            f"happened ({calibration.share:.4f}) is what label shift predicts from the scores"
         )
     return (
         f"the mix of rows drifted (mean probability of {name} {moved}), and the probabilities are "
-        f"miscalibrated as well: {own.share:.4f} happened"
+        f"miscalibrated as well: {calibration.share:.4f} happened"
     )
 
 
-def exceeded_limits(found: MonitoringResult, spec: MonitoringSpec) -> list[str]:
+def exceeded_limits(result: MonitoringResult, spec: MonitoringSpec) -> list[str]:
     """Return a sentence per limit that is passed, the worst column first."""
     limits = spec.monitor
-    ranked = sorted(found.columns.items(), key=lambda item: -item[1].index)
-    indices = [(f"column {name}", own) for name, own in ranked]
-    indices += [(f"the probability of {name}", own) for name, own in found.scores.items()]
-    told = [
-        f"{subject} has a stability index of {own.index:.3f}; the limit is {limits.psi:g}"
-        for subject, own in indices
-        if has_drifted(own, limits.psi)
+    ranked = sorted(result.columns.items(), key=lambda item: -item[1].index)
+    indices = [(f"column {name}", stability) for name, stability in ranked]
+    indices += [
+        (f"the probability of {name}", stability) for name, stability in result.scores.items()
     ]
-    told += [*_moved_shares(found, limits.shift), *_missed_shares(found, limits.calibration)]
-    if found.overrides is not None and found.overrides > limits.overrides:
-        told.append(
-            f"{found.overrides:.1%} of the decisions were overridden; the limit is "
+    sentences = [
+        f"{subject} has a stability index of {stability.index:.3f}; the limit is {limits.psi:g}"
+        for subject, stability in indices
+        if has_drifted(stability, limits.psi)
+    ]
+    sentences += [*_moved_shares(result, limits.shift), *_missed_shares(result, limits.calibration)]
+    if result.overrides is not None and result.overrides > limits.overrides:
+        sentences.append(
+            f"{result.overrides:.1%} of the decisions were overridden; the limit is "
             f"{limits.overrides:.1%}"
         )
     most = spec.scoring.checks.max_quarantined
-    if found.quarantined > most:
-        told.append(
-            f"{found.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"
+    if result.quarantined > most:
+        sentences.append(
+            f"{result.quarantined:.1%} of the rows would be quarantined; the limit is {most:.1%}"
         )
-    return told
+    return sentences
 
 
-def _moved_shares(found: MonitoringResult, most: float) -> Iterator[str]:
+def _moved_shares(result: MonitoringResult, most: float) -> Iterator[str]:
     """Say which shares are not those that decisions are taken for, by more than chance."""
-    shift = found.shift
+    shift = result.shift
     if shift.verdict == TOO_FEW_ROWS:
         return
     if shift.verdict == NOT_LABEL_SHIFT:
@@ -147,7 +150,7 @@ def _moved_shares(found: MonitoringResult, most: float) -> Iterator[str]:
         return
     shares = shift.estimated() or dict(zip(shift.classes, shift.prior, strict=True))
     for name, (low, high) in zip(shift.classes, shift.estimates[0].interval(), strict=True):
-        share, before = shares[name], found.assumed[name]
+        share, before = shares[name], result.assumed[name]
         if abs(share / before - 1) > most and not low <= before <= high:
             yield (
                 f"the share of {name} is estimated at {share:.2%} ({low:.2%} to {high:.2%}); "
@@ -155,13 +158,13 @@ def _moved_shares(found: MonitoringResult, most: float) -> Iterator[str]:
             )
 
 
-def _missed_shares(found: MonitoringResult, most: float) -> Iterator[str]:
-    for name, own in found.calibration.items():
-        off = abs(own.mean_probability - own.share)
-        if off > most * own.share and is_missed(own, len(found.calibration)):
-            why = found.diagnosis.get(name)
+def _missed_shares(result: MonitoringResult, most: float) -> Iterator[str]:
+    for name, calibration in result.calibration.items():
+        off = abs(calibration.mean_probability - calibration.share)
+        if off > most * calibration.share and is_missed(calibration, len(result.calibration)):
+            why = result.diagnosis.get(name)
             yield (
-                f"the mean probability of {name} is {own.mean_probability:.4f} where "
-                f"{own.share:.4f} happened (p = {own.p_value:.2g}); it may miss by {most:.0%}"
-                + ("" if why is None else f": {why}")
+                f"the mean probability of {name} is {calibration.mean_probability:.4f} where "
+                f"{calibration.share:.4f} happened (p = {calibration.p_value:.2g}); it may miss by "
+                f"{most:.0%}" + ("" if why is None else f": {why}")
             )

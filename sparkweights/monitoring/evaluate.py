@@ -73,10 +73,10 @@ def judge(
     InputError
         If there are no such rows, or a column is missing.
     """
-    wanted, scorer, problem = spec.evaluate, held_out_scorer(bundle), spec.problem
+    settings, scorer, problem = spec.evaluate, held_out_scorer(bundle), spec.problem
     require_model(labelled_df.schema, problem, scorer, bundle.manifest.schema, table="labelled")
     require_same_labels(labelled_df.schema, problem.roles, trained.problem.roles, bundle.version)
-    require_columns(labelled_df.schema, wanted.by, table="labelled")
+    require_columns(labelled_df.schema, settings.by, table="labelled")
     if spec.fairness is not None:
         compared = fairness_columns(spec.fairness, problem.roles)
         require_columns(labelled_df.schema, compared, table="labelled")
@@ -99,7 +99,7 @@ def judge(
 def _judge(
     known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, right: Mapping[str, str]
 ) -> EvaluationResult:
-    found = evaluate_segments(
+    segments = evaluate_segments(
         known_df,
         scorer,
         spec.problem,
@@ -108,7 +108,7 @@ def _judge(
         by=spec.evaluate.by,
         exact=spec.evaluate.exact,
     )
-    overall = found.pop(())
+    overall = segments.pop(())
     fairness = collect_fairness(
         scorer.score(known_df),
         spec.problem,
@@ -119,7 +119,7 @@ def _judge(
         right=right,
         prior=scorer.ledger.prior,
     )
-    return EvaluationResult(overall, found, fairness)
+    return EvaluationResult(overall, segments, fairness)
 
 
 def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> None:
@@ -132,32 +132,38 @@ def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> No
         )
 
 
-def summarise_segments(judged: EvaluationResult, settings: Evaluate) -> tuple[Segment, ...]:
+def summarise_segments(result: EvaluationResult, settings: Evaluate) -> tuple[Segment, ...]:
     """Return what records hold of each segment; those with few rows are counted, not measured."""
     return tuple(
-        _segment(dict(zip(settings.by, key, strict=True)), found, settings.min_rows)
-        for key, found in judged.segments.items()
+        _segment(dict(zip(settings.by, key, strict=True)), evaluation, settings.min_rows)
+        for key, evaluation in result.segments.items()
     )
 
 
-def _segment(values: dict[str, str | None], found: Evaluation, least: int) -> Segment:
-    weights = {name: sum(cell.weight for cell in row.values()) for name, row in found.cells.items()}
+def _segment(values: dict[str, str | None], evaluation: Evaluation, least: int) -> Segment:
+    weights = {
+        name: sum(cell.weight for cell in row.values()) for name, row in evaluation.cells.items()
+    }
     weight = sum(weights.values())
-    if found.rows < least or weight <= 0:
-        return Segment(values, found.rows, weight, measured=False)
+    if evaluation.rows < least or weight <= 0:
+        return Segment(values, evaluation.rows, weight, measured=False)
     return Segment(
         values,
-        found.rows,
+        evaluation.rows,
         weight,
         measured=True,
-        savings=found.savings(OURS),
-        cost=found.cost(OURS),
-        cost_interval=found.cost_interval(OURS),
-        decisions={name: own / weight for name, own in weights.items()},
+        savings=evaluation.savings(OURS),
+        cost=evaluation.cost(OURS),
+        cost_interval=evaluation.cost_interval(OURS),
+        decisions={name: cell_weight / weight for name, cell_weight in weights.items()},
         classes={
             name: SegmentClass(
-                own.share, own.mean_probability, own.auc, own.intervals["auc"], own.recall
+                cell_weight.share,
+                cell_weight.mean_probability,
+                cell_weight.auc,
+                cell_weight.intervals["auc"],
+                cell_weight.recall,
             )
-            for name, own in found.classes.items()
+            for name, cell_weight in evaluation.classes.items()
         },
     )

@@ -55,14 +55,14 @@ class FairnessResult:
     unmeasured: Mapping[str, str]
     exceeded: tuple[str, ...]
 
-    def to_dict(self, wanted: Fairness) -> dict[str, Any]:
+    def to_dict(self, settings: Fairness) -> dict[str, Any]:
         """Return the record, ready for JSON."""
         return {
             "favourable": self.favourable,
             "positive": list(self.positive),
-            "min_rows": wanted.min_rows,
-            "limits": {"ratio": wanted.ratio, "difference": wanted.difference},
-            "columns": [own.to_dict() for own in self.columns],
+            "min_rows": settings.min_rows,
+            "limits": {"ratio": settings.ratio, "difference": settings.difference},
+            "columns": [measured.to_dict() for measured in self.columns],
             "unmeasured": dict(self.unmeasured),
             "exceeded": list(self.exceeded),
         }
@@ -74,11 +74,11 @@ def fairness_columns(stated: Fairness | None, roles: ColumnRoles) -> tuple[str, 
 
 
 def favourable_decision(
-    wanted: Fairness, right: Mapping[str, str], prior: Mapping[str, float]
+    settings: Fairness, right: Mapping[str, str], prior: Mapping[str, float]
 ) -> str:
     """Return the favourable decision: the stated one, or that which is right for most rows."""
     commonest = max(prior, key=lambda name: prior[name])
-    return wanted.favourable or right[commonest]
+    return settings.favourable or right[commonest]
 
 
 def collect_fairness(
@@ -123,82 +123,90 @@ def collect_fairness(
     InputError
         If a column with ranges holds no numbers, or stated columns have too many values.
     """
-    wanted, named = stated or Fairness(), fairness_columns(stated, problem.roles)
+    settings, named = stated or Fairness(), fairness_columns(stated, problem.roles)
     if not named:
         return None
-    favourable = favourable_decision(wanted, right, prior)
+    favourable = favourable_decision(settings, right, prior)
     classes = problem.classes
     positive = tuple(name for name in classes if right[name] == favourable)
-    groupings = _groupings(scored_df.schema, named, wanted)
-    places = [classes.index(name) for name in positive]
+    groupings = _groupings(scored_df.schema, named, settings)
+    positive_indices = [classes.index(name) for name in positive]
     weight = problem.roles.weight
     weighted = weight is not None and weight in scored_df.columns
     cells = collect_cells(
         scored_df,
         groupings,
         favourable=problem.policy.decide(natural) == favourable,
-        positive=F.when(index >= 0, index.isin(*places) if places else F.lit(col=False)),
+        positive=F.when(
+            index >= 0, index.isin(*positive_indices) if positive_indices else F.lit(col=False)
+        ),
         weight=column(weight) if weighted and weight is not None else F.lit(1.0),
     )
     if cells is None and stated is not None:
         raise InputError(
-            f"fairness.columns: {join_names(own.column for own in groupings)} {_TOO_MANY}.",
+            f"fairness.columns: {join_names(group.column for group in groupings)} {_TOO_MANY}.",
             hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
         )
-    columns = _measured(cells or {}, wanted, seed)
-    exceeded = _exceeded(columns, favourable, wanted)
+    columns = _measured(cells or {}, settings, seed)
+    exceeded = _exceeded(columns, favourable, settings)
     unmeasured = {
         name: _TOO_MANY if name in scored_df.columns else _ABSENT
         for name in named
         if cells is None or name not in cells
     }
-    unmeasured |= _without_reference(columns, wanted)
+    unmeasured |= _without_reference(columns, settings)
     return FairnessResult(favourable, positive, columns, unmeasured, exceeded)
 
 
-def _without_reference(columns: Sequence[ColumnFairness], wanted: Fairness) -> dict[str, str]:
+def _without_reference(columns: Sequence[ColumnFairness], settings: Fairness) -> dict[str, str]:
     """Return what to say of columns whose stated reference group has too few rows, or none."""
-    stated = {own.column: wanted.reference.get(own.column) for own in columns}
+    stated = {measured.column: settings.reference.get(measured.column) for measured in columns}
     return {
-        own.column: f"has no group '{stated[own.column]}' of {wanted.min_rows:,} rows, which "
-        f"fairness.reference names; its groups are compared with {own.reference}"
-        for own in columns
-        if stated[own.column] not in {None, own.reference}
+        measured.column: f"has no group '{stated[measured.column]}' of {settings.min_rows:,} rows, "
+        f"which fairness.reference names; its groups are compared with {measured.reference}"
+        for measured in columns
+        if stated[measured.column] not in {None, measured.reference}
     }
 
 
 def _exceeded(
-    columns: Sequence[ColumnFairness], favourable: str, wanted: Fairness
+    columns: Sequence[ColumnFairness], favourable: str, settings: Fairness
 ) -> tuple[str, ...]:
     return tuple(
         sentence
-        for own in columns
+        for measured in columns
         for sentence in unfair_differences(
-            own, favourable, ratio=wanted.ratio, difference=wanted.difference
+            measured, favourable, ratio=settings.ratio, difference=settings.difference
         )
     )
 
 
 def _measured(
-    cells: Mapping[str, Mapping[str, Cells]], wanted: Fairness, seed: int
+    cells: Mapping[str, Mapping[str, Cells]], settings: Fairness, seed: int
 ) -> tuple[ColumnFairness, ...]:
     return tuple(
         measure_column(
-            name, own, min_rows=wanted.min_rows, reference=wanted.reference.get(name), seed=seed
+            name,
+            groups,
+            min_rows=settings.min_rows,
+            reference=settings.reference.get(name),
+            seed=seed,
         )
-        for name, own in cells.items()
+        for name, groups in cells.items()
     )
 
 
-def _groupings(schema: StructType, named: Sequence[str], wanted: Fairness) -> list[Grouping]:
+def _groupings(schema: StructType, named: Sequence[str], settings: Fairness) -> list[Grouping]:
     """Return how the columns that are there become groups."""
-    found = [Grouping(name, wanted.ranges.get(name, ())) for name in named if name in schema.names]
-    for own in found:
-        kind = schema[own.column].dataType
-        if own.edges and not is_number(kind):
+    groupings = [
+        Grouping(name, settings.ranges.get(name, ())) for name in named if name in schema.names
+    ]
+    for grouping in groupings:
+        kind = schema[grouping.column].dataType
+        if grouping.edges and not is_number(kind):
             raise InputError(
-                f"fairness.ranges: column '{own.column}' is {kind.simpleString()}; ranges are of "
-                "numbers.",
-                hint=f"remove fairness.ranges.{own.column}: its values are the groups.",
+                f"fairness.ranges: column '{grouping.column}' is {kind.simpleString()}; ranges "
+                "are of numbers.",
+                hint=f"remove fairness.ranges.{grouping.column}: its values are the groups.",
             )
-    return found
+    return groupings

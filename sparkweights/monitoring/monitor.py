@@ -102,9 +102,11 @@ class MonitoringResult:
         return DriftSummary(
             measure="CSI",
             limit=limit,
-            columns={name: own.index for name, own in self.columns.items()},
-            p_values={name: own.p_value for name, own in self.columns.items()},
-            over=tuple(name for name, own in self.columns.items() if has_drifted(own, limit)),
+            columns={name: stability.index for name, stability in self.columns.items()},
+            p_values={name: stability.p_value for name, stability in self.columns.items()},
+            over=tuple(
+                name for name, stability in self.columns.items() if has_drifted(stability, limit)
+            ),
         )
 
 
@@ -150,7 +152,7 @@ def monitor(
         require_label(df.schema, problem.roles, table=table)
         require_same_labels(df.schema, problem.roles, trained.problem.roles, bundle.version)
     weight = optional_weight(df.schema, problem.roles)
-    today = count_bins(df, bundle.reference.bins, weight)
+    current = count_bins(df, bundle.reference.bins, weight)
     compiled = None if suite is None else compile_suite(df, suite, table="incoming")
     plan = ScoringPlan(spec.scoring, compiled)
     marked_df = plan.mark(df).withColumn(USABLE, is_usable(scorer))
@@ -160,15 +162,15 @@ def monitor(
     shift = estimate_shift(
         bundle.reference.scores, scores, scorer.ledger.prior, max_shift=spec.scoring.max_shift
     )
-    asked = spec.scoring.target_prior
-    assumed = _assumed(asked, shift)
+    target_prior = spec.scoring.target_prior
+    assumed = _assumed(target_prior, shift)
     deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
-    indices = _stability(bundle.reference.bins, today, bundle.reference.scores, scores, scorer)
-    found = MonitoringResult(
+    indices = _stability(bundle.reference.bins, current, bundle.reference.scores, scores, scorer)
+    result = MonitoringResult(
         columns=indices[0],
         scores=indices[1],
         shift=shift,
-        assumed=scorer.ledger.prior if assumed is None or asked == ESTIMATE else assumed,
+        assumed=scorer.ledger.prior if assumed is None or target_prior == ESTIMATE else assumed,
         **_known(
             marked_df,
             plan,
@@ -177,10 +179,10 @@ def monitor(
             F.lit(1.0) if weight is None else weight,
         ),
     )
-    found = replace(found, diagnosis=diagnose(shift, found.calibration))
+    result = replace(result, diagnosis=diagnose(shift, result.calibration))
     fairness = _fairness(marked_df, spec, bundle, deciding_scorer)
-    exceeded = (*exceeded_limits(found, spec), *(fairness.exceeded if fairness else ()))
-    return replace(found, exceeded=exceeded, fairness=fairness)
+    exceeded = (*exceeded_limits(result, spec), *(fairness.exceeded if fairness else ()))
+    return replace(result, exceeded=exceeded, fairness=fairness)
 
 
 def _fairness(
@@ -204,14 +206,14 @@ def _fairness(
 
 def _stability(
     reference: Sequence[ColumnBins],
-    today: Sequence[ColumnBins],
+    current: Sequence[ColumnBins],
     before: ScoreHistogram,
     scores: ScoreHistogram,
     scorer: Scorer,
 ) -> tuple[dict[str, Stability], dict[str, Stability]]:
     """Return the indices of columns and scores, their p-values adjusted as one family (Holm)."""
     columns = {
-        own.name: column_stability(old, own) for old, own in zip(reference, today, strict=True)
+        bins.name: column_stability(old, bins) for old, bins in zip(reference, current, strict=True)
     }
     names = (
         scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes
@@ -228,18 +230,20 @@ def _stability(
         )
         for name in names
     }
-    adjusted = iter(holm([own.p_value for own in [*columns.values(), *of_scores.values()]]))
+    adjusted = iter(holm([value.p_value for value in [*columns.values(), *of_scores.values()]]))
     return (
-        {name: Stability(own.index, next(adjusted)) for name, own in columns.items()},
-        {name: Stability(own.index, next(adjusted)) for name, own in of_scores.items()},
+        {name: Stability(value.index, next(adjusted)) for name, value in columns.items()},
+        {name: Stability(value.index, next(adjusted)) for name, value in of_scores.items()},
     )
 
 
-def _assumed(asked: str | Mapping[str, float], shift: LabelShift) -> Mapping[str, float] | None:
+def _assumed(
+    target_prior: str | Mapping[str, float], shift: LabelShift
+) -> Mapping[str, float] | None:
     """Return the class shares that scoring moves its probabilities to, if it does."""
-    if not isinstance(asked, str):
-        return asked
-    return shift.target_prior() if asked == ESTIMATE else None
+    if not isinstance(target_prior, str):
+        return target_prior
+    return shift.target_prior() if target_prior == ESTIMATE else None
 
 
 def _known(
@@ -267,39 +271,43 @@ def _known(
         F.sum(weight).alias("weight"),
     ]
     for c, name in enumerate(scorer.probability_cols):
-        own = column(name)
+        probability = column(name)
         measures += [
             F.sum(F.when(index == c, times).otherwise(0.0)).alias(f"happened_{c}"),
-            F.sum(F.when(weight > 0, weight * own)).alias(f"expected_{c}"),
-            F.sum(F.when(weight > 0, weight * own * (1 - own))).alias(f"variance_{c}"),
-            F.sum(F.when(weight > 0, weight**2 * own * (1 - own))).alias(f"weighted_{c}"),
+            F.sum(F.when(weight > 0, weight * probability)).alias(f"expected_{c}"),
+            F.sum(F.when(weight > 0, weight * probability * (1 - probability))).alias(
+                f"variance_{c}"
+            ),
+            F.sum(F.when(weight > 0, weight**2 * probability * (1 - probability))).alias(
+                f"weighted_{c}"
+            ),
         ]
     if decided is not None:
         differs = _differs(scored_df, decided, plan)
-        counted = F.sum(F.when(differs.isNotNull(), times))
+        decided_weight = F.sum(F.when(differs.isNotNull(), times))
         other = F.sum(times * differs.cast("double"))
-        measures.append(F.try_divide(other, counted).alias("overrides"))
-    found = scored_df.agg(*measures).first()
-    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
+        measures.append(F.try_divide(other, decided_weight).alias("overrides"))
+    sums = scored_df.agg(*measures).first()
+    assert sums is not None  # noqa: S101 (an aggregate without groups has its row)
     return {
-        "rows": found["rows"],
+        "rows": sums["rows"],
         "calibration": {
-            name: _calibration(found, c) for c, name in enumerate(scorer.classes) if found["known"]
+            name: _calibration(sums, c) for c, name in enumerate(scorer.classes) if sums["known"]
         },
-        "overrides": None if decided is None else found["overrides"],
-        "quarantined": found["set_aside"] / found["rows"],
+        "overrides": None if decided is None else sums["overrides"],
+        "quarantined": sums["set_aside"] / sums["rows"],
     }
 
 
-def _calibration(found: Mapping[str, Any] | Row, c: int) -> Calibration:
-    plain, weighted = found[f"variance_{c}"], found[f"weighted_{c}"]
+def _calibration(sums: Mapping[str, Any] | Row, c: int) -> Calibration:
+    plain, weighted = sums[f"variance_{c}"], sums[f"weighted_{c}"]
     return Calibration(
-        rows=found["known"],
-        share=found[f"happened_{c}"] / found["weight"],
-        mean_probability=found[f"expected_{c}"] / found["weight"],
+        rows=sums["known"],
+        share=sums[f"happened_{c}"] / sums["weight"],
+        mean_probability=sums[f"expected_{c}"] / sums["weight"],
         p_value=count_p_value(
-            found[f"happened_{c}"],
-            found[f"expected_{c}"],
+            sums[f"happened_{c}"],
+            sums[f"expected_{c}"],
             weighted,
             weight_ratio=weighted / plain if plain > 0 else 1.0,
         ),
@@ -316,8 +324,8 @@ def _differs(priced_df: DataFrame, decided: str, plan: ScoringPlan) -> Column:
     if review is not None:
         passing_df = passing(priced_df)
         weight = plan.review_weight(passing_df)
-        cut = collect_review_cut(passing_df, plan.gain_of_review(), review.capacity, weight)
-        decides &= ~plan.is_reviewed(cut)
+        cutoff = collect_review_cut(passing_df, plan.gain_of_review(), review.capacity, weight)
+        decides &= ~plan.is_reviewed(cutoff)
     return F.when(decides, column(decided) != plan.cheapest_decision())
 
 

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 def evaluation_record(
-    name: str, spec: EvaluationSpec, bundle: ModelBundle, judged: EvaluationResult
+    name: str, spec: EvaluationSpec, bundle: ModelBundle, result: EvaluationResult
 ) -> EvaluationRecord:
     """Return the evaluate stage's record."""
     return EvaluationRecord(
         name=name,
         model_version=bundle.version,
         model=bundle.manifest.model,
-        evaluation=summarise_evaluation(judged.overall, spec.problem.matrix, spec.cost_tolerance),
-        segments=summarise_segments(judged, spec.evaluate),
+        evaluation=summarise_evaluation(result.overall, spec.problem.matrix, spec.cost_tolerance),
+        segments=summarise_segments(result, spec.evaluate),
         min_rows=spec.evaluate.min_rows,
-        fairness=_fairness(judged.fairness, spec.fairness),
+        fairness=_fairness(result.fairness, spec.fairness),
         costs=spec.problem.matrix.to_dict(),
         versions=versions(),
     )
@@ -44,7 +44,7 @@ def monitoring_record(
     name: str,
     spec: MonitoringSpec,
     bundle: ModelBundle,
-    found: MonitoringResult,
+    result: MonitoringResult,
     role: str,
     run_date: date,
 ) -> MonitoringRecord:
@@ -54,27 +54,28 @@ def monitoring_record(
         run_date=run_date.isoformat(),
         table=role,
         model_version=bundle.version,
-        rows=found.rows,
-        drift=found.drift(spec.monitor.psi),
-        scores={name: own.index for name, own in found.scores.items()},
-        score_p_values={name: own.p_value for name, own in found.scores.items()},
-        label_shift=LabelShiftSummary.from_dict(found.shift.to_dict()),
+        rows=result.rows,
+        drift=result.drift(spec.monitor.psi),
+        scores={name: stability.index for name, stability in result.scores.items()},
+        score_p_values={name: stability.p_value for name, stability in result.scores.items()},
+        label_shift=LabelShiftSummary.from_dict(result.shift.to_dict()),
         calibration={
-            name: ClassCalibration(**asdict(own)) for name, own in found.calibration.items()
+            name: ClassCalibration(**asdict(stability))
+            for name, stability in result.calibration.items()
         },
-        diagnosis=found.diagnosis,
-        overrides=found.overrides,
-        quarantined=found.quarantined,
-        fairness=_fairness(found.fairness, spec.fairness),
+        diagnosis=result.diagnosis,
+        overrides=result.overrides,
+        quarantined=result.quarantined,
+        fairness=_fairness(result.fairness, spec.fairness),
         limits=MonitoringLimits(
             **spec.monitor.model_dump(), quarantined=spec.scoring.checks.max_quarantined
         ),
-        exceeded=found.exceeded,
+        exceeded=result.exceeded,
         versions=versions(),
     )
 
 
-def _fairness(found: FairnessResult | None, wanted: Fairness | None) -> FairnessSummary | None:
-    if found is None:
+def _fairness(result: FairnessResult | None, settings: Fairness | None) -> FairnessSummary | None:
+    if result is None:
         return None
-    return FairnessSummary.from_dict(found.to_dict(wanted or Fairness()))
+    return FairnessSummary.from_dict(result.to_dict(settings or Fairness()))

@@ -49,8 +49,8 @@ def prepare_context(
         passing_df = passing(marked_df)
         priced_df = plan.price(passing_df, context.scorer)
         weight = plan.review_weight(passing_df)
-        cut = collect_review_cut(priced_df, plan.gain_of_review(), review.capacity, weight)
-    return replace(context, cut=cut)
+        cutoff = collect_review_cut(priced_df, plan.gain_of_review(), review.capacity, weight)
+    return replace(context, cut=cutoff)
 
 
 def _shifted(
@@ -61,11 +61,11 @@ def _shifted(
     clock: Clock,
 ) -> ScoringContext:
     """Move the probabilities to the class shares that are asked for, if any are."""
-    asked, spec = plan.spec.target_prior, plan.spec
-    if asked == NATURAL:
+    target_prior, spec = plan.spec.target_prior, plan.spec
+    if target_prior == NATURAL:
         return ScoringContext(scorer)
-    if not isinstance(asked, str):
-        return ScoringContext(scorer.with_target_prior(asked))
+    if not isinstance(target_prior, str):
+        return ScoringContext(scorer.with_target_prior(target_prior))
     usable_df = marked_df.filter(is_usable(scorer))
     if usable_df.isEmpty():
         return ScoringContext(scorer)  # the gates say what there is to say

@@ -70,14 +70,14 @@ def collect_staged(
         measures += suite.measures()
     row = staged_df.agg(*measures).first()
     assert row is not None  # noqa: S101 (an aggregate without groups has its row)
-    found = row.asDict()
+    measured = row.asDict()
     if spec.reasons is not None:
-        found["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
-    if found[f"decision_{len(decisions)}"]:
+        measured["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
+    if measured[f"decision_{len(decisions)}"]:
         unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a folder of its own
         fault = F.substr("score_status", F.lit(len(f"{UNSCORABLE}:") + 1))
-        found["faults"] = _collect_commonest(unscorable_df, fault)
-    return found
+        measured["faults"] = _collect_commonest(unscorable_df, fault)
+    return measured
 
 
 def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
@@ -127,11 +127,11 @@ class RunCounts:
 
     def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> RunCounts:
         """Return the counts with what set rows aside, by what a suite found about them."""
-        found = {KEYS_PRESENT: self.without_key}
+        rows_by_check = {KEYS_PRESENT: self.without_key}
         if report is not None and suite is not None:
-            asked = [own for own in report.results if own.id in suite.quarantining]
-            found |= {own.id: own.unexpected or 0 for own in asked}
-        worst = sorted(found.items(), key=lambda item: -item[1])
+            quarantining = [result for result in report.results if result.id in suite.quarantining]
+            rows_by_check |= {result.id: result.unexpected or 0 for result in quarantining}
+        worst = sorted(rows_by_check.items(), key=lambda item: -item[1])
         return replace(self, quarantined_for={name: count for name, count in worst if count})
 
     @property

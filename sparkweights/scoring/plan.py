@@ -96,8 +96,8 @@ class ScoringPlan:
         aside = self.without_key(incoming_df.schema)
         if self.suite is None:
             return incoming_df.withColumn(SET_ASIDE, aside)
-        found = {FOUND: self.suite.matched_conditions, SET_ASIDE: aside | self.suite.critical}
-        return incoming_df.withColumns(found)
+        columns = {FOUND: self.suite.matched_conditions, SET_ASIDE: aside | self.suite.critical}
+        return incoming_df.withColumns(columns)
 
     def without_key(self, schema: StructType) -> Column:
         """Return whether a row lacks a key, which sets it aside; NaN is none."""
@@ -139,10 +139,10 @@ class ScoringPlan:
         gain: Column = review_gain(least, column(expected_col(REVIEW)))
         return gain
 
-    def is_reviewed(self, cut: ReviewCut) -> Column:
+    def is_reviewed(self, cutoff: ReviewCut) -> Column:
         """Return whether a priced row is reviewed."""
         order = uniform(self.spec.problem.roles.keys, self.spec.seed, Stream.REVIEW)
-        return is_reviewed(self.gain_of_review(), order, cut)
+        return is_reviewed(self.gain_of_review(), order, cutoff)
 
     def review_weight(self, incoming_df: DataFrame) -> Column | None:
         """Return how many reviews an incoming row takes; None where each takes one.
@@ -242,9 +242,9 @@ def is_usable(scorer: Scorer) -> Column:
 
 def finish(decided_df: DataFrame, run: RunMetadata) -> DataFrame:
     """Return the scored table of decided rows, with their status and run."""
-    kept = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
+    names = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
     return decided_df.select(
-        *map(column, kept),
+        *map(column, names),
         F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
             "score_status"
         ),

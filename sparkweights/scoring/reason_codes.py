@@ -107,20 +107,23 @@ def _ranked(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Col
     added = _added(list(words), sources)
     if rule.undone:
         undone = [
-            _of_decision(decision, {d: own[name] for d, own in rule.undone.items() if name in own})
+            _of_decision(
+                decision,
+                {d: by_column[name] for d, by_column in rule.undone.items() if name in by_column},
+            )
             for name in words
         ]
         added = F.zip_with(added, F.array(*undone), lambda model, weights: model + weights)
     texts = [*words.values()]
-    prices = list(dict.fromkeys(text for own in rule.prices.values() for text in own))
+    prices = list(dict.fromkeys(text for by_column in rule.prices.values() for text in by_column))
     if prices:
         decided = [
             _of_decision(
                 decision,
                 {
-                    d: F.when(own[text], float("inf"))
-                    for d, own in rule.prices.items()
-                    if text in own
+                    d: F.when(by_column[text], float("inf"))
+                    for d, by_column in rule.prices.items()
+                    if text in by_column
                 },
             )
             for text in prices
@@ -134,14 +137,14 @@ def _ranked(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Col
 def _added(names: list[str], sources: tuple[str, ...]) -> Column:
     """Return, per column, the sum of what its positions add."""
     contributions = F.col(CONTRIBUTIONS)
-    places = [[i for i, own in enumerate(sources) if own == name] for name in names]
+    by_name = [[i for i, source in enumerate(sources) if source == name] for name in names]
     if len(sources) <= MAX_WRITTEN:  # it takes half as long as the other way
         nothing = F.lit(0.0)  # of a column that is told apart by weights alone
         return F.array(*[
-            balanced_sum([F.get(contributions, i) for i in own]) if own else nothing
-            for own in places
+            balanced_sum([F.get(contributions, i) for i in positions]) if positions else nothing
+            for positions in by_name
         ])  # fmt: skip
-    return F.transform(F.lit(places), lambda own: _total(contributions, own))
+    return F.transform(F.lit(by_name), lambda positions: _total(contributions, positions))
 
 
 def _of_decision(decision: Column, values: Mapping[str, Column]) -> Column:
@@ -150,8 +153,8 @@ def _of_decision(decision: Column, values: Mapping[str, Column]) -> Column:
     return F.coalesce(*chosen, F.lit(0.0))
 
 
-def _total(contributions: Column, places: Column) -> Column:
-    return F.aggregate(places, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
+def _total(contributions: Column, positions: Column) -> Column:
+    return F.aggregate(positions, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
 
 
 def _text(entry: Column) -> Column:
@@ -172,13 +175,13 @@ def collect_reference(
         weight.alias("weight"),
         F.posexplode(vector_to_array(features)).alias("at", "value"),
     )
-    found = (
+    sums_by_position = (
         one_df.groupBy("approved", "at")
         .agg(F.sum("weight").alias("weight"), F.sum(F.col("weight") * F.col("value")).alias("sum"))
         .collect()
     )
     sums, weights = np.zeros((2, size)), np.zeros((2, size))
-    for row in found:
+    for row in sums_by_position:
         sums[int(row["approved"]), row["at"]] = row["sum"]
         weights[int(row["approved"]), row["at"]] = row["weight"]
     chosen = int(weights[1].any())

@@ -62,13 +62,15 @@ def typical_of(test_df: DataFrame, matrix: CostMatrix, rule: WeightRule) -> dict
     out of it. Empty where costs and weights read no column.
     """
     read = [name.name for cell in rule.cells for name in names(cell)]
-    wanted = list(dict.fromkeys([*matrix.columns, *read]))
-    if not wanted:
+    columns = list(dict.fromkeys([*matrix.columns, *read]))
+    if not columns:
         return {}
-    middle = [F.percentile_approx(number(name), 0.5) for name in wanted]
-    found = test_df.agg(*[own.alias(str(i)) for i, own in enumerate(middle)]).first()
-    assert found is not None  # noqa: S101 (an aggregate without groups has its row)
-    return {name: own for name, own in zip(wanted, found, strict=True) if own is not None}
+    middle = [F.percentile_approx(number(name), 0.5) for name in columns]
+    medians = test_df.agg(*[median.alias(str(i)) for i, median in enumerate(middle)]).first()
+    assert medians is not None  # noqa: S101 (an aggregate without groups has its row)
+    return {
+        name: median for name, median in zip(columns, medians, strict=True) if median is not None
+    }
 
 
 def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
@@ -79,8 +81,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     ModelError
         If the model is linear and was trained before reasons were asked for.
     """
-    wanted = spec.reasons
-    if wanted is None:
+    settings = spec.reasons
+    if settings is None:
         return None
     model, reference = bundle.model, bundle.manifest.reference
     if model.capabilities.linear and not reference:
@@ -94,9 +96,9 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
         decision: model.explainer(
             ExplainerSettings(classes.index(name), bundle.folder / "model", reference)
         )
-        for decision, name in wanted.against.items()
+        for decision, name in settings.against.items()
     }
-    against = {decision: classes.index(name) for decision, name in wanted.against.items()}
+    against = {decision: classes.index(name) for decision, name in settings.against.items()}
     natural = [column(name) for name in Scorer.of(bundle).probability_cols]
     contrasts = {decision: contrast_of(natural, k) for decision, k in against.items()}
     stated = bundle.manifest.typical.items()
@@ -105,8 +107,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     many = len(classes) > 2  # of two, the margin is the contrast
     return ReasonRule(
         explainers,
-        wanted.top,
-        {**_directions(bundle), **wanted.texts},
+        settings.top,
+        {**_directions(bundle), **settings.texts},
         silent,
         contrasts=contrasts if many else {},
         undone={
@@ -114,7 +116,7 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
             for decision, k in against.items()
             if bundle.ledger.columns
         },
-        prices=_prices(wanted, spec.problem.policy, typical, silent),
+        prices=_prices(settings, spec.problem.policy, typical, silent),
     )
 
 
@@ -144,11 +146,11 @@ def _prices(
 ) -> dict[str, dict[str, Column]]:
     """Return, per decision and what to tell of a price, whether the decision hangs on it."""
     words = reasons.prices
-    told = [name for name in policy.matrix.columns if name in typical and name not in silent]
+    columns = [name for name in policy.matrix.columns if name in typical and name not in silent]
     return {
         decision: {
             words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], policy)
-            for name in told
+            for name in columns
         }
         for decision in reasons.against
     }
@@ -164,19 +166,21 @@ def _undone(
     groups apart together share it evenly.
     """
     unit = scorer.model.slope(column(scorer.weighted_cols[against]))
-    found: dict[str, list[Column]] = {}
-    for bend in scorer.ledger.reweightings:
-        for columns, usual in _typical_rules(bend.rule, typical):
+    terms: dict[str, list[Column]] = {}
+    for reweighting in scorer.ledger.reweightings:
+        for columns, usual in _typical_rules(reweighting.rule, typical):
             logs = [
-                F.log(own / other)
-                for own, other in zip(
-                    class_weight_columns(bend.rule), class_weight_columns(usual), strict=True
+                F.log(weight / typical_weight)
+                for weight, typical_weight in zip(
+                    class_weight_columns(reweighting.rule), class_weight_columns(usual), strict=True
                 )
             ]
-            moved = reduce(add, [F.get(contrast, c) * own for c, own in enumerate(logs)])
+            moved = reduce(
+                add, [F.get(contrast, c) * log_ratio for c, log_ratio in enumerate(logs)]
+            )
             for name in columns:
-                found.setdefault(name, []).append(-unit * moved / len(columns))
-    return {name: reduce(add, terms) for name, terms in found.items()}
+                terms.setdefault(name, []).append(-unit * moved / len(columns))
+    return {name: reduce(add, parts) for name, parts in terms.items()}
 
 
 def _typical_rules(
@@ -198,8 +202,8 @@ def _hangs_on(decision: str, name: str, value: float, policy: DecisionPolicy) ->
     """Return whether another decision were cheaper at a typical value of a column in the costs."""
     matrix = policy.matrix
     cells = tuple(tuple(substitute(cell, {name: value}) for cell in row) for row in matrix.cells)
-    natural = [column(f"probability_{own}") for own in matrix.classes]
+    natural = [column(f"probability_{label}") for label in matrix.classes]
     usual = replace(policy, matrix=replace(matrix, cells=cells))
     costs = usual.expected_costs(natural)
-    own = costs.pop(decision)
-    return reduce(or_, [other < own for other in costs.values()])
+    cost = costs.pop(decision)
+    return reduce(or_, [other < cost for other in costs.values()])

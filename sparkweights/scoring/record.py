@@ -57,7 +57,7 @@ def run_record(  # noqa: PLR0913 (a record of everything)
     settings
         Of the configuration, for whoever reads the record later.
     """
-    shift, cut = context.shift, context.cut
+    shift, cutoff = context.shift, context.cut
     constant = {f"always_{name}": cost for name, cost in counts.expected_costs.items()}
     return RunRecord(
         name=name,
@@ -75,7 +75,7 @@ def run_record(  # noqa: PLR0913 (a record of everything)
         prior=bundle.ledger.prior,
         ledger=LedgerSummary.from_dict(context.scorer.ledger.to_dict()),
         label_shift=None if shift is None else LabelShiftSummary.from_dict(shift.to_dict()),
-        review=None if cut is None else ReviewSummary.from_dict(cut.to_dict()),
+        review=None if cutoff is None else ReviewSummary.from_dict(cutoff.to_dict()),
         costs=spec.problem.matrix.to_dict(),
         checks={
             end: None if report is None else check_record(report) for end, report in checks.items()

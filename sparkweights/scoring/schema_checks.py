@@ -26,14 +26,14 @@ _ADDED = (
 )
 
 
-def require_own_models(name: str | None, own: str, artifacts: str) -> None:
+def require_own_models(name: str | None, expected: str, artifacts: str) -> None:
     """Refuse models of another configuration, which may have the same classes and columns.
 
     Parameters
     ----------
     name
         Of the configuration that trained them, or None where there are none.
-    own
+    expected
         Of this configuration.
     artifacts
         Where the models lie, as the configuration says it.
@@ -43,23 +43,23 @@ def require_own_models(name: str | None, own: str, artifacts: str) -> None:
     ModelError
         Naming both.
     """
-    if name not in {None, own}:
+    if name not in {None, expected}:
         raise ModelError(
             f"The models under artifacts '{artifacts}' are those of '{name}'; this is the "
-            f"configuration of '{own}'.",
+            f"configuration of '{expected}'.",
             hint="give each configuration artifacts and runs of its own, or the name of its "
             "models.",
         )
 
 
-def require_own_record(name: str | None, own: str, runs: str) -> None:
+def require_own_record(name: str | None, expected: str, runs: str) -> None:
     """Refuse to replace the record of another configuration's run.
 
     Parameters
     ----------
     name
         Of the configuration whose record is there, or None where there is none.
-    own
+    expected
         Of this configuration.
     runs
         Where the records lie, as the configuration says it.
@@ -69,10 +69,10 @@ def require_own_record(name: str | None, own: str, runs: str) -> None:
     ConfigError
         Naming both.
     """
-    if name not in {None, own}:
+    if name not in {None, expected}:
         raise ConfigError(
             f"runs: '{runs}' holds the date's record of '{name}'; this is the configuration "
-            f"of '{own}'.",
+            f"of '{expected}'.",
             hint="give each configuration a folder of its own under runs.",
         )
 
@@ -218,10 +218,10 @@ def require_scorable(
     """
     require_columns(schema, [*problem.roles.keys, *trained_kinds], table=table)
     for name, trained in trained_kinds.items():
-        found = kind_of(schema[name].dataType)
-        if found != trained:
+        kind = kind_of(schema[name].dataType)
+        if kind != trained:
             raise InputError(
-                f"Column '{name}' of table '{table}' is {found}; the model was trained on "
+                f"Column '{name}' of table '{table}' is {kind}; the model was trained on "
                 f"{trained}.",
                 hint="cast it back where the table is made, or train again.",
             )
@@ -241,9 +241,9 @@ def require_free_names(schema: StructType) -> None:
     InputError
         Naming the columns.
     """
-    taken = {"run_date", *(added.name for added in _ADDED)}
+    reserved = {"run_date", *(added.name for added in _ADDED)}
     clashes = {
-        "which the quarantine adds": [n for n in schema.names if n.casefold() in taken],
+        "which the quarantine adds": [n for n in schema.names if n.casefold() in reserved],
         "which begins with two underscores, as only the run's own may": [
             n for n in schema.names if n.startswith("__")
         ],

@@ -70,7 +70,7 @@ class DecisionProblem:
     def cost_columns(self) -> tuple[str, ...]:
         """The columns that costs and the price of a review read."""
         priced = () if self.review is None else names(self.review.price)
-        return tuple(dict.fromkeys([*self.matrix.columns, *(one.name for one in priced)]))
+        return tuple(dict.fromkeys([*self.matrix.columns, *(amount.name for amount in priced)]))
 
     @property
     def policy(self) -> DecisionPolicy:

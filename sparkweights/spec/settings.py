@@ -42,8 +42,8 @@ class Section(BaseModel):
 
 def scheme_of(location: str) -> str:
     """Return the scheme of a location, with or without slashes behind it; ``file`` for a path."""
-    found = _SCHEME.match(location)
-    return found[1].lower() if found else "file"
+    match = _SCHEME.match(location)
+    return match[1].lower() if match else "file"
 
 
 class Table(Section):

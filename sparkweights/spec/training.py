@@ -160,7 +160,7 @@ def _read(section: type[_S], value: object) -> _S | None:
     return None if value is None else section.model_validate(value)
 
 
-def leaves(value: object, place: str = "") -> dict[str, object]:
+def leaves(value: object, key: str = "") -> dict[str, object]:
     """Return what nested settings state, by dotted key; what is null is not stated.
 
     Examples
@@ -169,11 +169,11 @@ def leaves(value: object, place: str = "") -> dict[str, object]:
     {'a.b': 1, 'd': [2]}
     """
     if not isinstance(value, dict):
-        return {} if value is None else {place: value}
-    found: dict[str, object] = {}
+        return {} if value is None else {key: value}
+    settings: dict[str, object] = {}
     for name, nested in value.items():
-        found |= leaves(nested, f"{place}.{name}" if place else str(name))
-    return found
+        settings |= leaves(nested, f"{key}.{name}" if key else str(name))
+    return settings
 
 
 def training_differences(spec: TrainingSpec, trained: TrainingSpec) -> dict[str, str]:

@@ -106,7 +106,7 @@ class Backtest:
 def backtest(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    wanted: BacktestSettings,
+    settings: BacktestSettings,
     weighed: WeightingResult,
     progress: Progress,
 ) -> Backtest:
@@ -130,35 +130,35 @@ def backtest(
             hint="name a date, timestamp or number under split.by.",
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)
-    order, found = time_order(labelled_df, by), []
+    order, origins = time_order(labelled_df, by), []
     right = right_decisions(spec.problem.matrix, weighed.summary)
-    for split in _splits(labelled_df, spec, wanted, by, kind):
+    for split in _splits(labelled_df, spec, settings, by, kind):
         _, origin = next(iter(split.cuts.values()))
         after = moment_text(origin, kind)
         progress.step(f"training as of {after}")
         divided_df = labelled_df.withColumn(PART, part(split, spec.problem.roles, order))
-        with fit_parts(divided_df, spec, weighed, progress) as fitted:
+        with fit_parts(divided_df, spec, weighed, progress) as model:
             evaluation = evaluate(
-                fitted.test_df,
-                fitted.finished.scorer,
+                model.test_df,
+                model.finished.scorer,
                 spec.problem,
                 right,
                 grouped=bool(spec.split.group),
             )
-        found.append(Origin(after, fitted.counts.rows, evaluation))
-    return Backtest(by, tuple(found), _trends(found, spec.problem.roles.class_names))
+        origins.append(Origin(after, model.counts.rows, evaluation))
+    return Backtest(by, tuple(origins), _trends(origins, spec.problem.roles.class_names))
 
 
 def _splits(
-    labelled_df: DataFrame, spec: TrainingSpec, wanted: BacktestSettings, by: str, kind: str
+    labelled_df: DataFrame, spec: TrainingSpec, settings: BacktestSettings, by: str, kind: str
 ) -> list[Split]:
     """Return the split of each origin."""
     shares = spec.split
-    steps = [wanted.share * i / wanted.origins for i in range(wanted.origins)]
-    moments = collect_moments(labelled_df, by, [1 - wanted.share + step for step in steps])
-    known = [_known_before(moment, spec, kind) for moment in moments]
+    steps = [settings.share * i / settings.origins for i in range(settings.origins)]
+    moments = collect_moments(labelled_df, by, [1 - settings.share + step for step in steps])
+    last_known = [_known_before(moment, spec, kind) for moment in moments]
     calibrating = shares.calibrate / (1 - shares.test)
-    firsts = collect_earlier_quantiles(labelled_df, by, known, 1 - calibrating)
+    firsts = collect_earlier_quantiles(labelled_df, by, last_known, 1 - calibrating)
     gap = Span.parse(shares.gap or 0, where="split.gap")
     return [
         Split(
@@ -168,7 +168,7 @@ def _splits(
             until=until,
         )
         for first, last, origin, until in zip(
-            firsts, known, moments, [*moments[1:], None], strict=True
+            firsts, last_known, moments, [*moments[1:], None], strict=True
         )
     ]
 
@@ -185,22 +185,25 @@ def _known_before(origin: float, spec: TrainingSpec, kind: str) -> float:
 def _trends(origins: Sequence[Origin], classes: Sequence[str]) -> dict[str, Trend | None]:
     trends = {
         "cost": weighted_trend(
-            [one.cost for one in origins], [_error(one.cost_interval) for one in origins]
+            [evaluation.cost for evaluation in origins],
+            [_error(evaluation.cost_interval) for evaluation in origins],
         ),
         "savings": weighted_trend(
-            [one.savings for one in origins], [_error(one.savings_interval) for one in origins]
+            [evaluation.savings for evaluation in origins],
+            [_error(evaluation.savings_interval) for evaluation in origins],
         ),
     }
     for name in classes[1:]:
-        own = [one.evaluation.classes[name] for one in origins]
+        evaluations = [evaluation.evaluation.classes[name] for evaluation in origins]
         trends[f"auc {name}"] = weighted_trend(
-            [one.auc for one in own], [_error(one.intervals["auc"]) for one in own]
+            [evaluation.auc for evaluation in evaluations],
+            [_error(evaluation.intervals["auc"]) for evaluation in evaluations],
         )
         trends[f"calibration {name}"] = weighted_trend(
-            [one.mean_probability / one.share for one in own],
+            [evaluation.mean_probability / evaluation.share for evaluation in evaluations],
             [
-                _share_error(origin, name) / one.share
-                for origin, one in zip(origins, own, strict=True)
+                _share_error(origin, name) / evaluation.share
+                for origin, evaluation in zip(origins, evaluations, strict=True)
             ],
         )
     return trends

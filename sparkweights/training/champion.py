@@ -60,8 +60,8 @@ def compare_with_champion(
     costs, obstacle = _collect_costs(labelled_df, spec, trained, champion)
     better = costs is not None and costs.verdict == BETTER
     promote = rule == "always" or (rule == "if_better" and better)
-    told = None if costs is None else ComparisonCosts.from_dict(costs.to_dict())
-    return ChampionComparison(champion.version, told, obstacle, promoted=promote)
+    summary = None if costs is None else ComparisonCosts.from_dict(costs.to_dict())
+    return ChampionComparison(champion.version, summary, obstacle, promoted=promote)
 
 
 def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle) -> str | None:
@@ -70,8 +70,10 @@ def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle)
     if theirs != spec.problem.roles.class_names:
         return f"it tells apart {', '.join(theirs)}"
     for name, kind in champion.manifest.schema.items():
-        found = kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
-        if found != kind:
+        kind_now = (
+            kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
+        )
+        if kind_now != kind:
             return f"its feature '{name}' is not in the table any more as {kind}"
     for name in champion.ledger.columns:
         if name not in labelled_df.columns:

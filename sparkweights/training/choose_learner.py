@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
 def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
     """Return the spec of the simple learner, and of the best flexible one that can be trained."""
-    flexible = next(one for one in AUTO_FLEXIBLE if can_train(one.kind, spark))
-    return [with_learner(spec, one.kind, one.params) for one in (AUTO_SIMPLE, flexible)]
+    flexible = next(candidate for candidate in AUTO_FLEXIBLE if can_train(candidate.kind, spark))
+    return [
+        with_learner(spec, candidate.kind, candidate.params)
+        for candidate in (AUTO_SIMPLE, flexible)
+    ]
 
 
 def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]) -> TrainingSpec:
@@ -94,8 +97,10 @@ def collect_paired_losses(
     """
     df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
     for name, scorer in zip(names, scorers, strict=True):
-        own = F.array(*[F.col(one) for one in scorer.probability_cols])
-        likelihood = F.greatest(F.get(own, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY))
+        probabilities = F.array(*[F.col(name_) for name_ in scorer.probability_cols])
+        likelihood = F.greatest(
+            F.get(probabilities, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY)
+        )
         df = scorer.score(df).withColumn(name, -F.log(likelihood))
         df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
     weight = sample_weight(spec.problem.roles)
@@ -123,8 +128,10 @@ def paired_losses(blocks: np.ndarray) -> PairedLosses:
     weight, first, second = blocks.T
     total, count = weight.sum(), len(blocks)
     difference = (first - second) - weight * (first - second).sum() / total
-    spread = math.sqrt(float(difference @ difference) * count / max(count - 1, 1)) / total
-    return PairedLosses((float(first.sum() / total), float(second.sum() / total)), float(spread))
+    standard_error = math.sqrt(float(difference @ difference) * count / max(count - 1, 1)) / total
+    return PairedLosses(
+        (float(first.sum() / total), float(second.sum() / total)), float(standard_error)
+    )
 
 
 def require_named_kind(spec: TrainingSpec, verb: str) -> None:

@@ -58,8 +58,8 @@ def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
     ConfigError
         If it is asked for together with what needs rows of its own.
     """
-    wanted = spec.train
-    if wanted.refit == "none":
+    settings = spec.train
+    if settings.refit == "none":
         return Refit("fit", 0, "train.refit is none")
     needs = {
         f"model.prune: {spec.model.prune}": spec.model.prune != "none",
@@ -67,19 +67,19 @@ def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
         "resample": spec.resample is not None,
     }
     obstacle = next((name for name, holds in needs.items() if holds), None)
-    if wanted.refit == "all":
+    if settings.refit == "all":
         if obstacle is not None:
             raise ConfigError(
                 f"train.refit: 'all' and {obstacle} do not go together: the size of a model, or "
                 "the sample it is fitted on, is chosen with rows that are set aside.",
                 hint=f"leave {obstacle.split(':')[0]} out, or write train: {{refit: none}}.",
             )
-        return Refit("all", wanted.folds, "train.refit is all")
+        return Refit("all", settings.folds, "train.refit is all")
     if obstacle is not None:
         return Refit("fit", 0, f"{obstacle} needs rows that are set aside")
     if rows > AUTO_ROWS:
         return Refit("fit", 0, f"the table has more than {AUTO_ROWS:,} rows")
-    return Refit("all", wanted.folds, f"the table has at most {AUTO_ROWS:,} rows")
+    return Refit("all", settings.folds, f"the table has at most {AUTO_ROWS:,} rows")
 
 
 @dataclass(frozen=True)
@@ -163,11 +163,11 @@ def kept_scores(
         Where the rows may lie meanwhile.
     """
     df = held_out_rows(df)
-    own = df.columns
-    if FEATURES in own:  # learners drop what they have read
+    columns = df.columns
+    if FEATURES in columns:  # learners drop what they have read
         df = df.withColumn(_FEATURES_KEPT, F.col(FEATURES))
     scored_df = scorer.score(df)
-    if FEATURES in own:
+    if FEATURES in columns:
         scored_df = scored_df.drop(FEATURES).withColumnRenamed(_FEATURES_KEPT, FEATURES)
     with keep_rows(scored_df, folder) as kept_df:
         yield kept_df, KeptScores(scorer.scorers)
@@ -177,8 +177,8 @@ def held_out_rows(prepared_df: DataFrame) -> DataFrame:
     """Return kept rows with the features that they have for the model of their fold."""
     if HELD_OUT_FEATURES not in prepared_df.columns:
         return prepared_df
-    own = F.col(HELD_OUT_FEATURES)
-    return prepared_df.withColumn(FEATURES, own).drop(HELD_OUT_FEATURES)
+    features = F.col(HELD_OUT_FEATURES)
+    return prepared_df.withColumn(FEATURES, features).drop(HELD_OUT_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,8 @@ def held_out_scorer(bundle: ModelBundle) -> RowScorer:
     """
     published = Scorer.of(bundle)
     scorers = tuple(
-        replace(published, model=one.model, calibrator=one.calibrator, plan=one.plan)
-        for one in load_held_out(bundle)
+        replace(published, model=model.model, calibrator=model.calibrator, plan=model.plan)
+        for model in load_held_out(bundle)
     )
     if bundle.manifest.split.crossed:
         return CrossFittedScorer(scorers)
@@ -265,15 +265,15 @@ class CrossFitting:
 
     def columns(self, spec: TrainingSpec) -> dict[str, Column]:
         """Return what is kept of each row beside the usual: its fold, and vectors by fold."""
-        kept = {FOLD: F.col(FOLD)}
+        columns = {FOLD: F.col(FOLD)}
         if not self.fold_plans:
-            return kept
+            return columns
         order, fold = outcome_order(spec), F.col(FOLD)
-        own = self.fold_plans[0].vector()
+        held_out_vector = self.fold_plans[0].vector()
         for k, plan in enumerate(self.fold_plans):
-            kept[_fold_features(k)] = plan.training_vector(fold != k, order)
-            own = F.when(fold == k, plan.vector()).otherwise(own)
-        return {**kept, HELD_OUT_FEATURES: own}
+            columns[_fold_features(k)] = plan.training_vector(fold != k, order)
+            held_out_vector = F.when(fold == k, plan.vector()).otherwise(held_out_vector)
+        return {**columns, HELD_OUT_FEATURES: held_out_vector}
 
     def rows_without(self, prepared_df: DataFrame, fold: int) -> DataFrame:
         """Return the rows that the model of a fold learns from."""
@@ -333,7 +333,7 @@ def cross_fit(
     if method == "none":
         return CrossFit(published, held_out, None)
     scored_df = held_out.score(prepared_df.filter(calibrates))
-    found = calibrate_scores(
+    calibration = calibrate_scores(
         scored_df,
         held_out.probability_cols,
         method,
@@ -341,15 +341,15 @@ def cross_fit(
         weight_col=spec.problem.roles.weight,
         fold_col=FOLD,
     )
-    chosen = found.choice.method
+    chosen = calibration.choice.method
     calibrated = [
-        scorer.with_calibrator(own, chosen)
-        for scorer, own in zip(by_fold, found.by_fold, strict=True)
+        scorer.with_calibrator(calibrator, chosen)
+        for scorer, calibrator in zip(by_fold, calibration.by_fold, strict=True)
     ]
     return CrossFit(
-        published.with_calibrator(found.calibrator, chosen),
+        published.with_calibrator(calibration.calibrator, chosen),
         replace(held_out, scorers=tuple(calibrated)),
-        found.choice,
+        calibration.choice,
     )
 
 

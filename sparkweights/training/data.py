@@ -67,16 +67,16 @@ class WeightingResult:
 
 def weigh(labelled_df: DataFrame, spec: TrainingSpec) -> WeightingResult:
     """Summarise the labelled table in one pass and choose the weights."""
-    wanted = spec.weight_spec
+    settings = spec.weight_spec
     summary = summarise_classes(
         labelled_df,
         spec.problem.roles,
         spec.problem.matrix,
-        grouping=wanted.grouping,
-        regret_bins=wanted.per_row,
+        grouping=settings.grouping,
+        regret_bins=settings.per_row,
         order=None if spec.split.by is not None else split_order(labelled_df, spec),
     )
-    weighting = weigh_classes(spec.problem.matrix, summary, wanted)
+    weighting = weigh_classes(spec.problem.matrix, summary, settings)
     return WeightingResult(summary, weighting)
 
 
@@ -97,15 +97,15 @@ def divide(
     folds
         Into how many parts of equal size the fit rows are to be divided.
     """
-    wanted, quantiles = spec.split, _quantiles(spec, folds)
-    if wanted.by is None:
-        found = weighed.summary.order_quantiles(quantiles, pooled=bool(wanted.group))
-        split = Split.at(None, found, wanted.group)
+    settings, quantiles = spec.split, _quantiles(spec, folds)
+    if settings.by is None:
+        cutoffs = weighed.summary.order_quantiles(quantiles, pooled=bool(settings.group))
+        split = Split.at(None, cutoffs, settings.group)
     else:
-        split = summarise_time_split(labelled_df, spec.problem.roles, wanted.by, quantiles)
+        split = summarise_time_split(labelled_df, spec.problem.roles, settings.by, quantiles)
         split = with_gap(split, labelled_df, spec)
-    own = part(split, spec.problem.roles, split_order(labelled_df, spec))
-    return split, labelled_df.withColumn(PART, own)
+    row_part = part(split, spec.problem.roles, split_order(labelled_df, spec))
+    return split, labelled_df.withColumn(PART, row_part)
 
 
 def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
@@ -129,16 +129,16 @@ def cross(
     quantiles = cross_quantiles(folds)
     rarest = min(weighed.weighting.frequencies, key=lambda frequency: frequency.rows)
     if spec.split.by is None and rarest.rows > MANY_EVENTS:
-        found = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
+        cutoffs = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
     else:
         # Few events must be dealt out one by one: between the steps of the one pass, a fold may
         # get none of them.
-        found = collect_order_quantiles(
+        cutoffs = collect_order_quantiles(
             labelled_df, spec.problem.roles, order, quantiles, pooled=bool(group)
         )
-    split = Split.cross(folds, found, group)
-    own = fold(split, spec.problem.roles, order)
-    return split, labelled_df.withColumns({PART: F.lit(FIT), FOLD: own})
+    split = Split.cross(folds, cutoffs, group)
+    row_fold = fold(split, spec.problem.roles, order)
+    return split, labelled_df.withColumns({PART: F.lit(FIT), FOLD: row_fold})
 
 
 def split_order(df: DataFrame, spec: TrainingSpec) -> Column:
@@ -244,14 +244,14 @@ def with_parts(df: DataFrame, roles: ColumnRoles, split: Split, seed: int) -> Da
 
 def learn_plan(divided_df: DataFrame, spec: TrainingSpec) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
-    wanted = spec.features
+    settings = spec.features
     # By itself only a linear learner minds heavy tails.
-    plain = wanted.numeric == "auto" and not capabilities(spec.model.kind).linear
+    plain = settings.numeric == "auto" and not capabilities(spec.model.kind).linear
     return learn_features(
         divided_df.filter(F.col(PART) == FIT),
         spec.problem.roles,
-        "plain" if plain else wanted.numeric,
-        wanted.categorical,
+        "plain" if plain else settings.numeric,
+        settings.categorical,
         order=outcome_order(spec),
         impute=imputes(spec),
     )
@@ -276,11 +276,11 @@ def outcome_order(spec: TrainingSpec) -> Column:
 
 def plan_resampling(spec: TrainingSpec, weighed: WeightingResult) -> Resampling | None:
     """Return how the rows to fit on are thinned or repeated, if they are."""
-    wanted = spec.resample
-    if wanted is None:
+    settings = spec.resample
+    if settings is None:
         return None
     weighting = weighed.weighting
-    plan = resampling(weighting.frequencies, method=wanted.method, ratio=wanted.ratio)
+    plan = resampling(weighting.frequencies, method=settings.method, ratio=settings.ratio)
     return plan.with_weights(weighting.trained_shares)
 
 
@@ -291,7 +291,7 @@ def prepare_rows(
     rule: WeightRule,
     plan: FeaturePlan,
     *,
-    thinning: Resampling | None = None,
+    resampling_plan: Resampling | None = None,
     also: Mapping[str, Column] | None = None,
 ) -> Iterator[DataFrame]:
     """Keep what fitting, calibrating and testing read, once per row, for their many passes.
@@ -304,13 +304,15 @@ def prepare_rows(
         Further columns to keep, by name.
     """
     roles = spec.problem.roles
-    kept = dict.fromkeys([*spec.problem.cost_columns, *rule.columns])
+    extra_columns = dict.fromkeys([*spec.problem.cost_columns, *rule.columns])
     if roles.weight is not None:
-        kept[roles.weight] = None
-    if thinning is not None:
-        own = F.when(F.col(PART) == FIT, copies(roles, thinning, seed=spec.seed)).otherwise(1)
-        divided_df = repeat_rows(divided_df.withColumn(COPIES, own), COPIES)
-    wanted_df = divided_df.select(
+        extra_columns[roles.weight] = None
+    if resampling_plan is not None:
+        row_copies = F.when(
+            F.col(PART) == FIT, copies(roles, resampling_plan, seed=spec.seed)
+        ).otherwise(1)
+        divided_df = repeat_rows(divided_df.withColumn(COPIES, row_copies), COPIES)
+    selected_df = divided_df.select(
         PART,
         class_index(roles).cast("double").alias(LABEL),
         training_weight(rule, roles).alias(WEIGHT),
@@ -319,9 +321,9 @@ def prepare_rows(
         block_order(spec.unit_columns, spec.seed).alias(BLOCK),
         plan.unusable().alias(INFINITE),
         *[value.alias(name) for name, value in (also or {}).items()],
-        *map(column, kept),
+        *map(column, extra_columns),
     )
-    with keep_rows(wanted_df, Location.of(spec.scratch)) as prepared_df:
+    with keep_rows(selected_df, Location.of(spec.scratch)) as prepared_df:
         yield prepared_df
 
 
@@ -351,20 +353,20 @@ class PartCounts:
     def rows(self) -> dict[str, int]:
         """How many rows each part has."""
         return {
-            which: sum(rows for (own, _), rows in self.by_class.items() if own == which)
+            which: sum(rows for (name, _), rows in self.by_class.items() if name == which)
             for which in (FIT, CALIBRATE, TEST)
         }
 
     def size(self, which: str) -> Size:
         """Return what a part holds of all classes."""
-        weights = [weight for (own, _), weight in self.weights.items() if own == which]
+        weights = [weight for (name, _), weight in self.weights.items() if name == which]
         return Size(self.rows[which], sum(weights))
 
     def shares(self, which: str) -> dict[str, float]:
         """Return the weighted share of each class in a part."""
-        own = {name: weight for (part, name), weight in self.weights.items() if part == which}
-        total = sum(own.values())
-        return {name: weight / total for name, weight in own.items()}
+        weights = {name: weight for (part, name), weight in self.weights.items() if part == which}
+        total = sum(weights.values())
+        return {name: weight / total for name, weight in weights.items()}
 
 
 def infinite_measures() -> list[Column]:
@@ -372,7 +374,7 @@ def infinite_measures() -> list[Column]:
     return [F.count(INFINITE).alias("infinite"), F.min(INFINITE).alias("infinite_name")]
 
 
-def require_finite(found: Sequence[Row]) -> None:
+def require_finite(measures: Sequence[Row]) -> None:
     """Refuse labelled rows of any part with an infinite feature.
 
     Of fit rows that was known before; on others it would break the calibration, or count in the
@@ -383,9 +385,9 @@ def require_finite(found: Sequence[Row]) -> None:
     InputError
         Naming a column.
     """
-    rows = sum(row["infinite"] for row in found)
+    rows = sum(row["infinite"] for row in measures)
     if rows:
-        name = min(row["infinite_name"] for row in found if row["infinite"])
+        name = min(row["infinite_name"] for row in measures if row["infinite"])
         raise InputError(
             f"Feature column '{name}' is infinite on some of {rows} labelled rows with infinite "
             "features; numbers must be finite (null and NaN stand for missing).",
@@ -398,13 +400,13 @@ def count_parts(prepared_df: DataFrame, spec: TrainingSpec) -> PartCounts:
     roles = spec.problem.roles
     weight = sample_weight(roles)
     sums = [F.count(F.lit(1)).alias("rows"), F.sum(weight).alias("weight")]
-    found = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
-    require_finite(found)
-    found.sort(key=lambda row: row[LABEL])
-    places = [(row[PART], roles.class_names[int(row[LABEL])]) for row in found]
+    counts = prepared_df.groupBy(PART, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(counts)
+    counts.sort(key=lambda row: row[LABEL])
+    part_classes = [(row[PART], roles.class_names[int(row[LABEL])]) for row in counts]
     return PartCounts(
-        {place: row["rows"] for place, row in zip(places, found, strict=True)},
-        {place: row["weight"] for place, row in zip(places, found, strict=True)},
+        {key: row["rows"] for key, row in zip(part_classes, counts, strict=True)},
+        {key: row["weight"] for key, row in zip(part_classes, counts, strict=True)},
     )
 
 
@@ -442,15 +444,15 @@ def count_folds(prepared_df: DataFrame, spec: TrainingSpec, calibrates: Column) 
         F.count(F.lit(1)).alias("rows"),
         F.sum(F.when(calibrates, weight).otherwise(0.0)).alias("weight"),
     ]
-    found = prepared_df.groupBy(FOLD, LABEL).agg(*sums, *infinite_measures()).collect()
-    require_finite(found)
-    found.sort(key=lambda row: (row[LABEL], row[FOLD]))
+    counts = prepared_df.groupBy(FOLD, LABEL).agg(*sums, *infinite_measures()).collect()
+    require_finite(counts)
+    counts.sort(key=lambda row: (row[LABEL], row[FOLD]))
     names = roles.class_names
     weights = dict.fromkeys(names, 0.0)
-    for row in found:
+    for row in counts:
         weights[names[int(row[LABEL])]] += row["weight"]
     total = sum(weights.values())
     return FoldCounts(
-        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in found},
+        {(row[FOLD], names[int(row[LABEL])]): row["rows"] for row in counts},
         {name: weight / total for name, weight in weights.items()},
     )

@@ -51,9 +51,9 @@ def stop_early(
     staged_df = model.append_stages(part_df, workspace)
     losses = _collect_losses(staged_df, scorer, spec)
     patience = spec.model.patience or len(losses)
-    kept = stages_to_keep(losses, patience)
-    smaller = replace(scorer, model=model.first_stages(kept, workspace))
-    return smaller, StoppingSummary(tuple(losses), patience, kept)
+    stages = stages_to_keep(losses, patience)
+    smaller = replace(scorer, model=model.first_stages(stages, workspace))
+    return smaller, StoppingSummary(tuple(losses), patience, stages)
 
 
 def stages_to_keep(losses: Sequence[float], patience: int) -> int:
@@ -83,8 +83,8 @@ def _collect_losses(staged_df: DataFrame, scorer: Scorer, spec: TrainingSpec) ->
     each_df = each_df.withColumns(dict(zip(scorer.weighted_cols, weighted, strict=True)))
     natural = scorer.ledger.invert_weights([column(name) for name in scorer.weighted_cols])
     loss = -F.log(F.greatest(_own(natural), F.lit(MIN_PROBABILITY)))
-    found = each_df.groupBy(STAGE).agg((F.sum(sample * loss) / F.sum(sample)).alias("loss"))
-    return [row["loss"] for row in found.orderBy(STAGE).collect()]
+    losses_df = each_df.groupBy(STAGE).agg((F.sum(sample * loss) / F.sum(sample)).alias("loss"))
+    return [row["loss"] for row in losses_df.orderBy(STAGE).collect()]
 
 
 def _own(natural: Sequence[Column]) -> Column:

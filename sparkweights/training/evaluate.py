@@ -78,7 +78,9 @@ def evaluate_segments(
     scorer.ledger.require_natural()
     scored_df = scorer.score(test_df)
     decisions = _decisions(scorer, policy, right)
-    policy_costs = {name: policy.realised_cost(own, index) for name, own in decisions.items()}
+    policy_costs = {
+        name: policy.realised_cost(decision, index) for name, decision in decisions.items()
+    }
     if problem.review is not None:
         reviewed = _reviewed(scored_df, scorer, problem, problem.review)
         looked_at = policy.realised_review_cost(index)
@@ -106,11 +108,15 @@ def summarise_evaluation(
     evaluation: Evaluation, matrix: CostMatrix, cost_tolerance: float
 ) -> EvaluationSummary:
     """Return what records hold of an evaluation: its numbers, and curves to draw."""
-    found = evaluation.cost_calibration
+    cost_calibration = evaluation.cost_calibration
     calibration = None
-    if found is not None:
-        warnings = found.warnings(cost_tolerance)
-        calibration = {**found.to_dict(), "tolerance": cost_tolerance, "warnings": warnings}
+    if cost_calibration is not None:
+        warnings = cost_calibration.warnings(cost_tolerance)
+        calibration = {
+            **cost_calibration.to_dict(),
+            "tolerance": cost_tolerance,
+            "warnings": warnings,
+        }
     return EvaluationSummary.from_dict({
         **evaluation.to_dict(),
         "cost_calibration": calibration,
@@ -127,9 +133,11 @@ def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, fl
     rows, names = matrix.numbers(), matrix.classes
     if rows is None or len(names) != 2:  # a cut is between two
         return {}
-    own, other = (evaluation.right_decisions[names[k]] for k in (c, 1 - c))
-    for_own, for_other = (rows[matrix.decisions.index(name)] for name in (own, other))
-    rule = binary_rule(for_other[1 - c], for_other[c], for_own[1 - c], for_own[c])
+    decision, alternative = (evaluation.right_decisions[names[k]] for k in (c, 1 - c))
+    costs, alternative_costs = (
+        rows[matrix.decisions.index(name)] for name in (decision, alternative)
+    )
+    rule = binary_rule(alternative_costs[1 - c], alternative_costs[c], costs[1 - c], costs[c])
     prior = evaluation.tables[names[c]].prior
     if rule.threshold is None or not 0 < prior < 1:
         return {}
@@ -142,13 +150,13 @@ def _decisions(
 ) -> dict[str, Column]:
     """Return what each way of deciding decides."""
     natural = natural_probabilities(scorer)
-    found = {
+    decisions = {
         OURS: policy.decide(natural),
         CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in policy.matrix.classes]),
     }
     if not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings):
-        found[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
-    return found
+        decisions[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
+    return decisions
 
 
 def _reviewed(
@@ -157,8 +165,8 @@ def _reviewed(
     """Return which test rows are reviewed."""
     gain = problem.policy.review_gain(natural_probabilities(scorer))
     weight = None if problem.roles.weight is None else sample_weight(problem.roles)
-    cut = collect_review_cut(scored_df, gain, review.capacity, weight)
-    return is_reviewed(gain, F.col(ORDER), cut)
+    cutoff = collect_review_cut(scored_df, gain, review.capacity, weight)
+    return is_reviewed(gain, F.col(ORDER), cutoff)
 
 
 def review_order(problem: DecisionProblem, seed: int) -> Column:

@@ -119,19 +119,19 @@ def fold_columns(
 ) -> dict[str, Column]:
     """Return what `prepared` keeps for the folds: a role each, and features where they differ."""
     order = outcome_order(spec)
-    kept = {role_col(number): role for number, role in enumerate(roles)}
+    columns = {role_col(number): role for number, role in enumerate(roles)}
     for number, plan in enumerate(plans):
-        fitted = F.coalesce(roles[number] == FIT, F.lit(col=False))
-        kept[features_col(number)] = plan.training_vector(fitted, order)
-    return kept
+        is_fit = F.coalesce(roles[number] == FIT, F.lit(col=False))
+        columns[features_col(number)] = plan.training_vector(is_fit, order)
+    return columns
 
 
 def fold_rows(prepared_df: DataFrame, fold: int) -> DataFrame:
     """Return prepared rows as they are when a fold is held out: its parts, its features."""
-    own = {PART: F.col(role_col(fold))}
+    columns = {PART: F.col(role_col(fold))}
     if features_col(fold) in prepared_df.columns:
-        own[FEATURES] = F.col(features_col(fold))
-    return prepared_df.withColumns(own)
+        columns[FEATURES] = F.col(features_col(fold))
+    return prepared_df.withColumns(columns)
 
 
 def require_role_rows(
@@ -150,7 +150,7 @@ def require_role_rows(
         Naming the class, the fold, the part and its rows.
     """
     totals = {
-        name: sum(rows for (*_, own), rows in counts.items() if own == name) for name in names
+        name: sum(rows for (*_, label), rows in counts.items() if label == name) for name in names
     }
     for name in sorted(names, key=totals.__getitem__):  # the scarcest class first
         for fold in range(folds):

@@ -87,7 +87,7 @@ def _spread(path: Sequence[Pruning]) -> list[Pruning]:
     if len(steps) <= CANDIDATES:
         return steps
     stride = (len(steps) - 1) / (CANDIDATES - 1)
-    return [steps[round(place * stride)] for place in range(CANDIDATES)]
+    return [steps[round(i * stride)] for i in range(CANDIDATES)]
 
 
 def _collect_costs(
@@ -102,17 +102,17 @@ def _collect_costs(
     by_step = [leaf_counts(tree, path, step.ccp_alpha) for step in steps]
     shares = [counts / counts.sum(axis=1, keepdims=True) for counts in by_step]
     rows = [
-        (float(leaf), [found[leaf].tolist() for found in shares]) for leaf in range(tree.leaves)
+        (float(leaf), [blocks[leaf].tolist() for blocks in shares]) for leaf in range(tree.leaves)
     ]
     spark = leaf_df.sparkSession
     lookup_df = spark.createDataFrame(rows, f"{LEAF_COL} double, {SHARES} array<array<double>>")
     joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
-    paid = [_paid(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
-    own = sample_weight(spec.problem.roles)
-    sums = [F.sum(own * cost).alias(f"sum_{k}") for k, cost in enumerate(paid)]
+    costs = [_paid(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
+    weight = sample_weight(spec.problem.roles)
+    sums = [F.sum(weight * cost).alias(f"sum_{k}") for k, cost in enumerate(costs)]
     block = F.floor(F.col(BLOCK) * BLOCKS)
-    found = joined_df.groupBy(block).agg(F.sum(own).alias("weight"), *sums).collect()
-    table = np.array([row[1:] for row in sorted(found)], dtype=float).T
+    blocks = joined_df.groupBy(block).agg(F.sum(weight).alias("weight"), *sums).collect()
+    table = np.array([row[1:] for row in sorted(blocks)], dtype=float).T
     return costs_beside_cheapest(table[1:], table[0])
 
 

@@ -136,7 +136,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
         stopping=finished.stopping,
         split=summarise_split(trained.split, trained.rows, schema, spec),
         refit=trained.refit,
-        held_out=tuple(summarise_held_out(one, scorer) for one in trained.held_out),
+        held_out=tuple(summarise_held_out(model, scorer) for model in trained.held_out),
         costs=spec.problem.matrix.to_dict(),
         weights=weights_record(name, weighed),
         evaluation=summarise_evaluation(
@@ -163,9 +163,11 @@ def _model(spec: TrainingSpec, trained: TrainingResult) -> ModelSummary:
 
 def summarise_held_out(held_out: Scorer, published: Scorer) -> HeldOutSummary:
     """Return what tells a model that was evaluated from the published one."""
-    own = held_out.calibrator
+    calibrator = held_out.calibrator
     return HeldOutSummary(
-        calibration=None if own is None else CalibratorSummary.from_dict(own.to_dict()),
+        calibration=None
+        if calibrator is None
+        else CalibratorSummary.from_dict(calibrator.to_dict()),
         features=None if held_out.plan == published.plan else held_out.plan.to_dict(),
     )
 
@@ -174,8 +176,8 @@ def _calibration(scorer: Scorer, choice: Choice | None) -> CalibrationSummary | 
     """Return the calibration's numbers, why it is that one, and what it rests on."""
     if scorer.calibrator is None:
         return None
-    told = {} if choice is None else choice.to_dict()
-    return CalibrationSummary.from_dict(scorer.calibrator.to_dict() | told)
+    chosen = {} if choice is None else choice.to_dict()
+    return CalibrationSummary.from_dict(scorer.calibrator.to_dict() | chosen)
 
 
 def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> TuningRecord:
@@ -222,10 +224,10 @@ def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, object]:
     if tuning.weights is not None:
         largest = max(tuning.weights.values()) / min(tuning.weights.values())
         cap = {"cap": math.ceil(largest)} if largest > Weights().cap else {}
-        even = largest == 1
+        is_uniform = largest == 1
         weights = (
             {"scheme": "none"}
-            if even
+            if is_uniform
             else {"scheme": "manual", "manual": dict(tuning.weights), **cap}
         )
     params = {**spec.model.params, **tuning.verdict.chosen.settings.params}
@@ -234,14 +236,14 @@ def _chosen_settings(spec: TrainingSpec, tuning: Tuning) -> dict[str, object]:
     return {"weights": weights, "model": model}
 
 
-def backtest_record(name: str, spec: TrainingSpec, found: Backtest) -> BacktestRecord:
+def backtest_record(name: str, spec: TrainingSpec, result: Backtest) -> BacktestRecord:
     """Return the backtest's record."""
     return BacktestRecord(
         name=name,
         model=LearnerSummary(spec.model.kind, spec.model.params),
-        by=found.by,
-        origins=tuple(map(_origin, found.origins)),
-        trends={name: _trend(trend) for name, trend in found.trends.items()},
+        by=result.by,
+        origins=tuple(map(_origin, result.origins)),
+        trends={name: _trend(trend) for name, trend in result.trends.items()},
         costs=spec.problem.matrix.to_dict(),
         versions=versions(),
     )
@@ -256,8 +258,13 @@ def _origin(origin: Origin) -> OriginSummary:
         savings=origin.savings,
         savings_interval=origin.savings_interval,
         classes={
-            name: OriginClass(own.share, own.mean_probability, own.auc, own.intervals["auc"])
-            for name, own in origin.evaluation.classes.items()
+            name: OriginClass(
+                evaluation.share,
+                evaluation.mean_probability,
+                evaluation.auc,
+                evaluation.intervals["auc"],
+            )
+            for name, evaluation in origin.evaluation.classes.items()
         },
     )
 

@@ -48,11 +48,11 @@ def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size)
     pruning = stopping = None
     if spec.model.prune != "none" or spec.model.patience is not None:
         # It lies beside the bundles, where driver and executors both reach it.
-        with scratch_folder(Location.of(spec.scratch)) as place:
+        with scratch_folder(Location.of(spec.scratch)) as workspace:
             if spec.model.prune != "none":
-                bare, pruning = prune_tree(bare, held_out_df, spec, place)
+                bare, pruning = prune_tree(bare, held_out_df, spec, workspace)
             else:
-                bare, stopping = stop_early(bare, held_out_df, spec, place, rows=size.rows)
+                bare, stopping = stop_early(bare, held_out_df, spec, workspace, rows=size.rows)
     scorer, calibration = _calibrated(bare.with_weights_inverted(), held_out_df, spec)
     return SelectedModel(scorer, pruning, stopping, calibration)
 

@@ -38,18 +38,18 @@ def with_selection(labelled_df: DataFrame, spec: TrainingSpec) -> tuple[DataFram
     InputError
         If a column is missing or of another type.
     """
-    wanted = spec.selection
-    if wanted is None:
+    settings = spec.selection
+    if settings is None:
         return labelled_df, spec
     schema = labelled_df.schema
-    require_columns(schema, wanted.columns, table="labelled")
-    require_kind(schema, [wanted.accepted], ("boolean",), table="labelled", role="accepted")
-    if wanted.probability is None:
+    require_columns(schema, settings.columns, table="labelled")
+    require_kind(schema, [settings.accepted], ("boolean",), table="labelled", role="accepted")
+    if settings.probability is None:
         return labelled_df, spec
-    require_kind(schema, [wanted.probability], ("number",), table="labelled", role="probability")
-    chance = column(wanted.probability).cast("double")
+    require_kind(schema, [settings.probability], ("number",), table="labelled", role="probability")
+    chance = column(settings.probability).cast("double")
     usable = (chance > 0) & (chance <= 1)
-    name = f"{spec.problem.roles.weight or 1} / {wanted.probability}"
+    name = f"{spec.problem.roles.weight or 1} / {settings.probability}"
     weighted_df = labelled_df.withColumn(
         name, F.when(usable, sample_weight(spec.problem.roles) / chance)
     )
@@ -82,12 +82,12 @@ def collect_selection(
     Selection or None
         None where the spec does not say who was accepted.
     """
-    wanted = spec.selection
-    if wanted is None:
+    settings = spec.selection
+    if settings is None:
         return None
     usable_df = labelled_df.filter(scorer.plan.unusable().isNull())
     p = column(scorer.probability_cols[-1])
-    place = F.least(F.floor(F.asin(F.sqrt(p)) / np.pi * 2 * BINS), F.lit(BINS - 1))
+    bin_number = F.least(F.floor(F.asin(F.sqrt(p)) / np.pi * 2 * BINS), F.lit(BINS - 1))
     weight, last = sample_weight(spec.problem.roles), len(scorer.classes) - 1
     accepted, event = is_accepted(spec), class_index(spec.problem.roles) == last
     measures = (
@@ -97,12 +97,14 @@ def collect_selection(
     )  # fmt: skip
     summed = [F.sum(value).alias(name) for name, value in zip(SUMS, measures, strict=True)]
     # A filter on p would repeat the expressions of the score; the null bin is left out below.
-    found = scorer.score(usable_df).groupBy(place.cast("int").alias(_BIN)).agg(*summed).collect()
+    bins = (
+        scorer.score(usable_df).groupBy(bin_number.cast("int").alias(_BIN)).agg(*summed).collect()
+    )
     sums = {name: np.zeros(BINS) for name in SUMS}
-    for row in found:
+    for row in bins:
         if row[_BIN] is None:
             continue
         for name in SUMS:
             sums[name][row[_BIN]] = row[name] or 0.0
-    known = wanted.probability is not None
-    return describe_selection(scorer.classes[-1], sums, known_probability=known)
+    is_known = settings.probability is not None
+    return describe_selection(scorer.classes[-1], sums, known_probability=is_known)

@@ -145,24 +145,24 @@ def train(
         trained = _evaluated(labelled_df, spec, weighed, progress)
         return _gated_and_refitted(labelled_df, spec, weighed, trained, progress)
     simple, flexible = [
-        (_evaluated(labelled_df, one, weighed, progress), one)
-        for one in candidates(spec, labelled_df.sparkSession)
+        (_evaluated(labelled_df, candidate, weighed, progress), candidate)
+        for candidate in candidates(spec, labelled_df.sparkSession)
     ]
     tested_df = with_parts(labelled_df, spec.problem.roles, simple[0].split, spec.seed)
-    found = collect_paired_losses(
+    comparison = collect_paired_losses(
         tested_df.filter(F.col(PART) == TEST),
         [simple[0].held_out_scorer, flexible[0].held_out_scorer],
         class_index(spec.problem.roles),
         spec,
     )
-    trained, chosen = flexible if found.second_is_better else simple
+    trained, chosen = flexible if comparison.second_is_better else simple
     progress.step(f"chose {chosen.model.kind}")
     kinds = (simple[1].model.kind, flexible[1].model.kind)
     choice = LearnerChoice(
         chosen.model.kind,
         chosen.model.params,
-        dict(zip(kinds, found.losses, strict=True)),
-        found.standard_error,
+        dict(zip(kinds, comparison.losses, strict=True)),
+        comparison.standard_error,
     )
     trained = replace(trained, learner_choice=choice)
     return _gated_and_refitted(labelled_df, chosen, weighed, trained, progress)
@@ -228,7 +228,7 @@ def fit_parts(
     progress.step("learning the features")
     plan = learn_plan(divided_df, spec)
     resampling = plan_resampling(spec, weighed)
-    with prepare_rows(divided_df, spec, rule, plan, thinning=resampling) as prepared_df:
+    with prepare_rows(divided_df, spec, rule, plan, resampling_plan=resampling) as prepared_df:
         counts = count_parts(prepared_df, spec)
         require_rows(counts.by_class, spec.problem.roles, table=weighed.summary.rows_by_class)
         progress.step(f"fitting {spec.model.kind}")
@@ -250,18 +250,18 @@ def _train_parts(
 ) -> TrainingResult:
     roles = spec.problem.roles
     split, divided_df = divide(labelled_df, spec, weighed)
-    with fit_parts(divided_df, spec, weighed, progress) as fitted:
+    with fit_parts(divided_df, spec, weighed, progress) as model:
         progress.step("evaluating on the test rows")
-        scorer = fitted.finished.scorer
-        measured = _measured(fitted.test_df, scorer, spec, weighed)
+        scorer = model.finished.scorer
+        measured = _measured(model.test_df, scorer, spec, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
-        fitted.finished,
+        model.finished,
         split,
-        fitted.counts.rows,
+        model.counts.rows,
         bins=bins,
-        resampling=fitted.resampling,
+        resampling=model.resampling,
         refit=refit,
         **vars(measured),
     )
@@ -277,20 +277,20 @@ def _train_crossed(
     """Cross-fit; evaluate every row by the model that was fitted without it."""
     roles = spec.problem.roles
     split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
-    with _crossed(split, divided_df, spec, weighed, progress) as (prepared_df, found, rows):
+    with _crossed(split, divided_df, spec, weighed, progress) as (prepared_df, fits, rows):
         progress.step("evaluating on the held-out folds")
         folder = Location.of(spec.scratch)
-        with kept_scores(prepared_df, found.held_out, folder) as (scored_df, scorer):
+        with kept_scores(prepared_df, fits.held_out, folder) as (scored_df, scorer):
             measured = _measured(scored_df, scorer, spec, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
-        SelectedModel(found.published, None, None, found.choice),
+        SelectedModel(fits.published, None, None, fits.choice),
         split,
         {"cross-fit": rows},
         bins=bins,
         resampling=None,
         refit=refit,
-        held_out=found.held_out.scorers,
+        held_out=fits.held_out.scorers,
         **vars(measured),
     )
 
@@ -314,9 +314,9 @@ def _refit_later(
         weighed,
         earlier.refit.folds,
     )
-    with _crossed(split, divided_df, spec, weighed, progress) as (_, found, _rows):
+    with _crossed(split, divided_df, spec, weighed, progress) as (_, fits, _rows):
         pass
-    finished = SelectedModel(found.published, None, None, found.choice)
+    finished = SelectedModel(fits.published, None, None, fits.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
 
 
@@ -338,15 +338,15 @@ def _crossed(
         counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
         progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one a fold")
-        found = cross_fit(
+        fits = cross_fit(
             prepared_df,
             fitting,
             spec,
             training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
             calibrates=F.col(CALIBRATES),
         )
-        _warn(found.choice, progress)
-        yield prepared_df, found, counts.rows
+        _warn(fits.choice, progress)
+        yield prepared_df, fits, counts.rows
 
 
 @dataclass(frozen=True)

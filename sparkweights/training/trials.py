@@ -101,8 +101,8 @@ class Trial:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the cost, by Student's t over the folds."""
-        reach = stats.t.ppf(0.5 + LEVEL / 2, len(self.costs) - 1) * self.standard_error
-        return self.cost - reach, self.cost + reach
+        half_width = stats.t.ppf(0.5 + LEVEL / 2, len(self.costs) - 1) * self.standard_error
+        return self.cost - half_width, self.cost + half_width
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def compare_trials(trials: Sequence[Trial], *, forward: bool = False) -> Verdict
     savings = _simultaneous_savings(weighted, reference, forward=forward)
     shown = [trial for trial, effect in zip(weighted, savings, strict=True) if effect.matters]
     chosen = _least_weighted(shown or plain, forward=forward)
-    told = chosen if shown else cheapest(weighted)
-    return Verdict(best, chosen, savings[weighted.index(told)], differences)
+    reported = chosen if shown else cheapest(weighted)
+    return Verdict(best, chosen, savings[weighted.index(reported)], differences)
 
 
 def cheapest(trials: Sequence[Trial]) -> Trial:
@@ -182,8 +182,12 @@ def cheapest(trials: Sequence[Trial]) -> Trial:
 
 def _least_weighted(trials: Sequence[Trial], *, forward: bool) -> Trial:
     """Return the least weighted within one standard error of the cheapest; of equals the first."""
-    apart = _differences(trials, cheapest(trials), forward=forward)
-    near = [trial for trial, own in zip(trials, apart, strict=True) if own.cost <= own.error]
+    differences = _differences(trials, cheapest(trials), forward=forward)
+    near = [
+        trial
+        for trial, difference in zip(trials, differences, strict=True)
+        if difference.cost <= difference.error
+    ]
     return min(near, key=lambda trial: trial.settings.weighting)
 
 
@@ -227,13 +231,15 @@ def _scarce(trials: Sequence[Trial], reference: Trial) -> list[bool]:
     A block of one class's rows is at most as many as the rows that are decided differently there,
     so that the count errs on the side of caution.
     """
-    found = []
+    is_scarce = []
     for trial in trials:
         pairs = list(zip(trial.folds, reference.folds, strict=True))
-        cells = np.concatenate([(own.sums - other.sums).ravel() for own, other in pairs])
-        noise = 1e-9 * max(float(np.abs(other.sums).max()) for _, other in pairs)
-        found.append(min(np.sum(cells > noise), np.sum(cells < -noise)) < MIN_CHANGED)
-    return [bool(scarce) for scarce in found]
+        cells = np.concatenate(
+            [(fold.sums - reference_fold.sums).ravel() for fold, reference_fold in pairs]
+        )
+        noise = 1e-9 * max(float(np.abs(reference_fold.sums).max()) for _, reference_fold in pairs)
+        is_scarce.append(min(np.sum(cells > noise), np.sum(cells < -noise)) < MIN_CHANGED)
+    return [bool(scarce) for scarce in is_scarce]
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,10 +264,10 @@ class _Paired:
     def of(cls, trials: Sequence[Trial], reference: Trial, *, forward: bool) -> _Paired:
         folds = reference.folds
         totals = np.array([fold.weights.sum() for fold in folds])[:, None]
-        theirs = np.array([fold.sums.sum(axis=0) for fold in folds])
-        ours = np.array([[fold.sums.sum(axis=0) for fold in trial.folds] for trial in trials])
+        of_reference = np.array([fold.sums.sum(axis=0) for fold in folds])
+        of_trials = np.array([[fold.sums.sum(axis=0) for fold in trial.folds] for trial in trials])
         weights = np.array([fold.weights for fold in folds]) / totals
-        return cls((ours - theirs) / totals, weights, forward)
+        return cls((of_trials - of_reference) / totals, weights, forward)
 
     @property
     def flat(self) -> Array:
@@ -298,8 +304,8 @@ class _Paired:
         if self.forward:
             return np.zeros(len(self.values))
         folds = len(self.weights)
-        spread = self.values.sum(axis=2).var(axis=1, ddof=1) / folds
-        excess: Array = np.sqrt(np.maximum(spread - self.within**2, 0.0))
+        variance = self.values.sum(axis=2).var(axis=1, ddof=1) / folds
+        excess: Array = np.sqrt(np.maximum(variance - self.within**2, 0.0))
         return excess
 
     @property

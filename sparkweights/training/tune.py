@@ -125,21 +125,21 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
             hint="leave resample out to tune; weights and resampling do the same work.",
         )
     progress.step("counting classes and cutting folds")
-    wanted = spec.tune
+    tune_settings = spec.tune
     weighed = weigh(labelled_df, spec)
-    settings, references = _candidates(spec, weighed)
+    trial_settings, references = _candidates(spec, weighed)
     if spec.split.by is None:
-        split, divided_df = divide(labelled_df, spec, weighed, folds=wanted.folds)
-        roles = held_out_roles(_fold(labelled_df, spec, split), wanted.folds)
+        split, divided_df = divide(labelled_df, spec, weighed, folds=tune_settings.folds)
+        roles = held_out_roles(_fold(labelled_df, spec, split), tune_settings.folds)
     else:
-        divided_df, roles = divide_forward(labelled_df, spec, wanted.folds)
+        divided_df, roles = divide_forward(labelled_df, spec, tune_settings.folds)
     plan = learn_plan(divided_df, spec)
     plans = learn_fold_plans(divided_df, spec, plan, roles)
     also = {BLOCK: _block(spec), **fold_columns(spec, plans, roles)}
     with prepare_rows(divided_df, spec, weighed.weighting.rule, plan, also=also) as prepared_df:
         rows, sizes, constant = _count(prepared_df, spec)
-        table = _Table(prepared_df, spec, weighed, plans or (plan,) * wanted.folds, sizes)
-        trials = _run_trials(table, settings, progress)
+        table = _Table(prepared_df, spec, weighed, plans or (plan,) * tune_settings.folds, sizes)
+        trials = _run_trials(table, trial_settings, progress)
     verdict = compare_trials(trials, forward=spec.split.by is not None)
     ratio = verdict.chosen.settings.ratio
     return Tuning(
@@ -155,18 +155,18 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
 def _candidates(
     spec: TrainingSpec, weighed: WeightingResult
 ) -> tuple[list[Settings], dict[str, float]]:
-    wanted, references = spec.tune, _references(weighed)
-    low, high = wanted.ratio or (1.0, REACH * max(references.values()))
-    ratios = log_grid(low, high, wanted.points)
+    tune_settings, references = spec.tune, _references(weighed)
+    low, high = tune_settings.ratio or (1.0, REACH * max(references.values()))
+    ratios = log_grid(low, high, tune_settings.points)
     configured = not _on_curve(weighed.weighting, low, high)
-    found = candidates(ratios, wanted.params, configured=configured)
-    if len(found) * wanted.folds > MAX_FITS:
+    settings = candidates(ratios, tune_settings.params, configured=configured)
+    if len(settings) * tune_settings.folds > MAX_FITS:
         raise ConfigError(
-            f"tune: {len(found)} candidates in {wanted.folds} folds are "
-            f"{len(found) * wanted.folds:,} fits; at most {MAX_FITS:,} are allowed.",
+            f"tune: {len(settings)} candidates in {tune_settings.folds} folds are "
+            f"{len(settings) * tune_settings.folds:,} fits; at most {MAX_FITS:,} are allowed.",
             hint="list fewer values under tune.params, or lower tune.points.",
         )
-    return found, references
+    return settings, references
 
 
 def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
@@ -196,17 +196,17 @@ def _references(weighed: WeightingResult) -> dict[str, float]:
     """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
     prior = weighed.weighting.prior
     rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
-    found = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
+    ratios = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
     regrets = mean_regrets(weighed.summary)
     if min(regrets[rare], regrets[common]) > 0 and rare != common:
-        found["cost"] = regrets[rare] / regrets[common]
-    return found
+        ratios["cost"] = regrets[rare] / regrets[common]
+    return ratios
 
 
 def _fold(labelled_df: DataFrame, spec: TrainingSpec, split: Split) -> Column:
-    wanted, group = spec.tune, spec.tune.group or spec.split.group
+    tune_settings, group = spec.tune, spec.tune.group or spec.split.group
     if group:
-        return F.floor(uniform(group, spec.seed) * wanted.folds).cast("int")
+        return F.floor(uniform(group, spec.seed) * tune_settings.folds).cast("int")
     return fold(split, spec.problem.roles, split_order(labelled_df, spec))
 
 
@@ -230,18 +230,18 @@ def _count(prepared_df: DataFrame, spec: TrainingSpec) -> tuple[int, list[Size],
     measures = [F.count_if(F.col(PART) == FIT).alias("rows"), *infinite_measures()]
     for k in folds:
         for role in (FIT, CALIBRATE, TEST):
-            own = F.col(role_col(k)) == role
-            measures.append(F.count_if(own).alias(f"{role}_{k}"))
-            measures.append(F.sum(F.when(own, weight)).alias(f"{role}_{k}_weight"))
+            has_role = F.col(role_col(k)) == role
+            measures.append(F.count_if(has_role).alias(f"{role}_{k}"))
+            measures.append(F.sum(F.when(has_role, weight)).alias(f"{role}_{k}_weight"))
         for d, name in enumerate(matrix.decisions):
             cost = weight * policy.realised_cost(name, index)
-            measures.append(F.sum(F.when(own, cost)).alias(f"cost_{k}_{d}"))
-    found = prepared_df.groupBy(LABEL).agg(*measures).collect()
-    require_finite(found)
+            measures.append(F.sum(F.when(has_role, cost)).alias(f"cost_{k}_{d}"))
+    counts = prepared_df.groupBy(LABEL).agg(*measures).collect()
+    require_finite(counts)
     require_role_rows(
         {
             (k, role, names[int(row[LABEL])]): row[f"{role}_{k}"]
-            for row in found
+            for row in counts
             for k in folds
             for role in (FIT, CALIBRATE, TEST)
         },
@@ -250,7 +250,7 @@ def _count(prepared_df: DataFrame, spec: TrainingSpec) -> tuple[int, list[Size],
     )
 
     def total(name: str) -> float:
-        return float(sum(row[name] or 0.0 for row in found))
+        return float(sum(row[name] or 0.0 for row in counts))
 
     weights = sum(total(f"{TEST}_{k}_weight") for k in folds)
     constants = [
@@ -262,26 +262,26 @@ def _count(prepared_df: DataFrame, spec: TrainingSpec) -> tuple[int, list[Size],
 
 def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress) -> list[Trial]:
     """Run every candidate on every fold, a few at a time."""
-    wanted = table.spec.tune
+    tune_settings = table.spec.tune
     tasks = [
-        partial(_collect_costs, table, one, number)
-        for one in settings
-        for number in range(wanted.folds)
+        partial(_collect_costs, table, candidate, number)
+        for candidate in settings
+        for number in range(tune_settings.folds)
     ]
-    progress.step(f"fitting {len(tasks)} models, {wanted.parallelism} at a time")
+    progress.step(f"fitting {len(tasks)} models, {tune_settings.parallelism} at a time")
     spark = table.df.sparkSession
     carry: Any = inheritable_thread_target(spark)  # each thread keeps the session's settings
-    with ThreadPoolExecutor(wanted.parallelism) as pool:
+    with ThreadPoolExecutor(tune_settings.parallelism) as pool:
         jobs = [pool.submit(carry(task)) for task in tasks]
         try:
             costs = [job.result() for job in _told(jobs, progress)]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    step = wanted.folds
+    step = tune_settings.folds
     return [
-        Trial(one, tuple(costs[place * step : (place + 1) * step]))
-        for place, one in enumerate(settings)
+        Trial(candidate, tuple(costs[i * step : (i + 1) * step]))
+        for i, candidate in enumerate(settings)
     ]
 
 
@@ -308,7 +308,7 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     scorer = finish(bare, df, spec, table.calibrating[number]).scorer
     index, weight = F.col(LABEL).cast("int"), sample_weight(spec.problem.roles)
     cost = spec.problem.policy.realised_cost_of(natural_probabilities(scorer), index)
-    found = (
+    cells = (
         scorer.score(df.filter(F.col(PART) == TEST))
         .groupBy(BLOCK, index.alias("class"))
         .agg(
@@ -318,7 +318,7 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
         .collect()
     )
     sums, weights = np.zeros((len(names), BLOCKS)), np.zeros(BLOCKS)
-    for row in found:
+    for row in cells:
         sums[row["class"], row[BLOCK]] += row["cost"] or 0.0
         weights[row[BLOCK]] += row["weight"]
     return FoldCosts(sums, weights)

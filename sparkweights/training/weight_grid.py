@@ -64,8 +64,8 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     {'repay': 1.0, 'late': 3.0, 'default': 9.0}
     """
     shares = list(prior.values())
-    spread = math.log(max(shares) / min(shares))
-    if spread == 0:
+    log_range = math.log(max(shares) / min(shares))
+    if log_range == 0:
         if ratio == 1:
             return dict.fromkeys(prior, 1.0)
         if len(shares) > 2:  # of two, the second is the one to weigh
@@ -75,5 +75,5 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
                 hint="tune model parameters alone: set tune.points to 1 and tune.ratio to [1, 1].",
             )
         return dict(zip(prior, (1.0, ratio), strict=True))
-    power = math.log(ratio) / spread
+    power = math.log(ratio) / log_range
     return {name: float(f"{(max(shares) / share) ** power:.6g}") for name, share in prior.items()}

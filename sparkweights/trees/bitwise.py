@@ -74,8 +74,8 @@ class BitwiseTrees:
                     values[t, path] = tree.value[node]
                     continue
                 feature = tree.feature[node]
-                place = np.searchsorted(cuts[feature], tree.cut[node])
-                nodes[t, 2**level - 1 + _place_in_level(path, level)] = first[feature] + place
+                rank = np.searchsorted(cuts[feature], tree.cut[node])
+                nodes[t, 2**level - 1 + _place_in_level(path, level)] = first[feature] + rank
         return cls(cuts, nodes, values)
 
     def sums(self, rows: Array) -> Array:
@@ -94,12 +94,12 @@ class BitwiseTrees:
         """Return, for each threshold, a bit per row: whether its value is above; last, zeros."""
         bits = np.zeros((sum(map(len, self.cuts)) + 1, -(-len(rows) // 8)), dtype=np.uint8)
         number = 0
-        for f, cuts in enumerate(self.cuts):
-            if not len(cuts):
+        for f, thresholds_of_feature in enumerate(self.cuts):
+            if not len(thresholds_of_feature):
                 continue
             values = np.ascontiguousarray(rows[:, f])
-            for cut in cuts:
-                bits[number] = np.packbits(values <= cut)
+            for threshold in thresholds_of_feature:
+                bits[number] = np.packbits(values <= threshold)
                 number += 1
         bits[:-1] ^= 0xFF
         return bits

@@ -44,10 +44,10 @@ class FlatTree:
         for node in order:  # grows while it is read
             if self.left[node] != LEAF:
                 order += [self.left[node], self.right[node]]
-        place = {node: at for at, node in enumerate(order)} | {LEAF: LEAF}
+        position = {node: at for at, node in enumerate(order)} | {LEAF: LEAF}
         return FlatTree(
-            tuple(place[self.left[node]] for node in order),
-            tuple(place[self.right[node]] for node in order),
+            tuple(position[self.left[node]] for node in order),
+            tuple(position[self.right[node]] for node in order),
             tuple(self.feature[node] for node in order),
             self.cut[order],
             self.value[order],
@@ -57,9 +57,9 @@ class FlatTree:
 
 def thresholds(trees: Sequence[FlatTree], features: int) -> tuple[Array, ...]:
     """Return the thresholds of each feature over all trees, in ascending order."""
-    found: list[list[float]] = [[] for _ in range(features)]
+    by_feature: list[list[float]] = [[] for _ in range(features)]
     for tree in trees:
-        for feature, left, cut in zip(tree.feature, tree.left, tree.cut, strict=True):
+        for feature, left, threshold in zip(tree.feature, tree.left, tree.cut, strict=True):
             if left != LEAF:
-                found[feature].append(cut)
-    return tuple(np.unique(np.asarray(cuts, dtype=np.float64)) for cuts in found)
+                by_feature[feature].append(threshold)
+    return tuple(np.unique(np.asarray(values, dtype=np.float64)) for values in by_feature)

@@ -80,17 +80,17 @@ def read_nodes(folder: Location) -> list[list[MLlibNode]]:
     nodes_df = SparkSession.active().read.parquet(str(folder / "data"))
     many = "nodeData" in nodes_df.columns
     tree, node = (F.col("treeID"), "nodeData.") if many else (F.lit(0), "")
-    own = [
+    columns = [
         *("id", "leftChild", "rightChild", "prediction", "impurityStats", "rawCount"),
         *("split.featureIndex", "split.leftCategoriesOrThreshold", "split.numCategories"),
     ]
     # A model's nodes, not a table's rows.
-    rows = nodes_df.select(tree.alias("tree"), *[F.col(node + name) for name in own]).collect()
+    rows = nodes_df.select(tree.alias("tree"), *[F.col(node + name) for name in columns]).collect()
     trees: dict[int, list[MLlibNode]] = {}
     for row in sorted(rows, key=lambda row: row[:2]):
         trees.setdefault(row[0], []).append(MLlibNode(*row[1:]))
     for nodes in trees.values():
-        _require_numbered([one.id for one in nodes])
+        _require_numbered([numbered.id for numbered in nodes])
     _require_numbered(list(trees))
     return list(trees.values())
 
@@ -163,19 +163,19 @@ def write_tree(
     spark = SparkSession.active()
     # A model's metadata is one line of text.
     spark.read.text(str(read / "metadata")).coalesce(1).write.text(str(written / "metadata"))
-    rows = [_row(tree, place) for place in range(len(tree.nodes))]
+    rows = [_row(tree, i) for i in range(len(tree.nodes))]
     spark.createDataFrame(rows, _TABLE).coalesce(1).write.parquet(str(written / "data"))
     return DecisionTreeClassificationModel.load(str(written))
 
 
-def first_trees(kept: int, read: Location, written: Location) -> GBTClassificationModel:
-    """Return a native model of the first ``kept`` trees; the folders are those of `write_tree`."""
+def first_trees(count: int, read: Location, written: Location) -> GBTClassificationModel:
+    """Return a native model of the first ``count`` trees; the folders are those of `write_tree`."""
     spark = SparkSession.active()
-    metadata = F.regexp_replace("value", r'"numTrees":\d+', f'"numTrees":{kept}')
+    metadata = F.regexp_replace("value", r'"numTrees":\d+', f'"numTrees":{count}')
     text_df = spark.read.text(str(read / "metadata")).select(metadata.alias("value"))
     text_df.coalesce(1).write.text(str(written / "metadata"))
     for table, tree in (("data", "treeID"), ("treesMetadata", "_1")):
-        table_df = spark.read.parquet(str(read / table)).filter(F.col(tree) < kept)
+        table_df = spark.read.parquet(str(read / table)).filter(F.col(tree) < count)
         table_df.coalesce(1).write.parquet(str(written / table))
     return GBTClassificationModel.load(str(written))
 
@@ -197,11 +197,11 @@ def _flat(nodes: Sequence[MLlibNode], tree_weight: float, of_class: int | None) 
         )
     stats = [np.asarray(node.stats) for node in nodes]
     if of_class is None:
-        weight = [float(own[0]) for own in stats]
+        weight = [float(counts[0]) for counts in stats]
         value = [node.prediction * tree_weight for node in nodes]
     else:
-        weight = [float(own.sum()) for own in stats]
-        value = [float(own[of_class] / own.sum()) * tree_weight for own in stats]
+        weight = [float(counts.sum()) for counts in stats]
+        value = [float(counts[of_class] / counts.sum()) * tree_weight for counts in stats]
     return FlatTree(
         tuple(node.left for node in nodes),
         tuple(node.right for node in nodes),
@@ -212,8 +212,8 @@ def _flat(nodes: Sequence[MLlibNode], tree_weight: float, of_class: int | None) 
     )
 
 
-def _row(tree: PlainTree, place: int) -> tuple[object, ...]:
-    node = tree.nodes[place]
+def _row(tree: PlainTree, index: int) -> tuple[object, ...]:
+    node = tree.nodes[index]
     gini = _gini(node.counts)
     gain = -1.0
     if not node.is_leaf:
@@ -222,7 +222,7 @@ def _row(tree: PlainTree, place: int) -> tuple[object, ...]:
         gain = gini - below / sum(node.counts)
     split = (node.feature, list(node.cut), node.categories)
     return (
-        place,
+        index,
         float(np.argmax(node.counts)),
         gini,
         list(node.counts),

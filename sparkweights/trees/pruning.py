@@ -175,11 +175,11 @@ def pruning_path(tree: PlainTree, risks: Array) -> list[Pruning]:
     state = _State.of(tree, risks)
     path = [Pruning(0.0, state.branch_risk[0], int(state.leaves[0]), None)]
     while state.inner.any():
-        cut, alpha = state.weakest()
-        state.cut(cut)
+        node, alpha = state.weakest()
+        state.cut(node)
         # A split that gains nothing gains a little more or less than that in floating point.
         alpha = max(alpha, path[-1].ccp_alpha)
-        path.append(Pruning(alpha, float(state.branch_risk[0]), int(state.leaves[0]), cut))
+        path.append(Pruning(alpha, float(state.branch_risk[0]), int(state.leaves[0]), node))
     return path
 
 
@@ -199,37 +199,39 @@ class _State:
         size = len(tree.nodes)
         parents = [LEAF] * size
         branch_risk, leaves = risks.astype(float).copy(), np.ones(size)
-        for place in reversed(range(size)):
-            node = tree.nodes[place]
+        for i in reversed(range(size)):
+            node = tree.nodes[i]
             if not node.is_leaf:
-                parents[node.left] = parents[node.right] = place
-                branch_risk[place] = branch_risk[node.left] + branch_risk[node.right]
-                leaves[place] = leaves[node.left] + leaves[node.right]
+                parents[node.left] = parents[node.right] = i
+                branch_risk[i] = branch_risk[node.left] + branch_risk[node.right]
+                leaves[i] = leaves[node.left] + leaves[node.right]
         inner = np.array([not node.is_leaf for node in tree.nodes])
         return cls(tree, risks, parents, branch_risk, leaves, inner)
 
     def weakest(self) -> tuple[int, float]:
-        places = np.flatnonzero(self.inner)
-        gains = (self.risks[places] - self.branch_risk[places]) / (self.leaves[places] - 1)
+        inner_nodes = np.flatnonzero(self.inner)
+        gains = (self.risks[inner_nodes] - self.branch_risk[inner_nodes]) / (
+            self.leaves[inner_nodes] - 1
+        )
         first = int(np.argmin(gains))
-        return int(places[first]), float(gains[first])
+        return int(inner_nodes[first]), float(gains[first])
 
-    def cut(self, place: int) -> None:
-        risk = self.risks[place] - self.branch_risk[place]
-        fewer = self.leaves[place] - 1
-        self._forget(place)
-        while place != LEAF:
-            self.branch_risk[place] += risk
-            self.leaves[place] -= fewer
-            place = self.parents[place]
+    def cut(self, node: int) -> None:
+        risk = self.risks[node] - self.branch_risk[node]
+        fewer = self.leaves[node] - 1
+        self._forget(node)
+        while node != LEAF:
+            self.branch_risk[node] += risk
+            self.leaves[node] -= fewer
+            node = self.parents[node]
 
-    def _forget(self, place: int) -> None:
-        below = [place]
+    def _forget(self, node: int) -> None:
+        below = [node]
         while below:
-            own = below.pop()
-            if self.inner[own]:
-                self.inner[own] = False
-                below += [self.tree.nodes[own].left, self.tree.nodes[own].right]
+            current = below.pop()
+            if self.inner[current]:
+                self.inner[current] = False
+                below += [self.tree.nodes[current].left, self.tree.nodes[current].right]
 
 
 def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTree:
@@ -243,7 +245,7 @@ def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainT
     if not ccp_alpha >= 0:
         raise ConfigError(f"ccp_alpha: {ccp_alpha}; allowed: a number >= 0.")
     cuts = _cuts(path, ccp_alpha)
-    return _without(tree, lambda place: place in cuts)
+    return _without(tree, lambda node: node in cuts)
 
 
 def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
@@ -253,10 +255,10 @@ def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> A
     """
     cuts = _cuts(path, ccp_alpha)
     ends = list(range(len(tree.nodes)))
-    for place, node in enumerate(tree.nodes):  # parents first, so an end reaches all below it
-        if not node.is_leaf and (place in cuts or ends[place] != place):
-            ends[node.left] = ends[node.right] = ends[place]
-    return tree.counts[[ends[place] for place, node in enumerate(tree.nodes) if node.is_leaf]]
+    for i, node in enumerate(tree.nodes):  # parents first, so an end reaches all below it
+        if not node.is_leaf and (i in cuts or ends[i] != i):
+            ends[node.left] = ends[node.right] = ends[i]
+    return tree.counts[[ends[i] for i, node in enumerate(tree.nodes) if node.is_leaf]]
 
 
 def _cuts(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
@@ -265,17 +267,19 @@ def _cuts(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
 
 def _without(tree: PlainTree, is_cut: Callable[[int], bool]) -> PlainTree:
     """Return the tree whose cut nodes are leaves, its nodes numbered depth first."""
-    kept: list[Node] = []
+    nodes: list[Node] = []
 
-    def keep(place: int) -> int:
-        node, own = tree.nodes[place], len(kept)
-        kept.append(node)
-        if node.is_leaf or is_cut(place):
-            kept[own] = replace(node, left=LEAF, right=LEAF, feature=LEAF, cut=(), categories=-1)
+    def keep(index: int) -> int:
+        node, number = tree.nodes[index], len(nodes)
+        nodes.append(node)
+        if node.is_leaf or is_cut(index):
+            nodes[number] = replace(
+                node, left=LEAF, right=LEAF, feature=LEAF, cut=(), categories=-1
+            )
         else:
             left = keep(node.left)
-            kept[own] = replace(node, left=left, right=keep(node.right))
-        return own
+            nodes[number] = replace(node, left=left, right=keep(node.right))
+        return number
 
     keep(0)
-    return PlainTree(tuple(kept))
+    return PlainTree(tuple(nodes))

@@ -68,8 +68,8 @@ def direction_violations(model: bytes, directions: Sequence[int]) -> Iterator[Vi
             if left == _NONE:
                 continue
             feature = tree["split_indices"][node]
-            kept = {1: high[left] <= low[right], -1: low[left] >= high[right]}
-            if not kept.get(directions[feature], True):
+            is_ordered = {1: high[left] <= low[right], -1: low[left] >= high[right]}
+            if not is_ordered.get(directions[feature], True):
                 yield Violation(number, node, (feature,))
             low[node], high[node] = min(low[left], low[right]), max(high[left], high[right])
 
@@ -104,10 +104,10 @@ def _trees(model: bytes) -> Sequence[_Tree]:
 
 def _leaves_first(tree: _Tree) -> list[int]:
     """Return the nodes of a tree, each behind its children; pruned ones are not reached."""
-    found, waiting = [], [0]
+    order, waiting = [], [0]
     while waiting:
         node = waiting.pop()
-        found.append(node)
+        order.append(node)
         children = tree["left_children"][node], tree["right_children"][node]
         waiting += [child for child in children if child != _NONE]
-    return found[::-1]
+    return order[::-1]

@@ -53,10 +53,10 @@ class AdditiveTrees:
 
     def exceeded(self, rows: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """Return how many thresholds each feature of each row exceeds: what the trees read."""
-        found = np.empty(rows.shape, dtype=np.float32)
-        for f, cut in enumerate(self.cuts):
-            found[:, f] = np.searchsorted(cut, np.ascontiguousarray(rows[:, f]))
-        return found
+        counts = np.empty(rows.shape, dtype=np.float32)
+        for f, thresholds_ in enumerate(self.cuts):
+            counts[:, f] = np.searchsorted(thresholds_, np.ascontiguousarray(rows[:, f]))
+        return counts
 
 
 def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, object]:
