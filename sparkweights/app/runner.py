@@ -29,7 +29,7 @@ from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
 from sparkweights.models.base import learner
 from sparkweights.models.registry import AUTO
-from sparkweights.monitoring.evaluate import EvaluationResult, judge
+from sparkweights.monitoring.evaluate import EvaluationResult, evaluate_model
 from sparkweights.monitoring.monitor import MonitoringResult, monitor
 from sparkweights.monitoring.records import evaluation_record, monitoring_record
 from sparkweights.quality.compile import compile_suite, run_suite
@@ -167,7 +167,7 @@ class Runner:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
         if spec.model.kind != AUTO:
-            self._tell_concern(spec.model.kind, spec.model.params)
+            self._warn_of_params(spec.model.kind, spec.model.params)
         trained = train(labelled_df, spec, weighed, self.progress)
         self.progress.step("comparing with the model in use")
         comparison = compare_with_champion(
@@ -212,7 +212,7 @@ class Runner:
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
         tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
         require_named_kind(spec, "tune")
-        self._tell_concern(spec.model.kind, spec.model.params, *tried)
+        self._warn_of_params(spec.model.kind, spec.model.params, *tried)
         tuning = tune(labelled_df, spec, self.progress)
         record = tuning_record(self.config.name, spec, tuning)
         self.store.write(record)
@@ -222,7 +222,7 @@ class Runner:
         """Measure what each column is worth to a model and its unweighted twin, in money."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
-        self._tell_concern(bundle.kind, bundle.manifest.model.params)
+        self._warn_of_params(bundle.kind, bundle.manifest.model.params)
         explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
         self.store.write(record)
@@ -238,7 +238,7 @@ class Runner:
         labelled_df, labelled = self._labelled()
         spec = evaluation_spec(self.config, labelled, trained)
         self.progress.step("evaluating on the test rows")
-        result = judge(labelled_df, spec, trained, bundle)
+        result = evaluate_model(labelled_df, spec, trained, bundle)
         record = evaluation_record(self.config.name, spec, bundle, result)
         self.store.write(record)
         return StageResult(result, record)
@@ -281,7 +281,7 @@ class Runner:
         pages = None if docs is None else Location.of(docs)
         if pages is not None:
             pages.make_folder()
-        source = self._judged(role)
+        source = self._checked_source(role)
         df = read_table(self.spark, source)
         if not self.config.checks.allow_empty:
             require_rows(df, source)  # of no rows, nearly everything holds
@@ -302,7 +302,7 @@ class Runner:
                 f"'{target}' exists; a suite that somebody wrote is not replaced.",
                 hint="name a new file, compare the two, and take over what you want.",
             )
-        df = read_table(self.spark, self._judged(role))
+        df = read_table(self.spark, self._checked_source(role))
         keys, sensitive = self.config.roles.keys, self.config.roles.sensitive
         self.progress.step(f"looking at {role}")
         profile = collect_profile(df, unlisted=(*keys, *sensitive))
@@ -432,7 +432,7 @@ class Runner:
             self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
         return weighed
 
-    def _tell_concern(self, kind: str, *params: Mapping[str, Any]) -> None:
+    def _warn_of_params(self, kind: str, *params: Mapping[str, Any]) -> None:
         """Warn, once, of parameters that this engine may not bear; later ones are larger."""
         every = (learner(kind).concern(values, self.spark) for values in params)
         if concerns := [concern for concern in every if concern is not None]:
@@ -449,7 +449,7 @@ class Runner:
         self.progress.step(f"checking {role} ({len(suite.expectations)} expectations)")
         return run_suite(df, suite, table=role, docs=docs)
 
-    def _judged(self, role: str) -> TableSource:
+    def _checked_source(self, role: str) -> TableSource:
         """Return what a suite judges: of the scored table, as the night did, the date alone."""
         source = self._source(role)
         if role != "scored":

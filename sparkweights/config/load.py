@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from sparkweights.config.problems import dotted, fields, first_problem, placed
+from sparkweights.config.problems import dotted, fields, first_problem, with_line
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, join_names
 from sparkweights.spec.settings import REFERENCE
@@ -18,7 +18,7 @@ from sparkweights.storage.location import Location
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkweights.config.problems import Place
+    from sparkweights.config.problems import KeyPath
     from sparkweights.storage.location import AnyLocation
 
 
@@ -56,7 +56,7 @@ def load_config(file: AnyLocation) -> Config:
     ConfigError
         If the file cannot be read, is not YAML, repeats a key, or breaks a rule.
     """
-    lines: dict[Place, int] = {}
+    lines: dict[KeyPath, int] = {}
     path, location = str(file), Location.of(file)
     try:
         values = _plain(_compose(location, path), (), lines, path)
@@ -80,7 +80,7 @@ def load_config(file: AnyLocation) -> Config:
     except ConfigError as error:
         if isinstance(error.__cause__, ValidationError):
             raise first_problem(error.__cause__, values, lines, path) from None
-        raise placed(error, lines, path) from None
+        raise with_line(error, lines, path) from None
 
 
 def _compose(location: Location, path: str) -> yaml.Node:
@@ -110,7 +110,7 @@ def _compose(location: Location, path: str) -> yaml.Node:
     return node
 
 
-def _plain(node: yaml.Node, key_path: Place, lines: dict[Place, int], path: str) -> Any:  # noqa: ANN401
+def _plain(node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], path: str) -> Any:  # noqa: ANN401
     """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
     lines[key_path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 _SECTION = "a section of keys and values"
 # Pydantic's type of an error -> what would have been allowed.
 _ALLOWED = {
@@ -36,24 +36,24 @@ _ALLOWED = {
 
 def problem_of_values(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
     """Return the sentence for the first value that is not allowed, of values without a file."""
-    return first_problem(error, values, dict.fromkeys(_places(values), 0), None)
+    return first_problem(error, values, dict.fromkeys(_key_paths(values), 0), None)
 
 
-def _places(value: object, key_path: Place = ()) -> Iterator[Place]:
+def _key_paths(value: object, key_path: KeyPath = ()) -> Iterator[KeyPath]:
     """Yield the place of a value and of all that it holds."""
     yield key_path
     if isinstance(value, dict):
         for name, nested in value.items():
-            yield from _places(nested, (*key_path, name))
+            yield from _key_paths(nested, (*key_path, name))
     elif isinstance(value, (list, tuple)):
         for i, nested in enumerate(value):
-            yield from _places(nested, (*key_path, i))
+            yield from _key_paths(nested, (*key_path, i))
 
 
 def first_problem(
     error: ValidationError,
     values: Mapping[str, Any],
-    lines: Mapping[Place, int],
+    lines: Mapping[KeyPath, int],
     path: str | None,
 ) -> ConfigError:
     """Return the sentence for the first value that is not allowed.
@@ -67,7 +67,7 @@ def first_problem(
     path
         Of the file; None where there is none.
     """
-    problems = [(_place(details, lines), details) for details in error.errors()]
+    problems = [(_key_path(details, lines), details) for details in error.errors()]
     base = problems[0][0]
     # Where several forms are allowed, there is an error for each; the one that went furthest into
     # the value is about the form that was meant.
@@ -88,13 +88,13 @@ def first_problem(
         )
     allowed_here = dict.fromkeys(_allowed(details) for at, details in group if at == key_path)
     return ConfigError(
-        f"{where}: {key}: {_told(values, key_path)} is not allowed; allowed: "
+        f"{where}: {key}: {_describe(values, key_path)} is not allowed; allowed: "
         f"{' or '.join(allowed_here)}.",
         hint="correct the value; the project's conf/loan_risk.yaml shows every key.",
     )
 
 
-def placed(error: ConfigError, lines: Mapping[Place, int], path: str) -> ConfigError:
+def with_line(error: ConfigError, lines: Mapping[KeyPath, int], path: str) -> ConfigError:
     """Return an error whose message begins with a key path, with the line of that key."""
     at = {dotted(key_path): line for key_path, line in lines.items() if key_path}
     key = error.message.split(": ", 1)[0]
@@ -117,23 +117,23 @@ def fields(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items() if name != "folder"]
 
 
-def _place(problem: ErrorDetails, lines: Mapping[Place, int]) -> Place:
+def _key_path(problem: ErrorDetails, lines: Mapping[KeyPath, int]) -> KeyPath:
     """Return where a problem is, without the names of the forms that pydantic tried."""
-    key_path: Place = ()
+    key_path: KeyPath = ()
     for step in problem["loc"]:
         if (*key_path, step) in lines:
             key_path = (*key_path, step)
     return (*key_path, problem["loc"][-1]) if problem["type"] == "missing" else key_path
 
 
-def _weight(key_path: Place, problem: ErrorDetails) -> int:
+def _weight(key_path: KeyPath, problem: ErrorDetails) -> int:
     """Return how much a problem tells: a key that no form has most, one of another form least."""
     if problem["type"] != "extra_forbidden":
         return 1
     return 0 if key_path[-1] in fields(_model_at(key_path[:-1])) else 2
 
 
-def _line(key_path: Place, lines: Mapping[Place, int]) -> int:
+def _line(key_path: KeyPath, lines: Mapping[KeyPath, int]) -> int:
     return lines.get(key_path, lines.get(key_path[:-1], 1))
 
 
@@ -149,7 +149,7 @@ def _allowed(problem: ErrorDetails) -> str:
     return detail[:1].lower() + detail[1:]
 
 
-def _told(values: Any, key_path: Place) -> str:  # noqa: ANN401 (walks parsed YAML)
+def _describe(values: Any, key_path: KeyPath) -> str:  # noqa: ANN401 (walks parsed YAML)
     if "options" in key_path:
         return "its value (not shown, as options may hold secrets)"
     for step in key_path:
@@ -157,7 +157,7 @@ def _told(values: Any, key_path: Place) -> str:  # noqa: ANN401 (walks parsed YA
     return "nothing" if values is None else f"value {values!r}"
 
 
-def _model_at(key_path: Place) -> type[BaseModel]:
+def _model_at(key_path: KeyPath) -> type[BaseModel]:
     """Return the section that holds the keys under ``place``."""
     model: type[BaseModel] = Config
     for step in key_path:

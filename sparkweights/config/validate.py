@@ -125,7 +125,7 @@ def _check_names(config: Config) -> None:
                 hint="choose another name for the decision.",
             )
     for where, named in (("costs", matrix.decisions), ("columns.classes", matrix.classes)):
-        _require_told_apart(where, named)
+        _require_distinct(where, named)
     output_names = {name.casefold() for name in output_columns(config)}
     for where, used in _columns_read(config).items():
         clash = [name for name in used if name.casefold() in output_names]
@@ -137,7 +137,7 @@ def _check_names(config: Config) -> None:
             )
 
 
-def _require_told_apart(where: str, named: Iterable[str]) -> None:
+def _require_distinct(where: str, named: Iterable[str]) -> None:
     by_folded_name: dict[str, str] = {}
     for name in named:
         other = by_folded_name.setdefault(name.casefold(), name)
@@ -333,7 +333,7 @@ def _check_locations(config: Config) -> None:
                 hint=f"leave tables.{role}.schema out.",
             )
     for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
-        _check_place(where, location)
+        _check_folder(where, location)
     paths = {
         f"tables.{role}": config.path(table.location)
         for role, table in named.items()
@@ -378,7 +378,7 @@ def _check_output(role: str, table: Table) -> None:
             hint="types and partitions do not survive csv or json.",
         )
     if table.format != "table":
-        _check_place(f"tables.{role}.location", table.location)
+        _check_folder(f"tables.{role}.location", table.location)
     elif TableName.parse(table.location) is None:
         raise ConfigError(
             f"tables.{role}.location: {table.location!r} is no database.table of the catalog "
@@ -399,7 +399,7 @@ def _check_output(role: str, table: Table) -> None:
         )
 
 
-def _check_place(where: str, location: str) -> None:
+def _check_folder(where: str, location: str) -> None:
     """Refuse a place to write to that is no folder which driver and executors share."""
     scheme = scheme_of(location)
     if scheme != "file":

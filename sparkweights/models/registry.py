@@ -171,10 +171,10 @@ def installed() -> Mapping[str, EntryPoint]:
     by_kind: dict[str, EntryPoint] = {}
     for entry_point in entry_points(group=GROUP):
         if entry_point.name in BUILT_IN or entry_point.name == AUTO:
-            raise _refused(entry_point, f"claims the kind '{entry_point.name}', which is built in")
+            raise _refusal(entry_point, f"claims the kind '{entry_point.name}', which is built in")
         if entry_point.name in by_kind:
             other = _distribution(by_kind[entry_point.name])
-            raise _refused(
+            raise _refusal(
                 entry_point, f"claims the kind '{entry_point.name}', as the package '{other}' does"
             )
         by_kind[entry_point.name] = entry_point
@@ -195,7 +195,7 @@ def declaration(kind: str) -> LearnerDeclaration:
         If there is no such kind, or the package that registers it cannot be used.
     """
     if kind in installed():
-        return _declared(installed()[kind])
+        return _load_declaration(installed()[kind])
     if kind not in BUILT_IN:
         raise ConfigError(
             f"model.kind: unknown kind {kind!r}; available: {join_names([*kinds(), AUTO])}.",
@@ -261,25 +261,25 @@ def require_explainable(kind: str) -> None:
 
 
 @cache
-def _declared(entry_point: EntryPoint) -> LearnerDeclaration:
+def _load_declaration(entry_point: EntryPoint) -> LearnerDeclaration:
     try:
         declared = entry_point.load()
     except Exception as error:  # a package may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}".rstrip(".")
-        raise _refused(entry_point, f"cannot be imported ({reason})") from error
+        raise _refusal(entry_point, f"cannot be imported ({reason})") from error
     if not isinstance(declared, LearnerDeclaration):
-        raise _refused(
+        raise _refusal(
             entry_point, f"is a {type(declared).__name__}; allowed: a LearnerDeclaration"
         )
     if declared.kind != entry_point.name:
-        raise _refused(
+        raise _refusal(
             entry_point,
             f"declares the kind '{declared.kind}'; allowed: '{entry_point.name}', its name",
         )
     return declared
 
 
-def _refused(entry_point: EntryPoint, problem: str) -> ConfigError:
+def _refusal(entry_point: EntryPoint, problem: str) -> ConfigError:
     name = _distribution(entry_point)
     return ConfigError(
         f"The entry point '{entry_point.name} = {entry_point.value}' of the package '{name}' "

@@ -17,7 +17,7 @@ from sparkweights.sampling.split import TEST
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.storage.location import Location
-from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, kept_scores
+from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, keep_scores
 from sparkweights.training.data import PART, with_parts_of_bundle
 from sparkweights.training.evaluate import (
     BLOCK,
@@ -52,7 +52,7 @@ class EvaluationResult:
     fairness: FairnessResult | None = None
 
 
-def judge(
+def evaluate_model(
     labelled_df: DataFrame, spec: EvaluationSpec, trained: TrainingSpec, bundle: ModelBundle
 ) -> EvaluationResult:
     """Evaluate a model on the rows of the labelled table that it held out as test rows.
@@ -92,11 +92,11 @@ def judge(
     with ExitStack() as stack:
         scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
         if isinstance(scorer, CrossFittedScorer):
-            scored = stack.enter_context(kept_scores(known_df, scorer, Location.of(spec.scratch)))
-        return _judge(*scored, spec, right)
+            scored = stack.enter_context(keep_scores(known_df, scorer, Location.of(spec.scratch)))
+        return _evaluate(*scored, spec, right)
 
 
-def _judge(
+def _evaluate(
     known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, right: Mapping[str, str]
 ) -> EvaluationResult:
     segments = evaluate_segments(

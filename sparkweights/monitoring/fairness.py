@@ -147,7 +147,7 @@ def collect_fairness(
             f"fairness.columns: {join_names(group.column for group in groupings)} {_TOO_MANY}.",
             hint="state fairness.ranges for numeric columns, or name fewer under fairness.columns.",
         )
-    columns = _measured(cells or {}, settings, seed)
+    columns = _measure(cells or {}, settings, seed)
     exceeded = _exceeded(columns, favourable, settings)
     unmeasured = {
         name: _TOO_MANY if name in scored_df.columns else _ABSENT
@@ -181,7 +181,7 @@ def _exceeded(
     )
 
 
-def _measured(
+def _measure(
     cells: Mapping[str, Mapping[str, Cells]], settings: Fairness, seed: int
 ) -> tuple[ColumnFairness, ...]:
     return tuple(

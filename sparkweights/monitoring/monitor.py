@@ -163,7 +163,7 @@ def monitor(
         bundle.reference.scores, scores, scorer.ledger.prior, max_shift=spec.scoring.max_shift
     )
     target_prior = spec.scoring.target_prior
-    assumed = _assumed(target_prior, shift)
+    assumed = _assumed_prior(target_prior, shift)
     deciding_scorer = scorer if assumed is None else scorer.with_target_prior(assumed)
     indices = _stability(bundle.reference.bins, current, bundle.reference.scores, scores, scorer)
     result = MonitoringResult(
@@ -171,7 +171,7 @@ def monitor(
         scores=indices[1],
         shift=shift,
         assumed=scorer.ledger.prior if assumed is None or target_prior == ESTIMATE else assumed,
-        **_known(
+        **_summarise_outcomes(
             marked_df,
             plan,
             spec.monitor.decided,
@@ -237,7 +237,7 @@ def _stability(
     )
 
 
-def _assumed(
+def _assumed_prior(
     target_prior: str | Mapping[str, float], shift: LabelShift
 ) -> Mapping[str, float] | None:
     """Return the class shares that scoring moves its probabilities to, if it does."""
@@ -246,7 +246,7 @@ def _assumed(
     return shift.target_prior() if target_prior == ESTIMATE else None
 
 
-def _known(
+def _summarise_outcomes(
     marked_df: DataFrame, plan: ScoringPlan, decided: str | None, scorer: Scorer, times: Column
 ) -> dict[str, Any]:
     """Return the rows, and what outcomes and decisions say where the table holds them.

@@ -41,7 +41,7 @@ def prepare_context(
     clock
         Hears of each pass.
     """
-    context = _shifted(marked_df, plan, scorer, reference, clock)
+    context = _apply_target_prior(marked_df, plan, scorer, reference, clock)
     review = plan.spec.problem.review
     if review is None:
         return context
@@ -50,10 +50,10 @@ def prepare_context(
         priced_df = plan.price(passing_df, context.scorer)
         weight = plan.review_weight(passing_df)
         cutoff = collect_review_cut(priced_df, plan.gain_of_review(), review.capacity, weight)
-    return replace(context, cut=cutoff)
+    return replace(context, cutoff=cutoff)
 
 
-def _shifted(
+def _apply_target_prior(
     marked_df: DataFrame,
     plan: ScoringPlan,
     scorer: Scorer,

@@ -1,7 +1,7 @@
 """Counts of a scoring run: every row is accounted for, and the incoming table is read once.
 
-Incoming rows are counted while they pass by, as nothing else remembers them; what became of them is
-counted where it lies, in the staged table, whose columns cost a query far less than its rows cost
+Incoming rows are run_counts while they pass by, as nothing else remembers them; what became of them is
+run_counts where it lies, in the staged table, whose columns cost a query far less than its rows cost
 an observation.
 """
 
@@ -89,7 +89,7 @@ def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What a scoring run counted while it wrote.
+    """What a scoring run run_counts while it wrote.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class RunCounts:
         return sum(self.decisions.values())
 
 
-def counted(
+def run_counts(
     observed: Mapping[str, Any], staged: Mapping[str, Any], problem: DecisionProblem
 ) -> RunCounts:
     """Return the counts of a finished write.

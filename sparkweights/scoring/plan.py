@@ -59,7 +59,7 @@ class ScoringContext:
         Its probabilities speak of the shares that were asked for.
     shift
         The estimate of the table's class shares, where one was asked for.
-    cut
+    cutoff
         Which rows are reviewed, where there is a review.
     reasons
         How adverse decisions are explained, where that is asked for.
@@ -67,7 +67,7 @@ class ScoringContext:
 
     scorer: Scorer
     shift: LabelShift | None = None
-    cut: ReviewCut | None = None
+    cutoff: ReviewCut | None = None
     reasons: ReasonRule | None = None
 
 
@@ -172,8 +172,8 @@ class ScoringPlan:
         """
         usable, problem = F.col(FAULT).isNull(), self.spec.problem
         decision, least = self.cheapest_decision(), F.least(*self._expected().values())
-        if context.cut is not None:
-            reviewed = self.is_reviewed(context.cut)
+        if context.cutoff is not None:
+            reviewed = self.is_reviewed(context.cutoff)
             decision = F.when(reviewed, F.lit(REVIEW)).otherwise(decision)
             least = F.when(reviewed, column(expected_col(REVIEW))).otherwise(least)
         decided_df, reasons = priced_df.withColumn(DECISION, decision), list[str]()
@@ -196,7 +196,7 @@ class ScoringPlan:
         """Return the rows of the scored table."""
         if context.reasons is not None:
             passing_df = passing_df.withColumn(POSITIONS, context.scorer.plan.array())
-        return finish(self.decide(self.price(passing_df, context.scorer), context), run)
+        return append_run_columns(self.decide(self.price(passing_df, context.scorer), context), run)
 
     def quarantine(
         self, incoming_df: DataFrame, run: RunMetadata, failing: Collection[str]
@@ -240,7 +240,7 @@ def is_usable(scorer: Scorer) -> Column:
     return ~F.col(SET_ASIDE) & scorer.plan.unusable().isNull()
 
 
-def finish(decided_df: DataFrame, run: RunMetadata) -> DataFrame:
+def append_run_columns(decided_df: DataFrame, run: RunMetadata) -> DataFrame:
     """Return the scored table of decided rows, with their status and run."""
     names = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
     return decided_df.select(

@@ -52,7 +52,7 @@ class ReasonRule:
     contrasts
         Of more than two classes: decision -> how often each class's margin counts (see
         `sparkweights.models.attributions.contrast_of`).
-    undone
+    weight_effects
         Decision -> column -> what undoing the weights adds to the margin because the column is not
         a typical one.
     prices
@@ -64,15 +64,15 @@ class ReasonRule:
     texts: Mapping[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
     contrasts: Mapping[str, Column] = field(default_factory=dict)
-    undone: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
+    weight_effects: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
     prices: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
 
     def words(self, sources: tuple[str, ...]) -> dict[str, str]:
         """Return what to tell of each column that may be a reason."""
-        undone = [name for columns in self.undone.values() for name in columns]
+        weight_effects = [name for columns in self.weight_effects.values() for name in columns]
         return {
             name: self.texts.get(name, name)
-            for name in dict.fromkeys([*sources, *undone])
+            for name in dict.fromkeys([*sources, *weight_effects])
             if name not in self.silent
         }
 
@@ -96,24 +96,30 @@ def append_reasons(
         for name, explainer in rule.explainers.items()
     ]
     apart_df = df.withColumn(CONTRIBUTIONS, F.coalesce(*parts))
-    ranked_df = apart_df.withColumn(RANKED, _ranked(rule, sources, decision))
+    ranked_df = apart_df.withColumn(RANKED, _rank(rule, sources, decision))
     named = {name: _text(F.get(F.col(RANKED), i)) for i, name in enumerate(reason_cols(rule.top))}
     return ranked_df.withColumns(named).drop(CONTRIBUTIONS, RANKED)
 
 
-def _ranked(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Column:
+def _rank(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Column:
     """Return what each column adds and its words, the most first; equal ones by their words."""
     words = rule.words(sources)
-    added = _added(list(words), sources)
-    if rule.undone:
-        undone = [
+    contributions = _sum_by_column(list(words), sources)
+    if rule.weight_effects:
+        weight_effects = [
             _of_decision(
                 decision,
-                {d: by_column[name] for d, by_column in rule.undone.items() if name in by_column},
+                {
+                    d: by_column[name]
+                    for d, by_column in rule.weight_effects.items()
+                    if name in by_column
+                },
             )
             for name in words
         ]
-        added = F.zip_with(added, F.array(*undone), lambda model, weights: model + weights)
+        contributions = F.zip_with(
+            contributions, F.array(*weight_effects), lambda model, weights: model + weights
+        )
     texts = [*words.values()]
     prices = list(dict.fromkeys(text for by_column in rule.prices.values() for text in by_column))
     if prices:
@@ -128,23 +134,23 @@ def _ranked(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Col
             )
             for text in prices
         ]
-        added = F.concat(added, F.array(*decided))
-    ranked = F.sort_array(F.arrays_zip(added, F.lit([*texts, *prices])), asc=False)
+        contributions = F.concat(contributions, F.array(*decided))
+    ranked = F.sort_array(F.arrays_zip(contributions, F.lit([*texts, *prices])), asc=False)
     # Null does not stop the sums: the rows that nobody asks about would pay for them as well.
     return F.when(F.col(CONTRIBUTIONS).isNotNull(), ranked)
 
 
-def _added(names: list[str], sources: tuple[str, ...]) -> Column:
+def _sum_by_column(names: list[str], sources: tuple[str, ...]) -> Column:
     """Return, per column, the sum of what its positions add."""
-    contributions = F.col(CONTRIBUTIONS)
+    positional = F.col(CONTRIBUTIONS)
     by_name = [[i for i, source in enumerate(sources) if source == name] for name in names]
     if len(sources) <= MAX_WRITTEN:  # it takes half as long as the other way
         nothing = F.lit(0.0)  # of a column that is told apart by weights alone
         return F.array(*[
-            balanced_sum([F.get(contributions, i) for i in positions]) if positions else nothing
+            balanced_sum([F.get(positional, i) for i in positions]) if positions else nothing
             for positions in by_name
         ])  # fmt: skip
-    return F.transform(F.lit(by_name), lambda positions: _total(contributions, positions))
+    return F.transform(F.lit(by_name), lambda positions: _total(positional, positions))
 
 
 def _of_decision(decision: Column, values: Mapping[str, Column]) -> Column:
@@ -153,8 +159,8 @@ def _of_decision(decision: Column, values: Mapping[str, Column]) -> Column:
     return F.coalesce(*chosen, F.lit(0.0))
 
 
-def _total(contributions: Column, positions: Column) -> Column:
-    return F.aggregate(positions, F.lit(0.0), lambda so_far, i: so_far + F.get(contributions, i))
+def _total(positional: Column, positions: Column) -> Column:
+    return F.aggregate(positions, F.lit(0.0), lambda so_far, i: so_far + F.get(positional, i))
 
 
 def _text(entry: Column) -> Column:

@@ -111,8 +111,8 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
         {**_directions(bundle), **settings.texts},
         silent,
         contrasts=contrasts if many else {},
-        undone={
-            decision: _undone(Scorer.of(bundle), k, contrasts[decision], typical)
+        weight_effects={
+            decision: _weight_effects(Scorer.of(bundle), k, contrasts[decision], typical)
             for decision, k in against.items()
             if bundle.ledger.columns
         },
@@ -149,14 +149,16 @@ def _prices(
     columns = [name for name in policy.matrix.columns if name in typical and name not in silent]
     return {
         decision: {
-            words.get(name, f"{name} (its price)"): _hangs_on(decision, name, typical[name], policy)
+            words.get(name, f"{name} (its price)"): _depends_on(
+                decision, name, typical[name], policy
+            )
             for name in columns
         }
         for decision in reasons.against
     }
 
 
-def _undone(
+def _weight_effects(
     scorer: Scorer, against: int, contrast: Column, typical: Mapping[str, float]
 ) -> dict[str, Column]:
     """Return, per column, what undoing the weights adds to the margin of a class.
@@ -198,7 +200,7 @@ def _typical_rules(
         yield grouping.columns, replace(rule, groups=everybody)
 
 
-def _hangs_on(decision: str, name: str, value: float, policy: DecisionPolicy) -> Column:
+def _depends_on(decision: str, name: str, value: float, policy: DecisionPolicy) -> Column:
     """Return whether another decision were cheaper at a typical value of a column in the costs."""
     matrix = policy.matrix
     cells = tuple(tuple(substitute(cell, {name: value}) for cell in row) for row in matrix.cells)

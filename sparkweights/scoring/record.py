@@ -57,7 +57,7 @@ def run_record(  # noqa: PLR0913 (a record of everything)
     settings
         Of the configuration, for whoever reads the record later.
     """
-    shift, cutoff = context.shift, context.cut
+    shift, cutoff = context.shift, context.cutoff
     constant = {f"always_{name}": cost for name, cost in counts.expected_costs.items()}
     return RunRecord(
         name=name,

@@ -132,10 +132,10 @@ class ScoringRun:
             staged = self._stage_scored(marked_df, plan, context)
         with self.clock.step("count", "counting what was staged"):
             measured = counting.collect_staged(staged.df, self.spec, staged.suite)
-            counts = self._counted(staged, measured)
+            counts = self._count_rows(staged, measured)
         reports = dict[str, CheckReport | None]()
         with self.clock.step("check_incoming", "judging the incoming table"):
-            reports["incoming"] = staged.judge_incoming(incoming_df, plan.suite)
+            reports["incoming"] = staged.check_incoming(incoming_df, plan.suite)
             counts = counts.explained(reports["incoming"], plan.suite)
             self._gate_shares(counts)
         with self.clock.step("quarantine", "staging the quarantine"):
@@ -144,7 +144,7 @@ class ScoringRun:
             rows = counts.rows - counts.quarantined
             scored.verify_stage(staged.df, rows=rows, keys=self.spec.problem.roles.keys)
         with self.clock.step("check_scored", "judging the scored table"):
-            reports["scored"] = staged.judge(measured)
+            reports["scored"] = staged.check_scored(measured)
         record = run_record(
             self.name,
             self.spec,
@@ -202,8 +202,8 @@ class ScoringRun:
         staged_df = self._dated(scored.read_stage(_session(marked_df), scored_df))
         return _Staged(staged_df, observation.get, suite)
 
-    def _counted(self, staged: _Staged, measured: Mapping[str, Any]) -> RunCounts:
-        counts = counting.counted(staged.observed, measured, self.spec.problem)
+    def _count_rows(self, staged: _Staged, measured: Mapping[str, Any]) -> RunCounts:
+        counts = counting.run_counts(staged.observed, measured, self.spec.problem)
         if counts.unscorable or counts.quarantined:
             self.clock.progress.warn(
                 f"{counts.quarantined} rows quarantined and {counts.unscorable} unscorable, of "
@@ -270,7 +270,7 @@ class _Staged:
     observed: Mapping[str, Any]
     suite: CompiledSuite | None
 
-    def judge_incoming(
+    def check_incoming(
         self, incoming_df: DataFrame, suite: CompiledSuite | None
     ) -> CheckReport | None:
         """Judge the incoming table, and stop where quarantine is no answer."""
@@ -280,7 +280,7 @@ class _Staged:
         gate_checks(report, quarantined=suite.quarantining, table="incoming")
         return report
 
-    def judge(self, measured: Mapping[str, Any]) -> CheckReport | None:
+    def check_scored(self, measured: Mapping[str, Any]) -> CheckReport | None:
         """Judge the staged table; nothing that fails here is published."""
         if self.suite is None:
             return None

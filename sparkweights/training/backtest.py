@@ -26,7 +26,7 @@ from sparkweights.sampling.split import (
     time_order,
 )
 from sparkweights.training.data import PART
-from sparkweights.training.evaluate import evaluate, right_decisions
+from sparkweights.training.evaluate import evaluate, least_cost_decisions
 from sparkweights.training.train import fit_parts
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def backtest(
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)
     order, origins = time_order(labelled_df, by), []
-    right = right_decisions(spec.problem.matrix, weighed.summary)
+    right = least_cost_decisions(spec.problem.matrix, weighed.summary)
     for split in _splits(labelled_df, spec, settings, by, kind):
         _, origin = next(iter(split.cuts.values()))
         after = moment_text(origin, kind)

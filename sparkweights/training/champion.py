@@ -90,9 +90,11 @@ def _collect_costs(
     theirs_df = with_parts_of_bundle(tested_df, spec.problem.roles, champion).filter(
         F.col(PART) == TEST
     )
-    paid_df = _paid(theirs_df, held_out_scorer(champion), spec, CHAMPION).drop(PART, FOLD)
+    paid_df = _append_decision_cost(theirs_df, held_out_scorer(champion), spec, CHAMPION).drop(
+        PART, FOLD
+    )
     ours_df = with_parts(paid_df, spec.problem.roles, trained.split, spec.seed)
-    paid_df = _paid(ours_df, trained.held_out_scorer, spec, CHALLENGER)
+    paid_df = _append_decision_cost(ours_df, trained.held_out_scorer, spec, CHALLENGER)
     weight = spec.problem.roles.weight
     costs = collect_paired_costs(
         paid_df,
@@ -108,7 +110,9 @@ def _collect_costs(
     return costs, None
 
 
-def _paid(df: DataFrame, scorer: RowScorer, spec: TrainingSpec, name: str) -> DataFrame:
+def _append_decision_cost(
+    df: DataFrame, scorer: RowScorer, spec: TrainingSpec, name: str
+) -> DataFrame:
     """Append a scorer's decision and what it cost on the row, and nothing else."""
     policy, natural = spec.problem.policy, natural_probabilities(scorer)
     cost = policy.realised_cost_of(natural, class_index(spec.problem.roles))

@@ -141,7 +141,7 @@ class CrossFittedScorer:
 
 
 class KeptScores(CrossFittedScorer):
-    """The same for rows that hold their scores already, as `kept_scores` gives them."""
+    """The same for rows that hold their scores already, as `keep_scores` gives them."""
 
     def score(self, df: DataFrame) -> DataFrame:
         """Return the rows as they are."""
@@ -149,7 +149,7 @@ class KeptScores(CrossFittedScorer):
 
 
 @contextmanager
-def kept_scores(
+def keep_scores(
     df: DataFrame, scorer: CrossFittedScorer, folder: Location
 ) -> Iterator[tuple[DataFrame, KeptScores]]:
     """Score rows fold by fold once, and keep them with their scores for many passes.

@@ -188,12 +188,12 @@ def split_obstacle(schema: StructType, roles: ColumnRoles, bundle: ModelBundle) 
     group, then = split.group, split.keys
     missing = [name for name in group if name not in schema.names]
     if missing:
-        return f"its split was by {_told(then)}, and column '{missing[0]}' is not there"
+        return f"its split was by {_describe_keys(then)}, and column '{missing[0]}' is not there"
     now = _types(schema, group or roles.keys)
     if now == then:
         return None
     what = "the group" if group else "the keys"
-    return f"its split was by {what} {_told(then)}; they are {_told(now)} now"
+    return f"its split was by {what} {_describe_keys(then)}; they are {_describe_keys(now)} now"
 
 
 def _clock_obstacle(schema: StructType, by: str, then: str | None) -> str | None:
@@ -209,7 +209,7 @@ def _types(schema: StructType, names: Sequence[str]) -> dict[str, str]:
     return {name: schema[name].dataType.simpleString() for name in names}
 
 
-def _told(keys: Mapping[str, str]) -> str:
+def _describe_keys(keys: Mapping[str, str]) -> str:
     return join_names(f"{name} ({kind})" for name, kind in keys.items())
 
 

@@ -52,7 +52,7 @@ def evaluate(
     test_df
         Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
     right
-        Class name -> the decision that counts as right for it; see `right_decisions`.
+        Class name -> the decision that counts as right for it; see `least_cost_decisions`.
     grouped
         Whether `BLOCK` keeps several rows together, so that they are no independent draws.
     """
@@ -122,13 +122,13 @@ def summarise_evaluation(
         "cost_calibration": calibration,
         "right_decisions": evaluation.right_decisions,
         "curves": {
-            name: class_curves(evaluation, name, **_cutting(evaluation, matrix, c))
+            name: class_curves(evaluation, name, **_threshold_and_slope(evaluation, matrix, c))
             for c, name in enumerate(evaluation.tables)
         },
     })  # fmt: skip
 
 
-def _cutting(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:
+def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:
     """Return the cut of a class's probability and the slope of equal cost, if there is one."""
     rows, names = matrix.numbers(), matrix.classes
     if rows is None or len(names) != 2:  # a cut is between two
@@ -179,7 +179,7 @@ def block_order(unit_columns: Sequence[str], seed: int) -> Column:
     return uniform(unit_columns, seed, Stream.BLOCKS)
 
 
-def right_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
+def least_cost_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
     """Return, per class, the decision that is cheapest for it on most rows by their weight."""
     return {
         name: max(matrix.decisions, key=lambda decision: summary.taken[name][decision])

@@ -13,7 +13,7 @@ from sparkweights.evaluation.block_intervals import means_with_errors
 from sparkweights.models.base import LABEL, PrunableModel
 from sparkweights.records.training import PruningCandidate, PruningSummary
 from sparkweights.training.evaluate import BLOCK
-from sparkweights.trees.pruning import leaf_counts, pruned, pruning_path
+from sparkweights.trees.pruning import leaf_counts, prune, pruning_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def prune_tree(
         raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner says so.")
     tree = model.read_tree(workspace)
     path = pruning_path(tree, tree.risks(spec.model.prune))
-    steps = _spread(path)
+    steps = _select_steps(path)
     leaf_df = model.append_leaf(held_out_df, LEAF_COL)
     costs = _collect_costs(scorer, leaf_df, spec, tree, path, steps)
     candidates = tuple(
@@ -62,7 +62,7 @@ def prune_tree(
         for step, (cost, error) in zip(steps, costs, strict=True)
     )
     chosen = one_standard_error(candidates)
-    smaller = model.with_tree(pruned(tree, path, chosen.ccp_alpha), workspace)
+    smaller = model.with_tree(prune(tree, path, chosen.ccp_alpha), workspace)
     return replace(scorer, model=smaller), PruningSummary(spec.model.prune, candidates, chosen)
 
 
@@ -80,7 +80,7 @@ def one_standard_error(candidates: Sequence[PruningCandidate]) -> PruningCandida
     return min(good, key=lambda tried: tried.leaves)
 
 
-def _spread(path: Sequence[Pruning]) -> list[Pruning]:
+def _select_steps(path: Sequence[Pruning]) -> list[Pruning]:
     """Return at most `CANDIDATES` steps, the last of each alpha, evenly spread by leaves left."""
     last = {step.ccp_alpha: step for step in path}  # equal alphas are one tree
     steps = list(last.values())
@@ -107,7 +107,7 @@ def _collect_costs(
     spark = leaf_df.sparkSession
     lookup_df = spark.createDataFrame(rows, f"{LEAF_COL} double, {SHARES} array<array<double>>")
     joined_df = leaf_df.join(F.broadcast(lookup_df), LEAF_COL)
-    costs = [_paid(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
+    costs = [_realised_cost(scorer, spec, F.col(SHARES).getItem(k)) for k in range(len(steps))]
     weight = sample_weight(spec.problem.roles)
     sums = [F.sum(weight * cost).alias(f"sum_{k}") for k, cost in enumerate(costs)]
     block = F.floor(F.col(BLOCK) * BLOCKS)
@@ -138,7 +138,7 @@ def costs_beside_cheapest(sums: Array, weights: Array) -> list[tuple[float, floa
     return list(zip(means.tolist(), errors.tolist(), strict=True))
 
 
-def _paid(scorer: Scorer, spec: TrainingSpec, shares: Column) -> Column:
+def _realised_cost(scorer: Scorer, spec: TrainingSpec, shares: Column) -> Column:
     """Return what the decision at a leaf with these weighted class shares costs on the row."""
     natural = scorer.ledger.invert_weights([shares.getItem(c) for c in range(len(scorer.classes))])
     return spec.problem.policy.realised_cost_of(natural, F.col(LABEL).cast("int"))

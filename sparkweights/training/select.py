@@ -53,11 +53,11 @@ def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size)
                 bare, pruning = prune_tree(bare, held_out_df, spec, workspace)
             else:
                 bare, stopping = stop_early(bare, held_out_df, spec, workspace, rows=size.rows)
-    scorer, calibration = _calibrated(bare.with_weights_inverted(), held_out_df, spec)
+    scorer, calibration = _calibrate(bare.with_weights_inverted(), held_out_df, spec)
     return SelectedModel(scorer, pruning, stopping, calibration)
 
 
-def _calibrated(
+def _calibrate(
     scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec
 ) -> tuple[Scorer, Choice | None]:
     method = spec.calibration

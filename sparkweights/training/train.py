@@ -34,7 +34,7 @@ from sparkweights.training.cross_fit import (
     choose_refit,
     cross_fit,
     fit_scorer,
-    kept_scores,
+    keep_scores,
 )
 from sparkweights.training.data import (
     PART,
@@ -47,7 +47,7 @@ from sparkweights.training.data import (
     prepare_rows,
     with_parts,
 )
-from sparkweights.training.evaluate import evaluate, right_decisions
+from sparkweights.training.evaluate import evaluate, least_cost_decisions
 from sparkweights.training.select import SelectedModel, finish
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def train(
         than they are expected to.
     """
     if spec.model.kind != AUTO:
-        trained = _evaluated(labelled_df, spec, weighed, progress)
-        return _gated_and_refitted(labelled_df, spec, weighed, trained, progress)
+        trained = _train_and_evaluate(labelled_df, spec, weighed, progress)
+        return _gate_and_refit(labelled_df, spec, weighed, trained, progress)
     simple, flexible = [
-        (_evaluated(labelled_df, candidate, weighed, progress), candidate)
+        (_train_and_evaluate(labelled_df, candidate, weighed, progress), candidate)
         for candidate in candidates(spec, labelled_df.sparkSession)
     ]
     tested_df = with_parts(labelled_df, spec.problem.roles, simple[0].split, spec.seed)
@@ -165,10 +165,10 @@ def train(
         comparison.standard_error,
     )
     trained = replace(trained, learner_choice=choice)
-    return _gated_and_refitted(labelled_df, chosen, weighed, trained, progress)
+    return _gate_and_refit(labelled_df, chosen, weighed, trained, progress)
 
 
-def _evaluated(
+def _train_and_evaluate(
     labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
 ) -> TrainingResult:
     refit = choose_refit(spec, weighed.summary.rows)
@@ -177,7 +177,7 @@ def _evaluated(
     return _train_parts(labelled_df, spec, weighed, refit, progress)
 
 
-def _gated_and_refitted(
+def _gate_and_refit(
     labelled_df: DataFrame,
     spec: TrainingSpec,
     weighed: WeightingResult,
@@ -253,7 +253,7 @@ def _train_parts(
     with fit_parts(divided_df, spec, weighed, progress) as model:
         progress.step("evaluating on the test rows")
         scorer = model.finished.scorer
-        measured = _measured(model.test_df, scorer, spec, weighed)
+        measures = _measure(model.test_df, scorer, spec, weighed)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
@@ -263,7 +263,7 @@ def _train_parts(
         bins=bins,
         resampling=model.resampling,
         refit=refit,
-        **vars(measured),
+        **vars(measures),
     )
 
 
@@ -277,11 +277,11 @@ def _train_crossed(
     """Cross-fit; evaluate every row by the model that was fitted without it."""
     roles = spec.problem.roles
     split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
-    with _crossed(split, divided_df, spec, weighed, progress) as (prepared_df, fits, rows):
+    with _fit_folds(split, divided_df, spec, weighed, progress) as (prepared_df, fits, rows):
         progress.step("evaluating on the held-out folds")
         folder = Location.of(spec.scratch)
-        with kept_scores(prepared_df, fits.held_out, folder) as (scored_df, scorer):
-            measured = _measured(scored_df, scorer, spec, weighed)
+        with keep_scores(prepared_df, fits.held_out, folder) as (scored_df, scorer):
+            measures = _measure(scored_df, scorer, spec, weighed)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
         SelectedModel(fits.published, None, None, fits.choice),
@@ -291,7 +291,7 @@ def _train_crossed(
         resampling=None,
         refit=refit,
         held_out=fits.held_out.scorers,
-        **vars(measured),
+        **vars(measures),
     )
 
 
@@ -314,14 +314,14 @@ def _refit_later(
         weighed,
         earlier.refit.folds,
     )
-    with _crossed(split, divided_df, spec, weighed, progress) as (_, fits, _rows):
+    with _fit_folds(split, divided_df, spec, weighed, progress) as (_, fits, _rows):
         pass
     finished = SelectedModel(fits.published, None, None, fits.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
 
 
 @contextmanager
-def _crossed(
+def _fit_folds(
     split: Split,
     divided_df: DataFrame,
     spec: TrainingSpec,
@@ -350,7 +350,7 @@ def _crossed(
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Measures:
     """What rows that a model has not learned from say of it; see `TrainingResult`."""
 
     evaluation: Evaluation
@@ -359,11 +359,11 @@ class _Measured:
     typical: Mapping[str, float]
 
 
-def _measured(
+def _measure(
     test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, weighed: WeightingResult
-) -> _Measured:
-    right = right_decisions(spec.problem.matrix, weighed.summary)
-    return _Measured(
+) -> _Measures:
+    right = least_cost_decisions(spec.problem.matrix, weighed.summary)
+    return _Measures(
         evaluate(test_df, scorer, spec.problem, right, grouped=bool(spec.split.group)),
         collect_histogram(
             scorer.score(test_df),

@@ -274,7 +274,7 @@ def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress)
     with ThreadPoolExecutor(tune_settings.parallelism) as pool:
         jobs = [pool.submit(carry(task)) for task in tasks]
         try:
-            costs = [job.result() for job in _told(jobs, progress)]
+            costs = [job.result() for job in _report_each(jobs, progress)]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -285,7 +285,9 @@ def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress)
     ]
 
 
-def _told(jobs: Sequence[Future[FoldCosts]], progress: Progress) -> Iterator[Future[FoldCosts]]:
+def _report_each(
+    jobs: Sequence[Future[FoldCosts]], progress: Progress
+) -> Iterator[Future[FoldCosts]]:
     often = math.ceil(len(jobs) / 10)
     for done, job in enumerate(jobs):
         if done % often == 0 and done:

@@ -35,7 +35,7 @@ class BitwiseTrees:
 
     Attributes
     ----------
-    cuts
+    edges
         Per feature, its thresholds in ascending order; their bits are numbered in this order.
     nodes
         ``[tree, node]``: the number of a node's bit, level by level from the root. A node that
@@ -45,7 +45,7 @@ class BitwiseTrees:
         at depth d.
     """
 
-    cuts: tuple[Array, ...]
+    edges: tuple[Array, ...]
     nodes: Numbers
     values: Array
 
@@ -64,8 +64,8 @@ class BitwiseTrees:
                 f"A tree of {depth} levels; at most {MAX_DEPTH} can be evaluated as bits.",
                 hint="score with MLlib's model instead.",
             )
-        cuts = thresholds(trees, features)
-        first = np.cumsum([0, *map(len, cuts)])
+        edges = thresholds(trees, features)
+        first = np.cumsum([0, *map(len, edges)])
         nodes = np.full((len(trees), 2**depth - 1), first[-1])
         values = np.zeros((len(trees), 2**depth))
         for t, tree in enumerate(trees):
@@ -74,9 +74,9 @@ class BitwiseTrees:
                     values[t, path] = tree.value[node]
                     continue
                 feature = tree.feature[node]
-                rank = np.searchsorted(cuts[feature], tree.cut[node])
+                rank = np.searchsorted(edges[feature], tree.threshold[node])
                 nodes[t, 2**level - 1 + _place_in_level(path, level)] = first[feature] + rank
-        return cls(cuts, nodes, values)
+        return cls(edges, nodes, values)
 
     def sums(self, rows: Array) -> Array:
         """Return the sum of the trees for ``[row, feature]``; NaN goes right, as in MLlib."""
@@ -92,13 +92,13 @@ class BitwiseTrees:
 
     def _bits(self, rows: Array) -> Bytes:
         """Return, for each threshold, a bit per row: whether its value is above; last, zeros."""
-        bits = np.zeros((sum(map(len, self.cuts)) + 1, -(-len(rows) // 8)), dtype=np.uint8)
+        bits = np.zeros((sum(map(len, self.edges)) + 1, -(-len(rows) // 8)), dtype=np.uint8)
         number = 0
-        for f, thresholds_of_feature in enumerate(self.cuts):
-            if not len(thresholds_of_feature):
+        for f, of_feature in enumerate(self.edges):
+            if not len(of_feature):
                 continue
             values = np.ascontiguousarray(rows[:, f])
-            for threshold in thresholds_of_feature:
+            for threshold in of_feature:
                 bits[number] = np.packbits(values <= threshold)
                 number += 1
         bits[:-1] ^= 0xFF

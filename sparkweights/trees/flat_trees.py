@@ -23,8 +23,8 @@ class FlatTree:
     ----------
     left, right
         ``[node]``: positions of the children, or `LEAF`.
-    feature, cut
-        ``[node]``: a row goes left where this feature is at most the cut.
+    feature, threshold
+        ``[node]``: a row goes left where this feature is at most the threshold.
     value
         ``[node]``: what a leaf adds to the sum.
     weight
@@ -34,7 +34,7 @@ class FlatTree:
     left: tuple[int, ...]
     right: tuple[int, ...]
     feature: tuple[int, ...]
-    cut: Array
+    threshold: Array
     value: Array
     weight: Array
 
@@ -49,7 +49,7 @@ class FlatTree:
             tuple(position[self.left[node]] for node in order),
             tuple(position[self.right[node]] for node in order),
             tuple(self.feature[node] for node in order),
-            self.cut[order],
+            self.threshold[order],
             self.value[order],
             self.weight[order],
         )
@@ -59,7 +59,7 @@ def thresholds(trees: Sequence[FlatTree], features: int) -> tuple[Array, ...]:
     """Return the thresholds of each feature over all trees, in ascending order."""
     by_feature: list[list[float]] = [[] for _ in range(features)]
     for tree in trees:
-        for feature, left, threshold in zip(tree.feature, tree.left, tree.cut, strict=True):
+        for feature, left, threshold in zip(tree.feature, tree.left, tree.threshold, strict=True):
             if left != LEAF:
                 by_feature[feature].append(threshold)
     return tuple(np.unique(np.asarray(values, dtype=np.float64)) for values in by_feature)

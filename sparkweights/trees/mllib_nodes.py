@@ -47,8 +47,8 @@ class MLlibNode(NamedTuple):
         Training rows that reached it, unweighted.
     feature
         Position of the feature that it splits on, or `LEAF`.
-    cut
-        The threshold of a number (left where value <= cut), or the categories that go left.
+    split
+        The threshold of a number (left where value <= threshold), or the categories that go left.
     categories
         How many categories the feature has; -1 for a number.
     """
@@ -60,7 +60,7 @@ class MLlibNode(NamedTuple):
     stats: list[float]
     rows: int
     feature: int
-    cut: list[float]
+    split: list[float]
     categories: int
 
 
@@ -104,7 +104,7 @@ def to_plain_tree(nodes: Sequence[MLlibNode]) -> PlainTree:
                 right=node.right,
                 counts=tuple(node.stats),
                 feature=node.feature,
-                cut=tuple(node.cut),
+                split=tuple(node.split),
                 categories=node.categories,
                 rows=node.rows,
             )
@@ -206,7 +206,7 @@ def _flat(nodes: Sequence[MLlibNode], tree_weight: float, of_class: int | None) 
         tuple(node.left for node in nodes),
         tuple(node.right for node in nodes),
         tuple(node.feature for node in nodes),
-        np.asarray([node.cut[0] if node.cut else 0.0 for node in nodes]),
+        np.asarray([node.split[0] if node.split else 0.0 for node in nodes]),
         np.asarray(value),
         np.asarray(weight),
     )
@@ -220,7 +220,7 @@ def _row(tree: PlainTree, index: int) -> tuple[object, ...]:
         children = [tree.nodes[node.left].counts, tree.nodes[node.right].counts]
         below = sum(sum(counts) * _gini(counts) for counts in children)
         gain = gini - below / sum(node.counts)
-    split = (node.feature, list(node.cut), node.categories)
+    split = (node.feature, list(node.split), node.categories)
     return (
         index,
         float(np.argmax(node.counts)),

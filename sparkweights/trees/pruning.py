@@ -36,8 +36,8 @@ class Node:
         Training weight of each class among the rows that reached it.
     feature
         Position of the feature that it splits on, or `LEAF`.
-    cut
-        The threshold of a number (left where value <= cut), or the categories that go left.
+    split
+        The threshold of a number (left where value <= threshold), or the categories that go left.
     categories
         How many categories the feature has; -1 for a number.
     rows
@@ -48,7 +48,7 @@ class Node:
     right: int
     counts: tuple[float, ...]
     feature: int = LEAF
-    cut: tuple[float, ...] = ()
+    split: tuple[float, ...] = ()
     categories: int = -1
     rows: int = 0
 
@@ -144,14 +144,14 @@ class Pruning:
         Total risk of the smaller tree's leaves.
     leaves
         How many it has.
-    cut
+    split
         The node that became a leaf in this step, or None for the whole tree.
     """
 
     ccp_alpha: float
     risk: float
     leaves: int
-    cut: int | None
+    node: int | None
 
 
 def pruning_path(tree: PlainTree, risks: Array) -> list[Pruning]:
@@ -176,7 +176,7 @@ def pruning_path(tree: PlainTree, risks: Array) -> list[Pruning]:
     path = [Pruning(0.0, state.branch_risk[0], int(state.leaves[0]), None)]
     while state.inner.any():
         node, alpha = state.weakest()
-        state.cut(node)
+        state.prune(node)
         # A split that gains nothing gains a little more or less than that in floating point.
         alpha = max(alpha, path[-1].ccp_alpha)
         path.append(Pruning(alpha, float(state.branch_risk[0]), int(state.leaves[0]), node))
@@ -216,7 +216,7 @@ class _State:
         first = int(np.argmin(gains))
         return int(inner_nodes[first]), float(gains[first])
 
-    def cut(self, node: int) -> None:
+    def prune(self, node: int) -> None:
         risk = self.risks[node] - self.branch_risk[node]
         fewer = self.leaves[node] - 1
         self._forget(node)
@@ -234,7 +234,7 @@ class _State:
                 below += [self.tree.nodes[current].left, self.tree.nodes[current].right]
 
 
-def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTree:
+def prune(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTree:
     """Return the smallest tree of the path whose alpha does not exceed ``ccp_alpha``.
 
     Raises
@@ -244,37 +244,37 @@ def pruned(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainT
     """
     if not ccp_alpha >= 0:
         raise ConfigError(f"ccp_alpha: {ccp_alpha}; allowed: a number >= 0.")
-    cuts = _cuts(path, ccp_alpha)
-    return _without(tree, lambda node: node in cuts)
+    nodes = _pruned_nodes(path, ccp_alpha)
+    return _without(tree, lambda node: node in nodes)
 
 
 def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
-    """Return ``[leaf of the whole tree, class]``: the counts that its rows meet once pruned.
+    """Return ``[leaf of the whole tree, class]``: the counts that its rows meet once prune.
 
     So one pass that knows the leaf of each row can try every tree of the path.
     """
-    cuts = _cuts(path, ccp_alpha)
+    nodes = _pruned_nodes(path, ccp_alpha)
     ends = list(range(len(tree.nodes)))
     for i, node in enumerate(tree.nodes):  # parents first, so an end reaches all below it
-        if not node.is_leaf and (i in cuts or ends[i] != i):
+        if not node.is_leaf and (i in nodes or ends[i] != i):
             ends[node.left] = ends[node.right] = ends[i]
     return tree.counts[[ends[i] for i, node in enumerate(tree.nodes) if node.is_leaf]]
 
 
-def _cuts(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
-    return {step.cut for step in path if step.cut is not None and step.ccp_alpha <= ccp_alpha}
+def _pruned_nodes(path: Sequence[Pruning], ccp_alpha: float) -> set[int]:
+    return {step.node for step in path if step.node is not None and step.ccp_alpha <= ccp_alpha}
 
 
-def _without(tree: PlainTree, is_cut: Callable[[int], bool]) -> PlainTree:
-    """Return the tree whose cut nodes are leaves, its nodes numbered depth first."""
+def _without(tree: PlainTree, is_pruned: Callable[[int], bool]) -> PlainTree:
+    """Return the tree whose pruned nodes are leaves, its nodes numbered depth first."""
     nodes: list[Node] = []
 
     def keep(index: int) -> int:
         node, number = tree.nodes[index], len(nodes)
         nodes.append(node)
-        if node.is_leaf or is_cut(index):
+        if node.is_leaf or is_pruned(index):
             nodes[number] = replace(
-                node, left=LEAF, right=LEAF, feature=LEAF, cut=(), categories=-1
+                node, left=LEAF, right=LEAF, feature=LEAF, split=(), categories=-1
             )
         else:
             left = keep(node.left)

@@ -30,36 +30,36 @@ class AdditiveTrees:
     ----------
     json
         The trees over numbers of exceeded thresholds.
-    cuts
+    edges
         Per feature, its thresholds in ascending order.
     values
         ``[tree, node]``: what the leaves add, in float64.
     """
 
     json: bytes
-    cuts: tuple[Array, ...]
+    edges: tuple[Array, ...]
     values: Array
 
     @classmethod
     def of(cls, trees: Sequence[FlatTree], features: int) -> AdditiveTrees:
         """Translate trees over vectors of ``features`` positions."""
         trees = [tree.by_levels() for tree in trees]
-        cuts = thresholds(trees, features)
+        edges = thresholds(trees, features)
         values = np.zeros((len(trees), max(len(tree.left) for tree in trees)))
         for t, tree in enumerate(trees):
             values[t, : len(tree.value)] = tree.value
-        stated = [_tree(t, tree, cuts) for t, tree in enumerate(trees)]
-        return cls(json.dumps(_booster(stated, features)).encode(), cuts, values)
+        stated = [_tree(t, tree, edges) for t, tree in enumerate(trees)]
+        return cls(json.dumps(_booster(stated, features)).encode(), edges, values)
 
     def exceeded(self, rows: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """Return how many thresholds each feature of each row exceeds: what the trees read."""
         counts = np.empty(rows.shape, dtype=np.float32)
-        for f, thresholds_ in enumerate(self.cuts):
-            counts[:, f] = np.searchsorted(thresholds_, np.ascontiguousarray(rows[:, f]))
+        for f, of_feature in enumerate(self.edges):
+            counts[:, f] = np.searchsorted(of_feature, np.ascontiguousarray(rows[:, f]))
         return counts
 
 
-def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, object]:
+def _tree(t: int, tree: FlatTree, edges: Sequence[Array]) -> Mapping[str, object]:
     """Return one tree in XGBoost's words; a row goes left where its number is below."""
     count = len(tree.left)
     is_leaf = [left == LEAF for left in tree.left]
@@ -70,7 +70,7 @@ def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, object]
     conditions = [
         float(tree.value[node])
         if is_leaf[node]
-        else float(np.searchsorted(cuts[tree.feature[node]], tree.cut[node])) + 0.5
+        else float(np.searchsorted(edges[tree.feature[node]], tree.threshold[node])) + 0.5
         for node in range(count)
     ]
     return {
@@ -91,7 +91,7 @@ def _tree(t: int, tree: FlatTree, cuts: Sequence[Array]) -> Mapping[str, object]
         "categories_sizes": [],
         "tree_param": {
             "num_deleted": "0",
-            "num_feature": str(len(cuts)),
+            "num_feature": str(len(edges)),
             "num_nodes": str(count),
             "size_leaf_vector": "1",
         },

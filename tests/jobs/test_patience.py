@@ -74,9 +74,9 @@ def test_long_boosting_is_told_of_once_and_with_the_longest(shop: Shop) -> None:
     engine: Any = SimpleNamespace(conf=SimpleNamespace(get=lambda _name, default: default))
     config = load_config(shop.config("long.yaml"))
     runner = Runner(engine, config, date.fromisoformat(RUN_DATE), Heard())
-    runner._tell_concern("boosted_trees", {}, {"maxIter": 50})
+    runner._warn_of_params("boosted_trees", {}, {"maxIter": 50})
     assert Heard.texts == []
-    runner._tell_concern("boosted_trees", {"stepSize": 0.1}, {"maxIter": 150}, {"maxIter": 300})
+    runner._warn_of_params("boosted_trees", {"stepSize": 0.1}, {"maxIter": 150}, {"maxIter": 300})
     assert len(Heard.texts) == 1
     assert "300" in Heard.texts[0]
 

@@ -289,7 +289,7 @@ def test_reasons_with_the_undone_weights_add_up_to_the_natural_log_odds(
     df = spark.createDataFrame([(1.0, 240.0)], "x double, amount double")
     scored_df = Scorer.of(bundle).score(df)
     contrast = F.array(F.lit(-1.0), F.lit(1.0))
-    undone = reasoning._undone(Scorer.of(bundle), 1, contrast, {"amount": 60.0})
+    undone = reasoning._weight_effects(Scorer.of(bundle), 1, contrast, {"amount": 60.0})
     p, added = scored_df.select("probability_bad", undone["amount"]).first()
     assert added == pytest.approx(-np.log(4))
     # Undone at the typical amount nothing is left to take off: its weights are 1 and 1.

@@ -1,4 +1,4 @@
-"""A tree of MLlib goes through plain nodes unharmed, and comes back pruned as a native model."""
+"""A tree of MLlib goes through plain nodes unharmed, and comes back prune as a native model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.storage.location import Location
-from sparkweights.trees.pruning import pruned, pruning_path
+from sparkweights.trees.pruning import prune, pruning_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,11 +54,11 @@ def test_tree_survives_the_way_through_plain_nodes(people: DataFrame, tmp_path: 
 
 
 def test_pruned_tree_saves_loads_and_scores(people: DataFrame, tmp_path: Path) -> None:
-    """A pruned tree is a native model whose leaves hold what its branches held."""
+    """A prune tree is a native model whose leaves hold what its branches held."""
     model = learner("tree").fit(people.drop("id"), {"maxDepth": 10}, seed=1, classes=2)
     tree = model.read_tree(Location.of(tmp_path))
     path = pruning_path(tree, tree.risks("gini"))
-    small = pruned(tree, path, path[3 * len(path) // 4].ccp_alpha)
+    small = prune(tree, path, path[3 * len(path) // 4].ccp_alpha)
     assert 1 < small.leaves < tree.leaves / 2
     native = model.with_tree(small, Location.of(tmp_path)).native
     assert native.numNodes == len(small.nodes)

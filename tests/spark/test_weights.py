@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.matrix import CostMatrix
-from sparkweights.training.evaluate import right_decisions
+from sparkweights.training.evaluate import least_cost_decisions
 from sparkweights.weights.choose import Weighting, mean_regrets, weigh_classes
 from sparkweights.weights.estimators import CostWeigher
 from sparkweights.weights.frequencies import ClassSummary, summarise_classes
@@ -345,7 +345,7 @@ def test_of_decisions_that_tie_the_first_is_right(spark: SparkSession) -> None:
     }
     matrix = CostMatrix.parse(prices, ["repay", "default"])
     summary = summarise_classes(spark.createDataFrame(_people()), _roles("w"), matrix)
-    assert right_decisions(matrix, summary) == {"repay": "approve", "default": "decline"}
+    assert least_cost_decisions(matrix, summary) == {"repay": "approve", "default": "decline"}
     assert sum(summary.taken["repay"].values()) == _people()["w"].sum()
 
 

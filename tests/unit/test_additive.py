@@ -59,7 +59,7 @@ def _chain(depth: int) -> FlatTree:
 def _leaf(tree: FlatTree, row: np.ndarray) -> int:
     node = 0
     while tree.left[node] != LEAF:
-        below = row[tree.feature[node]] <= tree.cut[node]
+        below = row[tree.feature[node]] <= tree.threshold[node]
         node = tree.left[node] if below else tree.right[node]
     return node
 
@@ -71,7 +71,7 @@ def _mean(tree: FlatTree, row: np.ndarray, known: frozenset[int], node: int = 0)
     left, right = tree.left[node], tree.right[node]
     feature = tree.feature[node]
     if feature in known:
-        return _mean(tree, row, known, left if row[feature] <= tree.cut[node] else right)
+        return _mean(tree, row, known, left if row[feature] <= tree.threshold[node] else right)
     total = tree.weight[left] + tree.weight[right]
     return (
         tree.weight[left] * _mean(tree, row, known, left)

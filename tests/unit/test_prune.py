@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sparkweights.core.errors import ConfigError
 from sparkweights.records.training import PruningCandidate
 from sparkweights.training.pruning import costs_beside_cheapest, one_standard_error
-from sparkweights.trees.pruning import LEAF, Node, PlainTree, leaf_counts, pruned, pruning_path
+from sparkweights.trees.pruning import LEAF, Node, PlainTree, leaf_counts, prune, pruning_path
 
 
 def _grown(seed: int) -> tuple[DecisionTreeClassifier, np.ndarray, np.ndarray, np.ndarray]:
@@ -59,7 +59,7 @@ def test_pruned_tree_is_the_one_scikit_learn_grows(seed: int) -> None:
         oracle = DecisionTreeClassifier(
             criterion="gini", max_depth=7, random_state=seed, ccp_alpha=alpha
         ).fit(x, y, sample_weight=w)
-        assert pruned(tree, path, alpha).leaves == oracle.get_n_leaves()
+        assert prune(tree, path, alpha).leaves == oracle.get_n_leaves()
 
 
 def test_risks_of_each_measure_by_hand() -> None:
@@ -86,9 +86,9 @@ def test_pruning_by_cost_keeps_splits_that_change_a_decision() -> None:
     )
     tree = PlainTree(nodes)
     path = pruning_path(tree, tree.risks(np.array([[0.0, 10.0], [2.0, 0.0]])))
-    assert [(step.cut, step.leaves) for step in path] == [(None, 3), (1, 2), (0, 1)]
+    assert [(step.node, step.leaves) for step in path] == [(None, 3), (1, 2), (0, 1)]
     assert path[1].ccp_alpha == pytest.approx(0)
-    assert pruned(tree, path, 0.0).nodes == (
+    assert prune(tree, path, 0.0).nodes == (
         Node(1, 2, (90, 10)),
         Node(LEAF, LEAF, (80, 1)),
         Node(LEAF, LEAF, (10, 9)),
@@ -99,7 +99,7 @@ def test_pruning_bad_input_is_one_sentence() -> None:
     """A negative alpha, an unknown measure, and costs of other classes."""
     tree = PlainTree((Node(LEAF, LEAF, (1, 1)),))
     with pytest.raises(ConfigError, match=r"ccp_alpha: -1; allowed: a number >= 0"):
-        pruned(tree, [], -1)
+        prune(tree, [], -1)
     with pytest.raises(ConfigError, match="measure: 'auc'; allowed: gini, entropy, error"):
         tree.risks("auc")
     with pytest.raises(ConfigError, match="one column for each of the 2 classes"):
@@ -113,7 +113,7 @@ def test_leaf_counts_are_those_of_the_pruned_tree() -> None:
     path = pruning_path(tree, tree.risks("gini"))
     for step in path[:: len(path) // 6]:
         found = leaf_counts(tree, path, step.ccp_alpha)
-        small = pruned(tree, path, step.ccp_alpha)
+        small = prune(tree, path, step.ccp_alpha)
         assert len(found) == tree.leaves
         assert {tuple(row) for row in found} == {
             node.counts for node in small.nodes if node.is_leaf
@@ -132,7 +132,7 @@ def test_pruning_path_splits_that_gain_nothing_have_no_negative_alpha() -> None:
     assert alphas[0] == 0
     assert alphas == sorted(alphas)
     for step in {step.ccp_alpha: step for step in path}.values():  # the last of each alpha
-        assert pruned(tree, path, step.ccp_alpha).leaves == step.leaves
+        assert prune(tree, path, step.ccp_alpha).leaves == step.leaves
 
 
 def test_pruning_keeps_a_tree_that_is_surely_cheaper_than_smaller_ones() -> None:
