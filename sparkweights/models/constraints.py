@@ -112,7 +112,8 @@ class Constraints:
             for violation in islice(broken, 1):
                 raise QualityGateError(
                     f"The fitted model breaks model.{key}: tree {violation.tree}, node "
-                    f"{violation.node}, on {join_names(self.names[i] for i in violation.features)}.",
+                    f"{violation.node}, on "
+                    f"{join_names(self.names[i] for i in violation.features)}.",
                     hint="the installed xgboost did not keep the constraint; change its version, "
                     f"or leave model.{key} out.",
                 )

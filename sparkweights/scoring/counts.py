@@ -1,8 +1,7 @@
 """Counts of a scoring run: every row is accounted for, and the incoming table is read once.
 
-Incoming rows are run_counts while they pass by, as nothing else remembers them; what became of them is
-run_counts where it lies, in the staged table, whose columns cost a query far less than its rows cost
-an observation.
+Input rows are counted with an `Observation` during the scoring pass. Output counts are queried from
+the staged table: a query reads only the columns it needs, an observation processes every row.
 """
 
 from __future__ import annotations
@@ -32,7 +31,10 @@ MAX_TEXTS = 20  # that a manifest lists
 
 
 def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, Observation]:
-    """Count rows and what a suite asks for, while they pass by with what it found as `FOUND`."""
+    """Observe the number of rows and a suite's measures during the scoring pass.
+
+    `FOUND` holds the result of the suite's row checks.
+    """
     observation = Observation()
     measures = [
         F.count(F.lit(1)).alias("rows"),
@@ -47,10 +49,10 @@ def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, 
 def collect_staged(
     staged_df: DataFrame, spec: ScoringSpec, suite: CompiledSuite | None
 ) -> dict[str, Any]:
-    """Count decisions, sum probabilities and costs, and measure what a suite asks for, in one job.
+    """Count decisions, sum probabilities and costs, and compute a suite's measures, in one job.
 
-    One more counts the first reasons, where there are any, and one what was wrong with rows
-    without a decision.
+    A second job counts the first reasons if there are any, a third the faults of rows without a
+    decision.
     """
     matrix, decisions = spec.problem.matrix, spec.problem.decisions
     measures = [
@@ -74,14 +76,14 @@ def collect_staged(
     if spec.reasons is not None:
         measured["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
     if measured[f"decision_{len(decisions)}"]:
-        unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a folder of its own
+        unscorable_df = staged_df.filter(F.col("decision") == UNSCORABLE)  # a separate partition
         fault = F.substr("score_status", F.lit(len(f"{UNSCORABLE}:") + 1))
         measured["faults"] = _collect_commonest(unscorable_df, fault)
     return measured
 
 
 def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
-    """Return how many rows have each text, the most first; rows without one do not count."""
+    """Return the number of rows by text, in descending order; rows without a text are left out."""
     counts_df = staged_df.filter(text.isNotNull()).groupBy(text.alias("text")).count()
     commonest_df = counts_df.orderBy(F.desc("count"), "text").limit(MAX_TEXTS)
     return {row["text"]: row["count"] for row in commonest_df.collect()}
@@ -89,7 +91,7 @@ def _collect_commonest(staged_df: DataFrame, text: Column) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RunCounts:
-    """What a scoring run run_counts while it wrote.
+    """The counts of a scoring run.
 
     Attributes
     ----------
@@ -98,19 +100,19 @@ class RunCounts:
     without_key
         Of the quarantined, those that lack a key.
     quarantined_for
-        What set rows aside -> rows, most first; a row may have several.
+        Failed check -> rows, in descending order; a row may fail several.
     decisions
         Decision -> rows.
     expected_classes
-        Class -> the sum of its probability: how many rows of it to expect.
+        Class -> the sum of its probability, which is the expected number of its rows.
     expected_costs
-        Decision -> the expected cost had every scored row got it.
+        Decision -> the expected cost if every scored row got it.
     expected_cost
         The expected cost of the decisions taken.
     reasons
-        The commonest first reasons -> rows, most first.
+        First reason -> rows, in descending order; the `MAX_TEXTS` commonest.
     faults
-        What made rows unscorable -> rows, most first.
+        Fault of unscorable rows -> rows, in descending order.
     """
 
     rows: int
@@ -126,7 +128,7 @@ class RunCounts:
     quarantined_for: Mapping[str, int] = field(default_factory=dict)
 
     def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> RunCounts:
-        """Return the counts with what set rows aside, by what a suite found about them."""
+        """Return the counts with the quarantined rows by failed check."""
         rows_by_check = {KEYS_PRESENT: self.without_key}
         if report is not None and suite is not None:
             quarantining = [result for result in report.results if result.id in suite.quarantining]
@@ -148,9 +150,9 @@ def run_counts(
     Parameters
     ----------
     observed
-        What `observe_marked` saw.
+        The measures of `observe_marked`.
     staged
-        What `collect_staged` found.
+        The measures of `collect_staged`.
     """
     matrix, decisions = problem.matrix, problem.decisions
     return RunCounts(

@@ -1,4 +1,4 @@
-"""Training as it would have been done at several moments of the past, each evaluated on what came.
+"""Training as of several moments of the past, each model evaluated on the rows after its moment.
 
 At each origin a model learns from the rows before it (whose outcome was known by then), is
 calibrated on the latest of these, and decides about the rows up to the next origin.
@@ -95,7 +95,7 @@ class Backtest:
     trends
         ``cost``, ``savings``, and of each class but the first ``auc <class>`` and
         ``calibration <class>`` (mean probability over share): change from origin to origin. None
-        where too few origins tell it.
+        with too few origins for a trend.
     """
 
     by: str
@@ -112,8 +112,8 @@ def backtest(
 ) -> Backtest:
     """Train and evaluate at each origin.
 
-    Two aggregations find the origins; each of them then takes the jobs of a training. Class
-    weights are those of the whole table: they are undone, so only their sizes matter.
+    Two aggregations find the origins; each origin then runs the jobs of a training. Class
+    weights are those of the whole table: they are inverted, so only their sizes matter.
 
     Raises
     ------
@@ -125,8 +125,7 @@ def backtest(
     by = spec.split.by
     if by is None:
         raise ConfigError(
-            "evaluate --backtest: split.by is missing; a backtest needs a column that tells the "
-            "time.",
+            "evaluate --backtest: split.by is missing; a backtest needs a column of moments.",
             hint="name a date, timestamp or number under split.by.",
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)

@@ -1,4 +1,4 @@
-"""The new model beside the one in use, on rows that neither has learned from."""
+"""Comparison of the new model with the champion, on rows that neither was fitted on."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def compare_with_champion(
     artifacts: Location,
     rule: str,
 ) -> ChampionComparison:
-    """Compare the new model with the current one, and say whether it comes into use.
+    """Compare the new model with the champion, and decide whether to promote it.
 
-    One Spark job over the labelled table, where there is a current model. Only test rows of both
-    splits count, so a model is never judged on what it was fitted or calibrated on.
+    One Spark job over the labelled table if there is a champion. Only test rows of both splits
+    count, so no model is evaluated on rows that it was fitted or calibrated on.
 
     Parameters
     ----------
     artifacts
-        Where the current model lies.
+        Folder of the bundles.
     rule
         ``always``, ``if_better`` or ``never``.
     """
     try:
         champion = load_bundle(artifacts)
     except ModelError as error:
-        # Nothing usable is in use, so there is nothing that a new model could make worse.
+        # There is no usable champion, so the new model cannot be worse than it.
         return ChampionComparison(None, None, error.message, promoted=rule != "never")
     obstacle = _obstacle(labelled_df, spec, champion)
     if obstacle is not None:
@@ -66,9 +66,9 @@ def compare_with_champion(
 
 def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle) -> str | None:
     """Return why the champion cannot score these rows, or None."""
-    theirs = champion.manifest.classes
-    if theirs != spec.problem.roles.class_names:
-        return f"it tells apart {', '.join(theirs)}"
+    classes = champion.manifest.classes
+    if classes != spec.problem.roles.class_names:
+        return f"its classes are {', '.join(classes)}"
     for name, kind in champion.manifest.schema.items():
         kind_now = (
             kind_of(labelled_df.schema[name].dataType) if name in labelled_df.columns else None
@@ -84,20 +84,20 @@ def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle)
 def _collect_costs(
     labelled_df: DataFrame, spec: TrainingSpec, trained: TrainingResult, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
-    # Rows are left out before either model is asked: no filter gets below a model's function.
+    # Filter before scoring: Spark does not push a filter below a model's function.
     parted_df = with_parts(labelled_df, spec.problem.roles, trained.split, spec.seed)
     tested_df = parted_df.filter(F.col(PART) == TEST).drop(PART, FOLD)
-    theirs_df = with_parts_of_bundle(tested_df, spec.problem.roles, champion).filter(
+    champion_df = with_parts_of_bundle(tested_df, spec.problem.roles, champion).filter(
         F.col(PART) == TEST
     )
-    paid_df = _append_decision_cost(theirs_df, held_out_scorer(champion), spec, CHAMPION).drop(
+    decided_df = _append_decision_cost(champion_df, held_out_scorer(champion), spec, CHAMPION).drop(
         PART, FOLD
     )
-    ours_df = with_parts(paid_df, spec.problem.roles, trained.split, spec.seed)
-    paid_df = _append_decision_cost(ours_df, trained.held_out_scorer, spec, CHALLENGER)
+    challenger_df = with_parts(decided_df, spec.problem.roles, trained.split, spec.seed)
+    decided_df = _append_decision_cost(challenger_df, trained.held_out_scorer, spec, CHALLENGER)
     weight = spec.problem.roles.weight
     costs = collect_paired_costs(
-        paid_df,
+        decided_df,
         *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
         index=class_index(spec.problem.roles),
         classes=spec.problem.roles.class_names,
@@ -113,7 +113,7 @@ def _collect_costs(
 def _append_decision_cost(
     df: DataFrame, scorer: RowScorer, spec: TrainingSpec, name: str
 ) -> DataFrame:
-    """Append a scorer's decision and what it cost on the row, and nothing else."""
+    """Append a scorer's decision and its realised cost, without the scorer's other columns."""
     policy, natural = spec.problem.policy, natural_probabilities(scorer)
     cost = policy.realised_cost_of(natural, class_index(spec.problem.roles))
     scored_df = scorer.score(df).withColumns({name: policy.decide(natural), name + _COST: cost})

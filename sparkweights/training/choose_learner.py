@@ -1,10 +1,10 @@
 """`model.kind: auto`: logistic regression, unless trees have clearly less log loss.
 
-Where the log odds are nearly a line, logistic regression ranks new rows better than any trees of
-some thousand rows can; where they bend or interact, trees do. No one of the two is good on every
-table, and a table says itself which of them it takes. Where it does not say, the simpler model is
-taken: trees must be better by more than one standard error of the difference on held-out rows (the
-rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3, here for a paired difference).
+Where the log odds are nearly linear in the features, logistic regression ranks new rows better than
+trees that are fitted on a few thousand rows; where they are nonlinear or features interact, trees
+rank better. Both are compared on held-out rows. The simpler model is kept unless trees have a lower
+log loss by more than one standard error of the difference (the rule of Breiman, Friedman, Olshen and
+Stone 1984, section 3.4.3, here for a paired difference).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
 def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]) -> TrainingSpec:
     """Return a spec of ``auto`` for one learner.
 
-    Logistic regression is given normal scores of the numeric columns, unless the spec
-    says otherwise: its ranking then does not depend on units, tails or outliers.
+    Logistic regression gets normal scores of the numeric columns, unless the spec
+    states another encoding: its ranking then does not depend on units, tails or outliers.
     """
     features, wide = spec.features, len(spec.problem.roles.numeric) > WIDE
     if capabilities(kind).linear and features.numeric == "auto" and not wide:
@@ -63,7 +63,7 @@ def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]
 
 @dataclass(frozen=True)
 class PairedLosses:
-    """What two models lose on the same rows.
+    """The log losses of two models on the same rows.
 
     Attributes
     ----------
@@ -86,14 +86,14 @@ class PairedLosses:
 def collect_paired_losses(
     rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, spec: TrainingSpec
 ) -> PairedLosses:
-    """Return what two models lose on rows that neither has learned from, in one Spark job.
+    """Return the log losses of two models on rows that neither was fitted on, in one Spark job.
 
     Parameters
     ----------
     rows_df
-        What both scorers score.
+        Rows that both scorers can score.
     index
-        The row's class as its place among the classes.
+        The index of the row's class.
     """
     df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
     for name, scorer in zip(names, scorers, strict=True):

@@ -1,7 +1,7 @@
 """Cross-fitting: every labelled row is scored once by a model that was fitted without it.
 
 Where rows are few, setting some aside to calibrate and to test wastes them. With K folds, K models
-are fitted, each without one fold, and score the fold that they have not learned from. Those scores
+are fitted, each without one fold, and score the fold that was left out. Those scores
 fit the calibration and are evaluated; the model that is published is fitted on all rows.
 """
 
@@ -56,7 +56,7 @@ def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
     Raises
     ------
     ConfigError
-        If it is asked for together with what needs rows of its own.
+        If the configuration also has a setting that needs rows set aside.
     """
     settings = spec.train
     if settings.refit == "none":
@@ -160,7 +160,7 @@ def keep_scores(
     Parameters
     ----------
     folder
-        Where the rows may lie meanwhile.
+        Folder for the rows until they are released.
     """
     df = held_out_rows(df)
     columns = df.columns
@@ -246,7 +246,7 @@ class CrossFitting:
         Learned from all rows.
     fold_plans
         Where encodings look at outcomes: by fold, learned without it. Empty otherwise: medians and
-        levels say nothing of outcomes.
+        levels do not depend on outcomes.
     """
 
     split: Split
@@ -255,7 +255,7 @@ class CrossFitting:
 
     @classmethod
     def of(cls, split: Split, divided_df: DataFrame, spec: TrainingSpec) -> CrossFitting:
-        """Learn the feature plans: one Spark job, and one more where outcomes count."""
+        """Learn the feature plans: one Spark job, and one more for encodings by outcome."""
         plan, plans = learn_plan(divided_df, spec), list[FeaturePlan]()
         if plan.looks_at_outcomes:
             others = [F.col(FOLD) != fold for fold in range(split.crossed)]
@@ -299,7 +299,7 @@ def cross_fit(
     *,
     calibrates: Column,
 ) -> CrossFit:
-    """Fit a model per fold and one on all rows, undo the weights, and calibrate across folds.
+    """Fit a model per fold and one on all rows, invert the weights, and calibrate across folds.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def cross_fit(
     ledger
         Of the training.
     calibrates
-        Whether a row has a say in the calibration.
+        Whether a row is used to calibrate.
     """
     folds = fitting.split.crossed
     tasks: list[Callable[[], Scorer]] = [

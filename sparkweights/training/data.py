@@ -59,7 +59,7 @@ MANY_EVENTS = 10_000  # of the rarest class; fewer are dealt into folds by exact
 
 @dataclass(frozen=True)
 class WeightingResult:
-    """The weights stage's record: what the one pass found, and the weights chosen from it."""
+    """The weights stage's record: the class summary, and the weights chosen from it."""
 
     summary: ClassSummary
     weighting: Weighting
@@ -90,7 +90,7 @@ def divide(
 ) -> tuple[Split, DataFrame]:
     """Find the split into three parts, and append the part of each row as `PART`.
 
-    A split by time takes an aggregation of its own; a split by hash was found while weighing.
+    A split by time needs a further aggregation; a split by hash follows from the class summary.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
 def cross(
     labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, folds: int
 ) -> tuple[Split, DataFrame]:
-    """Deal every row into folds, stratified by class or whole groups, as `FOLD`.
+    """Assign every row to a fold, stratified by class or whole groups, as `FOLD`.
 
     Every row is a fit row of `PART`, and held out by the model of its fold.
     """
@@ -131,8 +131,7 @@ def cross(
     if spec.split.by is None and rarest.rows > MANY_EVENTS:
         cutoffs = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
     else:
-        # Few events must be dealt out one by one: between the steps of the one pass, a fold may
-        # get none of them.
+        # The class summary's quantiles are too coarse for few events: a fold could get none.
         cutoffs = collect_order_quantiles(
             labelled_df, spec.problem.roles, order, quantiles, pooled=bool(group)
         )
@@ -154,7 +153,7 @@ def is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | Non
     Parameters
     ----------
     run_date
-        The day that the table is of, unless ``split.as_of`` says another.
+        The day of the table, unless ``split.as_of`` states another.
     """
     if spec.split.mature is None:
         return None
@@ -164,14 +163,14 @@ def is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | Non
     latest = window.before(
         moment_of(spec.split.as_of or run_date, kind), kind, where="split.mature"
     )
-    # A row without a moment is refused by the split, which says so.
+    # The split refuses a row without a moment.
     return F.coalesce(time_order(df, by) <= latest, F.lit(col=True))
 
 
 def summarise_split(
     split: Split, rows: Mapping[str, int], schema: StructType, spec: TrainingSpec
 ) -> SplitSummary:
-    """Return all it takes to tell later which part a row played."""
+    """Return what is needed to find the part of a row again."""
     return SplitSummary(
         **vars(split),
         by_type=None if split.by is None else schema[split.by].dataType.simpleString(),
@@ -181,7 +180,7 @@ def summarise_split(
 
 
 def split_obstacle(schema: StructType, roles: ColumnRoles, bundle: ModelBundle) -> str | None:
-    """Return why nobody can tell which part a row played when a model was trained, or None."""
+    """Return why the part of a row in a model's training cannot be found again, or None."""
     split = bundle.manifest.split
     if split.by is not None:
         return _clock_obstacle(schema, split.by, split.by_type)
@@ -214,7 +213,7 @@ def _describe_keys(keys: Mapping[str, str]) -> str:
 
 
 def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle) -> DataFrame:
-    """Append the part that a row played when a model was trained, and the fold that held it out.
+    """Append the part of a row in a model's training, and the fold that held it out.
 
     Raises
     ------
@@ -225,7 +224,7 @@ def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle)
     obstacle = split_obstacle(df.schema, roles, bundle)
     if obstacle is not None:
         raise ModelError(
-            f"Which rows model {bundle.version} was tested on cannot be told: {obstacle}.",
+            f"Which rows model {bundle.version} was tested on cannot be determined: {obstacle}.",
             hint="restore the columns that it was split by and their types, or train again.",
         )
     split = Split.from_dict(bundle.manifest.split.to_dict())
@@ -245,7 +244,7 @@ def with_parts(df: DataFrame, roles: ColumnRoles, split: Split, seed: int) -> Da
 def learn_plan(divided_df: DataFrame, spec: TrainingSpec) -> FeaturePlan:
     """Learn from the fit rows how columns become features, in one Spark job."""
     settings = spec.features
-    # By itself only a linear learner minds heavy tails.
+    # Only linear learners are sensitive to heavy tails.
     plain = settings.numeric == "auto" and not capabilities(spec.model.kind).linear
     return learn_features(
         divided_df.filter(F.col(PART) == FIT),
@@ -275,7 +274,7 @@ def outcome_order(spec: TrainingSpec) -> Column:
 
 
 def plan_resampling(spec: TrainingSpec, weighed: WeightingResult) -> Resampling | None:
-    """Return how the rows to fit on are thinned or repeated, if they are."""
+    """Return how the fit rows are resampled; None if they are not."""
     settings = spec.resample
     if settings is None:
         return None
@@ -294,7 +293,7 @@ def prepare_rows(
     resampling_plan: Resampling | None = None,
     also: Mapping[str, Column] | None = None,
 ) -> Iterator[DataFrame]:
-    """Keep what fitting, calibrating and testing read, once per row, for their many passes.
+    """Store the columns that fitting, calibrating and testing read, for their many passes.
 
     Parameters
     ----------
@@ -358,7 +357,7 @@ class PartCounts:
         }
 
     def size(self, which: str) -> Size:
-        """Return what a part holds of all classes."""
+        """Return the size of a part over all classes."""
         weights = [weight for (name, _), weight in self.weights.items() if name == which]
         return Size(self.rows[which], sum(weights))
 
@@ -370,7 +369,7 @@ class PartCounts:
 
 
 def infinite_measures() -> list[Column]:
-    """Return aggregates of prepared rows that `require_finite` judges."""
+    """Return aggregates of prepared rows that `require_finite` checks."""
     return [F.count(INFINITE).alias("infinite"), F.min(INFINITE).alias("infinite_name")]
 
 
@@ -437,7 +436,7 @@ def count_folds(prepared_df: DataFrame, spec: TrainingSpec, calibrates: Column) 
     Parameters
     ----------
     calibrates
-        Whether a row has a say in the calibration.
+        Whether a row is used to calibrate.
     """
     roles, weight = spec.problem.roles, sample_weight(spec.problem.roles)
     sums = [

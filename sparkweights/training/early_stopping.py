@@ -1,4 +1,4 @@
-"""Early stopping: as many boosting stages as undone probabilities on held-out rows ask for."""
+"""Early stopping: the number of boosting stages by the log loss of corrected probabilities."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import Location
 
-MAX_ROWS = 200_000  # more rows would not place the minimum better
-MIN_PROBABILITY = 1e-15  # a probability below it would make one row decide
+MAX_ROWS = 200_000  # more rows would not locate the minimum better
+MIN_PROBABILITY = 1e-15  # lower ones are clipped: no single row dominates
 STAGE = "__stage"
 
 
 def stop_early(
     scorer: Scorer, held_out_df: DataFrame, spec: TrainingSpec, workspace: Location, *, rows: int
 ) -> tuple[Scorer, StoppingSummary]:
-    """Return the scorer of the first stages, as far as held-out rows say that they help.
+    """Return the scorer of the stages after which the loss on held-out rows no longer falls.
 
-    The learners boost without looking at held-out rows, and their own early stopping, where they
-    have it, judges weighted scores. Here all stages are fitted, and one Spark job follows the loss
-    of the undone probabilities through them.
+    The learners boost without held-out rows, and their early stopping, where they have it,
+    evaluates weighted scores. Here all stages are fitted, and one Spark job computes the loss of
+    the corrected probabilities after each.
 
     Parameters
     ----------
     scorer
-        Of a boosted model; its ledger undoes the weights.
+        Of a boosted model; its ledger inverts the weights.
     held_out_df
         Prepared rows that the model was not fitted on, ``rows`` of them.
     workspace
@@ -46,7 +46,9 @@ def stop_early(
     """
     model = scorer.model
     if not isinstance(model, StagedModel):
-        raise TypeError(f"A model of kind '{model.kind}' has no stages, but its learner says so.")
+        raise TypeError(
+            f"A model of kind '{model.kind}' has no stages, but its learner declares them."
+        )
     part_df = held_out_df.filter(F.col(ORDER) < MAX_ROWS / rows)
     staged_df = model.append_stages(part_df, workspace)
     losses = _collect_losses(staged_df, scorer, spec)

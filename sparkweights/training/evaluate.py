@@ -45,14 +45,14 @@ def evaluate(
     *,
     grouped: bool = False,
 ) -> Evaluation:
-    """Evaluate our decisions beside the constant ones, the cut at 1/2 and the double count.
+    """Evaluate the model's decisions beside constant decisions, threshold 1/2 and the double count.
 
     Parameters
     ----------
     test_df
         Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
     right
-        Class name -> the decision that counts as right for it; see `least_cost_decisions`.
+        Class name -> its least-cost decision; see `least_cost_decisions`.
     grouped
         Whether `BLOCK` keeps several rows together, so that they are no independent draws.
     """
@@ -71,8 +71,8 @@ def evaluate_segments(
 ) -> dict[tuple[str | None, ...], Evaluation]:
     """Evaluate as `evaluate` does, as a whole, under the key (), and by segment.
 
-    The double count prices probabilities that still carry the weights; it is shown as the
-    mistake that it is, and only where there are weights.
+    The double count takes least-cost decisions by probabilities that are still weighted. It is a
+    mistake, evaluated for comparison, and only where there are weights.
     """
     policy, index = problem.policy, F.col(LABEL).cast("int")
     scorer.ledger.require_natural()
@@ -107,7 +107,7 @@ def evaluate_segments(
 def summarise_evaluation(
     evaluation: Evaluation, matrix: CostMatrix, cost_tolerance: float
 ) -> EvaluationSummary:
-    """Return what records hold of an evaluation: its numbers, and curves to draw."""
+    """Return the record of an evaluation: its numbers, and points of its curves."""
     cost_calibration = evaluation.cost_calibration
     calibration = None
     if cost_calibration is not None:
@@ -129,9 +129,9 @@ def summarise_evaluation(
 
 
 def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> dict[str, float]:
-    """Return the cut of a class's probability and the slope of equal cost, if there is one."""
+    """Return the threshold of a class's probability and the slope of equal cost, if defined."""
     rows, names = matrix.numbers(), matrix.classes
-    if rows is None or len(names) != 2:  # a cut is between two
+    if rows is None or len(names) != 2:  # a threshold needs two classes
         return {}
     decision, alternative = (evaluation.right_decisions[names[k]] for k in (c, 1 - c))
     costs, alternative_costs = (
@@ -148,7 +148,7 @@ def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> 
 def _decisions(
     scorer: RowScorer, policy: DecisionPolicy, right: Mapping[str, str]
 ) -> dict[str, Column]:
-    """Return what each way of deciding decides."""
+    """Return the decision of each policy."""
     natural = natural_probabilities(scorer)
     decisions = {
         OURS: policy.decide(natural),
@@ -170,17 +170,17 @@ def _reviewed(
 
 
 def review_order(problem: DecisionProblem, seed: int) -> Column:
-    """Return what tells rows of equal gain apart; not the split's order, which test rows share."""
+    """Return the order of rows of equal gain; not the split's order, which test rows share."""
     return uniform(problem.roles.keys, seed, Stream.REVIEW)
 
 
 def block_order(unit_columns: Sequence[str], seed: int) -> Column:
-    """Return what deals rows into the blocks that intervals draw; rows of a group share it."""
+    """Return the number that assigns rows to bootstrap blocks; rows of a group share it."""
     return uniform(unit_columns, seed, Stream.BLOCKS)
 
 
 def least_cost_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str, str]:
-    """Return, per class, the decision that is cheapest for it on most rows by their weight."""
+    """Return, per class, the decision that is cheapest on most of its rows, by weight."""
     return {
         name: max(matrix.decisions, key=lambda decision: summary.taken[name][decision])
         for name in matrix.classes

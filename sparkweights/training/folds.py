@@ -1,8 +1,7 @@
-"""Folds: which part each row plays when a fold is held out, and features learned outside it.
+"""Folds: the part of each row when a fold is held out, and features learned outside it.
 
-A fold is a split of its own: some rows to fit, some to calibrate, some to test. Its roles are kept
-as one column per fold beside the prepared rows, so that all which reads `PART` works on a fold as
-on the whole.
+Each fold splits the rows into rows to fit, to calibrate and to test. Its roles are a column beside
+the prepared rows, so that functions that read `PART` work on a fold as on the whole table.
 """
 
 from __future__ import annotations
@@ -65,9 +64,9 @@ def divide_forward(
 ) -> tuple[DataFrame, tuple[Column, ...]]:
     """Split by time, and return the roles of rows in folds that go forward in time.
 
-    The fit rows are cut into ``folds + 1`` spans of equal size, and every span but the first is
+    The fit rows are divided into ``folds + 1`` spans of equal size, and every span but the first is
     held out once. As `train` does, a fold fits on the earliest rows before its span and calibrates
-    on the latest of them; no row behind the span takes part. One aggregation.
+    on the latest of them; no row after the span is used. One aggregation.
 
     Returns
     -------
@@ -81,7 +80,7 @@ def divide_forward(
     starts = [end * first / second for end in ends[:-1]]  # where the calibration rows begin
     quantiles = sorted({round(value, 12) for value in (*starts, *ends, second)})
     split = summarise_time_split(labelled_df, spec.problem.roles, by, tuple(quantiles))
-    name = spec.problem.roles.class_names[0]  # a moment cuts all classes alike
+    name = spec.problem.roles.class_names[0]  # a moment divides all classes alike
     at = dict(zip(quantiles, (*split.folds[name], *split.cuts[name]), strict=True))
     moments = [[at[round(value, 12)] for value in values] for values in (starts, ends)]
     order = split_order(labelled_df, spec)
@@ -97,10 +96,10 @@ def divide_forward(
 def learn_fold_plans(
     divided_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, roles: Sequence[Column]
 ) -> tuple[FeaturePlan, ...]:
-    """Learn, per fold, what happened on the rows that the fold fits on, in one Spark job.
+    """Fit, per fold, encodings by outcome on the rows that the fold fits on, in one Spark job.
 
-    An encoding that looks at outcomes would otherwise know those of the rows that are held out.
-    Medians, quantiles and levels are those of ``plan``: they know no outcome.
+    Otherwise an encoding by outcome would contain the outcomes of held-out rows. Medians, quantiles
+    and levels are those of ``plan``: they do not depend on outcomes.
 
     Returns
     -------
@@ -117,7 +116,7 @@ def learn_fold_plans(
 def fold_columns(
     spec: TrainingSpec, plans: Sequence[FeaturePlan], roles: Sequence[Column]
 ) -> dict[str, Column]:
-    """Return what `prepared` keeps for the folds: a role each, and features where they differ."""
+    """Return the columns of the folds: a role each, and features where they differ."""
     order = outcome_order(spec)
     columns = {role_col(number): role for number, role in enumerate(roles)}
     for number, plan in enumerate(plans):
@@ -127,7 +126,7 @@ def fold_columns(
 
 
 def fold_rows(prepared_df: DataFrame, fold: int) -> DataFrame:
-    """Return prepared rows as they are when a fold is held out: its parts, its features."""
+    """Return prepared rows with the parts and features of a fold."""
     columns = {PART: F.col(role_col(fold))}
     if features_col(fold) in prepared_df.columns:
         columns[FEATURES] = F.col(features_col(fold))

@@ -1,4 +1,4 @@
-"""Prune a fitted tree as far as held-out rows say that it costs nothing."""
+"""Prune a fitted tree to the smallest one whose cost on held-out rows is not higher."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sparkweights.trees.pruning import PlainTree, Pruning
 
 BLOCKS = 1_000  # of held-out rows, by which candidates are compared
-CANDIDATES = 24  # trees of the path that the held-out rows are asked about
+CANDIDATES = 24  # trees of the path that are evaluated on held-out rows
 LEAF_COL, SHARES = "__leaf", "__shares"
 
 
@@ -38,12 +38,12 @@ def prune_tree(
 
     One Spark job over the held-out rows tries every candidate. The rule is that of Breiman et al.
     (1984, sec. 3.4.3) with the standard error of the difference: trees of one path decide most
-    rows alike, and what these rows cost says nothing of which tree is cheaper.
+    rows alike, and the cost of these rows does not depend on the tree.
 
     Parameters
     ----------
     scorer
-        Of a fitted tree; its ledger undoes the weights.
+        Of a fitted tree; its ledger inverts the weights.
     held_out_df
         Prepared rows that the tree was not grown on.
     workspace
@@ -51,7 +51,7 @@ def prune_tree(
     """
     model = scorer.model
     if not isinstance(model, PrunableModel):
-        raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner says so.")
+        raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner declares one.")
     tree = model.read_tree(workspace)
     path = pruning_path(tree, tree.risks(spec.model.prune))
     steps = _select_steps(path)
@@ -72,7 +72,7 @@ def one_standard_error(candidates: Sequence[PruningCandidate]) -> PruningCandida
     Examples
     --------
     >>> tried = [(0, 9, 5.0, 0.0), (1, 4, 5.1, 0.2), (2, 1, 9.0, 0.2)]
-    >>> one_standard_error([PruningCandidate(*one) for one in tried]).leaves
+    >>> one_standard_error([PruningCandidate(*values) for values in tried]).leaves
     4
     """
     best = min(candidates, key=lambda tried: tried.cost)
@@ -81,7 +81,7 @@ def one_standard_error(candidates: Sequence[PruningCandidate]) -> PruningCandida
 
 
 def _select_steps(path: Sequence[Pruning]) -> list[Pruning]:
-    """Return at most `CANDIDATES` steps, the last of each alpha, evenly spread by leaves left."""
+    """Return at most `CANDIDATES` steps, the last of each alpha, evenly spaced by leaves."""
     last = {step.ccp_alpha: step for step in path}  # equal alphas are one tree
     steps = list(last.values())
     if len(steps) <= CANDIDATES:

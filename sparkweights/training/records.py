@@ -1,4 +1,4 @@
-"""The records of weighting, training, tuning and backtests, from what the stages found."""
+"""The records of weighting, training, tuning and backtests, from the stages' results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def model_version(settings: Mapping[str, object], now: datetime) -> str:
-    """Return a version that sorts by time and tells settings apart."""
+    """Return a version that sorts by time and differs between settings."""
     return f"{now:%Y%m%dT%H%M%S}-{digest(settings, now.isoformat())}"
 
 
@@ -162,7 +162,7 @@ def _model(spec: TrainingSpec, trained: TrainingResult) -> ModelSummary:
 
 
 def summarise_held_out(held_out: Scorer, published: Scorer) -> HeldOutSummary:
-    """Return what tells a model that was evaluated from the published one."""
+    """Return how an evaluated model differs from the published one."""
     calibrator = held_out.calibrator
     return HeldOutSummary(
         calibration=None
@@ -173,7 +173,7 @@ def summarise_held_out(held_out: Scorer, published: Scorer) -> HeldOutSummary:
 
 
 def _calibration(scorer: Scorer, choice: Choice | None) -> CalibrationSummary | None:
-    """Return the calibration's numbers, why it is that one, and what it rests on."""
+    """Return the calibration's parameters, the reason for the method, and its number of rows."""
     if scorer.calibrator is None:
         return None
     chosen = {} if choice is None else choice.to_dict()
@@ -204,7 +204,7 @@ def tuning_record(name: str, spec: TrainingSpec, tuning: Tuning) -> TuningRecord
 
 
 def _trial(trial: Trial, apart: Difference, constant_cost: float) -> TrialSummary:
-    """Return what one candidate cost, and saved against the best constant decision."""
+    """Return a candidate's cost, and its savings against the best constant decision."""
     return TrialSummary(
         ratio=trial.settings.ratio,
         params=trial.settings.params,

@@ -1,4 +1,4 @@
-"""What held-out rows decide about a fitted model: its size, and its calibration."""
+"""Selection of a fitted model's size on held-out rows, and its calibration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SelectedModel:
 
 
 def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size) -> SelectedModel:
-    """Prune or stop a fitted model, undo its weights, and calibrate it, as the configuration asks.
+    """Prune or stop a fitted model, invert its weights, and calibrate it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size)
     held_out_df = prepared_df.filter(F.col(PART) == CALIBRATE)
     pruning = stopping = None
     if spec.model.prune != "none" or spec.model.patience is not None:
-        # It lies beside the bundles, where driver and executors both reach it.
+        # A folder beside the bundles is readable by driver and executors.
         with scratch_folder(Location.of(spec.scratch)) as workspace:
             if spec.model.prune != "none":
                 bare, pruning = prune_tree(bare, held_out_df, spec, workspace)

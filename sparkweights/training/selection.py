@@ -1,4 +1,4 @@
-"""A labelled table that holds rejected applicants: who is learned from, and whom that speaks of."""
+"""Labelled tables with rejected applicants: the rows to fit on, and whom they represent."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _BIN = "__bin"
 
 
 def with_selection(labelled_df: DataFrame, spec: TrainingSpec) -> tuple[DataFrame, TrainingSpec]:
-    """Append what accepted rows weigh, and return the spec that reads it.
+    """Append the weights of accepted rows, and return the spec that reads them.
 
     A row's sample weight is divided by its probability of being accepted, where
-    ``selection.probability`` names it; the column is null where that is no probability, which
-    counting classes refuses.
+    ``selection.probability`` names it; the column is null where that is no probability, and
+    the class summary refuses null weights.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def with_selection(labelled_df: DataFrame, spec: TrainingSpec) -> tuple[DataFram
 
 
 def accepted_rows(labelled_df: DataFrame, spec: TrainingSpec) -> DataFrame:
-    """Return the rows to learn from: all, or the accepted ones where the spec says who."""
+    """Return the rows to fit on: all, or the accepted ones where the spec names the column."""
     return labelled_df if spec.selection is None else labelled_df.filter(is_accepted(spec))
 
 
@@ -80,7 +80,7 @@ def collect_selection(
     Returns
     -------
     Selection or None
-        None where the spec does not say who was accepted.
+        None where the spec names no column of acceptance.
     """
     settings = spec.selection
     if settings is None:

@@ -1,4 +1,4 @@
-"""The training stage: split, features, fit, undo, calibrate, evaluate, gate."""
+"""The training stage: split, features, fit, invert weights, calibrate, evaluate, gate."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CALIBRATES = "__calibrates"
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The train stage's record: a scorer, how its rows were split, and what it is worth.
+    """The train stage's result: a scorer, the split of its rows, and its evaluation.
 
     Attributes
     ----------
@@ -80,20 +80,20 @@ class TrainingResult:
     split, rows
         How the labelled rows were split for the evaluation, and how many each part has.
     evaluation
-        On rows that the evaluated models have not learned from.
+        On rows that the evaluated models were not fitted on.
     scores
-        Their probabilities by class, for label shift to start from.
+        Histogram of their probabilities by class, the reference of label shift estimates.
     reference
-        What a linear model's reasons compare a row with, where reasons are wanted.
+        Feature vector that a linear model's reasons compare a row with; empty without reasons.
     typical
-        What reasons compare a row's price with.
+        Column -> the value that reasons compare a row's costs with.
     bins
-        What `monitor` compares tables with.
+        Binned reference columns, for `monitor`.
     refit
-        Which rows the published model learned from.
+        Which rows the published model was fitted on.
     held_out
-        The evaluated models, where they are not the published one: one a fold, or, with a split in
-        time, the one of earlier rows. Empty otherwise.
+        The evaluated models, where they differ from the published one: one per fold, or, with a
+        split by time, the model of earlier rows. Empty otherwise.
     learner_choice
         Of ``model.kind: auto``; None where the configuration names the learner.
     """
@@ -118,7 +118,7 @@ class TrainingResult:
 
     @property
     def held_out_scorer(self) -> RowScorer:
-        """What scores rows of the labelled table without having learned from them."""
+        """The scorer of labelled rows by models that were not fitted on them."""
         if self.split.crossed:
             return CrossFittedScorer(self.held_out)
         return self.held_out[0] if self.held_out else self.scorer
@@ -127,10 +127,10 @@ class TrainingResult:
 def train(
     labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
 ) -> TrainingResult:
-    """Fit, undo, calibrate and evaluate a model on disjoint rows of the labelled table.
+    """Fit, correct, calibrate and evaluate a model on disjoint rows of the labelled table.
 
-    Where `choose_refit` says so, the published model is fitted on all rows afterwards. Of
-    ``model.kind: auto`` both candidates are trained, and one is returned; see
+    If `choose_refit` returns ``all``, the published model is fitted on all rows afterwards. With
+    ``model.kind: auto`` two candidates are trained, and the better one is returned; see
     `sparkweights.training.choose_learner`.
 
     Raises
@@ -197,7 +197,7 @@ def _warn(calibration: Choice | None, progress: Progress) -> None:
 
 def _gate(trained: TrainingResult, spec: TrainingSpec) -> None:
     split, rows = trained.split, trained.rows
-    # Across folds, what one fold's calibration misses another's makes up for.
+    # Across folds, the errors of the calibration cancel out.
     alone = spec.calibration != "none" and not split.crossed
     gate_base_rate(
         trained.evaluation,
@@ -211,7 +211,7 @@ def _gate(trained: TrainingResult, spec: TrainingSpec) -> None:
 
 @dataclass(frozen=True)
 class FitOnParts:
-    """A model of the fit rows, calibrated, and the rows that it has not seen."""
+    """A calibrated model of the fit rows, and the test rows."""
 
     finished: SelectedModel
     counts: PartCounts
@@ -305,7 +305,7 @@ def _refit_later(
     """Publish a model of all rows, after one of earlier rows was evaluated on later ones.
 
     Its calibration is cross-fitted, on the rows after the fit rows of the evaluated model alone:
-    class shares change with time, and the latest rows are nearest to those that will be scored.
+    class shares change with time, and the latest rows resemble most those that will be scored.
     """
     timed_df = with_parts(labelled_df, spec.problem.roles, earlier.split, spec.seed)
     split, divided_df = cross(
@@ -337,7 +337,7 @@ def _fit_folds(
     with prepare_rows(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
         counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
-        progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one a fold")
+        progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one per fold")
         fits = cross_fit(
             prepared_df,
             fitting,
@@ -351,7 +351,7 @@ def _fit_folds(
 
 @dataclass(frozen=True)
 class _Measures:
-    """What rows that a model has not learned from say of it; see `TrainingResult`."""
+    """Measures on rows that a model was not fitted on; see `TrainingResult`."""
 
     evaluation: Evaluation
     scores: ScoreHistogram
@@ -387,10 +387,10 @@ def training_ledger(
 def _natural_prior(
     counts: PartCounts, spec: TrainingSpec, weighed: WeightingResult
 ) -> Mapping[str, float]:
-    """Return the class shares that undone and calibrated probabilities speak of.
+    """Return the class shares that corrected and calibrated probabilities refer to.
 
-    A split by hash gives every part the shares of the table. Parts in time have their own: then
-    they are those of the rows that had the last word on the probabilities.
+    A split by hash gives every part the shares of the table. The parts of a split by time differ:
+    then the shares are those of the rows that were used last, to calibrate or to fit.
     """
     if spec.split.by is None:
         return weighed.weighting.prior

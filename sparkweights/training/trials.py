@@ -1,8 +1,8 @@
-"""What candidates cost on held-out rows, whether weighting pays, and which of them is chosen.
+"""Costs of candidates on held-out rows, whether weighting saves cost, and the choice.
 
-Candidates are compared by paired differences: all decide on the same rows, so that what these rows
-happen to cost falls out of the difference. Sums over small blocks of rows give it many degrees of
-freedom, however few the folds are.
+Candidates are compared by paired differences: all decide on the same rows, so that the variation of
+costs between rows cancels out. Sums over small blocks of rows give the difference many degrees of
+freedom even with few folds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIDES = (np.minimum, np.maximum)
 
 @dataclass(frozen=True)
 class Settings:
-    """What one trial fits with.
+    """The settings of a trial.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class FoldCosts:
-    """What decisions cost on the rows that were held out of one fold.
+    """Costs of decisions on the rows held out of a fold.
 
     Attributes
     ----------
     sums
-        ``[class, block]``: realised costs times sample weights, in the money of the table.
+        ``[class, block]``: realised costs times sample weights, in the currency of the table.
     weights
         ``[block]``: sums of the sample weights.
     """
@@ -72,7 +72,7 @@ class FoldCosts:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What settings cost on the rows that were held out of each fold.
+    """Costs of settings on the rows held out of each fold.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Difference:
     Attributes
     ----------
     cost
-        Difference of the means, in money per row.
+        Difference of the means, in cost per row.
     error
         Its standard error, paired: from blocks of rows and, where these differ by more, from folds.
     """
@@ -145,9 +145,9 @@ class Verdict:
 
 
 def compare_trials(trials: Sequence[Trial], *, forward: bool = False) -> Verdict:
-    """Say whether weighting pays, and choose the settings accordingly.
+    """Test whether weighting saves cost, and choose the settings accordingly.
 
-    Weighting pays where some weighted trial is cheaper than the cheapest trial without weights, by
+    Weighting saves cost where some weighted trial is cheaper than the cheapest unweighted trial, by
     more than chance explains: its simultaneous lower bound is above 0. Then the least weighted is
     chosen of those that are shown to save and that lie within one standard error, paired, of the
     cheapest of these (the rule of Breiman et al. 1984, sec. 3.4.3, for a difference). Otherwise the
@@ -157,9 +157,9 @@ def compare_trials(trials: Sequence[Trial], *, forward: bool = False) -> Verdict
     Parameters
     ----------
     forward
-        Whether folds go forward in time. Then each has more rows to learn from than the one
-        before, and months of its own: what they differ by is no error, and intervals speak of
-        these folds. Folds dealt at random differ by chance alone, which is counted as an error.
+        Whether folds go forward in time. Then each fits on more rows than the fold before, and
+        covers other months: differences between folds are no sampling error, and intervals hold
+        for these folds alone. Random folds differ by chance, which counts as sampling error.
     """
     best = cheapest(trials)
     plain = [trial for trial in trials if trial.settings.weighting == 0]
@@ -200,14 +200,14 @@ def _differences(trials: Sequence[Trial], reference: Trial, *, forward: bool) ->
 def _simultaneous_savings(
     trials: Sequence[Trial], reference: Trial, *, forward: bool
 ) -> list[WeightingEffect]:
-    """Compare each trial with one of no weights, by intervals that hold for all together.
+    """Compare each trial with the unweighted one, by simultaneous intervals.
 
     As Dunnett (1955) does with normal means, the critical value is a quantile of the largest
     studentised difference; costs are skewed and the differences correlated, so its distribution
     is resampled (Westfall & Young 1993, sec. 2.5).
     """
     paired = _Paired.of(trials, reference, forward=forward)
-    # A saving's lower end allows for one more loss, its upper end for one more gain.
+    # The lower bound adds one more loss, the upper bound one more gain.
     lower, upper = (with_one_more(-paired.flat, paired.of_block, side) for side in _SIDES)
     tail = (1 - LEVEL) / 2
     above = np.quantile(lower.replicates.max(axis=1), 1 - tail, method="weibull")
@@ -229,7 +229,7 @@ def _scarce(trials: Sequence[Trial], reference: Trial) -> list[bool]:
     """Return which trials gain, or lose, against the reference in too few blocks of a class.
 
     A block of one class's rows is at most as many as the rows that are decided differently there,
-    so that the count errs on the side of caution.
+    so that the count is conservative.
     """
     is_scarce = []
     for trial in trials:
@@ -298,8 +298,8 @@ class _Paired:
     def between(self) -> Array:
         """``[trial]``: standard error of the mean from what folds differ beyond their blocks.
 
-        By moments (Hedges 1983), 0 where the folds' spread is what the blocks explain. It is what
-        the choice of the rows that a fold fits on does to a model.
+        By moments (Hedges 1983), 0 where the blocks explain the variance between folds. It is the
+        variation of a model with the choice of its fit rows.
         """
         if self.forward:
             return np.zeros(len(self.values))

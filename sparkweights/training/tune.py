@@ -1,4 +1,4 @@
-"""The tuning stage: every candidate through the whole pipeline, on each fold of one kept table."""
+"""The tuning stage: every candidate through the whole pipeline, on each fold of a stored table."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Tuning:
     trials
         What each candidate cost.
     verdict
-        Whether weighting pays, and which trial is chosen.
+        Whether weighting saves cost, and which trial is chosen.
     references
         Name -> the ratio that the scheme of this name has here.
     constant_cost
@@ -109,22 +109,22 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
     """Try weight ratios and parameters by cross-validated expected cost.
 
     Folds are parts of the fit rows alone: the rows that `train` tests on stay unseen. Each fold is
-    fitted, undone, calibrated and priced as `train` would; forward in time, on rows before those
-    that it holds out.
+    fitted, corrected, calibrated and evaluated as `train` does. With a split by time, it is fitted
+    on rows before those that it holds out.
 
     Raises
     ------
     ConfigError
-        If there are too many candidates, or resampling would bend the held-out rows.
+        If there are too many candidates, or resampling is configured.
     InputError
         If a fold lacks rows of a class.
     """
     if spec.resample is not None:
         raise ConfigError(
-            "tune: resample would thin or repeat the rows that are held out.",
+            "tune: resample would change the rows that are held out; allowed: no resample.",
             hint="leave resample out to tune; weights and resampling do the same work.",
         )
-    progress.step("counting classes and cutting folds")
+    progress.step("counting classes and assigning folds")
     tune_settings = spec.tune
     weighed = weigh(labelled_df, spec)
     trial_settings, references = _candidates(spec, weighed)
@@ -172,20 +172,20 @@ def _candidates(
 def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
     """Whether the configured weights are those of a ratio within the grid, which covers them.
 
-    One weight per class is a point of the curve where there are two classes; of more, only where
-    the others lie between as `ratio_weights` has them. Weights by group or by row are none.
+    With two classes, constant class weights are a point of the curve. With more, they are one only
+    if the other weights equal those of `ratio_weights`. Weights by group or by row are not.
     """
     constants, prior = weighting.rule.constants, weighting.prior
     if constants is None:
         return False
     weights = dict(zip(prior, constants, strict=True))
     rare, common = (pick(prior, key=prior.__getitem__) for pick in (min, max))
-    if rare == common:  # of classes equally common, the last is the one that a ratio is about
+    if rare == common:  # of equally common classes, the ratio is that of the last
         rare = list(prior)[-1]
     ratio = weights[rare] / weights[common]
     if not low * (1 - 1e-6) <= ratio <= high * (1 + 1e-6):
         return False
-    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # two have one ratio
+    line = ratio_weights(prior, ratio) if len(prior) > 2 else weights  # two classes have one ratio
     return all(
         math.isclose(weights[name] / weights[common], line[name] / line[common], rel_tol=1e-3)
         for name in prior
@@ -217,7 +217,7 @@ def _block(spec: TrainingSpec) -> Column:
 
 
 def _count(prepared_df: DataFrame, spec: TrainingSpec) -> tuple[int, list[Size], float]:
-    """Count rows by role, and price the best constant decision; fills the cache.
+    """Count rows by role, and compute the cost of the best constant decision; fills the cache.
 
     Returns
     -------
@@ -296,7 +296,7 @@ def _report_each(
 
 
 def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
-    """Fit on a fold's rows to fit, and return what its held-out rows cost, in one pass of them."""
+    """Fit on a fold's fit rows, and return the costs of its held-out rows, in one pass."""
     spec, df, plan = table.spec, fold_rows(table.df, number), table.plans[number]
     rule, names = _rule(table.weighed, settings), spec.problem.roles.class_names
     fit_df = df.filter(F.col(PART) == FIT).select(

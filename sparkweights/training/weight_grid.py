@@ -1,6 +1,6 @@
-"""Which weights are tried? Candidates on a log scale.
+"""Candidate weights on a log scale.
 
-Weights act by their ratio, so a grid is even in its logarithm. How candidates are compared is told
+Weights act by their ratio, so the grid is evenly spaced by its logarithm. Candidates are compared
 in `sparkweights.training.trials`.
 """
 
@@ -68,7 +68,7 @@ def ratio_weights(prior: Mapping[str, float], ratio: float) -> dict[str, float]:
     if log_range == 0:
         if ratio == 1:
             return dict.fromkeys(prior, 1.0)
-        if len(shares) > 2:  # of two, the second is the one to weigh
+        if len(shares) > 2:  # of two, the second gets the weight
             raise InputError(
                 "All classes are equally common, so there is no rarest one whose weight could be "
                 "tuned.",

@@ -249,9 +249,9 @@ def prune(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTr
 
 
 def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
-    """Return ``[leaf of the whole tree, class]``: the counts that its rows meet once prune.
+    """Return ``[leaf of the whole tree, class]``: the counts of its rows' leaf in the pruned tree.
 
-    So one pass that knows the leaf of each row can try every tree of the path.
+    With them, one pass that knows the leaf of each row evaluates every tree of the path.
     """
     nodes = _pruned_nodes(path, ccp_alpha)
     ends = list(range(len(tree.nodes)))

@@ -242,7 +242,7 @@ def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
         ({"tune": {"group": ["age"]}, "split": {"by": "amount"}}, 2, "cut folds in two ways"),
         ({"tune": {"group": ["agge"]}}, 4, "no column 'agge'"),
         ({"tune": {"points": 100, "folds": 20}}, 2, "at most 1,000 are allowed"),
-        ({"resample": {"method": "under"}}, 2, "resample would thin"),
+        ({"resample": {"method": "under"}}, 2, "resample would change the rows"),
         ({"tune": {"group": ["card type"], "folds": 20}}, 4, "lower tune.folds"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A tree of MLlib goes through plain nodes unharmed, and comes back prune as a native model."""
+"""A tree of MLlib goes through plain nodes unharmed, and comes back pruned as a native model."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_tree_survives_the_way_through_plain_nodes(people: DataFrame, tmp_path: 
 
 
 def test_pruned_tree_saves_loads_and_scores(people: DataFrame, tmp_path: Path) -> None:
-    """A prune tree is a native model whose leaves hold what its branches held."""
+    """A pruned tree is a native model whose leaves hold what its branches held."""
     model = learner("tree").fit(people.drop("id"), {"maxDepth": 10}, seed=1, classes=2)
     tree = model.read_tree(Location.of(tmp_path))
     path = pruning_path(tree, tree.risks("gini"))
