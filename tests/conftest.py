@@ -79,7 +79,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     def forget() -> None:
         registry.installed.cache_clear()
-        registry._declared.cache_clear()
+        registry._load_declaration.cache_clear()
 
     yield put
     for module in set(sys.modules) - before:

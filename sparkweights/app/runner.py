@@ -108,7 +108,7 @@ class Runner:
     run_date
         The date that the run is for.
     progress
-        Hears of every step.
+        Reports every step.
     """
 
     spark: SparkSession
@@ -117,14 +117,14 @@ class Runner:
     progress: Progress = field(default_factory=LoggedProgress)
 
     def preflight(self) -> None:
-        """Refuse, before hours of training, a night that lacks what it needs.
+        """Refuse, before training, a scoring run whose tables, suites or secrets are missing.
 
         Raises
         ------
         ConfigError, InputError, PublishError
-            If a table, a suite or a secret that scoring needs is missing, or cannot be read; the
-            incoming table is not one that a model of the labelled table could score; or a table
-            that is written could not take its rows.
+            If a table, a suite or a secret that scoring needs is missing, or cannot be read; if
+            a model of the labelled table could not score the incoming table; or if an output table
+            does not accept its rows.
         """
         self._require_own_models()
         self._require_own_record()
@@ -135,7 +135,7 @@ class Runner:
         labelled_df, spec = self._labelled()
         kinds = feature_kinds(labelled_df.schema, spec.problem.roles)
         require_scorable(incoming_df.schema, spec.problem, kinds)
-        # The weights that scoring undoes read them; windows are for training alone.
+        # Scoring inverts weights that read these columns; windows are for training alone.
         require_columns(incoming_df.schema, spec.weights.by, table="incoming")
         require_free_names(incoming_df.schema)
         written.scored.require_ready()
@@ -155,9 +155,9 @@ class Runner:
     def train(
         self, weighed: WeightingResult | None = None
     ) -> StageResult[TrainingResult, TrainingRecord]:
-        """Train a model, compare it with the one in use, and publish its bundle.
+        """Train a model, compare it with the champion, and publish its bundle.
 
-        It comes into use as the configuration's ``promote`` says.
+        The configuration's ``promote`` decides whether it is promoted.
         """
         self._require_own_models()
         labelled_df, spec = self._labelled()
@@ -219,7 +219,7 @@ class Runner:
         return StageResult(tuning, record)
 
     def explain(self, version: str | None = None) -> StageResult[Explanation, ImportanceRecord]:
-        """Measure what each column is worth to a model and its unweighted twin, in money."""
+        """Measure each column's importance, in cost, to a model and its unweighted baseline."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
         self._warn_of_params(bundle.kind, bundle.manifest.model.params)
@@ -231,7 +231,7 @@ class Runner:
     def evaluate(
         self, version: str | None = None
     ) -> StageResult[EvaluationResult, EvaluationRecord]:
-        """Judge a model on the labelled rows that it held out, as a whole and by segment."""
+        """Evaluate a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
         trained = self._trained(bundle)
@@ -256,7 +256,7 @@ class Runner:
     def monitor(
         self, role: str, version: str | None = None
     ) -> StageResult[MonitoringResult, MonitoringRecord]:
-        """Compare a table with what a model was made for; nothing that other verbs read changes."""
+        """Compare a table with a model's reference; nothing that other verbs read changes."""
         self.progress.step("loading the model")
         bundle = self._bundle(version)
         df = read_table(self.spark, self._source(role))
@@ -276,7 +276,7 @@ class Runner:
         Parameters
         ----------
         docs
-            A folder for Great Expectations' Data Docs of the results, if they are wanted.
+            A folder for Great Expectations' Data Docs of the results; None for no Data Docs.
         """
         pages = None if docs is None else Location.of(docs)
         if pages is not None:
@@ -284,7 +284,7 @@ class Runner:
         source = self._checked_source(role)
         df = read_table(self.spark, source)
         if not self.config.checks.allow_empty:
-            require_rows(df, source)  # of no rows, nearly everything holds
+            require_rows(df, source)  # an empty table passes nearly every check
         report = self._run_suite(df, role, pages)
         return StageResult(report, check_record(report))
 
@@ -361,12 +361,12 @@ class Runner:
         return bundle
 
     def _trained(self, bundle: ModelBundle) -> TrainingSpec:
-        """Return what a model was trained by, and tell where the configuration says otherwise."""
+        """Return the spec of a model's training, and warn where the configuration differs."""
         trained = trained_spec(bundle.manifest, str(self._artifacts))
         if differing := edited_since(self.config, trained):
             self.progress.warn(
-                f"Model '{bundle.version}' was trained with {join_names(differing)}. What it was "
-                "trained with counts until a model is trained by this configuration."
+                f"Model '{bundle.version}' was trained with {join_names(differing)}. These "
+                "settings apply until a model is trained by this configuration."
             )
         return trained
 
@@ -419,9 +419,9 @@ class Runner:
         read = spec.problem.matrix.columns if spec.weight_spec.per_row else ()
         if unseen := [name for name in read if name not in spec.problem.roles.features]:
             self.progress.warn(
-                f"Weights differ by {join_names(unseen)}, which the model does not see: what it "
-                "cannot learn is undone all the same, and probabilities may be off where it is "
-                "large or small. Make it a feature, or choose weights.scheme cost."
+                f"Weights differ by {join_names(unseen)}, which the model does not read: the "
+                "weights are inverted by it all the same, and probabilities may be biased where it "
+                "is large or small. Make it a feature, or choose weights.scheme cost."
             )
         if spec.weight_spec.per_row:
             self.progress.warn(BY_ROW_WARNING)
@@ -433,7 +433,7 @@ class Runner:
         return weighed
 
     def _warn_of_params(self, kind: str, *params: Mapping[str, Any]) -> None:
-        """Warn, once, of parameters that this engine may not bear; later ones are larger."""
+        """Warn once of parameters that are too large for this session; the last are the largest."""
         every = (learner(kind).concern(values, self.spark) for values in params)
         if concerns := [concern for concern in every if concern is not None]:
             self.progress.warn(concerns[-1])
@@ -450,7 +450,7 @@ class Runner:
         return run_suite(df, suite, table=role, docs=docs)
 
     def _checked_source(self, role: str) -> TableSource:
-        """Return what a suite judges: of the scored table, as the night did, the date alone."""
+        """Return the source that a suite checks: of the scored table, the run date alone."""
         source = self._source(role)
         if role != "scored":
             return source

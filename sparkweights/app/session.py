@@ -22,7 +22,7 @@ LOCAL_SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "4",  # a laptop's; a cluster sets its own
+    "spark.sql.shuffle.partitions": "4",  # for a laptop; a cluster has other settings
 }
 
 
@@ -37,18 +37,18 @@ def open_session(name: str) -> SparkSession:
     builder = SparkSession.builder.appName(name)
     # Dates and timestamps mean the same wherever the job runs.
     builder = builder.config("spark.sql.session.timeZone", "UTC")
-    if "SPARK_REMOTE" not in os.environ:  # a server has its own
-        # Else PySpark tells the engine, of every step of every expression, which line built it:
-        # a third of the time in which large expressions are planned.
+    if "SPARK_REMOTE" not in os.environ:  # a Connect server has its own settings
+        # By default PySpark records the source line of every expression, which takes a third of
+        # the planning time of large expressions.
         builder = builder.config("spark.python.sql.dataFrameDebugging.enabled", "false")
     if not _submitted():
         # Python workers need the packages of this environment, not those of the first python3.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for key, value in LOCAL_SETTINGS.items():
             builder = builder.config(key, value)
-        if SparkSession.getActiveSession() is None:  # a running engine has its own, or none
+        if SparkSession.getActiveSession() is None:  # a running session keeps its setting
             builder = builder.config(CHECKPOINTS, checkpoint_folder())
-        # Without this the engine greets every command with a dozen lines.
+        # Without this Spark logs a dozen lines at every start.
         logging = Path(__file__).with_name("log4j2.properties")
         if logging.is_file():
             java = f"-Dlog4j2.configurationFile={logging.as_uri()}"
@@ -58,10 +58,10 @@ def open_session(name: str) -> SparkSession:
 
 
 def checkpoint_folder() -> str:
-    """Make a folder for the checkpoints of a local session, which goes when the process ends.
+    """Make a folder for the checkpoints of a local session, which is removed when the process ends.
 
-    Boosting corrects the margins of its rows tree by tree; without checkpoints every task carries
-    all corrections so far, and some two hundred overflow the engine's stack.
+    Boosting corrects the margins of its rows tree by tree; without checkpoints every task contains
+    all previous corrections, and about two hundred overflow Java's stack.
     """
     folder = tempfile.mkdtemp(prefix="sparkweights-checkpoints-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

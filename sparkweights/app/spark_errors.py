@@ -1,4 +1,4 @@
-"""Which of the engine's failures are the input's or the disk's, not ours."""
+"""Spark errors that the input or the storage causes, as errors that the user can act on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INPUT = {
     "CAST_INVALID_INPUT": "a value cannot be cast to its column's type",
     "METASTORE_PARTITION_FILTER": "the metastore cannot find a table's partitions by their values",
 }
-# Said last, as it is around whatever befell a task that writes.
+# Tested last: Spark wraps any failure of a writing task in it.
 _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
 
 
@@ -53,7 +53,7 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
         if sign in text:
             return PublishError(
                 f"Spark stopped: {reason}.",
-                hint="nothing was published; see to the room and the rights there, then run again.",
+                hint="nothing was published; check its free space and permissions, then run again.",
             )
     return None
 
@@ -70,7 +70,7 @@ def _input_failure(text: str) -> InputError | None:
 
 
 def _root(text: str) -> str:
-    """Return the message of the deepest cause that Java told, behind a semicolon."""
+    """Return the message of the innermost Java cause, after a semicolon."""
     causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
     message = causes[-1].removeprefix("Caused by: ").partition(": ")[2] if causes else ""
     message = without_values(message)

@@ -80,7 +80,7 @@ def _check_weights(config: Config) -> None:
     if by_row and config.weight_spec.per_row:
         raise ConfigError(
             f"model.monotone: {join_names(by_row)} is part of the costs, and weights.scheme "
-            f"{config.weights.scheme!r} differs by it: undoing such weights may reverse its "
+            f"{config.weights.scheme!r} differs by it: inverting such weights may reverse its "
             "effect.",
             hint="choose weights that are constant by class, for instance scheme: balanced.",
         )

@@ -1,4 +1,4 @@
-"""From a YAML file to a checked `Config`, with every problem told by file, line and key path."""
+"""From a YAML file to a checked `Config`; errors name the file, line and key path."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _compose(location: Location, path: str) -> yaml.Node:
         where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         raise ConfigError(
             f"{path} is not valid YAML{where}: {error.problem}.",
-            hint="check indentation, colons and quotes around this place.",
+            hint="check indentation, colons and quotes around this line.",
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from None
@@ -120,7 +120,7 @@ def _plain(node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], path: 
                 raise ConfigError(
                     f"{path}:{key_node.start_mark.line + 1}: a key is a list or a section; keys "
                     "are text.",
-                    hint="check colons, brackets and question marks around this place.",
+                    hint="check colons, brackets and question marks around this line.",
                 )
             key = str(key_node.value)
             if key in values:

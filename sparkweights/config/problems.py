@@ -1,4 +1,4 @@
-"""What is wrong with a value of the file, in the file's own words."""
+"""Errors of values in the configuration file, by line and key path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def problem_of_values(error: ValidationError, values: Mapping[str, Any]) -> Conf
 
 
 def _key_paths(value: object, key_path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the place of a value and of all that it holds."""
+    """Yield the key path of a value and of all nested values."""
     yield key_path
     if isinstance(value, dict):
         for name, nested in value.items():
@@ -63,14 +63,14 @@ def first_problem(
     values
         The file's.
     lines
-        The line of every place in it.
+        Key path -> line in the file.
     path
         Of the file; None where there is none.
     """
     problems = [(_key_path(details, lines), details) for details in error.errors()]
     base = problems[0][0]
-    # Where several forms are allowed, there is an error for each; the one that went furthest into
-    # the value is about the form that was meant.
+    # Where several forms are allowed, there is an error for each; that of the longest key path is
+    # about the intended form.
     group = [(key_path, details) for key_path, details in problems if key_path[: len(base)] == base]
     key_path, problem = max(group, key=lambda candidate: (len(candidate[0]), _weight(*candidate)))
     where = "Config" if path is None else f"{path}:{_line(key_path, lines)}"
@@ -105,7 +105,7 @@ def with_line(error: ConfigError, lines: Mapping[KeyPath, int], path: str) -> Co
 
 
 def dotted(key_path: Sequence[str | int]) -> str:
-    """Return a place as the file's readers say it, for instance ``columns.keys[0]``."""
+    """Return a key path as text, for instance ``columns.keys[0]``."""
     text = ""
     for step in key_path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
@@ -118,7 +118,7 @@ def fields(model: type[BaseModel]) -> list[str]:
 
 
 def _key_path(problem: ErrorDetails, lines: Mapping[KeyPath, int]) -> KeyPath:
-    """Return where a problem is, without the names of the forms that pydantic tried."""
+    """Return the key path of a problem, without pydantic's names of union members."""
     key_path: KeyPath = ()
     for step in problem["loc"]:
         if (*key_path, step) in lines:
@@ -127,7 +127,7 @@ def _key_path(problem: ErrorDetails, lines: Mapping[KeyPath, int]) -> KeyPath:
 
 
 def _weight(key_path: KeyPath, problem: ErrorDetails) -> int:
-    """Return how much a problem tells: a key that no form has most, one of another form least."""
+    """Return the rank of a problem: keys unknown to every form first, keys of another form last."""
     if problem["type"] != "extra_forbidden":
         return 1
     return 0 if key_path[-1] in fields(_model_at(key_path[:-1])) else 2
@@ -158,7 +158,7 @@ def _describe(values: Any, key_path: KeyPath) -> str:  # noqa: ANN401 (walks par
 
 
 def _model_at(key_path: KeyPath) -> type[BaseModel]:
-    """Return the section that holds the keys under ``place``."""
+    """Return the section that holds the keys under ``key_path``."""
     model: type[BaseModel] = Config
     for step in key_path:
         field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)

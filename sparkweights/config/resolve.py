@@ -88,7 +88,7 @@ def evaluation_spec(config: Config, spec: TrainingSpec, trained: TrainingSpec) -
 
 
 def monitoring_spec(config: Config, trained: TrainingSpec) -> MonitoringSpec:
-    """Return how far a table may be from the one that a model was made for."""
+    """Return the spec of comparing a table with a model's training data."""
     return MonitoringSpec(scoring_spec(config, trained), config.monitor, config.fairness)
 
 

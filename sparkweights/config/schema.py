@@ -108,7 +108,7 @@ class Config(Section):
         )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Config:
-        """Return a changed copy, which works out anew what this one has worked out."""
+        """Return a changed copy, without the cached properties of this one."""
         copy = super().model_copy(update=update, deep=deep)
         for name, value in vars(Config).items():
             if isinstance(value, cached_property):
@@ -155,7 +155,7 @@ class Config(Section):
 
     @cached_property
     def weight_spec(self) -> WeightSpec:
-        """Which weights are wanted.
+        """The weighting scheme.
 
         Raises
         ------
@@ -200,7 +200,7 @@ class Config(Section):
         return table_
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values, without the place they were read from."""
+        """Return the settings as plain JSON values, without the folder of the file."""
         return self.model_dump(mode="json", by_alias=True)
 
     def check(self) -> None:

@@ -55,7 +55,7 @@ def check_consistency(config: Config) -> None:
 
 def _check_classes(config: Config) -> None:
     classes = config.columns.classes
-    if len(classes) < 2:  # one class leaves nothing to tell apart
+    if len(classes) < 2:  # one class needs no decision
         raise ConfigError(
             f"columns.classes: {len(classes)} class given ({join_names(classes)}); at least two "
             "are needed.",
@@ -144,7 +144,7 @@ def _require_distinct(where: str, named: Iterable[str]) -> None:
         if other != name:
             raise ConfigError(
                 f"{where}: '{name}' and '{other}' name columns of the scored table, and Spark does "
-                "not tell upper from lower case.",
+                "not distinguish upper from lower case.",
                 hint="give one of them another name.",
             )
 
@@ -186,7 +186,7 @@ def _check_reasons(config: Config) -> None:
     explained = [name for name in features if name.casefold() not in silent]
     if named and not explained and not settings.sensitive:
         raise ConfigError(
-            "reasons.sensitive: false, but every feature is sensitive; no reason is left to tell.",
+            "reasons.sensitive: false, but every feature is sensitive; no reason is left to give.",
             hint="state reasons.sensitive: true, or use other features.",
         )
     require_explainable(config.model.kind)
@@ -217,7 +217,7 @@ def _check_choices(config: Config) -> None:
         )
     if config.weights.window is not None and config.columns.time is None:
         raise ConfigError(
-            f"weights.window: {config.weights.window!r} needs a column that tells the time.",
+            f"weights.window: {config.weights.window!r} needs a column of moments.",
             hint="name a date or timestamp under columns.time.",
         )
     _check_weights(config)
@@ -245,13 +245,12 @@ def _check_split(config: Config) -> None:
         Span.parse(value, where=f"split.{key}")
         if settings.by is None:
             raise ConfigError(
-                f"split.{key}: {value!r} goes with split.by, which names the column that tells "
-                "the time.",
+                f"split.{key}: {value!r} needs split.by, which names the column of moments.",
                 hint=f"name a date or timestamp under split.by, or leave split.{key} out.",
             )
     if settings.as_of is not None and settings.mature is None:
         raise ConfigError(
-            f"split.as_of: {settings.as_of} says of which day outcomes are; without split.mature "
+            f"split.as_of: {settings.as_of} states the day of the outcomes; without split.mature "
             "nothing depends on it.",
             hint="add split.mature, the time until an outcome is known, or leave it out.",
         )
@@ -305,8 +304,8 @@ def _check_tune(config: Config) -> None:
         )
     if settings.group and config.split.by is not None:
         raise ConfigError(
-            f"tune.group: {join_names(settings.group)} and split.by: {config.split.by!r} cut folds "
-            "in two ways; one is allowed.",
+            f"tune.group: {join_names(settings.group)} and split.by: {config.split.by!r} define "
+            "folds in two ways; one is allowed.",
             hint="leave one of them out.",
         )
 
@@ -350,7 +349,7 @@ def _check_locations(config: Config) -> None:
             ):
                 raise ConfigError(
                     f"{output} and {other} overlap ('{written}' and '{path}'); what is "
-                    "written must lie apart from everything else.",
+                    "written must be separate from everything else.",
                     hint="give each its own folder.",
                 )
 
@@ -365,7 +364,7 @@ def _check_catalog_names(named: Mapping[str, Table]) -> None:
         if role_of.get(name) in {"scored", "quarantine"}:
             raise ConfigError(
                 f"tables.{role_of[name]} and tables.{role} are both {named[role].location!r}; "
-                "what is written must lie apart from everything else.",
+                "what is written must be separate from everything else.",
                 hint="give each its own table.",
             )
         role_of.setdefault(name, role)
@@ -400,14 +399,14 @@ def _check_output(role: str, table: Table) -> None:
 
 
 def _check_folder(where: str, location: str) -> None:
-    """Refuse a place to write to that is no folder which driver and executors share."""
+    """Refuse an output location that is not a folder shared by driver and executors."""
     scheme = scheme_of(location)
     if scheme != "file":
         raise ConfigError(
             f"{where}: {location!r} is on {scheme}; available for what is written: paths of a "
             "file system that the driver and the executors share.",
             hint="mount the storage, or name a local path; a table may also go into the catalog, "
-            "which knows where it lies (format: table).",
+            "which knows its location (format: table).",
         )
     if "{run_date}" in location:
         raise ConfigError(

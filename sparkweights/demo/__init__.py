@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import AnyLocation
 
 RUN_DATE = date(2005, 10, 1)  # the outcome is what clients did in this month
-INCOMING_EVERY = 5  # one client in five arrives tonight, with its outcome still unknown
+INCOMING_EVERY = 5  # one client in five is in the incoming table, whose outcomes are unknown
 _MONTHS = ("september", "august", "july", "june", "may", "april")
 _STATUS = ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")  # the source skips PAY_1
 _FILES = (

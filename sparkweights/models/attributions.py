@@ -170,7 +170,7 @@ class TreeExplainer(Explainer):
     def contributions(
         self, features: Column, explained: Column, _contrast: Column | None = None, /
     ) -> Column:
-        """Explain a batch of rows at a time, without those that are not wanted."""
+        """Explain a batch of rows at a time, without those that are not to be explained."""
 
         def explain(batch: pa.Array) -> pa.Array:
             return self.of_batch(batch)
@@ -262,7 +262,7 @@ def _matrix(lists: pa.Array) -> Array:
 
 
 def _as_lists(features: pa.Array, contributions: Array) -> pa.Array:
-    """Return the rows of a matrix as lists, at the places where the features are not null."""
+    """Return the rows of a matrix as lists, at the positions where the features are not null."""
     lengths = np.where(np.asarray(features.is_valid()), contributions.shape[1], 0)
     offsets = np.r_[0, np.cumsum(lengths)].astype(np.int32)
     return pa.ListArray.from_arrays(

@@ -123,7 +123,7 @@ class FittedModel(ABC):
         _plan
             How the row's columns become positions.
         _folder
-            Where `save` wrote the model, where a start of some seconds pays; else None.
+            Folder that `save` wrote, if a start-up of some seconds is worthwhile; else None.
         """
         return None
 

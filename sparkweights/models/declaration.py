@@ -194,7 +194,7 @@ class LearnerDeclaration:
         Parameters
         ----------
         where
-            Their place in the configuration.
+            Their key path in the configuration.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Logistic regression: MLlib's, binary and multinomial, with an elastic net.
 
 MLlib divides the loss by the sum of the weights, so a scale of all weights leaves regParam alone;
-and it standardises features by their *weighted* spread, so the penalty of a coefficient is per
-weighted standard deviation, whatever the feature's unit.
+and it standardises features by their *weighted* standard deviation, so the penalty of a
+coefficient is per weighted standard deviation, whatever the feature's unit.
 """
 
 from __future__ import annotations

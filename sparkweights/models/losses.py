@@ -38,8 +38,8 @@ def softmax_loss(coefficients: Array, features: Array, labels: Array, weights: A
     --------
     Two rows at the origin cost log 2 each, whatever their weights:
 
-    >>> found = softmax_loss(np.zeros((2, 1)), np.ones((2, 1)), np.array([0, 1]), np.array([1, 3]))
-    >>> round(found.value, 6), found.gradient.ravel().tolist()
+    >>> loss = softmax_loss(np.zeros((2, 1)), np.ones((2, 1)), np.array([0, 1]), np.array([1, 3]))
+    >>> round(loss.value, 6), loss.gradient.ravel().tolist()
     (0.693147, [0.25, -0.25])
     """
     margins = features @ coefficients.T

@@ -308,7 +308,7 @@ class BoostedTrees(Learner):
             return None
         return (
             f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "
-            f"engine's stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
+            f"Java stack; above {LONG_BOOSTING}, set {CHECKPOINTS} to a folder that the "
             "executors share (spark-submit --conf)."
         )
 

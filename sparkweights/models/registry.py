@@ -220,7 +220,7 @@ def check_params(kind: str, params: Mapping[str, object], *, where: str = "model
     Parameters
     ----------
     where
-        Place of the parameters in the configuration.
+        Key path of the parameters in the configuration.
 
     Raises
     ------

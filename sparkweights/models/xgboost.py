@@ -1,4 +1,4 @@
-"""XGBoost on Spark: the fast engine beside MLlib's, where its library is installed.
+"""XGBoost on Spark: a faster alternative to MLlib's trees, if its library is installed.
 
 Training is XGBoost's own Spark estimator; the model is kept as XGBoost's JSON, and the
 booster scores a batch of rows at a time.

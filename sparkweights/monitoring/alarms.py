@@ -1,4 +1,4 @@
-"""What `monitor` makes of its measures: limits passed by more than chance, and what that means."""
+"""Alarms of `monitor`: limits that are exceeded by more than chance, and their diagnosis."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MISS_LEVEL = 0.0075
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one class, on rows that get a decision and whose outcome is known.
+    """Calibration of a class, on rows with a decision and a known outcome.
 
     Attributes
     ----------
     rows
-        How many they are.
+        The number of these rows.
     share
-        What happened, by sample weight.
+        Observed share, by sample weight.
     mean_probability
-        What was predicted, by sample weight.
+        Predicted share, by sample weight.
     p_value
         Chance of a difference as large if every row's probability is right.
     """
@@ -44,31 +44,31 @@ class Calibration:
 
 
 def is_missed(calibration: Calibration, classes: int) -> bool:
-    """Return whether chance alone explains too badly what happened of one of so many classes."""
-    return calibration.p_value < MISS_LEVEL / max(classes - 1, 1)  # of two classes, one says it all
+    """Return whether a class's observed share differs significantly from the predicted one."""
+    return calibration.p_value < MISS_LEVEL / max(classes - 1, 1)  # two classes are one test
 
 
 def has_drifted(stability: Stability, limit: float) -> bool:
-    """Return whether an index passes a limit, and so many rows do not give that by chance."""
+    """Return whether an index exceeds a limit, and is significant for the number of rows."""
     return stability.index > limit and stability.p_value < DRIFT_LEVEL
 
 
 def diagnose(shift: LabelShift, calibration: Mapping[str, Calibration]) -> dict[str, str]:
-    """Tell drift of the rows from probabilities that are wrong, by class.
+    """Distinguish drift of the rows from miscalibrated probabilities, by class.
 
-    Rows drifted where the scores are not those of training. Probabilities are wrong where their
-    mean is not what happened. One may come without the other; a class without both is left out, and
-    so is the more common of two.
+    Rows drifted if the distribution of scores differs from training. Probabilities are
+    miscalibrated if their mean differs from the observed share. Either can occur alone; a class
+    with neither is left out, and so is the more common of two.
 
     Parameters
     ----------
     shift
-        What the scores say, without outcomes.
+        The estimate from scores, without outcomes.
     calibration
-        What the outcomes say.
+        The calibration by outcomes.
     """
     names = [*calibration]
-    if len(names) == 2:  # two mirror each other
+    if len(names) == 2:  # two classes are complementary
         shares = dict(zip(shift.classes, shift.prior, strict=True))
         names = [min(names, key=lambda name: shares[name])]
     diagnoses = {name: _diagnosis(shift, name, calibration[name]) for name in names}
@@ -105,7 +105,7 @@ def _diagnosis(shift: LabelShift, name: str, calibration: Calibration) -> str | 
 
 
 def exceeded_limits(result: MonitoringResult, spec: MonitoringSpec) -> list[str]:
-    """Return a sentence per limit that is passed, the worst column first."""
+    """Return a sentence per exceeded limit, the worst column first."""
     limits = spec.monitor
     ranked = sorted(result.columns.items(), key=lambda item: -item[1].index)
     indices = [(f"column {name}", stability) for name, stability in ranked]
@@ -132,12 +132,12 @@ def exceeded_limits(result: MonitoringResult, spec: MonitoringSpec) -> list[str]
 
 
 def _moved_shares(result: MonitoringResult, most: float) -> Iterator[str]:
-    """Say which shares are not those that decisions are taken for, by more than chance."""
+    """Yield a sentence per class whose share differs from the assumed one by more than chance."""
     shift = result.shift
     if shift.verdict == TOO_FEW_ROWS:
         return
     if shift.verdict == NOT_LABEL_SHIFT:
-        # Other rows, each with the probability that it has: their mean is the share.
+        # Without label shift, the mean probability estimates the share.
         for name, mean, before in zip(
             shift.classes, shift.mean_probabilities, shift.prior, strict=True
         ):

@@ -68,7 +68,7 @@ def evaluate_model(
     Raises
     ------
     ModelError
-        If the model tells other classes apart than the configuration names, was trained on other
+        If the model's classes are not those of the configuration, if it was trained on other
         outcomes, or decided between other decisions.
     InputError
         If there are no such rows, or a column is missing.
@@ -133,7 +133,7 @@ def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> No
 
 
 def summarise_segments(result: EvaluationResult, settings: Evaluate) -> tuple[Segment, ...]:
-    """Return what records hold of each segment; those with few rows are counted, not measured."""
+    """Return the record of each segment; segments with few rows are counted, not measured."""
     return tuple(
         _segment(dict(zip(settings.by, key, strict=True)), evaluation, settings.min_rows)
         for key, evaluation in result.segments.items()

@@ -76,7 +76,7 @@ def fairness_columns(stated: Fairness | None, roles: ColumnRoles) -> tuple[str, 
 def favourable_decision(
     settings: Fairness, right: Mapping[str, str], prior: Mapping[str, float]
 ) -> str:
-    """Return the favourable decision: the stated one, or that which is right for most rows."""
+    """Return the favourable decision: the stated one, or the least-cost decision of most rows."""
     commonest = max(prior, key=lambda name: prior[name])
     return settings.favourable or right[commonest]
 
@@ -159,7 +159,7 @@ def collect_fairness(
 
 
 def _without_reference(columns: Sequence[ColumnFairness], settings: Fairness) -> dict[str, str]:
-    """Return what to say of columns whose stated reference group has too few rows, or none."""
+    """Return a note on columns whose stated reference group has too few rows, or none."""
     stated = {measured.column: settings.reference.get(measured.column) for measured in columns}
     return {
         measured.column: f"has no group '{stated[measured.column]}' of {settings.min_rows:,} rows, "
@@ -197,7 +197,7 @@ def _measure(
 
 
 def _groupings(schema: StructType, named: Sequence[str], settings: Fairness) -> list[Grouping]:
-    """Return how the columns that are there become groups."""
+    """Return the groupings of the columns that the table has."""
     groupings = [
         Grouping(name, settings.ranges.get(name, ())) for name in named if name in schema.names
     ]

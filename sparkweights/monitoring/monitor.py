@@ -1,4 +1,4 @@
-"""The monitor stage: whether a table still is one that the model was made for."""
+"""The monitor stage: whether a table still resembles the model's training data."""
 
 from __future__ import annotations
 
@@ -65,10 +65,9 @@ class MonitoringResult:
     scores
         Class -> the stability index of its probability (PSI); of two classes the second.
     shift
-        What the scores say of tonight's class shares.
+        The estimate of the table's class shares from scores.
     assumed
-        The class shares that decisions are taken for: the model's own, or those that the
-        configuration states.
+        The class shares that decisions assume: the model's prior, or the configured target prior.
     calibration
         Class -> its calibration; empty where no outcome is known.
     overrides
@@ -77,12 +76,12 @@ class MonitoringResult:
     quarantined
         Share of the rows that scoring would set aside.
     diagnosis
-        Class -> whether its rows drifted or its probabilities are wrong, where outcomes are known
-        and one of both shows.
+        Class -> whether its rows drifted or its probabilities are miscalibrated; empty where no
+        outcome is known or neither is found.
     exceeded
-        A sentence per limit that is passed.
+        A sentence per exceeded limit.
     fairness
-        How decisions differ between groups; None where the configuration does not ask for it.
+        Differences of decisions between groups; None if not configured.
     """
 
     rows: int
@@ -121,16 +120,16 @@ def monitor(
 ) -> MonitoringResult:
     """Compare a table with the reference in a model's bundle.
 
-    One pass counts features by bin; one scores the rows; one more sums what is known of outcomes
-    and overrides, and with overrides beside a review another chooses the rows to review. Where the
-    table has the column of sample weights, rows count by it.
+    One pass counts features by bin; a second scores the rows; a third sums outcomes and overrides;
+    with overrides and a review, a fourth chooses the rows to review. If the table has the column of
+    sample weights, rows count by it.
 
     Parameters
     ----------
     trained
-        What the model was trained by.
+        The spec of the model's training.
     suite
-        What incoming rows are checked by; None without checks.
+        The checks of incoming rows; None without checks.
     table
         Its role, for messages.
 
@@ -139,8 +138,8 @@ def monitor(
     InputError
         If a column is missing, or no row can be scored.
     ModelError
-        If the model tells other classes apart than the configuration names, or was trained on
-        other outcomes.
+        If the model's classes are not those of the configuration, or it was trained on other
+        outcomes.
     """
     scorer = Scorer.of(bundle)
     problem = spec.scoring.problem
@@ -188,7 +187,7 @@ def monitor(
 def _fairness(
     marked_df: DataFrame, spec: MonitoringSpec, bundle: ModelBundle, scorer: Scorer
 ) -> FairnessResult | None:
-    """Compare how the decisions that scoring would take differ between groups, if wanted."""
+    """Compare the decisions of scoring between groups, if configured."""
     if spec.fairness is None:
         return None
     scored_df = scorer.score(marked_df.filter(USABLE))
@@ -217,7 +216,7 @@ def _stability(
     }
     names = (
         scorer.classes[1:] if len(scorer.classes) == 2 else scorer.classes
-    )  # two mirror each other
+    )  # two classes are complementary
     of_scores = {
         name: score_stability(
             before.of_cell,
@@ -249,16 +248,16 @@ def _assumed_prior(
 def _summarise_outcomes(
     marked_df: DataFrame, plan: ScoringPlan, decided: str | None, scorer: Scorer, times: Column
 ) -> dict[str, Any]:
-    """Return the rows, and what outcomes and decisions say where the table holds them.
+    """Return the number of rows, and calibration and overrides where the table has outcomes.
 
     Parameters
     ----------
     decided
-        The column that holds the decision that was really taken, if there is one.
+        The column of the decision that was taken; None without one.
     scorer
-        Its probabilities are those that decisions are taken by.
+        Its probabilities are those that decisions use.
     times
-        How often a row counts.
+        The weight of a row.
     """
     scored_df = scorer.score(marked_df) if decided is None else plan.price(marked_df, scorer)
     outcome = _outcome(scored_df, plan.spec.problem.roles)

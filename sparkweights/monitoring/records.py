@@ -1,4 +1,4 @@
-"""The records of evaluating and of monitoring a model, from what the stages found."""
+"""The records of evaluating and of monitoring a model, from the stages' results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long each step of a run took."""
+"""Durations of a run's steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Clock:
 
     @contextmanager
     def step(self, name: str, text: str) -> Iterator[None]:
-        """Tell a step, and measure it."""
+        """Report a step to the progress, and measure its duration."""
         self.progress.step(text)
         begun = time.monotonic()
         yield

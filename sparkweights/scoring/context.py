@@ -1,6 +1,6 @@
-"""What a scoring run must know of its table as a whole: the only whole-table actions before it.
+"""The context of a scoring run: estimates from the whole table, computed before rows are scored.
 
-Each is a pass over the table, and is told to the clock as one.
+Each is a pass over the table and a step of the clock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def prepare_context(
     reference: ScoreHistogram,
     clock: Clock,
 ) -> ScoringContext:
-    """Estimate the table's class shares, and choose the rows to review, where that is asked for.
+    """Estimate the table's class shares and the review cutoff, where configured.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def prepare_context(
     reference
         The scores of the rows that the model was evaluated on.
     clock
-        Hears of each pass.
+        Measures each pass.
     """
     context = _apply_target_prior(marked_df, plan, scorer, reference, clock)
     review = plan.spec.problem.review
@@ -60,7 +60,7 @@ def _apply_target_prior(
     reference: ScoreHistogram,
     clock: Clock,
 ) -> ScoringContext:
-    """Move the probabilities to the class shares that are asked for, if any are."""
+    """Return the context whose scorer applies the configured target prior, if any."""
     target_prior, spec = plan.spec.target_prior, plan.spec
     if target_prior == NATURAL:
         return ScoringContext(scorer)
@@ -68,7 +68,7 @@ def _apply_target_prior(
         return ScoringContext(scorer.with_target_prior(target_prior))
     usable_df = marked_df.filter(is_usable(scorer))
     if usable_df.isEmpty():
-        return ScoringContext(scorer)  # the gates say what there is to say
+        return ScoringContext(scorer)  # the gates report the empty table
     with clock.step("estimate_shares", "estimating class shares"):
         scored_df = scorer.score(usable_df)
         weight = optional_weight(scored_df.schema, spec.problem.roles)

@@ -41,7 +41,7 @@ KEYS_PRESENT = "keys are present"
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What every row of a run carries to tell where it came from."""
+    """The metadata columns of every row of a run."""
 
     model_version: str
     run_id: str
@@ -51,18 +51,18 @@ class RunMetadata:
 
 @dataclass(frozen=True)
 class ScoringContext:
-    """What a scoring run knows of its table as a whole; see `scoring.context.prepare_context`.
+    """Estimates from the whole table of a scoring run; see `scoring.context.prepare_context`.
 
     Attributes
     ----------
     scorer
-        Its probabilities speak of the shares that were asked for.
+        Its probabilities are those of the target prior.
     shift
-        The estimate of the table's class shares, where one was asked for.
+        The estimate of the table's class shares; None if not configured.
     cutoff
-        Which rows are reviewed, where there is a review.
+        The cutoff of reviewed rows; None without a review.
     reasons
-        How adverse decisions are explained, where that is asked for.
+        How adverse decisions are explained; None if not configured.
     """
 
     scorer: Scorer
@@ -75,23 +75,23 @@ class ScoringContext:
 class ScoringPlan:
     """From an incoming row to a row of the scored table or of the quarantine.
 
-    Every method is row-wise and runs no Spark job, so that a batch and a stream take the same plan.
+    Every method is row-wise and runs no Spark job, so that batch and stream share it.
 
     Attributes
     ----------
     spec
-        What the run does.
+        The settings of the run.
     suite
-        What is checked of each incoming row; None without checks.
+        The checks of incoming rows; None without checks.
     """
 
     spec: ScoringSpec
     suite: CompiledSuite | None = None
 
     def mark(self, incoming_df: DataFrame) -> DataFrame:
-        """Append what the suite finds about each row, if there is one, and whether it is set aside.
+        """Append the results of the suite, if there is one, and whether a row is set aside.
 
-        A row is set aside that lacks a key, or fails a critical expectation.
+        A row without a key is set aside, and so is one that fails a critical expectation.
         """
         aside = self.without_key(incoming_df.schema)
         if self.suite is None:
@@ -110,13 +110,13 @@ class ScoringPlan:
         return reduce(or_, [key.isNull() for key in keys])
 
     def price(self, passing_df: DataFrame, scorer: Scorer) -> DataFrame:
-        """Append probabilities, expected costs by decision, and what is wrong, if anything.
+        """Append probabilities, expected costs by decision, and faults.
 
-        Where a feature or a cost cannot be used, `FAULT` says why and the costs are null.
+        Where a feature or a cost cannot be used, `FAULT` holds the reason and the costs are null.
         """
         policy = self.spec.problem.policy
         scorer.ledger.require_natural()
-        # Asked for before the score, it shares a step with the margin; rows are narrow behind it.
+        # Computed before scoring, it shares a projection with the margin; later rows are narrower.
         scored_df = scorer.score(passing_df.withColumn(INFINITE, scorer.plan.unusable()))
         probabilities = natural_probabilities(scorer)
         fault = F.coalesce(
@@ -134,7 +134,7 @@ class ScoringPlan:
         )
 
     def gain_of_review(self) -> Column:
-        """Return what a review of a priced row is expected to save, net of its price."""
+        """Return the expected savings of a review of a priced row, net of its cost."""
         least = F.least(*self._expected().values())
         gain: Column = review_gain(least, column(expected_col(REVIEW)))
         return gain
@@ -145,11 +145,10 @@ class ScoringPlan:
         return is_reviewed(self.gain_of_review(), order, cutoff)
 
     def review_weight(self, incoming_df: DataFrame) -> Column | None:
-        """Return how many reviews an incoming row takes; None where each takes one.
+        """Return the number of reviews that an incoming row counts as; None where each is one.
 
-        Where the incoming table holds the sample weight, a row stands for that many rows here as it
-        does in training. A weight that is no number >= 0 is no reason to leave a row out of the
-        count: such a row takes one review.
+        If the incoming table has the sample weight, a row counts by it, as in training. A row whose
+        weight is not a finite number >= 0 counts as one review.
         """
         name = self.spec.problem.roles.weight
         if name is None or name not in incoming_df.columns:
@@ -158,7 +157,7 @@ class ScoringPlan:
         return F.when((weight >= 0) & (weight < float("inf")), weight).otherwise(1.0)
 
     def cheapest_decision(self) -> Column:
-        """Return the decision of least expected cost of a priced row, review left aside."""
+        """Return the decision of least expected cost of a priced row, without review."""
         return self.spec.problem.policy.cheapest(self._expected())
 
     def _expected(self) -> dict[str, Column]:
@@ -166,9 +165,9 @@ class ScoringPlan:
         return {name: column(expected_col(name)) for name in names}
 
     def decide(self, priced_df: DataFrame, context: ScoringContext) -> DataFrame:
-        """Return what is decided about priced rows.
+        """Return the decisions about priced rows.
 
-        Rows without a usable price keep their place with null numbers and a null `DECISION`.
+        Rows with a fault are kept, with null numbers and a null `DECISION`.
         """
         usable, problem = F.col(FAULT).isNull(), self.spec.problem
         decision, least = self.cheapest_decision(), F.least(*self._expected().values())
@@ -206,8 +205,8 @@ class ScoringPlan:
         Parameters
         ----------
         failing
-            Ids of the critical expectations that rows are known to fail; the others are not asked
-            of each row again, which halves this second look where few of many fail.
+            Ids of the critical expectations that some rows fail. Others are not evaluated again,
+            which halves the time of this pass where few of many fail.
         """
         nothing = F.array().cast("array<string>")
         aside = self.without_key(incoming_df.schema)
@@ -215,9 +214,8 @@ class ScoringPlan:
         if self.suite is not None:
             failed = F.concat(failed, self.suite.failed(self.suite.matched_conditions))
             aside |= self.suite.failing(failing)
-        # The few rows are told apart behind an exchange, which adaptive execution makes: in one
-        # step with the filter, naming their checks makes a method that Java does not compile, and
-        # every part of the table would get a file.
+        # The failed checks are computed after an exchange. In the same stage as the filter, the
+        # generated method is too large for Java to compile, and every partition gets a file.
         return (
             incoming_df.filter(aside)
             .hint("rebalance")
@@ -232,16 +230,15 @@ def passing(marked_df: DataFrame) -> DataFrame:
 
 
 def is_usable(scorer: Scorer) -> Column:
-    """Return whether a marked row has a probability that means something.
+    """Return whether a marked row has a usable probability.
 
-    What is set aside, or cannot be scored, says nothing of class shares, whatever the model makes
-    of it.
+    Rows that are set aside or cannot be scored do not enter estimates of class shares.
     """
     return ~F.col(SET_ASIDE) & scorer.plan.unusable().isNull()
 
 
 def append_run_columns(decided_df: DataFrame, run: RunMetadata) -> DataFrame:
-    """Return the scored table of decided rows, with their status and run."""
+    """Append the status and the run's metadata to decided rows, as the scored table has them."""
     names = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
     return decided_df.select(
         *map(column, names),

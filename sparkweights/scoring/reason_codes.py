@@ -1,10 +1,10 @@
-"""Reason codes: what spoke against a row, in words, for the decisions that owe an explanation.
+"""Reason codes: the columns that contributed most to an adverse decision, in words.
 
 A reason is a column that raises the margin of the class that the decision is taken against: by
-its positions in the model, and by what undoing the weights makes of it, since the decision is
-taken by natural probabilities. The largest come first. Where the decision hangs on the price of a
-column, in that a typical value of it in the costs would have brought another decision, that is told
-before any risk. Only rows with such a decision are taken apart.
+its positions in the model, and by the correction for weights, since decisions are taken by natural
+probabilities. The largest contributions come first. If a typical value of a column in the costs
+would have led to another decision, that column precedes all others. Only rows with an adverse
+decision are explained.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ class ReasonRule:
     Attributes
     ----------
     explainers
-        Decision that owes an explanation -> what takes the margin of its class apart.
+        Adverse decision -> the explainer of its class's margin.
     top
-        At most so many reasons per row.
+        Maximum number of reasons per row.
     texts
-        Column -> what to tell; its name where nothing is said.
+        Column -> the text of the reason; by default the column's name.
     silent
         Columns that can never be a reason.
     contrasts
         Of more than two classes: decision -> how often each class's margin counts (see
         `sparkweights.models.attributions.contrast_of`).
     weight_effects
-        Decision -> column -> what undoing the weights adds to the margin because the column is not
-        a typical one.
+        Decision -> column -> the contribution of the weights' correction to the margin, compared
+        with a typical value of the column.
     prices
-        Decision -> what to tell of a price -> whether the decision hangs on it.
+        Decision -> text of a cost's column -> whether the decision depends on its value.
     """
 
     explainers: Mapping[str, Explainer]
@@ -68,7 +68,7 @@ class ReasonRule:
     prices: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
 
     def words(self, sources: tuple[str, ...]) -> dict[str, str]:
-        """Return what to tell of each column that may be a reason."""
+        """Return the text of each column that may be a reason."""
         weight_effects = [name for columns in self.weight_effects.values() for name in columns]
         return {
             name: self.texts.get(name, name)
@@ -102,7 +102,7 @@ def append_reasons(
 
 
 def _rank(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Column:
-    """Return what each column adds and its words, the most first; equal ones by their words."""
+    """Return contributions and texts of the columns, in descending order; ties by text."""
     words = rule.words(sources)
     contributions = _sum_by_column(list(words), sources)
     if rule.weight_effects:
@@ -136,16 +136,16 @@ def _rank(rule: ReasonRule, sources: tuple[str, ...], decision: Column) -> Colum
         ]
         contributions = F.concat(contributions, F.array(*decided))
     ranked = F.sort_array(F.arrays_zip(contributions, F.lit([*texts, *prices])), asc=False)
-    # Null does not stop the sums: the rows that nobody asks about would pay for them as well.
+    # Sums are computed for null arrays too: the condition skips rows that are not explained.
     return F.when(F.col(CONTRIBUTIONS).isNotNull(), ranked)
 
 
 def _sum_by_column(names: list[str], sources: tuple[str, ...]) -> Column:
-    """Return, per column, the sum of what its positions add."""
+    """Return, per column, the sum of its positions' contributions."""
     positional = F.col(CONTRIBUTIONS)
     by_name = [[i for i, source in enumerate(sources) if source == name] for name in names]
-    if len(sources) <= MAX_WRITTEN:  # it takes half as long as the other way
-        nothing = F.lit(0.0)  # of a column that is told apart by weights alone
+    if len(sources) <= MAX_WRITTEN:  # half the time of the higher-order function
+        nothing = F.lit(0.0)  # of a column that only weights depend on
         return F.array(*[
             balanced_sum([F.get(positional, i) for i in positions]) if positions else nothing
             for positions in by_name
@@ -164,7 +164,7 @@ def _total(positional: Column, positions: Column) -> Column:
 
 
 def _text(entry: Column) -> Column:
-    """Return the words of what raises the margin; null for the rest."""
+    """Return the text of an entry that raises the margin; null for others."""
     return F.when(entry["0"] > 0, entry["1"])
 
 

@@ -39,9 +39,9 @@ _KEPT = "__kept"
 def reference_of(
     test_df: DataFrame, scorer: RowScorer, problem: DecisionProblem, reasons: Reasons | None
 ) -> tuple[float, ...]:
-    """Return what a linear model's reasons compare with; empty where nobody asks for it.
+    """Return the reference of a linear model's reasons; empty where it is not needed.
 
-    It is the mean of the test rows whose decision owes no explanation: the approved ones.
+    It is the mean of the test rows without an adverse decision: the approved ones.
     """
     if reasons is None or not scorer.models[0].capabilities.linear:
         return ()
@@ -56,10 +56,10 @@ def reference_of(
 
 
 def typical_of(test_df: DataFrame, matrix: CostMatrix, rule: WeightRule) -> dict[str, float]:
-    """Return the median of each column that costs or weights are worked out from, in one job.
+    """Return the median of each column that costs or weights read, in one job.
 
-    It is what a row's price is compared with when a decision is explained; sample weights are left
-    out of it. Empty where costs and weights read no column.
+    A row's costs are compared with it when a decision is explained. Medians are unweighted. Empty
+    where costs and weights read no column.
     """
     read = [name.name for cell in rule.cells for name in names(cell)]
     columns = list(dict.fromkeys([*matrix.columns, *read]))
@@ -74,12 +74,12 @@ def typical_of(test_df: DataFrame, matrix: CostMatrix, rule: WeightRule) -> dict
 
 
 def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
-    """Return the rule that explains decisions of a bundle's model, if reasons are asked for.
+    """Return the rule that explains decisions of a bundle's model; None without reasons.
 
     Raises
     ------
     ModelError
-        If the model is linear and was trained before reasons were asked for.
+        If the model is linear and was trained without reasons.
     """
     settings = spec.reasons
     if settings is None:
@@ -121,7 +121,7 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
 
 
 def _silent(spec: ScoringSpec, bundle: ModelBundle) -> frozenset[str]:
-    """Return the columns that may not be told, of all that a decision is taken from."""
+    """Return the columns that must not be a reason, of all that a decision depends on."""
     if spec.reasons is not None and spec.reasons.sensitive:
         return frozenset()
     never = {name.casefold() for name in spec.problem.roles.sensitive}  # as Spark, in any case
@@ -130,7 +130,7 @@ def _silent(spec: ScoringSpec, bundle: ModelBundle) -> frozenset[str]:
 
 
 def _directions(bundle: ModelBundle) -> dict[str, str]:
-    """Return what to tell of each column whose effect has one direction, by construction."""
+    """Return the text of each column whose effect is constrained to one direction."""
     rarer = bundle.manifest.classes[-1]
     return {
         name: f"{name} ({'higher' if sign > 0 else 'lower'} raises the probability of {rarer})"
@@ -144,7 +144,7 @@ def _prices(
     typical: Mapping[str, float],
     silent: frozenset[str],
 ) -> dict[str, dict[str, Column]]:
-    """Return, per decision and what to tell of a price, whether the decision hangs on it."""
+    """Return, per decision and text of a cost's column, whether the decision depends on it."""
     words = reasons.prices
     columns = [name for name in policy.matrix.columns if name in typical and name not in silent]
     return {
@@ -161,11 +161,11 @@ def _prices(
 def _weight_effects(
     scorer: Scorer, against: int, contrast: Column, typical: Mapping[str, float]
 ) -> dict[str, Column]:
-    """Return, per column, what undoing the weights adds to the margin of a class.
+    """Return, per column, the contribution of the weights' correction to the margin of a class.
 
-    That is minus the contrast of log w_c(x), less what it were with a typical value of the column,
-    in the unit of the margin. Groups are compared with the weights of all rows; columns that tell
-    groups apart together share it evenly.
+    It is minus the contrast of log w_c(x), less its value with a typical value of the column, in
+    the unit of the margin. Groups are compared with the weights of all rows; columns that define
+    groups together get equal shares.
     """
     unit = scorer.model.slope(column(scorer.weighted_cols[against]))
     terms: dict[str, list[Column]] = {}
@@ -188,7 +188,7 @@ def _weight_effects(
 def _typical_rules(
     rule: WeightRule, typical: Mapping[str, float]
 ) -> Iterator[tuple[tuple[str, ...], WeightRule]]:
-    """Yield columns that a rule reads, and the rule that takes them for typical ones."""
+    """Yield columns that a rule reads, and the rule with their typical values."""
     read = dict.fromkeys(name.name for cell in rule.cells for name in names(cell))
     for name in read:
         if name in typical:
@@ -201,7 +201,7 @@ def _typical_rules(
 
 
 def _depends_on(decision: str, name: str, value: float, policy: DecisionPolicy) -> Column:
-    """Return whether another decision were cheaper at a typical value of a column in the costs."""
+    """Return whether another decision is cheaper at a typical value of a column in the costs."""
     matrix = policy.matrix
     cells = tuple(tuple(substitute(cell, {name: value}) for cell in row) for row in matrix.cells)
     natural = [column(f"probability_{label}") for label in matrix.classes]

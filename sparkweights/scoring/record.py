@@ -1,4 +1,4 @@
-"""The record of a scoring run, from what the run found."""
+"""The record of a scoring run, from its results."""
 
 from __future__ import annotations
 

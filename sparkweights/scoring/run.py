@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from sparkweights.storage.publish.protocol import Publication
     from sparkweights.storage.tables import TableSource
 
-MANY_BYTES = 64 * 2**20  # of a table; above it a start of some seconds pays
+MANY_BYTES = 64 * 2**20  # of a table; above it a start-up of some seconds is worthwhile
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """What a scoring run counted, and its record."""
+    """The counts of a scoring run, and its record."""
 
     counts: RunCounts
     record: RunRecord
@@ -55,7 +55,7 @@ class ScoredRun:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run's rows go: one date of two tables."""
+    """The publications of a run: one date of two tables."""
 
     scored: Publication
     quarantine: Publication
@@ -63,24 +63,24 @@ class Outputs:
 
 @dataclass(frozen=True)
 class ScoringRun:
-    """One run, resolved; its methods are the steps in their order.
+    """A resolved scoring run; its methods are the steps in their order.
 
     Attributes
     ----------
     spec, bundle, run
-        What is done, by which model, and what the rows carry to tell of it.
+        The settings, the model, and the rows' metadata.
     source
-        Where the incoming table comes from, for the record.
+        The source of the incoming table, for the record.
     outputs
-        Where rows go.
+        The tables that are written.
     suites
         ``incoming`` and ``scored`` -> the suite that checks it, where there is one.
     name, settings
         Of the configuration, for the record.
     store
-        Where the record goes.
+        The store of the record.
     clock
-        Hears of every step.
+        Measures every step.
     """
 
     spec: ScoringSpec
@@ -97,8 +97,7 @@ class ScoringRun:
     def score(self, incoming_df: DataFrame) -> ScoredRun:
         """Score one table for one date.
 
-        Until the last step nothing that a reader sees changes; a failure anywhere leaves the date
-        as it was.
+        Readers see no change until the last step; a failure before it leaves the date unchanged.
 
         Raises
         ------
@@ -134,7 +133,7 @@ class ScoringRun:
             measured = counting.collect_staged(staged.df, self.spec, staged.suite)
             counts = self._count_rows(staged, measured)
         reports = dict[str, CheckReport | None]()
-        with self.clock.step("check_incoming", "judging the incoming table"):
+        with self.clock.step("check_incoming", "checking the incoming table"):
             reports["incoming"] = staged.check_incoming(incoming_df, plan.suite)
             counts = counts.explained(reports["incoming"], plan.suite)
             self._gate_shares(counts)
@@ -143,7 +142,7 @@ class ScoringRun:
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.rows - counts.quarantined
             scored.verify_stage(staged.df, rows=rows, keys=self.spec.problem.roles.keys)
-        with self.clock.step("check_scored", "judging the scored table"):
+        with self.clock.step("check_scored", "checking the scored table"):
             reports["scored"] = staged.check_scored(measured)
         record = run_record(
             self.name,
@@ -171,7 +170,7 @@ class ScoringRun:
         except PublishError as error:
             raise PublishError(
                 error.message,
-                hint="the quarantine of the date WAS replaced, the scored table was not; see to "
+                hint="the quarantine of the date WAS replaced, the scored table was not; check "
                 "the storage, then run the date again.",
             ) from None
 
@@ -181,12 +180,12 @@ class ScoringRun:
         except PublishError as error:
             raise PublishError(
                 error.message,
-                hint="both tables WERE published; what is missing is the record. Make room for "
-                "it, then run the date again.",
+                hint="both tables WERE published; what is missing is the record. Free storage "
+                "for it, then run the date again.",
             ) from None
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
-        """Turn the suite of a table into Columns, if there is one."""
+        """Compile the suite of a table to Columns, if there is one."""
         suite = self.suites.get(role)
         return None if suite is None else compile_suite(df, suite, table=role)
 
@@ -261,9 +260,9 @@ class _Staged:
     df
         The rows, as readers will see them.
     observed
-        What was counted of the incoming table.
+        Counts of the incoming table.
     suite
-        What the rows are checked by, if there is anything.
+        The checks of the staged rows; None without checks.
     """
 
     df: DataFrame
@@ -273,7 +272,7 @@ class _Staged:
     def check_incoming(
         self, incoming_df: DataFrame, suite: CompiledSuite | None
     ) -> CheckReport | None:
-        """Judge the incoming table, and stop where quarantine is no answer."""
+        """Check the incoming table; refuse it if a critical check fails that cannot quarantine."""
         if suite is None:
             return None
         report = suite.report(incoming_df, self.observed)
@@ -281,7 +280,7 @@ class _Staged:
         return report
 
     def check_scored(self, measured: Mapping[str, Any]) -> CheckReport | None:
-        """Judge the staged table; nothing that fails here is published."""
+        """Check the staged table; a table that fails is not published."""
         if self.suite is None:
             return None
         report = self.suite.report(self.df, measured)

@@ -36,7 +36,7 @@ def require_own_models(name: str | None, expected: str, artifacts: str) -> None:
     expected
         Of this configuration.
     artifacts
-        Where the models lie, as the configuration says it.
+        The folder of the models, as configured.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def require_own_record(name: str | None, expected: str, runs: str) -> None:
     expected
         Of this configuration.
     runs
-        Where the records lie, as the configuration says it.
+        The folder of the records, as configured.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def require_same_training(spec: TrainingSpec, trained: TrainingSpec, version: st
     Parameters
     ----------
     spec
-        What the configuration says now.
+        The spec by the configuration.
     trained
         What the model was trained by.
     version
@@ -116,7 +116,7 @@ def require_same_labels(
     Parameters
     ----------
     roles, trained
-        What the configuration says now, and what the model was trained by.
+        The roles by the configuration, and those of the model's training.
     version
         Of the model, for messages.
 
@@ -191,13 +191,13 @@ def require_model(
     InputError
         If a column is missing, appears twice, or changed its type.
     ModelError
-        If the model tells other classes apart than the configuration names.
+        If the model's classes are not those of the configuration.
     ConfigError
         If a cost reads an unknown column or one that is not a number.
     """
     if scorer.classes != problem.classes:
         raise ModelError(
-            f"The model tells apart {join_names(scorer.classes)}; columns.classes names "
+            f"The model's classes are {join_names(scorer.classes)}; columns.classes names "
             f"{join_names(problem.classes)}.",
             hint="train again with these classes, or restore the configuration of the model.",
         )

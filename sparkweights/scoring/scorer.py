@@ -1,4 +1,4 @@
-"""From a row to its natural probabilities: features, model, weights undone, calibration."""
+"""From a row to its natural probabilities: features, model, inverted weights, calibration."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RowScorer(Protocol):
 
     @property
     def models(self) -> tuple[FittedModel, ...]:
-        """The fitted model, or one a fold."""
+        """The fitted model, or one per fold."""
 
     @property
     def plan(self) -> FeaturePlan:
@@ -76,9 +76,9 @@ class Scorer:
     ledger
         The state of the probabilities that the bare model gives.
     calibrator
-        None until one is fitted.
+        None without calibration.
     folder
-        Where the model was written, for learners that have a quicker way to many rows.
+        Folder of the model, for learners that score many rows faster from its files.
     """
 
     model: FittedModel
@@ -95,7 +95,7 @@ class Scorer:
         Parameters
         ----------
         many_rows
-            Whether there are so many that a start of some seconds pays.
+            Whether there are enough rows for a start-up of some seconds.
         """
         return cls(
             bundle.model,
@@ -131,15 +131,15 @@ class Scorer:
         return replace(self, calibrator=calibrator, ledger=self.ledger.with_calibration(method))
 
     def with_weights_inverted(self) -> Scorer:
-        """Return the scorer whose ledger says that `score` undoes what bent the training."""
+        """Return the scorer that inverts the reweightings of the training in `score`."""
         return replace(self, ledger=self.ledger.with_weights_inverted())
 
     def with_target_prior(self, target_prior: Mapping[str, float]) -> Scorer:
-        """Return the scorer whose probabilities speak of a population with other shares."""
+        """Return the scorer of probabilities in a population with other class shares."""
         return replace(self, ledger=self.ledger.with_prior_shift(target_prior))
 
     def _append_margin(self, df: DataFrame) -> DataFrame:
-        """Append `MARGIN` the cheapest way: from the row's columns where that is enough."""
+        """Append `MARGIN` the cheapest way: from the row's columns if the model can."""
         if FEATURES in df.columns:
             return self.model.append_margin(df)
         margin = self.model.margin(self.plan, self.folder)
@@ -150,9 +150,9 @@ class Scorer:
     def score(self, df: DataFrame) -> DataFrame:
         """Append `weighted_cols` and `probability_cols`.
 
-        The model is asked once per row for its raw prediction; everything behind it is Column
-        arithmetic. Rows with infinite features or without a weight get probabilities that mean
-        nothing; the caller marks them unscorable.
+        The model's raw prediction is computed once per row; all else is Column arithmetic. Rows
+        with infinite features or without a weight get meaningless probabilities; the caller marks
+        them unscorable.
         """
         weighted = self.model.scores(F.col(MARGIN))
         scored_df = (

@@ -1,1 +1,1 @@
-"""Specifications: what was asked for, resolved against a table; frozen, storable, without Spark."""
+"""Specifications: settings resolved against a table; frozen, storable, without Spark."""

@@ -39,7 +39,7 @@ SCORED: tuple[OutputColumn, ...] = (
         "probability_<class>",
         "double",
         "Calibrated probability of the class under the natural shares of the classes, or under "
-        "the target prior where one is asked for; the classes sum to 1.",
+        "the target prior where one is configured; the classes sum to 1.",
     ),
     OutputColumn(
         "expected_cost_<decision>",

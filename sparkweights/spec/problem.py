@@ -1,4 +1,4 @@
-"""What the business asks: which rows, which classes, what mistakes cost, whether people review."""
+"""The decision problem: roles of columns, classes, costs of decisions, and human review."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class DecisionProblem:
     @property
     def policy(self) -> DecisionPolicy:
         """The decision rule of these costs."""
-        # Imported when asked for: specs need no Spark until rows are decided about.
+        # Imported on use: specs need no Spark until rows are decided about.
         from sparkweights.costs.policy import DecisionPolicy  # noqa: PLC0415
 
         return DecisionPolicy(self.matrix, self.review_price)

@@ -25,7 +25,7 @@ class ScoringSpec:
     problem
         Classes and features as the model knows them; costs and review as they are on the day.
     seed
-        Tells rows of equal gain apart, where more would be reviewed than there is time for.
+        Seed of the order of rows of equal gain, where more rows than the capacity gain by review.
     target_prior
         ``natural``, ``estimate``, or class -> share of the population that is scored.
     max_shift
@@ -79,7 +79,7 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class MonitoringSpec:
-    """How far a table may be from the one that a model was made for.
+    """Settings of comparing a table with a model's training data.
 
     Attributes
     ----------

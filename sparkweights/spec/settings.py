@@ -88,7 +88,7 @@ class Table(Section):
 
     @property
     def scheme(self) -> str:
-        """What kind of place it lies on: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
+        """The storage scheme: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
         return "table" if self.format == "table" else scheme_of(self.location)
 
 
@@ -361,7 +361,7 @@ class Decision(Section):
         estimated from the scores under label shift; or a share per class.
     max_shift
         Largest factor by which ``target_prior: estimate`` may change the odds of a class. An
-        estimate whose interval lies beyond is reported and not used.
+        estimate whose interval exceeds it is reported and not used.
     base_rate_tolerance
         Largest relative difference between a class's mean probability and its share on the test
         rows, beyond what chance explains.
@@ -440,7 +440,7 @@ class Backtest(Section):
     origins
         Number of moments.
     share
-        Share of the rows, the latest, over which the moments are spread.
+        Share of the rows, the latest, within which the moments lie.
     """
 
     origins: Annotated[StrictInt, Field(ge=2, le=50)] = 4

@@ -50,7 +50,7 @@ class TrainingSpec:
     seed
         Of every draw; rows are drawn by a hash of their keys and this number.
     scratch
-        A folder that driver and executors share, where rows may lie while a run works on them. It
+        A folder that driver and executors share, for temporary rows of a run. It
         is no part of what a model follows from, and is not stored.
     weights, features, model, train, split, tune
         The sections of the configuration by these names.
@@ -80,7 +80,7 @@ class TrainingSpec:
 
     @property
     def weight_spec(self) -> WeightSpec:
-        """Which weights are asked for, with the columns that tell groups apart."""
+        """The weighting scheme, with the columns that define groups."""
         w = self.weights
         time = self.problem.roles.time if w.window else None
         grouping = Grouping(w.by, time, w.window)

@@ -47,7 +47,7 @@ _RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
 class Location:
     """A file or folder, on this machine's filesystems or on another storage.
 
-    A location is a name: nothing has to be there. Each question asks the storage again.
+    A location is a name: nothing has to be there. Each call queries the storage again.
 
     Attributes
     ----------
@@ -302,7 +302,7 @@ class Location:
                 (filesystem.rmdir if is_folder else filesystem.rm_file)(path)
 
     def rename(self, target: Location) -> None:
-        """Move a file or folder to another place of the same local filesystem, in one step.
+        """Move a file or folder to another path of the same local filesystem, in one step.
 
         Raises
         ------
@@ -336,7 +336,7 @@ class Location:
     def find_write_obstacle(self) -> Location | None:
         """Return the part of the path that keeps a folder from being made or written, or None.
 
-        An object store has no folders and tells who may write only when somebody does.
+        An object store has no folders, and reports missing permissions only on writing.
         """
         if not self.is_local:
             return None
@@ -347,10 +347,11 @@ class Location:
         return None if fits else nearest
 
     def unwritable(self, error: OSError) -> PublishError:
-        """Return the error for a place that cannot be written."""
+        """Return the error for a location that cannot be written."""
         return PublishError(
             f"Cannot write '{self}': {error.strerror or error}.",
-            hint="nothing was published; check that the folder exists, is writable and has room.",
+            hint="nothing was published; check that the folder exists, is writable and has "
+            "free space.",
         )
 
     def _kind(self) -> str | None:
@@ -389,7 +390,7 @@ def _filesystem(root: str) -> tuple[AbstractFileSystem, str]:
         from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 (takes a while)
 
         return LocalFileSystem(), ""
-    from fsspec.core import url_to_fs  # noqa: PLC0415 (as above)
+    from fsspec.core import url_to_fs  # noqa: PLC0415 (takes a while)
 
     # Other processes write as well, so no listing is remembered.
     filesystem, prefix = url_to_fs(root, use_listings_cache=False)

@@ -88,7 +88,7 @@ def keep_rows(df: DataFrame, parent: Location) -> Iterator[DataFrame]:
     Parameters
     ----------
     parent
-        Where the rows may lie meanwhile, in a `scratch_folder`.
+        Folder of the rows, in a `scratch_folder`.
     """
     with scratch_folder(parent) as folder:
         written = str(folder / "rows")

@@ -66,7 +66,7 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     """
     try:
         df = _open(spark, source)
-        df.schema  # noqa: B018 (asks Spark for the columns now, so that errors appear here)
+        df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
     except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
         raise _unreadable(error, source) from None
     return _within(df, source)
@@ -85,7 +85,7 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
         path = "/".join([source.location.rstrip("/"), *folders])
         try:
             df = _reader(spark, source).option("basePath", source.location).load(path)
-            df.schema  # noqa: B018 (asks Spark for the columns now)
+            df.schema  # noqa: B018 (Spark resolves the columns now)
         except PySparkException as error:
             if not (error.getCondition() or "").startswith("PATH_NOT_FOUND"):
                 raise
@@ -95,7 +95,7 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
 
 
 def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
-    # A corrupt or vanished file must stop the job, whatever the cluster's defaults say.
+    # A corrupt or vanished file must stop the job, whatever the cluster's defaults are.
     strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
     if source.format == "csv":
         # A file whose header names other columns, or in another order, is not read by position.
@@ -136,8 +136,8 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
             f"tables.{source.role}.location.",
         )
     reasons = {
-        "COLUMN_ALREADY_EXISTS": "a column appears twice (Spark does not tell upper from lower "
-        "case)",
+        "COLUMN_ALREADY_EXISTS": "a column appears twice (Spark does not distinguish upper "
+        "from lower case)",
         "UNABLE_TO_INFER_SCHEMA": "it holds no data files",
         "PARSE_SYNTAX_ERROR": "its name or its schema cannot be parsed",
     }

@@ -3,8 +3,8 @@
 Where the log odds are nearly linear in the features, logistic regression ranks new rows better than
 trees that are fitted on a few thousand rows; where they are nonlinear or features interact, trees
 rank better. Both are compared on held-out rows. The simpler model is kept unless trees have a lower
-log loss by more than one standard error of the difference (the rule of Breiman, Friedman, Olshen and
-Stone 1984, section 3.4.3, here for a paired difference).
+log loss by more than one standard error of the difference (the rule of Breiman, Friedman, Olshen
+and Stone 1984, section 3.4.3, here for a paired difference).
 """
 
 from __future__ import annotations

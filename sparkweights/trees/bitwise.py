@@ -75,7 +75,7 @@ class BitwiseTrees:
                     continue
                 feature = tree.feature[node]
                 rank = np.searchsorted(edges[feature], tree.threshold[node])
-                nodes[t, 2**level - 1 + _place_in_level(path, level)] = first[feature] + rank
+                nodes[t, 2**level - 1 + _position_in_level(path, level)] = first[feature] + rank
         return cls(edges, nodes, values)
 
     def sums(self, rows: Array) -> Array:
@@ -135,6 +135,6 @@ def _descend(tree: FlatTree) -> Iterator[tuple[int, int, int]]:
             left.append((tree.right[node], level + 1, path | 1 << level))
 
 
-def _place_in_level(path: int, level: int) -> int:
-    """Return a path's place among those of its level, from left to right."""
+def _position_in_level(path: int, level: int) -> int:
+    """Return a path's position among those of its level, from left to right."""
     return sum(1 << level - 1 - d for d in range(level) if path >> d & 1)

@@ -17,7 +17,7 @@ _NONE = -1  # XGBoost's child of a leaf
 
 
 class _Tree(TypedDict):
-    """What is read of one of XGBoost's trees; each list is ``[node]``."""
+    """The fields of a tree of XGBoost that are read; each list is ``[node]``."""
 
     left_children: list[int]
     right_children: list[int]
@@ -32,7 +32,7 @@ class Violation:
     Attributes
     ----------
     tree, node
-        Their places in the model, from 0.
+        Their positions in the model, from 0.
     features
         The positions that the constraint is about.
     """

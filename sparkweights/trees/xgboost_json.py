@@ -60,7 +60,7 @@ class AdditiveTrees:
 
 
 def _tree(t: int, tree: FlatTree, edges: Sequence[Array]) -> Mapping[str, object]:
-    """Return one tree in XGBoost's words; a row goes left where its number is below."""
+    """Return a tree in XGBoost's format; a row goes left where its number is below."""
     count = len(tree.left)
     is_leaf = [left == LEAF for left in tree.left]
     parents = [2**31 - 1] * count

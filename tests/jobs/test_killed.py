@@ -61,11 +61,11 @@ MOMENTS = [
     ("scoring, checking and staging", 0.0),
     ("scoring, checking and staging", 0.4),
     ("scoring, checking and staging", 0.8),
-    ("judging the incoming table", 0.0),
+    ("checking the incoming table", 0.0),
     ("staging the quarantine", 0.0),
     ("staging the quarantine", 0.2),
     ("verifying the stage", 0.0),
-    ("judging the scored table", 0.0),
+    ("checking the scored table", 0.0),
     ("publishing", 0.0),
     ("publishing", 0.01),
 ]

@@ -239,7 +239,7 @@ def test_fold_plans_are_learned_from_the_rows_that_the_fold_fits_on(
         ({"tune": {"folds": 1}}, 2, "tune.folds"),
         ({"tune": {"params": {"maxDepht": [2]}}}, 2, "tune.params: logistic has no Param"),
         ({"tune": {"params": {"regParam": [-1]}}}, 2, "tune.params.regParam: -1"),
-        ({"tune": {"group": ["age"]}, "split": {"by": "amount"}}, 2, "cut folds in two ways"),
+        ({"tune": {"group": ["age"]}, "split": {"by": "amount"}}, 2, "define folds in two ways"),
         ({"tune": {"group": ["agge"]}}, 4, "no column 'agge'"),
         ({"tune": {"points": 100, "folds": 20}}, 2, "at most 1,000 are allowed"),
         ({"resample": {"method": "under"}}, 2, "resample would change the rows"),
