@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sparkweights.app.tables import outputs, table_source
 from sparkweights.bundle.bundle import (
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
 
     from sparkweights.config.schema import Config
     from sparkweights.evaluation.selection import Selection
+    from sparkweights.models.declaration import ParamValue
     from sparkweights.records import (
         BacktestRecord,
         CheckRecord,
@@ -288,7 +289,7 @@ class Runner:
         report = self._run_suite(df, role, pages)
         return StageResult(report, check_record(report))
 
-    def suggest(self, role: str, target: AnyLocation) -> dict[str, Any]:
+    def suggest(self, role: str, target: AnyLocation) -> dict[str, object]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
 
         Raises
@@ -432,7 +433,7 @@ class Runner:
             self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
         return weighed
 
-    def _warn_of_params(self, kind: str, *params: Mapping[str, Any]) -> None:
+    def _warn_of_params(self, kind: str, *params: Mapping[str, ParamValue]) -> None:
         """Warn once of parameters that are too large for this session; the last are the largest."""
         every = (learner(kind).concern(values, self.spark) for values in params)
         if concerns := [concern for concern in every if concern is not None]:

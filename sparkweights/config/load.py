@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import ValidationError
@@ -110,11 +110,11 @@ def _compose(location: Location, path: str) -> yaml.Node:
     return node
 
 
-def _plain(node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], path: str) -> Any:  # noqa: ANN401
+def _plain(node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], path: str) -> object:
     """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
     lines[key_path] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(

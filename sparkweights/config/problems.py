@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import typing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -11,7 +12,7 @@ from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -34,7 +35,7 @@ _ALLOWED = {
 }
 
 
-def problem_of_values(error: ValidationError, values: Mapping[str, Any]) -> ConfigError:
+def problem_of_values(error: ValidationError, values: Mapping[str, object]) -> ConfigError:
     """Return the sentence for the first value that is not allowed, of values without a file."""
     return first_problem(error, values, dict.fromkeys(_key_paths(values), 0), None)
 
@@ -52,7 +53,7 @@ def _key_paths(value: object, key_path: KeyPath = ()) -> Iterator[KeyPath]:
 
 def first_problem(
     error: ValidationError,
-    values: Mapping[str, Any],
+    values: Mapping[str, object],
     lines: Mapping[KeyPath, int],
     path: str | None,
 ) -> ConfigError:
@@ -149,11 +150,14 @@ def _allowed(problem: ErrorDetails) -> str:
     return detail[:1].lower() + detail[1:]
 
 
-def _describe(values: Any, key_path: KeyPath) -> str:  # noqa: ANN401 (walks parsed YAML)
+def _describe(values: object, key_path: KeyPath) -> str:
     if "options" in key_path:
         return "its value (not shown, as options may hold secrets)"
     for step in key_path:
-        values = values[step]
+        if isinstance(values, Mapping):
+            values = values[step]
+        elif isinstance(values, Sequence):
+            values = values[int(step)]
     return "nothing" if values is None else f"value {values!r}"
 
 
@@ -169,7 +173,7 @@ def _model_at(key_path: KeyPath) -> type[BaseModel]:
     return model
 
 
-def _section_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 (a type expression)
+def _section_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type):
         return annotation if issubclass(annotation, BaseModel) else None
     # Of a list or a union, the first.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
 
@@ -89,7 +89,7 @@ class Config(Section):
         default_factory=_working_folder
     )
 
-    def __init__(self, **values: Any) -> None:  # noqa: ANN401 (whatever a file may hold)
+    def __init__(self, **values: object) -> None:
         from sparkweights.config.problems import problem_of_values  # noqa: PLC0415 (reads Config)
 
         try:
@@ -107,7 +107,9 @@ class Config(Section):
             c.keys, c.label, c.classes, numeric, c.categorical, c.sensitive, c.weight, c.time
         )
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Config:
+    def model_copy(
+        self, *, update: Mapping[str, object] | None = None, deep: bool = False
+    ) -> Config:
         """Return a changed copy, without the cached properties of this one."""
         copy = super().model_copy(update=update, deep=deep)
         for name, value in vars(Config).items():
@@ -199,7 +201,7 @@ class Config(Section):
             )
         return table_
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Return the settings as plain JSON values, without the folder of the file."""
         return self.model_dump(mode="json", by_alias=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -55,7 +55,7 @@ class FairnessResult:
     unmeasured: Mapping[str, str]
     exceeded: tuple[str, ...]
 
-    def to_dict(self, settings: Fairness) -> dict[str, Any]:
+    def to_dict(self, settings: Fairness) -> dict[str, object]:
         """Return the record, ready for JSON."""
         return {
             "favourable": self.favourable,

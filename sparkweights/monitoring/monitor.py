@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pyspark.sql import functions as F
 
@@ -245,9 +245,16 @@ def _assumed_prior(
     return shift.target_prior() if target_prior == ESTIMATE else None
 
 
+class _Outcomes(TypedDict):
+    rows: int
+    calibration: dict[str, Calibration]
+    overrides: float | None
+    quarantined: float
+
+
 def _summarise_outcomes(
     marked_df: DataFrame, plan: ScoringPlan, decided: str | None, scorer: Scorer, times: Column
-) -> dict[str, Any]:
+) -> _Outcomes:
     """Return the number of rows, and calibration and overrides where the table has outcomes.
 
     Parameters
@@ -286,8 +293,7 @@ def _summarise_outcomes(
         decided_weight = F.sum(F.when(differs.isNotNull(), times))
         other = F.sum(times * differs.cast("double"))
         measures.append(F.try_divide(other, decided_weight).alias("overrides"))
-    sums = scored_df.agg(*measures).first()
-    assert sums is not None  # noqa: S101 (an aggregate without groups has its row)
+    sums = scored_df.agg(*measures).collect()[0]
     return {
         "rows": sums["rows"],
         "calibration": {
@@ -298,7 +304,7 @@ def _summarise_outcomes(
     }
 
 
-def _calibration(sums: Mapping[str, Any] | Row, c: int) -> Calibration:
+def _calibration(sums: Row, c: int) -> Calibration:
     plain, weighted = sums[f"variance_{c}"], sums[f"weighted_{c}"]
     return Calibration(
         rows=sums["known"],

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sparkweights.spec.problem import DecisionProblem
     from sparkweights.spec.scoring import ScoringSpec
 
+    Measures = Mapping[str, Any]  # alias of an aggregate -> its value
+
 MAX_TEXTS = 20  # that a manifest lists
 
 
@@ -48,7 +50,7 @@ def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, 
 
 def collect_staged(
     staged_df: DataFrame, spec: ScoringSpec, suite: CompiledSuite | None
-) -> dict[str, Any]:
+) -> Measures:
     """Count decisions, sum probabilities and costs, and compute a suite's measures, in one job.
 
     A second job counts the first reasons if there are any, a third the faults of rows without a
@@ -70,9 +72,7 @@ def collect_staged(
     measures.append(F.sum("expected_cost").alias("cost"))
     if suite is not None:
         measures += suite.measures()
-    row = staged_df.agg(*measures).first()
-    assert row is not None  # noqa: S101 (an aggregate without groups has its row)
-    measured = row.asDict()
+    measured = staged_df.agg(*measures).collect()[0].asDict()
     if spec.reasons is not None:
         measured["reasons"] = _collect_commonest(staged_df, F.col("reason_1"))
     if measured[f"decision_{len(decisions)}"]:
@@ -142,9 +142,7 @@ class RunCounts:
         return sum(self.decisions.values())
 
 
-def run_counts(
-    observed: Mapping[str, Any], staged: Mapping[str, Any], problem: DecisionProblem
-) -> RunCounts:
+def run_counts(observed: Measures, staged: Measures, problem: DecisionProblem) -> RunCounts:
     """Return the counts of a finished write.
 
     Parameters

@@ -66,8 +66,7 @@ def typical_of(test_df: DataFrame, matrix: CostMatrix, rule: WeightRule) -> dict
     if not columns:
         return {}
     middle = [F.percentile_approx(number(name), 0.5) for name in columns]
-    medians = test_df.agg(*[median.alias(str(i)) for i, median in enumerate(middle)]).first()
-    assert medians is not None  # noqa: S101 (an aggregate without groups has its row)
+    medians = test_df.agg(*[median.alias(str(i)) for i, median in enumerate(middle)]).collect()[0]
     return {
         name: median for name, median in zip(columns, medians, strict=True) if median is not None
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sparkweights.records import RunRecord
     from sparkweights.records.store import RunStore
     from sparkweights.scoring.clock import Clock
-    from sparkweights.scoring.counts import RunCounts
+    from sparkweights.scoring.counts import Measures, RunCounts
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
     from sparkweights.storage.publish.protocol import Publication
@@ -201,7 +201,7 @@ class ScoringRun:
         staged_df = self._dated(scored.read_stage(_session(marked_df), scored_df))
         return _Staged(staged_df, observation.get, suite)
 
-    def _count_rows(self, staged: _Staged, measured: Mapping[str, Any]) -> RunCounts:
+    def _count_rows(self, staged: _Staged, measured: Measures) -> RunCounts:
         counts = counting.run_counts(staged.observed, measured, self.spec.problem)
         if counts.unscorable or counts.quarantined:
             self.clock.progress.warn(
@@ -266,7 +266,7 @@ class _Staged:
     """
 
     df: DataFrame
-    observed: Mapping[str, Any]
+    observed: Measures
     suite: CompiledSuite | None
 
     def check_incoming(
@@ -279,7 +279,7 @@ class _Staged:
         gate_checks(report, quarantined=suite.quarantining, table="incoming")
         return report
 
-    def check_scored(self, measured: Mapping[str, Any]) -> CheckReport | None:
+    def check_scored(self, measured: Measures) -> CheckReport | None:
         """Check the staged table; a table that fails is not published."""
         if self.suite is None:
             return None

@@ -84,7 +84,7 @@ class DecisionProblem:
         """Return the problem whose rows count by another column."""
         return replace(self, roles=replace(self.roles, weight=weight))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the problem, ready for JSON; `from_dict` reads it back."""
         review = self.review
         return {
@@ -102,7 +102,7 @@ class DecisionProblem:
     def from_dict(cls, record: Mapping[str, Any]) -> DecisionProblem:
         """Read a problem that `to_dict` wrote."""
         roles = record["roles"]
-        own = ColumnRoles(
+        column_roles = ColumnRoles(
             keys=tuple(roles["keys"]),
             label=roles["label"],
             classes=roles["classes"],
@@ -117,7 +117,7 @@ class DecisionProblem:
         if review is not None:
             price = parse_amount(review["price"], where="review.cost")
             terms = ReviewTerms(price, review["capacity"])
-        return cls(own, CostMatrix.parse(record["costs"], own.class_names), terms)
+        return cls(column_roles, CostMatrix.parse(record["costs"], column_roles.class_names), terms)
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +28,7 @@ def write_text(file: Location, text: str) -> None:
     file.write_bytes(text.encode())
 
 
-def write_json(file: Location, record: Mapping[str, Any]) -> None:
+def write_json(file: Location, record: Mapping[str, object]) -> None:
     """Write a record as JSON that people can read.
 
     Raises
@@ -39,7 +39,7 @@ def write_json(file: Location, record: Mapping[str, Any]) -> None:
     write_text(file, as_json(record))
 
 
-def as_json(record: Mapping[str, Any], indent: int | None = 2) -> str:
+def as_json(record: Mapping[str, object], indent: int | None = 2) -> str:
     """Return a record as JSON; a number that is none (NaN, infinite) becomes null."""
     text = json.dumps(
         _finite(record), indent=indent, ensure_ascii=False, allow_nan=False, default=str
@@ -57,7 +57,7 @@ def _finite(value: object) -> object:
     return value
 
 
-def write_rows(file: Location, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(file: Location, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows that are already on the driver as one Parquet file.
 
     Raises

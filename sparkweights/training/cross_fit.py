@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F
@@ -357,7 +357,9 @@ def run_together(
     df: DataFrame, tasks: Sequence[Callable[[], Scorer]], parallelism: int
 ) -> list[Scorer]:
     """Run tasks on the session of a table, a few at a time; the first failure stops the rest."""
-    carry: Any = inheritable_thread_target(df.sparkSession)  # threads keep the session's settings
+    # Each thread keeps the session's settings.
+    carry: Callable[[Callable[[], Scorer]], Callable[[], Scorer]]
+    carry = inheritable_thread_target(df.sparkSession)
     with ThreadPoolExecutor(parallelism) as pool:
         jobs = [pool.submit(carry(task)) for task in tasks]
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkweights.evaluation.score_table import Array
+    from sparkweights.models.declaration import ParamValue
 
 LEVEL = 0.95
 MIN_CHANGED = 10  # blocks in which a trial gains, and in which it loses
@@ -41,7 +42,7 @@ class Settings:
     """
 
     ratio: float | None
-    params: Mapping[str, Any]
+    params: Mapping[str, ParamValue]
 
     @property
     def weighting(self) -> float:

@@ -6,7 +6,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark import inheritable_thread_target
@@ -47,7 +47,7 @@ from sparkweights.weights.choose import mean_regrets, weigh_frequencies
 from sparkweights.weights.schemes import WeightSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from pyspark.sql import Column, DataFrame
@@ -270,7 +270,9 @@ def _run_trials(table: _Table, settings: Sequence[Settings], progress: Progress)
     ]
     progress.step(f"fitting {len(tasks)} models, {tune_settings.parallelism} at a time")
     spark = table.df.sparkSession
-    carry: Any = inheritable_thread_target(spark)  # each thread keeps the session's settings
+    # Each thread keeps the session's settings.
+    carry: Callable[[Callable[[], FoldCosts]], Callable[[], FoldCosts]]
+    carry = inheritable_thread_target(spark)
     with ThreadPoolExecutor(tune_settings.parallelism) as pool:
         jobs = [pool.submit(carry(task)) for task in tasks]
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from sparkweights.training.trials import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sparkweights.models.declaration import ParamValue
 
 
 def log_grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -31,7 +33,7 @@ def log_grid(low: float, high: float, points: int) -> tuple[float, ...]:
 
 
 def candidates(
-    ratios: Sequence[float], params: Mapping[str, Sequence[Any]], *, configured: bool
+    ratios: Sequence[float], params: Mapping[str, Sequence[ParamValue]], *, configured: bool
 ) -> list[Settings]:
     """Return every combination, the first values of each parameter first.
 
