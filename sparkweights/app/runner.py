@@ -148,13 +148,13 @@ class Runner:
 
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
-        weighed = self._weigh(*self._labelled())
-        record = weights_record(self.config.name, weighed)
+        class_weights = self._weigh(*self._labelled())
+        record = weights_record(self.config.name, class_weights)
         self.store.write(record)
-        return StageResult(weighed, record)
+        return StageResult(class_weights, record)
 
     def train(
-        self, weighed: WeightingResult | None = None
+        self, class_weights: WeightingResult | None = None
     ) -> StageResult[TrainingResult, TrainingRecord]:
         """Train a model, compare it with the champion, and publish its bundle.
 
@@ -162,14 +162,14 @@ class Runner:
         """
         self._require_own_models()
         labelled_df, spec = self._labelled()
-        if weighed is None:
-            weighed = self._weigh(labelled_df, spec)
+        if class_weights is None:
+            class_weights = self._weigh(labelled_df, spec)
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
         if spec.model.kind != AUTO:
             self._warn_of_params(spec.model.kind, spec.model.params)
-        trained = train(labelled_df, spec, weighed, self.progress)
+        trained = train(labelled_df, spec, class_weights, self.progress)
         self.progress.step("comparing with the model in use")
         comparison = compare_with_champion(
             labelled_df, spec, trained, self._artifacts, self.config.promote
@@ -185,7 +185,7 @@ class Runner:
             self.config.name,
             spec,
             labelled_df.schema,
-            weighed,
+            class_weights,
             trained,
             comparison=comparison,
             selection=self._selection(trained.scorer),
@@ -248,8 +248,8 @@ class Runner:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
-        settings, weighed = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
-        result = backtest(labelled_df, spec, settings, weighed, self.progress)
+        settings, class_weights = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
+        result = backtest(labelled_df, spec, settings, class_weights, self.progress)
         record = backtest_record(self.config.name, spec, result)
         self.store.write(record)
         return StageResult(result, record)
@@ -410,10 +410,10 @@ class Runner:
 
     def _weigh(self, labelled_df: DataFrame, spec: TrainingSpec) -> WeightingResult:
         self.progress.step("counting classes and choosing weights")
-        weighed = weigh(labelled_df, spec)
-        if weighed.summary.always_best is not None:
+        class_weights = weigh(labelled_df, spec)
+        if class_weights.summary.always_best is not None:
             self.progress.warn(
-                f"Decision '{weighed.summary.always_best}' is never more expensive than the "
+                f"Decision '{class_weights.summary.always_best}' is never more expensive than the "
                 "others, whatever the class: with these costs no model is needed. See costs in "
                 "the configuration."
             )
@@ -426,12 +426,12 @@ class Runner:
             )
         if spec.weight_spec.per_row:
             self.progress.warn(BY_ROW_WARNING)
-        for warning in weighed.weighting.warnings:
+        for warning in class_weights.weighting.warnings:
             self.progress.warn(warning)
-        plan = plan_resampling(spec, weighed)
-        if plan is not None and not weighed.weighting.rule.is_uniform:
-            self.progress.warn(plan.sentence(weighed.weighting.rule.scheme))
-        return weighed
+        plan = plan_resampling(spec, class_weights)
+        if plan is not None and not class_weights.weighting.rule.is_uniform:
+            self.progress.warn(plan.sentence(class_weights.weighting.rule.scheme))
+        return class_weights
 
     def _warn_of_params(self, kind: str, *params: Mapping[str, ParamValue]) -> None:
         """Warn once of parameters that are too large for this session; the last are the largest."""

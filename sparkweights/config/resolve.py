@@ -100,14 +100,14 @@ def edited_since(config: Config, trained: TrainingSpec) -> list[str]:
     """
     now = _training_spec(config)
     left_out = {"columns.label", "columns.classes"}
-    if any(not isinstance(one, str) for one in config.columns.numeric):
+    if any(not isinstance(entry, str) for entry in config.columns.numeric):
         left_out.add("columns.numeric")
     if config.selection is not None:  # its column of weights is made when a table is read
         left_out.add("columns.weight")
     return [
         difference
         for key, difference in training_differences(now, trained).items()
-        if not any(key == one or key.startswith(f"{one}.") for one in left_out)
+        if not any(key == name or key.startswith(f"{name}.") for name in left_out)
     ]
 
 

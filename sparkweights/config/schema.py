@@ -128,7 +128,7 @@ class Config(Section):
             If one of them clashes with another setting.
         """
         c = self.columns
-        if all(isinstance(one, str) for one in c.numeric):
+        if all(isinstance(entry, str) for entry in c.numeric):
             return self
         absent = [name for name in c.sensitive if name.casefold() not in map(str.casefold, table)]
         if absent and not c.use_sensitive:
@@ -137,7 +137,7 @@ class Config(Section):
                 "pattern, a name that matches nothing keeps no column out of the features.",
                 hint=did_you_mean(absent[0], table) or "correct the name, or remove it.",
             )
-        named = [one for one in c.numeric if isinstance(one, str)]
+        named = [entry for entry in c.numeric if isinstance(entry, str)]
         parts = [c.weight, c.time, self.split.by, self.monitor.decided]
         parts += self.selection.columns if self.selection else ()
         excluded = {*c.keys, c.label, *c.categorical, *named, *filter(None, parts)}

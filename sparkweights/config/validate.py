@@ -82,9 +82,9 @@ def _check_columns(config: Config) -> None:
             "columns: no features; numeric and categorical are both empty.",
             hint="list the columns the model may learn from.",
         )
-    for one in c.numeric:
-        if isinstance(one, ColumnsMatching):
-            check_pattern(one.matching)
+    for entry in c.numeric:
+        if isinstance(entry, ColumnsMatching):
+            check_pattern(entry.matching)
     numeric = config.roles.numeric
     roles = {
         "columns.keys": c.keys,
@@ -167,7 +167,7 @@ def _check_reasons(config: Config) -> None:
     if settings is None:
         return
     features, matrix = config.roles.features, config.matrix
-    named = all(isinstance(one, str) for one in config.columns.numeric)
+    named = all(isinstance(entry, str) for entry in config.columns.numeric)
     checked = [
         ("against", settings.against, matrix.decisions, "decision"),
         ("against", settings.against.values(), matrix.classes, "class"),

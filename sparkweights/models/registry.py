@@ -135,7 +135,7 @@ _XGBOOST = LearnerDeclaration(
     reasons_extra=XGBOOST,
 )
 BUILT_IN: Mapping[str, LearnerDeclaration] = {
-    one.kind: one for one in (_LOGISTIC, _BOOSTED_TREES, _TREE, _FOREST, _XGBOOST)
+    declared.kind: declared for declared in (_LOGISTIC, _BOOSTED_TREES, _TREE, _FOREST, _XGBOOST)
 }
 
 

@@ -107,7 +107,7 @@ def backtest(
     labelled_df: DataFrame,
     spec: TrainingSpec,
     settings: BacktestSettings,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     progress: Progress,
 ) -> Backtest:
     """Train and evaluate at each origin.
@@ -130,13 +130,13 @@ def backtest(
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)
     order, origins = time_order(labelled_df, by), []
-    right = least_cost_decisions(spec.problem.matrix, weighed.summary)
+    right = least_cost_decisions(spec.problem.matrix, class_weights.summary)
     for split in _splits(labelled_df, spec, settings, by, kind):
         _, origin = next(iter(split.cuts.values()))
         after = moment_text(origin, kind)
         progress.step(f"training as of {after}")
         divided_df = labelled_df.withColumn(PART, part(split, spec.problem.roles, order))
-        with fit_parts(divided_df, spec, weighed, progress) as model:
+        with fit_parts(divided_df, spec, class_weights, progress) as model:
             evaluation = evaluate(
                 model.test_df,
                 model.finished.scorer,

@@ -1,4 +1,4 @@
-"""From the labelled table to rows that can be fitted on: weighed, split, encoded, and kept."""
+"""From the labelled table to rows to fit on: weighted, split, encoded, and stored."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _quantiles(spec: TrainingSpec, folds: int) -> tuple[float, ...]:
 
 
 def divide(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, *, folds: int = 1
+    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, *, folds: int = 1
 ) -> tuple[Split, DataFrame]:
     """Find the split into three parts, and append the part of each row as `PART`.
 
@@ -99,7 +99,7 @@ def divide(
     """
     settings, quantiles = spec.split, _quantiles(spec, folds)
     if settings.by is None:
-        cutoffs = weighed.summary.order_quantiles(quantiles, pooled=bool(settings.group))
+        cutoffs = class_weights.summary.order_quantiles(quantiles, pooled=bool(settings.group))
         split = Split.at(None, cutoffs, settings.group)
     else:
         split = summarise_time_split(labelled_df, spec.problem.roles, settings.by, quantiles)
@@ -118,7 +118,7 @@ def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
 
 
 def cross(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, folds: int
+    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, folds: int
 ) -> tuple[Split, DataFrame]:
     """Assign every row to a fold, stratified by class or whole groups, as `FOLD`.
 
@@ -127,9 +127,9 @@ def cross(
     group = spec.split.group
     order = uniform(spec.unit_columns, spec.seed)
     quantiles = cross_quantiles(folds)
-    rarest = min(weighed.weighting.frequencies, key=lambda frequency: frequency.rows)
+    rarest = min(class_weights.weighting.frequencies, key=lambda frequency: frequency.rows)
     if spec.split.by is None and rarest.rows > MANY_EVENTS:
-        cutoffs = weighed.summary.order_quantiles(quantiles, pooled=bool(group))
+        cutoffs = class_weights.summary.order_quantiles(quantiles, pooled=bool(group))
     else:
         # The class summary's quantiles are too coarse for few events: a fold could get none.
         cutoffs = collect_order_quantiles(
@@ -273,12 +273,12 @@ def outcome_order(spec: TrainingSpec) -> Column:
     return uniform(spec.unit_columns, spec.seed, Stream.ENCODING_FOLDS)
 
 
-def plan_resampling(spec: TrainingSpec, weighed: WeightingResult) -> Resampling | None:
+def plan_resampling(spec: TrainingSpec, class_weights: WeightingResult) -> Resampling | None:
     """Return how the fit rows are resampled; None if they are not."""
     settings = spec.resample
     if settings is None:
         return None
-    weighting = weighed.weighting
+    weighting = class_weights.weighting
     plan = resampling(weighting.frequencies, method=settings.method, ratio=settings.ratio)
     return plan.with_weights(weighting.trained_shares)
 

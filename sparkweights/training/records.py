@@ -59,13 +59,13 @@ def model_version(settings: Mapping[str, object], now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{digest(settings, now.isoformat())}"
 
 
-def weights_record(name: str, weighed: WeightingResult) -> WeightsRecord:
+def weights_record(name: str, class_weights: WeightingResult) -> WeightsRecord:
     """Return the weights stage's record."""
-    weighting = weighed.weighting
+    weighting = class_weights.weighting
     effect = weighting.diagnostics
     return WeightsRecord(
         name=name,
-        rows=weighed.summary.rows,
+        rows=class_weights.summary.rows,
         classes=tuple(
             ClassWeight(
                 frequency.name,
@@ -89,7 +89,7 @@ def weights_record(name: str, weighed: WeightingResult) -> WeightsRecord:
             smallest_weight=effect.smallest_weight,
             largest_weight=effect.largest_weight,
         ),
-        always_best_decision=weighed.summary.always_best,
+        always_best_decision=class_weights.summary.always_best,
         versions=versions(),
     )
 
@@ -98,7 +98,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
     name: str,
     spec: TrainingSpec,
     schema: StructType,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     trained: TrainingResult,
     *,
     comparison: ChampionComparison,
@@ -138,7 +138,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
         refit=trained.refit,
         held_out=tuple(summarise_held_out(model, scorer) for model in trained.held_out),
         costs=spec.problem.matrix.to_dict(),
-        weights=weights_record(name, weighed),
+        weights=weights_record(name, class_weights),
         evaluation=summarise_evaluation(
             trained.evaluation, spec.problem.matrix, spec.cost_tolerance
         ),

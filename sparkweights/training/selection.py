@@ -58,13 +58,14 @@ def with_selection(labelled_df: DataFrame, spec: TrainingSpec) -> tuple[DataFram
 
 def accepted_rows(labelled_df: DataFrame, spec: TrainingSpec) -> DataFrame:
     """Return the rows to fit on: all, or the accepted ones where the spec names the column."""
-    return labelled_df if spec.selection is None else labelled_df.filter(is_accepted(spec))
+    if spec.selection is None:
+        return labelled_df
+    return labelled_df.filter(_is_accepted(spec.selection.accepted))
 
 
-def is_accepted(spec: TrainingSpec) -> Column:
-    """Return whether a row was accepted; null is not."""
-    assert spec.selection is not None  # noqa: S101 (narrows the type)
-    return F.coalesce(column(spec.selection.accepted), F.lit(col=False))
+def _is_accepted(name: str) -> Column:
+    """Return whether a row was accepted; null counts as rejected."""
+    return F.coalesce(column(name), F.lit(col=False))
 
 
 def collect_selection(
@@ -89,7 +90,7 @@ def collect_selection(
     p = column(scorer.probability_cols[-1])
     bin_number = F.least(F.floor(F.asin(F.sqrt(p)) / np.pi * 2 * BINS), F.lit(BINS - 1))
     weight, last = sample_weight(spec.problem.roles), len(scorer.classes) - 1
-    accepted, event = is_accepted(spec), class_index(spec.problem.roles) == last
+    accepted, event = _is_accepted(settings.accepted), class_index(spec.problem.roles) == last
     measures = (
         F.lit(1), p, F.when(accepted, 1), F.when(accepted & event, 1),
         F.when(accepted, weight), F.when(accepted, weight * weight),

@@ -125,7 +125,7 @@ class TrainingResult:
 
 
 def train(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
 ) -> TrainingResult:
     """Fit, correct, calibrate and evaluate a model on disjoint rows of the labelled table.
 
@@ -142,10 +142,10 @@ def train(
         than they are expected to.
     """
     if spec.model.kind != AUTO:
-        trained = _train_and_evaluate(labelled_df, spec, weighed, progress)
-        return _gate_and_refit(labelled_df, spec, weighed, trained, progress)
+        trained = _train_and_evaluate(labelled_df, spec, class_weights, progress)
+        return _gate_and_refit(labelled_df, spec, class_weights, trained, progress)
     simple, flexible = [
-        (_train_and_evaluate(labelled_df, candidate, weighed, progress), candidate)
+        (_train_and_evaluate(labelled_df, candidate, class_weights, progress), candidate)
         for candidate in candidates(spec, labelled_df.sparkSession)
     ]
     tested_df = with_parts(labelled_df, spec.problem.roles, simple[0].split, spec.seed)
@@ -165,29 +165,29 @@ def train(
         comparison.standard_error,
     )
     trained = replace(trained, learner_choice=choice)
-    return _gate_and_refit(labelled_df, chosen, weighed, trained, progress)
+    return _gate_and_refit(labelled_df, chosen, class_weights, trained, progress)
 
 
 def _train_and_evaluate(
-    labelled_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
 ) -> TrainingResult:
-    refit = choose_refit(spec, weighed.summary.rows)
+    refit = choose_refit(spec, class_weights.summary.rows)
     if refit.rows == "all" and spec.split.by is None:
-        return _train_crossed(labelled_df, spec, weighed, refit, progress)
-    return _train_parts(labelled_df, spec, weighed, refit, progress)
+        return _train_crossed(labelled_df, spec, class_weights, refit, progress)
+    return _train_parts(labelled_df, spec, class_weights, refit, progress)
 
 
 def _gate_and_refit(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     trained: TrainingResult,
     progress: Progress,
 ) -> TrainingResult:
     _gate(trained, spec)
     if trained.refit.rows == "fit" or spec.split.by is None:
         return trained
-    return _refit_later(labelled_df, spec, weighed, trained, progress)
+    return _refit_later(labelled_df, spec, class_weights, trained, progress)
 
 
 def _warn(calibration: Choice | None, progress: Progress) -> None:
@@ -221,18 +221,20 @@ class FitOnParts:
 
 @contextmanager
 def fit_parts(
-    divided_df: DataFrame, spec: TrainingSpec, weighed: WeightingResult, progress: Progress
+    divided_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
 ) -> Iterator[FitOnParts]:
     """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
-    rule = weighed.weighting.rule
+    rule = class_weights.weighting.rule
     progress.step("learning the features")
     plan = learn_plan(divided_df, spec)
-    resampling = plan_resampling(spec, weighed)
+    resampling = plan_resampling(spec, class_weights)
     with prepare_rows(divided_df, spec, rule, plan, resampling_plan=resampling) as prepared_df:
         counts = count_parts(prepared_df, spec)
-        require_rows(counts.by_class, spec.problem.roles, table=weighed.summary.rows_by_class)
+        require_rows(counts.by_class, spec.problem.roles, table=class_weights.summary.rows_by_class)
         progress.step(f"fitting {spec.model.kind}")
-        ledger = training_ledger(_natural_prior(counts, spec, weighed), weighed, resampling)
+        ledger = training_ledger(
+            _natural_prior(counts, spec, class_weights), class_weights, resampling
+        )
         bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger)
         progress.step("calibrating on held-out rows")
         finished = finish(bare, prepared_df, spec, counts.size(CALIBRATE))
@@ -244,16 +246,16 @@ def fit_parts(
 def _train_parts(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     refit: Refit,
     progress: Progress,
 ) -> TrainingResult:
     roles = spec.problem.roles
-    split, divided_df = divide(labelled_df, spec, weighed)
-    with fit_parts(divided_df, spec, weighed, progress) as model:
+    split, divided_df = divide(labelled_df, spec, class_weights)
+    with fit_parts(divided_df, spec, class_weights, progress) as model:
         progress.step("evaluating on the test rows")
         scorer = model.finished.scorer
-        measures = _measure(model.test_df, scorer, spec, weighed)
+        measures = _measure(model.test_df, scorer, spec, class_weights)
     tested_df = divided_df.filter(F.col(PART) == TEST)
     bins = collect_bins(tested_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
@@ -270,18 +272,18 @@ def _train_parts(
 def _train_crossed(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     refit: Refit,
     progress: Progress,
 ) -> TrainingResult:
     """Cross-fit; evaluate every row by the model that was fitted without it."""
     roles = spec.problem.roles
-    split, divided_df = cross(labelled_df, spec, weighed, refit.folds)
-    with _fit_folds(split, divided_df, spec, weighed, progress) as (prepared_df, fits, rows):
+    split, divided_df = cross(labelled_df, spec, class_weights, refit.folds)
+    with _fit_folds(split, divided_df, spec, class_weights, progress) as (prepared_df, fits, rows):
         progress.step("evaluating on the held-out folds")
         folder = Location.of(spec.scratch)
         with keep_scores(prepared_df, fits.held_out, folder) as (scored_df, scorer):
-            measures = _measure(scored_df, scorer, spec, weighed)
+            measures = _measure(scored_df, scorer, spec, class_weights)
     bins = collect_bins(divided_df, roles.numeric, roles.categorical, sample_weight(roles))
     return TrainingResult(
         SelectedModel(fits.published, None, None, fits.choice),
@@ -298,7 +300,7 @@ def _train_crossed(
 def _refit_later(
     labelled_df: DataFrame,
     spec: TrainingSpec,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     earlier: TrainingResult,
     progress: Progress,
 ) -> TrainingResult:
@@ -311,10 +313,10 @@ def _refit_later(
     split, divided_df = cross(
         timed_df.withColumn(CALIBRATES, F.col(PART).isin(CALIBRATE, TEST)),
         spec,
-        weighed,
+        class_weights,
         earlier.refit.folds,
     )
-    with _fit_folds(split, divided_df, spec, weighed, progress) as (_, fits, _rows):
+    with _fit_folds(split, divided_df, spec, class_weights, progress) as (_, fits, _rows):
         pass
     finished = SelectedModel(fits.published, None, None, fits.choice)
     return replace(earlier, finished=finished, held_out=(earlier.scorer,))
@@ -325,7 +327,7 @@ def _fit_folds(
     split: Split,
     divided_df: DataFrame,
     spec: TrainingSpec,
-    weighed: WeightingResult,
+    class_weights: WeightingResult,
     progress: Progress,
 ) -> Iterator[tuple[DataFrame, CrossFit, int]]:
     progress.step("learning the features")
@@ -333,7 +335,7 @@ def _fit_folds(
     timed = CALIBRATES in divided_df.columns
     calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
     also = {**fitting.columns(spec), CALIBRATES: calibrates}
-    rule = weighed.weighting.rule
+    rule = class_weights.weighting.rule
     with prepare_rows(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
         counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
@@ -342,7 +344,9 @@ def _fit_folds(
             prepared_df,
             fitting,
             spec,
-            training_ledger(counts.prior if timed else weighed.weighting.prior, weighed, None),
+            training_ledger(
+                counts.prior if timed else class_weights.weighting.prior, class_weights, None
+            ),
             calibrates=F.col(CALIBRATES),
         )
         _warn(fits.choice, progress)
@@ -360,9 +364,9 @@ class _Measures:
 
 
 def _measure(
-    test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, weighed: WeightingResult
+    test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, class_weights: WeightingResult
 ) -> _Measures:
-    right = least_cost_decisions(spec.problem.matrix, weighed.summary)
+    right = least_cost_decisions(spec.problem.matrix, class_weights.summary)
     return _Measures(
         evaluate(test_df, scorer, spec.problem, right, grouped=bool(spec.split.group)),
         collect_histogram(
@@ -372,20 +376,20 @@ def _measure(
             weight=sample_weight(spec.problem.roles),
         ),
         reference_of(test_df, scorer, spec.problem, spec.reasons),
-        typical_of(test_df, spec.problem.matrix, weighed.weighting.rule),
+        typical_of(test_df, spec.problem.matrix, class_weights.weighting.rule),
     )
 
 
 def training_ledger(
-    prior: Mapping[str, float], weighed: WeightingResult, resampling: Resampling | None
+    prior: Mapping[str, float], class_weights: WeightingResult, resampling: Resampling | None
 ) -> Ledger:
     """Return what training does to the probabilities, to be inverted later."""
-    ledger = Ledger(prior).with_reweighting(WEIGHTS, weighed.weighting.undoing)
+    ledger = Ledger(prior).with_reweighting(WEIGHTS, class_weights.weighting.undoing)
     return ledger if resampling is None else ledger.with_reweighting(RESAMPLING, resampling.rule())
 
 
 def _natural_prior(
-    counts: PartCounts, spec: TrainingSpec, weighed: WeightingResult
+    counts: PartCounts, spec: TrainingSpec, class_weights: WeightingResult
 ) -> Mapping[str, float]:
     """Return the class shares that corrected and calibrated probabilities refer to.
 
@@ -393,7 +397,7 @@ def _natural_prior(
     then the shares are those of the rows that were used last, to calibrate or to fit.
     """
     if spec.split.by is None:
-        return weighed.weighting.prior
+        return class_weights.weighting.prior
     if spec.calibration != "none":
         return counts.shares(CALIBRATE)
-    return weighed.weighting.prior if spec.resample is not None else counts.shares(FIT)
+    return class_weights.weighting.prior if spec.resample is not None else counts.shares(FIT)

@@ -86,7 +86,7 @@ class Trial:
 
     @property
     def costs(self) -> tuple[float, ...]:
-        """Mean realised cost of a row, in the money of the table, per fold."""
+        """Mean realised cost of a row, in the currency of the table, per fold."""
         return tuple(fold.mean for fold in self.folds)
 
     @property

@@ -100,7 +100,7 @@ class _Table:
 
     df: DataFrame
     spec: TrainingSpec
-    weighed: WeightingResult
+    class_weights: WeightingResult
     plans: tuple[FeaturePlan, ...]
     calibrating: list[Size]
 
@@ -126,19 +126,23 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
         )
     progress.step("counting classes and assigning folds")
     tune_settings = spec.tune
-    weighed = weigh(labelled_df, spec)
-    trial_settings, references = _candidates(spec, weighed)
+    class_weights = weigh(labelled_df, spec)
+    trial_settings, references = _candidates(spec, class_weights)
     if spec.split.by is None:
-        split, divided_df = divide(labelled_df, spec, weighed, folds=tune_settings.folds)
+        split, divided_df = divide(labelled_df, spec, class_weights, folds=tune_settings.folds)
         roles = held_out_roles(_fold(labelled_df, spec, split), tune_settings.folds)
     else:
         divided_df, roles = divide_forward(labelled_df, spec, tune_settings.folds)
     plan = learn_plan(divided_df, spec)
     plans = learn_fold_plans(divided_df, spec, plan, roles)
     also = {BLOCK: _block(spec), **fold_columns(spec, plans, roles)}
-    with prepare_rows(divided_df, spec, weighed.weighting.rule, plan, also=also) as prepared_df:
+    with prepare_rows(
+        divided_df, spec, class_weights.weighting.rule, plan, also=also
+    ) as prepared_df:
         rows, sizes, constant = _count(prepared_df, spec)
-        table = _Table(prepared_df, spec, weighed, plans or (plan,) * tune_settings.folds, sizes)
+        table = _Table(
+            prepared_df, spec, class_weights, plans or (plan,) * tune_settings.folds, sizes
+        )
         trials = _run_trials(table, trial_settings, progress)
     verdict = compare_trials(trials, forward=spec.split.by is not None)
     ratio = verdict.chosen.settings.ratio
@@ -148,17 +152,17 @@ def tune(labelled_df: DataFrame, spec: TrainingSpec, progress: Progress) -> Tuni
         verdict,
         references,
         constant,
-        None if ratio is None else ratio_weights(weighed.weighting.prior, ratio),
+        None if ratio is None else ratio_weights(class_weights.weighting.prior, ratio),
     )
 
 
 def _candidates(
-    spec: TrainingSpec, weighed: WeightingResult
+    spec: TrainingSpec, class_weights: WeightingResult
 ) -> tuple[list[Settings], dict[str, float]]:
-    tune_settings, references = spec.tune, _references(weighed)
+    tune_settings, references = spec.tune, _references(class_weights)
     low, high = tune_settings.ratio or (1.0, REACH * max(references.values()))
     ratios = log_grid(low, high, tune_settings.points)
-    configured = not _on_curve(weighed.weighting, low, high)
+    configured = not _on_curve(class_weights.weighting, low, high)
     settings = candidates(ratios, tune_settings.params, configured=configured)
     if len(settings) * tune_settings.folds > MAX_FITS:
         raise ConfigError(
@@ -192,12 +196,12 @@ def _on_curve(weighting: Weighting, low: float, high: float) -> bool:
     )
 
 
-def _references(weighed: WeightingResult) -> dict[str, float]:
+def _references(class_weights: WeightingResult) -> dict[str, float]:
     """Return the ratios of no weights, of balanced ones, and of the mean regrets."""
-    prior = weighed.weighting.prior
+    prior = class_weights.weighting.prior
     rare, common = (list(prior).index(pick(prior, key=prior.__getitem__)) for pick in (min, max))
     ratios = {"none": 1.0, "balanced": max(prior.values()) / min(prior.values())}
-    regrets = mean_regrets(weighed.summary)
+    regrets = mean_regrets(class_weights.summary)
     if min(regrets[rare], regrets[common]) > 0 and rare != common:
         ratios["cost"] = regrets[rare] / regrets[common]
     return ratios
@@ -300,11 +304,11 @@ def _report_each(
 def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     """Fit on a fold's fit rows, and return the costs of its held-out rows, in one pass."""
     spec, df, plan = table.spec, fold_rows(table.df, number), table.plans[number]
-    rule, names = _rule(table.weighed, settings), spec.problem.roles.class_names
+    rule, names = _rule(table.class_weights, settings), spec.problem.roles.class_names
     fit_df = df.filter(F.col(PART) == FIT).select(
         FEATURES, LABEL, _weight(spec, settings, rule).alias(WEIGHT)
     )
-    weighting = table.weighed.weighting
+    weighting = table.class_weights.weighting
     undoing = weighting.undoing if settings.ratio is None else rule
     ledger = Ledger(weighting.prior).with_reweighting(WEIGHTS, undoing)
     params = {**spec.model.params, **settings.params}
@@ -328,11 +332,11 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     return FoldCosts(sums, weights)
 
 
-def _rule(weighed: WeightingResult, settings: Settings) -> WeightRule:
+def _rule(class_weights: WeightingResult, settings: Settings) -> WeightRule:
     if settings.ratio is None:
-        return weighed.weighting.rule
-    manual = ratio_weights(weighed.weighting.prior, settings.ratio)
-    frequencies = weighed.weighting.frequencies
+        return class_weights.weighting.rule
+    manual = ratio_weights(class_weights.weighting.prior, settings.ratio)
+    frequencies = class_weights.weighting.frequencies
     return weigh_frequencies(frequencies, WeightSpec("manual", manual=manual)).rule
 
 

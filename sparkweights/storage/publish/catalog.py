@@ -183,7 +183,7 @@ class CatalogPublication(Publication):
         self,
         df: DataFrame,
         *,
-        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no room for more)
+        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no further partitions)
         few: bool = False,
     ) -> None:
         """Write the rows to the attempt's folder, in one Spark job; make the table if need be.
