@@ -76,7 +76,7 @@ def _between(selection: ColumnRange, table: Sequence[str]) -> Sequence[str]:
     first, last = table.index(selection.first), table.index(selection.last)
     if first > last:
         raise InputError(
-            f"columns.numeric: the range runs backwards; the table has '{selection.first}' behind "
+            f"columns.numeric: the range runs backwards; the table has '{selection.first}' after "
             f"'{selection.last}'.",
             hint="exchange its ends.",
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_constraints(config: Config) -> None:
-    """Refuse constraints, and a way with missing numbers, that the learner or the columns lack.
+    """Refuse constraints or an imputation that the learner or the columns do not support.
 
     Raises
     ------
@@ -29,20 +29,20 @@ def _check_learner(config: Config) -> None:
     can = capabilities(model.kind)
     if config.features.impute == "none" and not can.native_missing:
         raise ConfigError(
-            f"features.impute: 'none' goes with {kinds_that(lambda can: can.native_missing)}, "
-            f"where missing values are learned from; the kind is {model.kind!r}.",
+            f"features.impute: 'none' needs kind {kinds_that(lambda can: can.native_missing)}, "
+            f"which handles missing values; the kind is {model.kind!r}.",
             hint="leave features.impute out: numbers are imputed by their median, with a flag.",
         )
     for key in ("monotone", "interactions"):
         if getattr(model, key) and not can.constrainable:
             possible = kinds_that(lambda can: can.constrainable)
             raise ConfigError(
-                f"model.{key}: goes with kind {possible}; the kind is {model.kind!r}.",
+                f"model.{key}: needs kind {possible}; the kind is {model.kind!r}.",
                 hint=f"choose kind: {possible}, or leave model.{key} out.",
             )
     if model.monotone and len(roles.class_names) > 2:  # binary or not
         raise ConfigError(
-            f"model.monotone: goes with two classes; there are {len(roles.class_names)}.",
+            f"model.monotone: needs two classes; there are {len(roles.class_names)}.",
             hint="leave model.monotone out.",
         )
 
@@ -51,8 +51,8 @@ def _check_columns(config: Config) -> None:
     model, roles = config.model, config.roles
     if model.monotone and config.features.numeric == "binned":
         raise ConfigError(
-            "model.monotone: features.numeric 'binned' keeps no order of values; allowed: auto, "
-            "plain, quantile.",
+            "model.monotone: features.numeric 'binned' does not keep the order of values; "
+            "allowed: auto, plain, quantile.",
             hint="leave features.numeric out.",
         )
     if disordered := [name for name in model.monotone if name in roles.categorical]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def check_consistency(config: Config) -> None:
-    """Refuse what no single section can see.
+    """Refuse conflicts between sections.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _check_columns(config: Config) -> None:
             if name in role_of:
                 raise ConfigError(
                     f"{role}: column '{name}' is listed under {role_of[name]} already; a column "
-                    "plays one part (a key, label or weight must not become a feature).",
+                    "has one role (a key, label or weight must not become a feature).",
                     hint="remove it from one of the two.",
                 )
             role_of[name] = role
@@ -150,7 +150,7 @@ def _require_distinct(where: str, named: Iterable[str]) -> None:
 
 
 def _columns_read(config: Config) -> dict[str, Iterable[str]]:
-    """Return the columns that scoring reads of a row, by where the file names them."""
+    """Return the columns that scoring reads, by configuration key."""
     price = config.review_price
     return {
         "columns.keys": config.roles.keys,
@@ -193,7 +193,7 @@ def _check_reasons(config: Config) -> None:
 
 
 def output_columns(config: Config) -> list[str]:
-    """Return the columns of the scored table behind the keys, in order."""
+    """Return the columns of the scored table after the keys, in order."""
     top = 0 if config.reasons is None else config.reasons.top
     return scored_columns(config.matrix.classes, config.decisions, top)
 
@@ -217,13 +217,13 @@ def _check_choices(config: Config) -> None:
         )
     if config.weights.window is not None and config.columns.time is None:
         raise ConfigError(
-            f"weights.window: {config.weights.window!r} needs a column of moments.",
+            f"weights.window: {config.weights.window!r} needs a time column.",
             hint="name a date or timestamp under columns.time.",
         )
     _check_weights(config)
     if config.costs is None and config.weight_spec.by_cost:
         raise ConfigError(
-            f"weights.scheme: {config.weights.scheme!r} weighs by costs, and the file states none.",
+            f"weights.scheme: {config.weights.scheme!r} needs costs, and the file states none.",
             hint="add costs: {decision: {class: cost}}, or choose scheme: balanced.",
         )
     _ = config.review_price  # parsing it checks it
@@ -245,7 +245,7 @@ def _check_split(config: Config) -> None:
         Span.parse(value, where=f"split.{key}")
         if settings.by is None:
             raise ConfigError(
-                f"split.{key}: {value!r} needs split.by, which names the column of moments.",
+                f"split.{key}: {value!r} needs split.by, which names the time column.",
                 hint=f"name a date or timestamp under split.by, or leave split.{key} out.",
             )
     if settings.as_of is not None and settings.mature is None:
@@ -272,18 +272,18 @@ def _check_sizing(config: Config) -> None:
     can = capabilities(kind)
     if not can.classes.covers(classes):
         raise ConfigError(
-            f"model.kind: {kind!r} goes with two classes; there are {classes}.",
+            f"model.kind: {kind!r} needs two classes; there are {classes}.",
             hint=f"choose one of {kinds_that(lambda can: can.classes is ClassCount.ANY)}.",
         )
     if config.model.prune != "none" and not can.prunable:
         raise ConfigError(
-            f"model.prune: {config.model.prune!r} goes with kind "
+            f"model.prune: {config.model.prune!r} needs kind "
             f"{kinds_that(lambda can: can.prunable)}; the kind is {kind!r}.",
             hint="leave model.prune out.",
         )
     if config.model.patience is not None and not can.staged.covers(classes):
         raise ConfigError(
-            f"model.patience: {config.model.patience} goes with "
+            f"model.patience: {config.model.patience} needs kind "
             f"{kinds_that(lambda can: can.staged is ClassCount.ANY)}, or "
             f"{kinds_that(lambda can: can.staged is ClassCount.TWO)} of two classes; the kind is "
             f"{kind!r}, with {classes} classes.",
@@ -392,8 +392,8 @@ def _check_output(role: str, table: Table) -> None:
         )
     if table.partition:
         raise ConfigError(
-            f"tables.{role}.partition: {join_names(table.partition)} given; what is written has "
-            "the partitions of its own.",
+            f"tables.{role}.partition: {join_names(table.partition)} given; an output table is "
+            "partitioned by the run.",
             hint=f"leave tables.{role}.partition out.",
         )
 

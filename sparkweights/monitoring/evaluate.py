@@ -61,7 +61,7 @@ def evaluate_model(
     ----------
     labelled_df
         May be newer than the one that the model was trained on: the split is by hash of the
-        keys, or by time, so that no row that the model has learned from is a test row.
+        keys, or by time, so that no row that the model was fitted on is a test row.
     trained
         What the model was trained by.
 
@@ -87,23 +87,23 @@ def evaluate_model(
         ORDER: review_order(problem, spec.seed),
         BLOCK: block_order(spec.unit_columns, spec.seed),
     })  # fmt: skip
-    right = bundle.manifest.evaluation.right_decisions
-    _require_decisions(right, problem.matrix.decisions)
+    least_cost = bundle.manifest.evaluation.right_decisions
+    _require_decisions(least_cost, problem.matrix.decisions)
     with ExitStack() as stack:
         scored: tuple[DataFrame, RowScorer] = (known_df, scorer)
         if isinstance(scorer, CrossFittedScorer):
             scored = stack.enter_context(keep_scores(known_df, scorer, Location.of(spec.scratch)))
-        return _evaluate(*scored, spec, right)
+        return _evaluate(*scored, spec, least_cost)
 
 
 def _evaluate(
-    known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, right: Mapping[str, str]
+    known_df: DataFrame, scorer: RowScorer, spec: EvaluationSpec, least_cost: Mapping[str, str]
 ) -> EvaluationResult:
     segments = evaluate_segments(
         known_df,
         scorer,
         spec.problem,
-        right,
+        least_cost,
         grouped=spec.grouped,
         by=spec.evaluate.by,
         exact=spec.evaluate.exact,
@@ -116,14 +116,14 @@ def _evaluate(
         seed=spec.seed,
         natural=natural_probabilities(scorer),
         index=column(LABEL).cast("int"),
-        right=right,
+        least_cost=least_cost,
         prior=scorer.ledger.prior,
     )
     return EvaluationResult(overall, segments, fairness)
 
 
-def _require_decisions(right: Mapping[str, str], decisions: Sequence[str]) -> None:
-    gone = sorted(set(right.values()) - set(decisions))
+def _require_decisions(least_cost: Mapping[str, str], decisions: Sequence[str]) -> None:
+    gone = sorted(set(least_cost.values()) - set(decisions))
     if gone:
         raise ModelError(
             f"The model was trained to decide between {join_names(gone)} and others; the "

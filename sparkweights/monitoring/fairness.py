@@ -40,7 +40,7 @@ class FairnessResult:
     favourable
         The decision that is a favour to whoever gets it.
     positive
-        The classes for which it is right: rates of true and of false positives are about them.
+        The classes whose least-cost decision it is: rates of true and of false positives are about them.
     columns
         One record per column.
     unmeasured
@@ -74,11 +74,11 @@ def fairness_columns(stated: Fairness | None, roles: ColumnRoles) -> tuple[str, 
 
 
 def favourable_decision(
-    settings: Fairness, right: Mapping[str, str], prior: Mapping[str, float]
+    settings: Fairness, least_cost: Mapping[str, str], prior: Mapping[str, float]
 ) -> str:
     """Return the favourable decision: the stated one, or the least-cost decision of most rows."""
     commonest = max(prior, key=lambda name: prior[name])
-    return settings.favourable or right[commonest]
+    return settings.favourable or least_cost[commonest]
 
 
 def collect_fairness(
@@ -89,12 +89,13 @@ def collect_fairness(
     seed: int,
     natural: Sequence[Column],
     index: Column,
-    right: Mapping[str, str],
+    least_cost: Mapping[str, str],
     prior: Mapping[str, float],
 ) -> FairnessResult | None:
     """Count decisions by group in one Spark job, and compare the groups.
 
-    Where the favourable decision is right for every class, or for none, only acceptance differs.
+    If every class or none has the favourable decision as its least-cost one, only acceptance
+    differs.
 
     Parameters
     ----------
@@ -108,8 +109,8 @@ def collect_fairness(
         The probability of each class, as decisions are priced by.
     index
         The row's class, negative where it is not known.
-    right
-        Class name -> the decision that counts as right for it.
+    least_cost
+        Class name -> its least-cost decision.
     prior
         Class name -> its share.
 
@@ -126,9 +127,9 @@ def collect_fairness(
     settings, named = stated or Fairness(), fairness_columns(stated, problem.roles)
     if not named:
         return None
-    favourable = favourable_decision(settings, right, prior)
+    favourable = favourable_decision(settings, least_cost, prior)
     classes = problem.classes
-    positive = tuple(name for name in classes if right[name] == favourable)
+    positive = tuple(name for name in classes if least_cost[name] == favourable)
     groupings = _groupings(scored_df.schema, named, settings)
     positive_indices = [classes.index(name) for name in positive]
     weight = problem.roles.weight

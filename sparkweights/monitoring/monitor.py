@@ -53,7 +53,7 @@ USABLE = "__usable"
 
 @dataclass(frozen=True)
 class MonitoringResult:
-    """The monitor stage's record.
+    """The result of the monitor stage.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ def _fairness(
         seed=spec.scoring.seed,
         natural=natural_probabilities(scorer),
         index=_outcome(scored_df, spec.scoring.problem.roles),
-        right=bundle.manifest.evaluation.right_decisions,
+        least_cost=bundle.manifest.evaluation.right_decisions,
         prior=bundle.ledger.prior,
     )
 

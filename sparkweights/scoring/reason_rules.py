@@ -1,4 +1,4 @@
-"""Reasons of a model: what training must remember for them, and the rule that scoring follows."""
+"""Reasons of a model: the reference that training stores, and the rule that scoring applies."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def reason_rule(spec: ScoringSpec, bundle: ModelBundle) -> ReasonRule | None:
     if model.capabilities.linear and not reference:
         raise ModelError(
             f"Model '{bundle.version}' was trained without reasons; a linear model's compare a row "
-            "with the approved ones, which training remembers.",
+            "with the mean of approved rows, which training stores.",
             hint="train again with this configuration, or leave reasons out of this run.",
         )
     classes = spec.problem.classes

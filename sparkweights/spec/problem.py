@@ -63,7 +63,7 @@ class DecisionProblem:
 
     @property
     def review_price(self) -> Expression | None:
-        """What a review costs, or None where there is none."""
+        """Cost of a review; None without review."""
         return None if self.review is None else self.review.price
 
     @property

@@ -18,12 +18,12 @@ NATURAL, ESTIMATE = "natural", "estimate"  # values of `ScoringSpec.target_prior
 
 @dataclass(frozen=True)
 class ScoringSpec:
-    """What a scoring run does with a model.
+    """Settings of a scoring run.
 
     Attributes
     ----------
     problem
-        Classes and features as the model knows them; costs and review as they are on the day.
+        Classes and features of the model; costs and review of the current configuration.
     seed
         Seed of the order of rows of equal gain, where more rows than the capacity gain by review.
     target_prior

@@ -1,6 +1,6 @@
 """Settings: the sections of a configuration file, each a frozen model with its bounds.
 
-Those that say what to do with rows travel on inside specs (`DecisionProblem`, `TrainingSpec`,
+Settings about rows are part of specs (`DecisionProblem`, `TrainingSpec`,
 `ScoringSpec`) once a table's columns are known, and are stored with the model trained by them.
 """
 
@@ -469,7 +469,7 @@ class Evaluate(Section):
 
 
 class Monitor(Section):
-    """Drift limits: `monitor` exits with 7 above one of them, as above ``checks.max_quarantined``.
+    """Drift limits: `monitor` exits with 7 if one or ``checks.max_quarantined`` is exceeded.
 
     An index, a share or a calibration exceeds its limit only where chance does not explain it with
     this many rows. Sample weights count where the table has them.

@@ -41,7 +41,7 @@ _TRAINED_ROLES = ("keys", "label", "classes", "numeric", "categorical", "weight"
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Everything that a trained model follows from, beside its table.
+    """Everything that determines a trained model, apart from its table.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class TrainingSpec:
         return replace(self, model=self.model.model_copy(update=changes))
 
     def stated(self) -> dict[str, object]:
-        """Return what a model follows from, by the keys of the configuration.
+        """Return the settings that determine a model, by configuration key.
 
         What costs and review are is left out: they act in the decision, and may change from day to
         day. Only pruning follows from costs.
@@ -161,7 +161,7 @@ def _read(section: type[_S], value: object) -> _S | None:
 
 
 def leaves(value: object, key: str = "") -> dict[str, object]:
-    """Return what nested settings state, by dotted key; what is null is not stated.
+    """Return nested settings by dotted key, without null values.
 
     Examples
     --------

@@ -46,12 +46,12 @@ _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 @dataclass(frozen=True)
 class Origin:
-    """One moment of the past.
+    """The backtest at one moment of the past.
 
     Attributes
     ----------
     after
-        The last moment that the model could know of, as text.
+        The moment before which outcomes were known to the model, as text.
     rows
         Rows to fit, to calibrate and to evaluate.
     evaluation
@@ -86,7 +86,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The backtest's record.
+    """The result of a backtest.
 
     Attributes
     ----------
@@ -125,12 +125,12 @@ def backtest(
     by = spec.split.by
     if by is None:
         raise ConfigError(
-            "evaluate --backtest: split.by is missing; a backtest needs a column of moments.",
+            "evaluate --backtest: split.by is missing; a backtest needs a time column.",
             hint="name a date, timestamp or number under split.by.",
         )
     kind = time_kind(labelled_df.schema[by].dataType, by)
     order, origins = time_order(labelled_df, by), []
-    right = least_cost_decisions(spec.problem.matrix, class_weights.summary)
+    least_cost = least_cost_decisions(spec.problem.matrix, class_weights.summary)
     for split in _splits(labelled_df, spec, settings, by, kind):
         _, origin = next(iter(split.cuts.values()))
         after = moment_text(origin, kind)
@@ -141,7 +141,7 @@ def backtest(
                 model.test_df,
                 model.finished.scorer,
                 spec.problem,
-                right,
+                least_cost,
                 grouped=bool(spec.split.group),
             )
         origins.append(Origin(after, model.counts.rows, evaluation))

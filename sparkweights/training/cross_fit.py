@@ -46,7 +46,7 @@ HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
 
 
 def choose_refit(spec: TrainingSpec, rows: int) -> Refit:
-    """Return whether the published model is to learn from all rows.
+    """Return which rows the published model is fitted on: all, or the fit rows.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class CrossFittedScorer:
 
 
 class KeptScores(CrossFittedScorer):
-    """The same for rows that hold their scores already, as `keep_scores` gives them."""
+    """A scorer of rows that already have their scores, from `keep_scores`."""
 
     def score(self, df: DataFrame) -> DataFrame:
         """Return the rows as they are."""
@@ -174,7 +174,7 @@ def keep_scores(
 
 
 def held_out_rows(prepared_df: DataFrame) -> DataFrame:
-    """Return kept rows with the features that they have for the model of their fold."""
+    """Return prepared rows with the features of their held-out fold."""
     if HELD_OUT_FEATURES not in prepared_df.columns:
         return prepared_df
     features = F.col(HELD_OUT_FEATURES)
@@ -183,7 +183,7 @@ def held_out_rows(prepared_df: DataFrame) -> DataFrame:
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What cross-fitting gave.
+    """The result of cross-fitting.
 
     Attributes
     ----------
@@ -201,7 +201,7 @@ class CrossFit:
 
 
 def held_out_scorer(bundle: ModelBundle) -> RowScorer:
-    """Return what scores a bundle's labelled rows without having learned from them.
+    """Return the scorer of a bundle's labelled rows by models that were not fitted on them.
 
     It reads `FOLD` and scores rows of part test; see
     `sparkweights.training.data.with_parts_of_bundle`.
@@ -264,7 +264,7 @@ class CrossFitting:
         return cls(split, plan, tuple(plans))
 
     def columns(self, spec: TrainingSpec) -> dict[str, Column]:
-        """Return what is kept of each row beside the usual: its fold, and vectors by fold."""
+        """Return the additional columns of prepared rows: the fold, and vectors by fold."""
         columns = {FOLD: F.col(FOLD)}
         if not self.fold_plans:
             return columns
@@ -276,7 +276,7 @@ class CrossFitting:
         return {**columns, HELD_OUT_FEATURES: held_out_vector}
 
     def rows_without(self, prepared_df: DataFrame, fold: int) -> DataFrame:
-        """Return the rows that the model of a fold learns from."""
+        """Return the rows that the model of a fold is fitted on."""
         rows_df = prepared_df.filter(F.col(FOLD) != fold)
         if not self.fold_plans:
             return rows_df

@@ -218,8 +218,8 @@ def with_parts_of_bundle(df: DataFrame, roles: ColumnRoles, bundle: ModelBundle)
     Raises
     ------
     ModelError
-        If the table's keys are not those that it was split by: a hash of others would call rows
-        that the model has learned from test rows.
+        If the table's keys are not those that it was split by: a hash of other keys would mark
+        rows as test rows that the model was fitted on.
     """
     obstacle = split_obstacle(df.schema, roles, bundle)
     if obstacle is not None:
@@ -264,12 +264,12 @@ def imputes(spec: TrainingSpec) -> bool:
 
 
 def constraints_of(plan: FeaturePlan, spec: TrainingSpec) -> Constraints | None:
-    """Return what the configuration knows of effects, by position of the plan, if anything."""
+    """Return the configured constraints by position of the plan, if there are any."""
     return Constraints.of(plan, spec.model.monotone, spec.model.interactions)
 
 
 def outcome_order(spec: TrainingSpec) -> Column:
-    """Return the number that deals fit rows into the folds of encodings that look at outcomes."""
+    """Return the number that assigns fit rows to the folds of encodings by outcome."""
     return uniform(spec.unit_columns, spec.seed, Stream.ENCODING_FOLDS)
 
 
@@ -335,7 +335,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class PartCounts:
-    """What each part holds.
+    """Counts of each part.
 
     Attributes
     ----------
@@ -350,7 +350,7 @@ class PartCounts:
 
     @property
     def rows(self) -> dict[str, int]:
-        """How many rows each part has."""
+        """Number of rows of each part."""
         return {
             which: sum(rows for (name, _), rows in self.by_class.items() if name == which)
             for which in (FIT, CALIBRATE, TEST)
@@ -411,7 +411,7 @@ def count_parts(prepared_df: DataFrame, spec: TrainingSpec) -> PartCounts:
 
 @dataclass(frozen=True)
 class FoldCounts:
-    """What the folds of a cross-fitting hold.
+    """Counts of the folds of a cross-fitting.
 
     Attributes
     ----------

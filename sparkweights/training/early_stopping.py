@@ -59,7 +59,7 @@ def stop_early(
 
 
 def stages_to_keep(losses: Sequence[float], patience: int) -> int:
-    """Return the stage of the least loss that no ``patience`` stages in a row failed to beat.
+    """Return the stage of least loss before ``patience`` stages without improvement.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def evaluate(
     test_df: DataFrame,
     scorer: RowScorer,
     problem: DecisionProblem,
-    right: Mapping[str, str],
+    least_cost: Mapping[str, str],
     *,
     grouped: bool = False,
 ) -> Evaluation:
@@ -51,19 +51,19 @@ def evaluate(
     ----------
     test_df
         Rows with `LABEL`, `ORDER` and `BLOCK`, and what the scorer, costs and weights read.
-    right
+    least_cost
         Class name -> its least-cost decision; see `least_cost_decisions`.
     grouped
         Whether `BLOCK` keeps several rows together, so that they are no independent draws.
     """
-    return evaluate_segments(test_df, scorer, problem, right, grouped=grouped)[()]
+    return evaluate_segments(test_df, scorer, problem, least_cost, grouped=grouped)[()]
 
 
 def evaluate_segments(
     test_df: DataFrame,
     scorer: RowScorer,
     problem: DecisionProblem,
-    right: Mapping[str, str],
+    least_cost: Mapping[str, str],
     *,
     grouped: bool = False,
     by: Sequence[str] = (),
@@ -77,7 +77,7 @@ def evaluate_segments(
     policy, index = problem.policy, F.col(LABEL).cast("int")
     scorer.ledger.require_natural()
     scored_df = scorer.score(test_df)
-    decisions = _decisions(scorer, policy, right)
+    decisions = _decisions(scorer, policy, least_cost)
     policy_costs = {
         name: policy.realised_cost(decision, index) for name, decision in decisions.items()
     }
@@ -89,7 +89,7 @@ def evaluate_segments(
         probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
         class_col=LABEL,
         decision_col=DECISION,
-        right_decisions=right,
+        right_decisions=least_cost,
         constant_costs={
             name: policy.realised_cost(name, index) for name in problem.matrix.decisions
         },
@@ -146,13 +146,13 @@ def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> 
 
 
 def _decisions(
-    scorer: RowScorer, policy: DecisionPolicy, right: Mapping[str, str]
+    scorer: RowScorer, policy: DecisionPolicy, least_cost: Mapping[str, str]
 ) -> dict[str, Column]:
     """Return the decision of each policy."""
     natural = natural_probabilities(scorer)
     decisions = {
         OURS: policy.decide(natural),
-        CUT_AT_HALF: _of_likeliest(natural, [right[name] for name in policy.matrix.classes]),
+        CUT_AT_HALF: _of_likeliest(natural, [least_cost[name] for name in policy.matrix.classes]),
     }
     if not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings):
         decisions[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])

@@ -139,6 +139,6 @@ def costs_beside_cheapest(sums: Array, weights: Array) -> list[tuple[float, floa
 
 
 def _realised_cost(scorer: Scorer, spec: TrainingSpec, shares: Column) -> Column:
-    """Return what the decision at a leaf with these weighted class shares costs on the row."""
+    """Return the realised cost on a row of the decision at a leaf with these class shares."""
     natural = scorer.ledger.invert_weights([shares.getItem(c) for c in range(len(scorer.classes))])
     return spec.problem.policy.realised_cost_of(natural, F.col(LABEL).cast("int"))

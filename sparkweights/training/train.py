@@ -366,9 +366,9 @@ class _Measures:
 def _measure(
     test_df: DataFrame, scorer: RowScorer, spec: TrainingSpec, class_weights: WeightingResult
 ) -> _Measures:
-    right = least_cost_decisions(spec.problem.matrix, class_weights.summary)
+    least_cost = least_cost_decisions(spec.problem.matrix, class_weights.summary)
     return _Measures(
-        evaluate(test_df, scorer, spec.problem, right, grouped=bool(spec.split.group)),
+        evaluate(test_df, scorer, spec.problem, least_cost, grouped=bool(spec.split.group)),
         collect_histogram(
             scorer.score(test_df),
             scorer.probability_cols,
@@ -383,7 +383,7 @@ def _measure(
 def training_ledger(
     prior: Mapping[str, float], class_weights: WeightingResult, resampling: Resampling | None
 ) -> Ledger:
-    """Return what training does to the probabilities, to be inverted later."""
+    """Return the ledger of the training's corrections of probabilities."""
     ledger = Ledger(prior).with_reweighting(WEIGHTS, class_weights.weighting.undoing)
     return ledger if resampling is None else ledger.with_reweighting(RESAMPLING, resampling.rule())
 

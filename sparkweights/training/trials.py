@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def weighting(self) -> float:
-        """How far from no weights at all: the size of the logarithm of the ratio."""
+        """Distance from no weights: the absolute logarithm of the ratio."""
         return math.inf if self.ratio is None else abs(math.log(self.ratio))
 
 
@@ -108,7 +108,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a trial costs more than another on the same rows.
+    """Cost of a trial minus that of another on the same rows.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the trials show. The settings that are proposed and every sentence come from it.
+    """The comparison of the trials, from which the proposed settings and all texts follow.
 
     Attributes
     ----------
@@ -297,7 +297,7 @@ class _Paired:
 
     @cached_property
     def between(self) -> Array:
-        """``[trial]``: standard error of the mean from what folds differ beyond their blocks.
+        """``[trial]``: standard error of the mean from the variance between folds beyond blocks.
 
         By moments (Hedges 1983), 0 where the blocks explain the variance between folds. It is the
         variation of a model with the choice of its fit rows.
@@ -316,7 +316,7 @@ class _Paired:
         return both
 
     def critical(self, normal: float) -> Array:
-        """Return a critical value with few folds allowed for: ``[trial]``.
+        """Return a critical value adjusted for few folds: ``[trial]``.
 
         Student's t at the tail that the value has under the normal distribution, with the degrees
         of freedom of Satterthwaite (1946, eq. 17) for the sum of both variances.

@@ -68,7 +68,7 @@ MAX_FITS = 1_000
 
 @dataclass(frozen=True)
 class Tuning:
-    """The tuning stage's record.
+    """The result of tuning.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class _Table:
-    """The kept rows and what all trials share; a plan, and rows to calibrate, per fold."""
+    """The prepared rows and what all trials share; a plan, and rows to calibrate, per fold."""
 
     df: DataFrame
     spec: TrainingSpec

@@ -54,7 +54,7 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it splits no further."""
+        """Whether the node is a leaf."""
         return self.left == LEAF
 
 
@@ -66,7 +66,7 @@ class PlainTree:
 
     @property
     def leaves(self) -> int:
-        """How many leaves it has."""
+        """Number of leaves."""
         return sum(node.is_leaf for node in self.nodes)
 
     @cached_property
@@ -75,7 +75,7 @@ class PlainTree:
         return np.array([node.counts for node in self.nodes], dtype=np.float64)
 
     def risks(self, measure: str | Array = "gini") -> Array:
-        """Return each node's share of the risk, were it a leaf.
+        """Return each node's share of the risk if it were a leaf.
 
         Parameters
         ----------

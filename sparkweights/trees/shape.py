@@ -27,7 +27,7 @@ class _Tree(TypedDict):
 
 @dataclass(frozen=True)
 class Violation:
-    """Where a tree breaks a constraint.
+    """The node of a tree that breaks a constraint.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def direction_violations(model: bytes, directions: Sequence[int]) -> Iterator[Vi
 
 
 def interaction_violations(model: bytes, groups: Sequence[Sequence[int]]) -> Iterator[Violation]:
-    """Yield the leaves whose path splits on features that no group holds together.
+    """Yield the leaves whose path splits on features that no group contains together.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ def test_score_from_no_such_table_is_refused_with_a_sentence(
         ({"format": "table", "location": "scored"}, "no database.table of the catalog"),
         ({"format": "table", "location": "ice.lending.scored"}, "no database.table of the cat"),
         ({"location": "s3a://bucket/scored"}, "is on s3a; available for what is written"),
-        ({"location": "out/scored", "partition": {"a": 1}}, "has the partitions of its own"),
+        ({"location": "out/scored", "partition": {"a": 1}}, "is partitioned by the run"),
     ],
 )
 def test_what_is_written_lies_on_a_shared_path(

@@ -96,15 +96,15 @@ def test_installed_learner_is_declared_as_built_in_ones_are(
     _load(tmp_path, f"{{kind: {toy_learner}}}", "reasons: {against: {b: bad}}")
     refused = {
         "{kind: diagonal_lda, params: {shrinkage: 2}}": "shrinkage: 2; allowed: a number >= 0",
-        "{kind: diagonal_lda, prune: gini}": "model.prune: 'gini' goes with kind tree; the kind is",
-        "{kind: diagonal_lda, patience: 3}": "model.patience: 3 goes with xgboost, or boosted_tree",
-        "{kind: diagonal_lda, monotone: {income: 1}}": "model.monotone: goes with kind xgboost",
+        "{kind: diagonal_lda, prune: gini}": "model.prune: 'gini' needs kind tree; the kind is",
+        "{kind: diagonal_lda, patience: 3}": "model.patience: 3 needs kind xgboost, or boosted_t",
+        "{kind: diagonal_lda, monotone: {income: 1}}": "model.monotone: needs kind xgboost",
         "{kind: diagonal_ldo}": "available: .*diagonal_lda, auto.* Did you mean 'diagonal_lda'",
     }
     for model, message in refused.items():
         with pytest.raises(ConfigError, match=message):
             _load(tmp_path, model)
-    with pytest.raises(ConfigError, match="'diagonal_lda' goes with two classes; there are 3"):
+    with pytest.raises(ConfigError, match="'diagonal_lda' needs two classes; there are 3"):
         _load(tmp_path, "{kind: diagonal_lda}", **THREE)
 
 

@@ -163,11 +163,11 @@ def test_load_config_constraints_by_name(tmp_path: Path) -> None:
         ("monotone: {incme: 1}", {}, "'incme' is no feature; .*Did you mean 'income'"),
         ("interactions: [[income, crd]]", {}, "'crd' is no feature; .*Did you mean 'card'"),
         ("monotone: {card: 1}", {}, "model.monotone: card is a category"),
-        ("monotone: {income: 1}", {"KIND": "logistic"}, "model.monotone: goes with kind xgboost"),
+        ("monotone: {income: 1}", {"KIND": "logistic"}, "model.monotone: needs kind xgboost"),
         ("monotone: {income: 2}", {}, "model.monotone"),
-        ("interactions: [[income]]", {"KIND": "boosted_trees"}, "goes with kind xgboost"),
-        ("monotone: {income: 1}", {"FEATURES": "numeric: binned"}, "keeps no order"),
-        ("params: {}", {"KIND": "logistic", "FEATURES": "impute: none"}, "goes with xgboost"),
+        ("interactions: [[income]]", {"KIND": "boosted_trees"}, "needs kind xgboost"),
+        ("monotone: {income: 1}", {"FEATURES": "numeric: binned"}, "does not keep the order"),
+        ("params: {}", {"KIND": "logistic", "FEATURES": "impute: none"}, "needs kind xgboost"),
     ],
 )
 def test_load_config_constraint_that_cannot_hold_is_refused(
@@ -182,5 +182,5 @@ def test_load_config_monotone_of_three_classes_is_refused(tmp_path: Path) -> Non
     """A direction is that of one probability."""
     changes = {", ANOTHER": ", late: 2", "income}": "income, late: 1}", "defaulted: 0}": (
         "defaulted: 0, late: 0}")}  # fmt: skip
-    with pytest.raises(ConfigError, match="goes with two classes; there are 3"):
+    with pytest.raises(ConfigError, match="needs two classes; there are 3"):
         _load(tmp_path, "monotone: {income: 1}", **changes)
