@@ -40,7 +40,7 @@ class FairnessResult:
     favourable
         The decision that is a favour to whoever gets it.
     positive
-        The classes whose least-cost decision it is: rates of true and of false positives are about them.
+        The classes whose least-cost decision it is: true and false positive rates are about them.
     columns
         One record per column.
     unmeasured
