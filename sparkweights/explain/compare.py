@@ -49,7 +49,7 @@ from sparkweights.training.data import (
     prepare_rows,
     with_parts_of_bundle,
 )
-from sparkweights.training.select import finish
+from sparkweights.training.select import select_and_calibrate
 from sparkweights.weights.rule import WeightRule
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _compared_on_test_rows(
         progress.step(f"fitting {bundle.kind} without weights")
         fit_df = _unweighted(prepared_df.filter(F.col(PART) == FIT), spec)
         fitted = fit_scorer(fit_df, spec, bundle.plan, _unweighted_ledger(bundle))
-        unweighted = finish(fitted, prepared_df, spec, counts.size(CALIBRATE)).scorer
+        unweighted = select_and_calibrate(fitted, prepared_df, spec, counts.size(CALIBRATE)).scorer
         yield prepared_df.filter(F.col(PART) == TEST), counts.rows[TEST], unweighted
 
 

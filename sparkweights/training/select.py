@@ -36,7 +36,9 @@ class SelectedModel:
     calibration: Choice | None
 
 
-def finish(bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size) -> SelectedModel:
+def select_and_calibrate(
+    bare: Scorer, prepared_df: DataFrame, spec: TrainingSpec, size: Size
+) -> SelectedModel:
     """Prune or stop a fitted model, invert its weights, and calibrate it.
 
     Parameters

@@ -48,7 +48,7 @@ from sparkweights.training.data import (
     with_parts,
 )
 from sparkweights.training.evaluate import evaluate, least_cost_decisions
-from sparkweights.training.select import SelectedModel, finish
+from sparkweights.training.select import SelectedModel, select_and_calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -237,7 +237,7 @@ def fit_parts(
         )
         bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger)
         progress.step("calibrating on held-out rows")
-        finished = finish(bare, prepared_df, spec, counts.size(CALIBRATE))
+        finished = select_and_calibrate(bare, prepared_df, spec, counts.size(CALIBRATE))
         _warn(finished.calibration, progress)
         test_df = prepared_df.filter(F.col(PART) == TEST)
         yield FitOnParts(finished, counts, test_df, resampling)

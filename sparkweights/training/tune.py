@@ -40,7 +40,7 @@ from sparkweights.training.folds import (
     require_role_rows,
     role_col,
 )
-from sparkweights.training.select import finish
+from sparkweights.training.select import select_and_calibrate
 from sparkweights.training.trials import FoldCosts, Settings, Trial, Verdict, compare_trials
 from sparkweights.training.weight_grid import candidates, log_grid, ratio_weights
 from sparkweights.weights.choose import mean_regrets, weigh_frequencies
@@ -313,7 +313,7 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
     ledger = Ledger(weighting.prior).with_reweighting(WEIGHTS, undoing)
     params = {**spec.model.params, **settings.params}
     bare = fit_scorer(fit_df, spec.with_model(params=params), plan, ledger)
-    scorer = finish(bare, df, spec, table.calibrating[number]).scorer
+    scorer = select_and_calibrate(bare, df, spec, table.calibrating[number]).scorer
     index, weight = F.col(LABEL).cast("int"), sample_weight(spec.problem.roles)
     cost = spec.problem.policy.realised_cost_of(natural_probabilities(scorer), index)
     cells = (
