@@ -238,15 +238,15 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
 
 
 def _reference(folder: Location) -> Reference:
-    record = json.loads((folder / REFERENCE).read_text())
-    if "scores" not in record:
+    summary = json.loads((folder / REFERENCE).read_text())
+    if "scores" not in summary:
         raise ModelError(
             f"The model bundle '{folder}' was written before bundles kept the summary that tables "
             "are compared with.",
             hint="train again.",
         )
-    bins = tuple(bins_from_dict(entry) for entry in record["bins"])
-    return Reference(histogram_from_dict(record["scores"]), bins)
+    bins = tuple(bins_from_dict(entry) for entry in summary["bins"])
+    return Reference(histogram_from_dict(summary["scores"]), bins)
 
 
 def _current(artifacts: Location) -> str:

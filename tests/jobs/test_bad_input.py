@@ -358,7 +358,7 @@ def test_weights_dominated_costs_warn(shop: Shop, capsys: pytest.CaptureFixture[
         },
     )
     assert shop.run("weights", config) == 0
-    assert "Decision 'approve' is never dearer" in capsys.readouterr().err
+    assert "Decision 'approve' is never more expensive" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -129,7 +129,9 @@ def test_rules_double_count_loses_a_sixth_and_is_refused(lender: Lender) -> None
     held = replace(
         lender.weighted.ledger,
         calibration="none",
-        bends=tuple(replace(bend, undone=False) for bend in lender.weighted.ledger.reweightings),
+        reweightings=tuple(
+            replace(step, inverted=False) for step in lender.weighted.ledger.reweightings
+        ),
     )
     with pytest.raises(ModelError, match="would count the costs twice"):
         held.require_natural()
