@@ -25,7 +25,7 @@ from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT, learner
 from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from sparkweights.models.registry import AUTO, BUILT_IN
 from sparkweights.probability.settings import CALIBRATIONS
 from sparkweights.spec import settings
 from sparkweights.spec.outputs import QUARANTINE, SCORED
-from sparkweights.weights.schemes import SCHEMES
+from sparkweights.weights.spec import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -36,7 +36,7 @@ from sparkweights.training.train import train
 from sparkweights.weights.choose import mean_regrets, weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.frequencies import Cell, ClassSummary
-from sparkweights.weights.schemes import BY_ROW, WeightSpec
+from sparkweights.weights.spec import BY_ROW, WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

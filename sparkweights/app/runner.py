@@ -68,7 +68,7 @@ from sparkweights.training.records import (
 from sparkweights.training.selection import accepted_rows, collect_selection, with_selection
 from sparkweights.training.train import TrainingResult, train
 from sparkweights.training.tune import Tuning, tune
-from sparkweights.weights.schemes import BY_ROW_WARNING
+from sparkweights.weights.spec import BY_ROW_WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

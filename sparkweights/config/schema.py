@@ -39,7 +39,7 @@ from sparkweights.spec.settings import (
 )
 from sparkweights.storage.location import Location
 from sparkweights.weights.rule import Grouping
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 
 def _working_folder() -> Location:

@@ -206,7 +206,7 @@ class Reasons(Section):
 
 
 class Weights(Section):
-    """How training rows are weighted; see `sparkweights.weights.schemes.WeightSpec`.
+    """How training rows are weighted; see `sparkweights.weights.spec.WeightSpec`.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from sparkweights.spec.settings import (
     Weights,
 )
 from sparkweights.weights.rule import Grouping
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

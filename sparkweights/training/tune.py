@@ -44,7 +44,7 @@ from sparkweights.training.select import select_and_calibrate
 from sparkweights.training.trials import FoldCosts, Settings, Trial, Verdict, compare_trials
 from sparkweights.training.weight_grid import candidates, log_grid, ratio_weights
 from sparkweights.weights.choose import mean_regrets, weigh_frequencies
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -16,7 +16,6 @@ from sparkweights.weights.diagnostics import WeightDiagnostics, WeightSums, diag
 from sparkweights.weights.rule import GroupFactors, WeightRule
 from sparkweights.weights.schemes import (
     COST_FLOOR,
-    WeightSpec,
     bounded_scale,
     bounded_weights,
     raw_weights,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from sparkweights.costs.matrix import CostMatrix
     from sparkweights.weights.frequencies import Cell, ClassSummary
     from sparkweights.weights.schemes import Array
+    from sparkweights.weights.spec import WeightSpec
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,9 @@ from sparkweights.weights.diagnostics import WeightDiagnostics
 from sparkweights.weights.frequencies import ClassSummary, summarise_classes
 from sparkweights.weights.labels import count_labels
 from sparkweights.weights.rule import WINDOWS, Grouping, WeightRule
-from sparkweights.weights.schemes import (
-    BY_COST,
-    BY_ROW_WARNING,
-    SCHEMES,
-    WeightSpec,
-    require_every_class,
-)
+from sparkweights.weights.schemes import require_every_class
 from sparkweights.weights.spark import class_weight_columns, training_weight
+from sparkweights.weights.spec import BY_COST, BY_ROW_WARNING, SCHEMES, WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

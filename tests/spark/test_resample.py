@@ -18,7 +18,7 @@ from sparkweights.probability.corrections import RESAMPLING, Ledger
 from sparkweights.sampling.resample import Resampling, resample, resampling
 from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -21,8 +21,8 @@ from sparkweights.weights.choose import Weighting, mean_regrets, weigh_classes
 from sparkweights.weights.estimators import CostWeigher
 from sparkweights.weights.frequencies import ClassSummary, summarise_classes
 from sparkweights.weights.rule import Grouping
-from sparkweights.weights.schemes import WeightSpec
 from sparkweights.weights.spark import class_weight_columns, training_weight
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

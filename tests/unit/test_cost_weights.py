@@ -17,7 +17,7 @@ from sparkweights.weights.choose import mean_regrets, weigh_classes
 from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.frequencies import Cell, ClassSummary
 from sparkweights.weights.rule import Grouping
-from sparkweights.weights.schemes import WeightSpec
+from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import pytest
 from docs.generate import GENERATED, PAGES, refresh
 from sparkweights.config.schema import Config
 from sparkweights.spec import settings
-from sparkweights.weights.schemes import SCHEMES
+from sparkweights.weights.spec import SCHEMES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

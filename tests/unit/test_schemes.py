@@ -17,7 +17,8 @@ from sparkweights.weights.choose import weigh_frequencies
 from sparkweights.weights.class_frequencies import ClassFrequency
 from sparkweights.weights.diagnostics import WeightSums, diagnose
 from sparkweights.weights.rule import GroupFactors, Grouping, WeightRule
-from sparkweights.weights.schemes import BY_COST, SCHEMES, WeightSpec, bounded_weights, regret_cells
+from sparkweights.weights.schemes import bounded_weights, regret_cells
+from sparkweights.weights.spec import BY_COST, SCHEMES, WeightSpec
 
 COUNTS = st.lists(st.integers(1, 10_000), min_size=2, max_size=6)
 
