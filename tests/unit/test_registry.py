@@ -65,7 +65,7 @@ def test_configuration_is_loaded_without_spark(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from sparkweights.config.load import load_config; "
         f"load_config(Path({str(tmp_path / 'loans.yaml')!r})); "
-        "print([m for m in ('pyspark', 'pandas', 'pyarrow', 'scipy', 'xgboost') "
+        "print([m for m in ('pyspark', 'pandas', 'pyarrow', 'scipy', 'numpy', 'xgboost') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
