@@ -6,7 +6,7 @@ import json
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.records.evaluation import DOUBLE_COUNT, OURS
+from sparkweights.records.evaluation import DOUBLE_COUNT, MODEL
 from sparkweights.records.runs import DECISIONS_TAKEN, expectation_words
 from sparkweights.report.check_sections import check_verdict, sort_by_urgency
 from sparkweights.report.numbers import (
@@ -109,7 +109,7 @@ def weights_summary(record: WeightsRecord) -> str:
 
 def _evaluation_tables(evaluation: EvaluationSummary) -> str:
     """Return the costs of decision rules, and the measures of each class's probability."""
-    interval = evaluation.savings_intervals.get(OURS)
+    interval = evaluation.savings_intervals.get(MODEL)
     rows = [(f"on {count(evaluation.rows)} test rows", "cost", "savings")]
     rows += [(name, amount(cost), saved) for name, cost, saved in policy_costs(evaluation)]
     measures = [("class", "share", "mean p", "AUC", "avg. prec.", "Brier", "recall")]

@@ -28,7 +28,7 @@ BINS_PER_OCTAVE = 256  # gains within 0.3 % of each other count as equal
 
 
 @dataclass(frozen=True)
-class ReviewCut:
+class ReviewCutoff:
     """The threshold of the gain above which rows are reviewed.
 
     Attributes
@@ -99,9 +99,9 @@ def review_gain(least_expected_cost: T, expected_review_cost: T) -> T:
     return saved
 
 
-def collect_review_cut(
+def collect_review_cutoff(
     df: DataFrame, gain: Column, capacity: float, weight: Column | None = None
-) -> ReviewCut:
+) -> ReviewCutoff:
     """Find the gain above which at most ``capacity`` of the rows are reviewed, in one Spark job.
 
     Parameters
@@ -134,14 +134,14 @@ def collect_review_cut(
     for row in bins:
         if row["weight"] > left:
             share = left / row["weight"]
-            return ReviewCut(row["bin"], share, rows, gaining, saving + share * row["gain"])
+            return ReviewCutoff(row["bin"], share, rows, gaining, saving + share * row["gain"])
         left -= row["weight"]
         saving += row["gain"]
     # The capacity covers every row of positive gain.
-    return ReviewCut(bins[-1]["bin"] if bins else 0, 1.0, rows, gaining, saving)
+    return ReviewCutoff(bins[-1]["bin"] if bins else 0, 1.0, rows, gaining, saving)
 
 
-def is_reviewed(gain: Column, order: Column, threshold: ReviewCut) -> Column:
+def is_reviewed(gain: Column, order: Column, threshold: ReviewCutoff) -> Column:
     """Whether a row is reviewed.
 
     Parameters

@@ -24,14 +24,14 @@ def class_curves(
     evaluation: Evaluation,
     name: str,
     *,
-    cut: float | None = None,
+    threshold: float | None = None,
     iso_cost_slope: float | None = None,
 ) -> dict[str, Any]:
     """Return the curves of one class, ready for JSON; one that the rows do not determine is absent.
 
     Parameters
     ----------
-    cut
+    threshold
         Threshold of the class's probability, where the model has the same for all rows.
     iso_cost_slope
         Of the lines of equal cost in the ROC plane, where costs are the same for all rows.
@@ -70,7 +70,7 @@ def class_curves(
         profile = cost_profile(table)
         thresholds = np.minimum(profile.threshold, 1.0)  # infinity is drawn at the end of the axis
         curves["cost_by_cut"] = _points(thresholds[::-1], profile.cost[::-1])
-        curves["cut"] = cut
+        curves["cut"] = threshold
     return curves
 
 

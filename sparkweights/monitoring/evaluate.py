@@ -12,7 +12,7 @@ from sparkweights.core.columns import class_index, column, require_columns
 from sparkweights.core.errors import ModelError, join_names
 from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
-from sparkweights.records.evaluation import OURS, Segment, SegmentClass
+from sparkweights.records.evaluation import MODEL, Segment, SegmentClass
 from sparkweights.sampling.split import TEST
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import natural_probabilities
@@ -152,9 +152,9 @@ def _segment(values: dict[str, str | None], evaluation: Evaluation, least: int) 
         evaluation.rows,
         weight,
         measured=True,
-        savings=evaluation.savings(OURS),
-        cost=evaluation.cost(OURS),
-        cost_interval=evaluation.cost_interval(OURS),
+        savings=evaluation.savings(MODEL),
+        cost=evaluation.cost(MODEL),
+        cost_interval=evaluation.cost_interval(MODEL),
         decisions={name: cell_weight / weight for name, cell_weight in weights.items()},
         classes={
             name: SegmentClass(

@@ -15,7 +15,7 @@ from sparkweights.core.columns import (
     require_kind,
     require_label,
 )
-from sparkweights.costs.review import collect_review_cut
+from sparkweights.costs.review import collect_review_cutoff
 from sparkweights.evaluation.drift import (
     Stability,
     column_stability,
@@ -329,7 +329,7 @@ def _differs(priced_df: DataFrame, decided: str, plan: ScoringPlan) -> Column:
     if review is not None:
         passing_df = passing(priced_df)
         weight = plan.review_weight(passing_df)
-        cutoff = collect_review_cut(passing_df, plan.gain_of_review(), review.capacity, weight)
+        cutoff = collect_review_cutoff(passing_df, plan.gain_of_review(), review.capacity, weight)
         decides &= ~plan.is_reviewed(cutoff)
     return F.when(decides, column(decided) != plan.cheapest_decision())
 

@@ -12,8 +12,8 @@ from sparkweights.records.base import Interval, Measure, Part, Record, part
 from sparkweights.records.fairness import FairnessSummary
 from sparkweights.records.learner import ModelSummary
 
-OURS, WITH_REVIEW = "ours", "with_review"
-CUT_AT_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
+MODEL, WITH_REVIEW = "ours", "with_review"
+THRESHOLD_HALF, DOUBLE_COUNT = "cut_at_half", "double_count"
 
 Point = tuple[float, float]
 ReliabilityBin = tuple[float, Measure, Measure]
@@ -193,7 +193,7 @@ class EvaluationSummary(Part):
         Policy -> 1 - cost / cost of the best constant decision; None where that decision is free,
         so that no share of its cost can be saved.
     decisions, decision_costs
-        Decision -> class name -> rows, and their cost, under the policy `OURS`.
+        Decision -> class name -> rows, and their cost, under the policy `MODEL`.
     right_decisions
         Class name -> its least-cost decision.
     curves
@@ -227,7 +227,7 @@ class EvaluationSummary(Part):
     def cost_per_row(self) -> Measure:
         """The mean cost of a row; a row of weight 2 is the row twice, in costs too."""
         weight = self.rows if self.weight is None else self.weight
-        return self.costs[OURS] / weight if weight else None
+        return self.costs[MODEL] / weight if weight else None
 
     @property
     def shown_classes(self) -> list[str]:

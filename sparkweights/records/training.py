@@ -155,7 +155,7 @@ class SplitSummary(Part):
     """
 
     by: str | None
-    cuts: Mapping[str, tuple[float, ...]]
+    boundaries: Annotated[Mapping[str, tuple[float, ...]], Field(alias="cuts")]
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     group: tuple[str, ...] = ()
     ends: tuple[float, float] | None = None

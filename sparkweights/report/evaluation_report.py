@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.records.evaluation import OURS
+from sparkweights.records.evaluation import MODEL
 from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.fairness_sections import fairness_sections
 from sparkweights.report.numbers import (
@@ -35,13 +35,13 @@ def evaluation_report(record: EvaluationRecord) -> str:
 def evaluation_page(record: EvaluationRecord) -> Page:
     """Return the page of `evaluation_report`."""
     evaluation = record.evaluation
-    saved = evaluation.savings[OURS]
+    saved = evaluation.savings[MODEL]
     facts = [
         Fact(
             "Saved",
             savings(saved),
             f"of the cost of the best decision that is the same for all; 95 % interval "
-            f"{savings_span(evaluation.savings_intervals[OURS])}",
+            f"{savings_span(evaluation.savings_intervals[MODEL])}",
             GOOD if (saved or 0) > 0 else BAD,
         ),
         Fact("Test rows", count(evaluation.rows), "not used to fit the model"),

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import join_names
-from sparkweights.records.evaluation import DOUBLE_COUNT, OURS, WITH_REVIEW, ClassCurves
+from sparkweights.records.evaluation import DOUBLE_COUNT, MODEL, WITH_REVIEW, ClassCurves
 from sparkweights.report import figures
 from sparkweights.report.cost_calibration_section import cost_calibration_section
 from sparkweights.report.numbers import (
@@ -43,7 +43,7 @@ def evaluation_sections(evaluation: EvaluationSummary) -> list[Section]:
     """Return the sections on costs, errors, calibration and discrimination."""
     sections = [decision_cost_section(evaluation), confusion_section(evaluation)]
     if evaluation.decision_costs:
-        sections.append(_cost_by_cell(evaluation.decision_costs, evaluation.costs.get(OURS)))
+        sections.append(_cost_by_cell(evaluation.decision_costs, evaluation.costs.get(MODEL)))
     if evaluation.cost_calibration is not None:
         sections.append(cost_calibration_section(evaluation.cost_calibration))
     for position, name in enumerate(evaluation.shown_classes):
@@ -56,13 +56,13 @@ def decision_cost_section(evaluation: EvaluationSummary) -> Section:
     costs, best = evaluation.costs, min(evaluation.constant_costs.values())
     figure = figures.Costs(
         tuple(policy_costs(evaluation)),
-        model=frozenset({POLICIES[OURS], POLICIES[WITH_REVIEW]}),
+        model=frozenset({POLICIES[MODEL], POLICIES[WITH_REVIEW]}),
         mistakes=frozenset({POLICIES[DOUBLE_COUNT]}),
     )
-    saved = evaluation.savings[OURS]
+    saved = evaluation.savings[MODEL]
     sentence = (
         f"On {count(evaluation.rows)} test rows, not used to fit the model, its "
-        f"decisions cost {amount(costs[OURS])}; the best constant decision "
+        f"decisions cost {amount(costs[MODEL])}; the best constant decision "
         f"costs {amount(best)}. "
     )
     sentence += (
@@ -102,7 +102,7 @@ def _cost_notes(costs: Mapping[str, float]) -> tuple[str, ...]:
         notes.append(
             "Costs are counted twice where probabilities that are not corrected for the weights "
             "are priced. This rule is shown as a warning and refused by scoring: it would have "
-            f"cost {amount(costs[DOUBLE_COUNT] - costs[OURS])} more than the decisions of this "
+            f"cost {amount(costs[DOUBLE_COUNT] - costs[MODEL])} more than the decisions of this "
             "model."
         )
     return tuple(notes)
@@ -176,7 +176,7 @@ def _of_class(evaluation: EvaluationSummary, name: str, position: int) -> list[S
         sections.append(_reliability(measures, curves.reliability_before or (), name, position))
     if curves.cost_by_threshold is not None:
         threshold_cost = figures.ThresholdCost(
-            curves.cost_by_threshold, evaluation.costs.get(OURS), curves.threshold
+            curves.cost_by_threshold, evaluation.costs.get(MODEL), curves.threshold
         )
         sections.append(_threshold_cost(threshold_cost, name, position))
     if curves.roc is not None:

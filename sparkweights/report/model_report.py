@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import join_names
-from sparkweights.records.evaluation import OURS
+from sparkweights.records.evaluation import MODEL
 from sparkweights.report import figures
 from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.numbers import (
@@ -107,7 +107,7 @@ def model_page(
 
 def _facts(record: TrainingRecord) -> tuple[Fact, ...]:
     evaluation, comparison = record.evaluation, record.comparison
-    saved = evaluation.savings[OURS]
+    saved = evaluation.savings[MODEL]
     return (
         Fact(
             "Saved",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import join_names
-from sparkweights.records.evaluation import CUT_AT_HALF, DOUBLE_COUNT, OURS, WITH_REVIEW
+from sparkweights.records.evaluation import DOUBLE_COUNT, MODEL, THRESHOLD_HALF, WITH_REVIEW
 from sparkweights.report.numbers import (
     NOTHING,
     amount,
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     )
 
 POLICIES: Mapping[str, str] = {
-    OURS: "this model",
+    MODEL: "this model",
     WITH_REVIEW: "this model and review",
-    CUT_AT_HALF: "threshold 0.5",
+    THRESHOLD_HALF: "threshold 0.5",
     DOUBLE_COUNT: "costs counted twice",
 }
 TOO_FEW_ORIGINS = "too few origins"

@@ -36,7 +36,7 @@ class Split:
     ----------
     by
         The column whose order decides (its latest rows test), or None for a hash.
-    cuts
+    boundaries
         Class name -> (first calibration value, first test value). The same for every class where
         time or a group decides.
     folds
@@ -52,7 +52,7 @@ class Split:
     """
 
     by: str | None
-    cuts: Mapping[str, tuple[float, ...]]
+    boundaries: Mapping[str, tuple[float, ...]]
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     group: tuple[str, ...] = ()
     ends: tuple[float, float] | None = None
@@ -80,7 +80,7 @@ class Split:
 
     def with_gap(self, gap: Span, kind: str) -> Split:
         """Return the split in time whose parts end this long before the next one begins."""
-        first, second = next(iter(self.cuts.values()))
+        first, second = next(iter(self.boundaries.values()))
         ends = [gap.before(moment, kind, where="split.gap") for moment in (first, second)]
         return replace(self, ends=(ends[0], ends[1]))
 
@@ -291,7 +291,7 @@ def part(split: Split, roles: ColumnRoles, order: Column) -> Column:
     index = class_index(roles)
     chosen = F.lit(FIT)
     for c, name in enumerate(roles.class_names):
-        first, second = split.cuts[name]
+        first, second = split.boundaries[name]
         fit_end, calibrate_end = split.ends or (first, second)
         tests = F.when(order > second, TEST if split.until is None else _until(order, split.until))
         part_of_class = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkweights.core.columns import optional_weight
-from sparkweights.costs.review import collect_review_cut
+from sparkweights.costs.review import collect_review_cutoff
 from sparkweights.probability.label_shift import NO_SHIFT, collect_histogram, estimate_shift
 from sparkweights.scoring.plan import ScoringContext, is_usable, passing
 from sparkweights.spec.scoring import NATURAL
@@ -49,7 +49,7 @@ def prepare_context(
         passing_df = passing(marked_df)
         priced_df = plan.price(passing_df, context.scorer)
         weight = plan.review_weight(passing_df)
-        cutoff = collect_review_cut(priced_df, plan.gain_of_review(), review.capacity, weight)
+        cutoff = collect_review_cutoff(priced_df, plan.gain_of_review(), review.capacity, weight)
     return replace(context, cutoff=cutoff)
 
 

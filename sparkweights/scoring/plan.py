@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
-    from sparkweights.costs.review import ReviewCut
+    from sparkweights.costs.review import ReviewCutoff
     from sparkweights.probability.label_shift import LabelShift
     from sparkweights.quality.compile import CompiledSuite
     from sparkweights.scoring.reason_codes import ReasonRule
@@ -67,7 +67,7 @@ class ScoringContext:
 
     scorer: Scorer
     shift: LabelShift | None = None
-    cutoff: ReviewCut | None = None
+    cutoff: ReviewCutoff | None = None
     reasons: ReasonRule | None = None
 
 
@@ -139,7 +139,7 @@ class ScoringPlan:
         gain: Column = review_gain(least, column(expected_col(REVIEW)))
         return gain
 
-    def is_reviewed(self, cutoff: ReviewCut) -> Column:
+    def is_reviewed(self, cutoff: ReviewCutoff) -> Column:
         """Return whether a priced row is reviewed."""
         order = uniform(self.spec.problem.roles.keys, self.spec.seed, Stream.REVIEW)
         return is_reviewed(self.gain_of_review(), order, cutoff)

@@ -26,8 +26,8 @@ class TableName:
 
         Examples
         --------
-        >>> TableName.parse("spark_catalog.Lending.`scored nightly`")
-        TableName(database='lending', table='scored nightly')
+        >>> TableName.parse("spark_catalog.Lending.`scored loans`")
+        TableName(database='lending', table='scored loans')
         >>> TableName.parse("scored")
         """
         match = _NAME.fullmatch(text)

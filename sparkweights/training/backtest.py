@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.score_table import ratio
 from sparkweights.evaluation.trend import LEVEL, Trend, weighted_trend
-from sparkweights.records.evaluation import OURS
+from sparkweights.records.evaluation import MODEL
 from sparkweights.sampling.period import Span
 from sparkweights.sampling.split import (
     Split,
@@ -65,23 +65,23 @@ class Origin:
     @property
     def cost(self) -> float:
         """The cost of a row of sample weight 1."""
-        return self.evaluation.cost(OURS) / self.evaluation.weight
+        return self.evaluation.cost(MODEL) / self.evaluation.weight
 
     @property
     def cost_interval(self) -> Interval:
         """The 95 % interval of `cost`."""
-        low, high = self.evaluation.cost_interval(OURS)
+        low, high = self.evaluation.cost_interval(MODEL)
         return low / self.evaluation.weight, high / self.evaluation.weight
 
     @property
     def savings(self) -> float:
         """See `Evaluation.savings`."""
-        return self.evaluation.savings(OURS)
+        return self.evaluation.savings(MODEL)
 
     @property
     def savings_interval(self) -> Interval:
         """The 95 % interval of `savings`."""
-        return self.evaluation.savings_interval(OURS)
+        return self.evaluation.savings_interval(MODEL)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def backtest(
     order, origins = time_order(labelled_df, by), []
     least_cost = least_cost_decisions(spec.problem.matrix, class_weights.summary)
     for split in _splits(labelled_df, spec, settings, by, kind):
-        _, origin = next(iter(split.cuts.values()))
+        _, origin = next(iter(split.boundaries.values()))
         after = moment_text(origin, kind)
         progress.step(f"training as of {after}")
         divided_df = labelled_df.withColumn(PART, part(split, spec.problem.roles, order))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, sample_weight
-from sparkweights.costs.review import collect_review_cut, is_reviewed
+from sparkweights.costs.review import collect_review_cutoff, is_reviewed
 from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.curves import class_curves
 from sparkweights.evaluation.operating_points import binary_rule
 from sparkweights.models.base import LABEL
 from sparkweights.records.evaluation import (
-    CUT_AT_HALF,
     DOUBLE_COUNT,
-    OURS,
+    MODEL,
+    THRESHOLD_HALF,
     WITH_REVIEW,
     EvaluationSummary,
 )
@@ -84,7 +84,7 @@ def evaluate_segments(
     if problem.review is not None:
         reviewed = _reviewed(scored_df, scorer, problem, problem.review)
         looked_at = policy.realised_review_cost(index)
-        policy_costs[WITH_REVIEW] = F.when(reviewed, looked_at).otherwise(policy_costs[OURS])
+        policy_costs[WITH_REVIEW] = F.when(reviewed, looked_at).otherwise(policy_costs[MODEL])
     scored = Scored(
         probability_cols=dict(zip(scorer.classes, scorer.probability_cols, strict=True)),
         class_col=LABEL,
@@ -100,7 +100,7 @@ def evaluate_segments(
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
         costs=policy.costs(),
     )
-    decided_df = scored_df.withColumn(DECISION, decisions[OURS])
+    decided_df = scored_df.withColumn(DECISION, decisions[MODEL])
     return collect_segments(decided_df, scored, by=by, exact=exact)
 
 
@@ -142,7 +142,7 @@ def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> 
     if rule.threshold is None or not 0 < prior < 1:
         return {}
     odds = rule.threshold / (1 - rule.threshold)
-    return {"cut": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
+    return {"threshold": rule.threshold, "iso_cost_slope": odds * (1 - prior) / prior}
 
 
 def _decisions(
@@ -151,8 +151,10 @@ def _decisions(
     """Return the decision of each policy."""
     natural = natural_probabilities(scorer)
     decisions = {
-        OURS: policy.decide(natural),
-        CUT_AT_HALF: _of_likeliest(natural, [least_cost[name] for name in policy.matrix.classes]),
+        MODEL: policy.decide(natural),
+        THRESHOLD_HALF: _of_likeliest(
+            natural, [least_cost[name] for name in policy.matrix.classes]
+        ),
     }
     if not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings):
         decisions[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
@@ -165,7 +167,7 @@ def _reviewed(
     """Return which test rows are reviewed."""
     gain = problem.policy.review_gain(natural_probabilities(scorer))
     weight = None if problem.roles.weight is None else sample_weight(problem.roles)
-    cutoff = collect_review_cut(scored_df, gain, review.capacity, weight)
+    cutoff = collect_review_cutoff(scored_df, gain, review.capacity, weight)
     return is_reviewed(gain, F.col(ORDER), cutoff)
 
 

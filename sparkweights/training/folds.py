@@ -81,7 +81,7 @@ def divide_forward(
     quantiles = sorted({round(value, 12) for value in (*starts, *ends, second)})
     split = summarise_time_split(labelled_df, spec.problem.roles, by, tuple(quantiles))
     name = spec.problem.roles.class_names[0]  # a moment divides all classes alike
-    at = dict(zip(quantiles, (*split.folds[name], *split.cuts[name]), strict=True))
+    at = dict(zip(quantiles, (*split.folds[name], *split.boundaries[name]), strict=True))
     moments = [[at[round(value, 12)] for value in values] for values in (starts, ends)]
     order = split_order(labelled_df, spec)
     roles = tuple(

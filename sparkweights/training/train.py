@@ -384,7 +384,7 @@ def training_ledger(
     prior: Mapping[str, float], class_weights: WeightingResult, resampling: Resampling | None
 ) -> Ledger:
     """Return the ledger of the training's corrections of probabilities."""
-    ledger = Ledger(prior).with_reweighting(WEIGHTS, class_weights.weighting.undoing)
+    ledger = Ledger(prior).with_reweighting(WEIGHTS, class_weights.weighting.inverse_rule)
     return ledger if resampling is None else ledger.with_reweighting(RESAMPLING, resampling.rule())
 
 

@@ -309,8 +309,8 @@ def _collect_costs(table: _Table, settings: Settings, number: int) -> FoldCosts:
         FEATURES, LABEL, _weight(spec, settings, rule).alias(WEIGHT)
     )
     weighting = table.class_weights.weighting
-    undoing = weighting.undoing if settings.ratio is None else rule
-    ledger = Ledger(weighting.prior).with_reweighting(WEIGHTS, undoing)
+    inverse_rule = weighting.inverse_rule if settings.ratio is None else rule
+    ledger = Ledger(weighting.prior).with_reweighting(WEIGHTS, inverse_rule)
     params = {**spec.model.params, **settings.params}
     bare = fit_scorer(fit_df, spec.with_model(params=params), plan, ledger)
     scorer = select_and_calibrate(bare, df, spec, table.calibrating[number]).scorer

@@ -40,14 +40,14 @@ class Weighting:
     ----------
     rule
         The weight of a row in training.
-    undoing
+    inverse_rule
         The rule to invert after training: ``rule`` without its windows. The window of a row is not
         a feature, so the model learns each class's mean factor over the windows; and the window
         of the rows to score has no known outcomes.
     """
 
     rule: WeightRule
-    undoing: WeightRule
+    inverse_rule: WeightRule
     frequencies: tuple[ClassFrequency, ...]
     diagnostics: WeightDiagnostics
 

@@ -64,7 +64,7 @@ def lender(spark: SparkSession, demo: Path) -> Lender:
     assert main(["train", "--config", str(plain), "--quiet"]) == 0
     config = load_config(demo / "credit_card.yaml")
     bundle = load_bundle(config.path(config.artifacts))
-    cuts = {name: tuple(found) for name, found in bundle.manifest.split.cuts.items()}
+    cuts = {name: tuple(found) for name, found in bundle.manifest.split.boundaries.items()}
     history_df = spark.read.parquet(str(demo / "data" / "history"))
     own = part(Split(None, cuts), config.roles, uniform(config.roles.keys, config.seed))
     return Lender(

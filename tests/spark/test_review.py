@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.config.load import load_config
 from sparkweights.config.resolve import scoring_spec, training_spec
-from sparkweights.costs.review import ReviewCut, collect_review_cut, is_reviewed, review_gain
+from sparkweights.costs.review import ReviewCutoff, collect_review_cutoff, is_reviewed, review_gain
 from sparkweights.models.base import LABEL
 from sparkweights.probability.corrections import Ledger
 from sparkweights.scoring.plan import ScoringPlan
@@ -41,9 +41,9 @@ def priced(spark: SparkSession) -> DataFrame:
     )
 
 
-def _reviewed(df: DataFrame, capacity: float) -> tuple[pd.DataFrame, ReviewCut]:
+def _reviewed(df: DataFrame, capacity: float) -> tuple[pd.DataFrame, ReviewCutoff]:
     gain = review_gain(F.col("least"), F.lit(PRICE))
-    cut = collect_review_cut(df, gain, capacity)
+    cut = collect_review_cutoff(df, gain, capacity)
     chosen = is_reviewed(gain, F.col("place"), cut)
     return df.withColumn("reviewed", chosen).toPandas().sort_values("id"), cut
 
@@ -79,7 +79,7 @@ def test_review_same_rows_under_any_partitioning(priced: DataFrame) -> None:
 def test_review_nobody_gains_nobody_is_looked_at(priced: DataFrame) -> None:
     """A price above every expected cost closes the band."""
     gain = review_gain(F.col("least"), F.lit(1e9))
-    cut = collect_review_cut(priced, gain, 0.1)
+    cut = collect_review_cutoff(priced, gain, 0.1)
     assert cut.gaining == 0
     assert priced.filter(is_reviewed(gain, F.col("place"), cut)).count() == 0
 
@@ -150,7 +150,7 @@ def test_review_capacity_counts_sample_weight(priced: DataFrame) -> None:
     """Weight 3 takes the time of three looks; the stated saving is that of the chosen rows."""
     weighted_df = priced.withColumn("w", F.when(F.col("id") % 2 == 0, 3.0).otherwise(1.0))
     gain = review_gain(F.col("least"), F.lit(PRICE))
-    cut = collect_review_cut(weighted_df, gain, 0.1, F.col("w"))
+    cut = collect_review_cutoff(weighted_df, gain, 0.1, F.col("w"))
     frame = weighted_df.filter(is_reviewed(gain, F.col("place"), cut)).toPandas()
     looks = frame["w"].sum()
     assert looks == pytest.approx(0.1 * 2 * ROWS, abs=0.005 * 2 * ROWS)
@@ -162,8 +162,8 @@ def test_review_capacity_counts_sample_weight(priced: DataFrame) -> None:
 def test_review_of_a_weighted_row_equals_that_of_the_row_twice(priced: DataFrame) -> None:
     """Weight 2 is the row twice, in the cut, its share and the saving."""
     gain = review_gain(F.col("least"), F.lit(PRICE))
-    weighted = collect_review_cut(priced, gain, 0.1, F.lit(2.0))
-    twice = collect_review_cut(priced.union(priced), gain, 0.1)
+    weighted = collect_review_cutoff(priced, gain, 0.1, F.lit(2.0))
+    twice = collect_review_cutoff(priced.union(priced), gain, 0.1)
     assert (weighted.bin, weighted.share) == (twice.bin, pytest.approx(twice.share))
     assert weighted.saving == pytest.approx(twice.saving)
 

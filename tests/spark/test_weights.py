@@ -102,7 +102,7 @@ def test_weigh_classes_cost_is_the_mean_regret_of_the_class(
     shares = np.array([w[~bad].sum(), w[bad].sum()]) / w.sum()
     raw = np.array(regrets) / (shares if scheme == "cost_balanced" else 1)
     assert weighting.rule.constants == pytest.approx(tuple(raw / (raw * shares).sum()))
-    assert weighting.undoing.columns == ()
+    assert weighting.inverse_rule.columns == ()
     aimed = tuple(raw * shares / (raw * shares).sum())
     assert weighting.diagnostics.share_after == pytest.approx(aimed)
 
@@ -180,15 +180,15 @@ def test_weights_by_window_are_undone_without_the_outcomes_of_a_window(spark: Sp
     people.loc[drifting, "y"] = "bad"
     df = spark.createDataFrame(people)
     _, weighting = _weigh(df, "balanced", grouping=Grouping(("region",), "day", "month"))
-    assert weighting.undoing.columns == ("region",)
+    assert weighting.inverse_rule.columns == ("region",)
     for region in (True, False):
         own_df = df.filter(F.col("region").isNull() == region)
         _, alone = _weigh(own_df, "balanced")
-        found = own_df.select(*class_weight_columns(weighting.undoing)).distinct().collect()
+        found = own_df.select(*class_weight_columns(weighting.inverse_rule)).distinct().collect()
         assert len(found) == 1
         assert list(found[0]) == pytest.approx(alone.rule.constants)
     _, by_region = _weigh(df, "balanced", grouping=Grouping(("region",)))
-    assert by_region.undoing is by_region.rule
+    assert by_region.inverse_rule is by_region.rule
 
 
 def test_a_group_that_lacks_a_class_weighs_as_all_rows_do(spark: SparkSession) -> None:

@@ -157,7 +157,7 @@ def test_cost_balanced_by_group_uses_each_groups_regrets_and_shares() -> None:
     assert groups.factors['["a"]'] == pytest.approx((10 / 0.75 / 110, 100 / 0.25 / 110))
     assert groups.factors['["b"]'] == pytest.approx((20 / 30, 40 / 30))
     assert groups.otherwise == pytest.approx((10 / (5 / 7) / 70, 60 / (2 / 7) / 70))
-    assert weighting.undoing.columns == ("region",)
+    assert weighting.inverse_rule.columns == ("region",)
 
 
 def test_cost_group_without_a_regret_weighs_as_all_rows_do() -> None:
