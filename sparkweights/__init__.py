@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from sparkweights.app.runner import Runner
     from sparkweights.config.load import load_config
     from sparkweights.config.schema import Config
-    from sparkweights.core.errors import SparkweightsError
+    from sparkweights.core.errors import (
+        ConfigError,
+        DriftError,
+        InputError,
+        ModelError,
+        PublishError,
+        QualityGateError,
+        SparkweightsError,
+    )
     from sparkweights.costs.matrix import CostMatrix
+    from sparkweights.costs.policy import DecisionPolicy
     from sparkweights.probability.corrections import Ledger
     from sparkweights.probability.stages import (
         CostDecider,
@@ -23,18 +32,27 @@ if TYPE_CHECKING:
         ProbabilityCorrector,
     )
     from sparkweights.weights.estimators import ClassWeigher, CostWeigher
+    from sparkweights.weights.rule import WeightRule
 
 __all__ = [
     "ClassWeigher",
     "Config",
+    "ConfigError",
     "CostDecider",
     "CostMatrix",
     "CostWeigher",
+    "DecisionPolicy",
+    "DriftError",
     "ExpectedCostEvaluator",
+    "InputError",
     "Ledger",
+    "ModelError",
     "ProbabilityCorrector",
+    "PublishError",
+    "QualityGateError",
     "Runner",
     "SparkweightsError",
+    "WeightRule",
     "__version__",
     "load_config",
 ]
@@ -42,14 +60,22 @@ __all__ = [
 _HOMES = {
     "ClassWeigher": "sparkweights.weights.estimators",
     "Config": "sparkweights.config.schema",
+    "ConfigError": "sparkweights.core.errors",
     "CostDecider": "sparkweights.probability.stages",
     "CostMatrix": "sparkweights.costs.matrix",
     "CostWeigher": "sparkweights.weights.estimators",
+    "DecisionPolicy": "sparkweights.costs.policy",
+    "DriftError": "sparkweights.core.errors",
     "ExpectedCostEvaluator": "sparkweights.probability.stages",
+    "InputError": "sparkweights.core.errors",
     "Ledger": "sparkweights.probability.corrections",
+    "ModelError": "sparkweights.core.errors",
     "ProbabilityCorrector": "sparkweights.probability.stages",
+    "PublishError": "sparkweights.core.errors",
+    "QualityGateError": "sparkweights.core.errors",
     "Runner": "sparkweights.app.runner",
     "SparkweightsError": "sparkweights.core.errors",
+    "WeightRule": "sparkweights.weights.rule",
     "load_config": "sparkweights.config.load",
 }
 
