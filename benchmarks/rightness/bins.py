@@ -24,7 +24,7 @@ CASES = ((1e-6, 1.5, 2_000_000), (1e-4, 1.3, 1_000_000), (0.002, 1.3, 500_000), 
 
 
 def run(
-    open_session: Callable[[], SparkSession],  # noqa: ARG001 (rows fit in memory)
+    open_session: Callable[[], SparkSession],
     *,
     quick: bool,
 ) -> tuple[dict[str, Any], list[Bar]]:

@@ -191,7 +191,7 @@ def ends(kind: str, draws: int) -> dict[str, list[float]]:
 
 
 def run(
-    open_session: Callable[[], SparkSession],  # noqa: ARG001 (no engine is needed)
+    open_session: Callable[[], SparkSession],
     *,
     quick: bool,
 ) -> tuple[dict[str, Any], list[Bar]]:

@@ -33,7 +33,7 @@ TOLERANCE, COST_TOLERANCE = 0.1, 0.15
 
 
 def run(
-    open_session: Callable[[], SparkSession],  # noqa: ARG001 (rows fit in memory)
+    open_session: Callable[[], SparkSession],
     *,
     quick: bool,
 ) -> tuple[dict[str, Any], list[Bar]]:

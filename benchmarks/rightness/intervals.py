@@ -40,7 +40,7 @@ NAMES = ("percentile", "BCa", "bootstrap-t")
 
 
 def run(
-    open_session: Callable[[], SparkSession],  # noqa: ARG001 (rows fit in memory)
+    open_session: Callable[[], SparkSession],
     *,
     quick: bool,
 ) -> tuple[dict[str, Any], list[Bar]]:

@@ -171,7 +171,7 @@ def _shifted(repeat: int, rows: int, share: float) -> tuple[float, float, float,
     )
 
 
-def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:  # noqa: ARG001 (numbers alone)
+def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:
     """Simulate tables without a shift, with riskier rows, and with a shift of the classes."""
     repeat = 10 if quick else 150
     moved, outside = _unshifted(repeat)

@@ -89,7 +89,7 @@ def _indices(repeat: int, rows: int, *, weight: float) -> float:
     return float(np.mean(alarms))
 
 
-def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:  # noqa: ARG001 (numbers alone)
+def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:
     """Simulate tables that did not change, and one whose outcomes are ten times as likely."""
     repeat = 100 if quick else 2_000
     alarms = _calibration(repeat, weighted=False)

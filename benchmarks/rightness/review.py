@@ -23,7 +23,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 CAPACITY, PRICE = 0.05, 40.0
 
 
-def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:  # noqa: ARG001 (no rows of Spark)
+def run(open_session: Callable[[], Any], *, quick: bool) -> tuple[dict[str, Any], list[Bar]]:
     """Return stated and realised savings of the looks, for both ways to state them."""
     rng = np.random.default_rng(20)
     rows, draws = (20_000, 40) if quick else (200_000, 400)

@@ -145,7 +145,7 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def demo(
-    spark: SparkSession,  # noqa: ARG001
+    spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Run the demo once into a folder."""
@@ -162,7 +162,7 @@ def own_shop(shop: Shop, tmp_path: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Train a model and score one night, once for all tests that only read or are refused."""
     return open_shop(tmp_path_factory.mktemp("shop"))
 

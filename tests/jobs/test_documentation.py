@@ -67,7 +67,7 @@ def _write_loans(folder: Path, configuration: str) -> Path:
 
 @pytest.fixture(scope="module")
 def loans(
-    spark: SparkSession,  # noqa: ARG001
+    spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Path]:
     """Run README's commands in a folder that holds its configuration and its tables."""

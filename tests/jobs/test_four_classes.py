@@ -41,7 +41,7 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:  # noqa: ARG001
+def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Train with balanced weights and without, and score by the first."""
     made = Shop(tmp_path_factory.mktemp("four"))
     made.table("history", _table(4_000, 1))

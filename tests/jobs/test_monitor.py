@@ -28,7 +28,7 @@ HALF = {"kind": "logistic", "params": {"regParam": 0.001}}
 
 
 @pytest.fixture(scope="module")
-def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Path, pd.DataFrame]:  # noqa: ARG001
+def halves(tmp_path_factory: pytest.TempPathFactory, spark: object) -> tuple[Path, pd.DataFrame]:
     """Train on a random half of the demo's clients; return the folder and the other half."""
     folder = tmp_path_factory.mktemp("halves")
     rows = clients().to_pandas().assign(times=1.0)

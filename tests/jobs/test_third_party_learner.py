@@ -27,7 +27,7 @@ def _record(folder: Path, name: str) -> dict[str, Any]:
 
 
 def test_third_party_learner_is_one_like_all(
-    spark: SparkSession,  # noqa: ARG001
+    spark: SparkSession,
     tmp_path: Path,
     toy_learner: str,
     monkeypatch: pytest.MonkeyPatch,
