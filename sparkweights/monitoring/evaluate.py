@@ -14,6 +14,7 @@ from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
 from sparkweights.records.evaluation import MODEL, Segment, SegmentClass
 from sparkweights.sampling.split import TEST
+from sparkweights.scoring.plan import review_order
 from sparkweights.scoring.schema_checks import require_model, require_same_labels
 from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.storage.location import Location
@@ -24,7 +25,6 @@ from sparkweights.training.evaluate import (
     ORDER,
     block_order,
     evaluate_segments,
-    review_order,
 )
 
 if TYPE_CHECKING:

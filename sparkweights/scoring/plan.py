@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sparkweights.quality.compile import CompiledSuite
     from sparkweights.scoring.reason_codes import ReasonRule
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.problem import DecisionProblem
     from sparkweights.spec.scoring import ScoringSpec
 
 FOUND, SET_ASIDE, FAULT, DECISION = "__found", "__set_aside", "__fault", "__decision"
@@ -141,7 +142,7 @@ class ScoringPlan:
 
     def is_reviewed(self, cutoff: ReviewCutoff) -> Column:
         """Return whether a priced row is reviewed."""
-        order = uniform(self.spec.problem.roles.keys, self.spec.seed, Stream.REVIEW)
+        order = review_order(self.spec.problem, self.spec.seed)
         return is_reviewed(self.gain_of_review(), order, cutoff)
 
     def review_weight(self, incoming_df: DataFrame) -> Column | None:
@@ -222,6 +223,14 @@ class ScoringPlan:
             .withColumn("failed_checks", failed)
             .withColumn("run_id", F.lit(run.run_id))
         )
+
+
+def review_order(problem: DecisionProblem, seed: int) -> Column:
+    """Return the number that orders rows of equal gain, where not all of them can be reviewed.
+
+    It is independent of the split's order, which test rows share.
+    """
+    return uniform(problem.roles.keys, seed, Stream.REVIEW)
 
 
 def passing(marked_df: DataFrame) -> DataFrame:

@@ -29,7 +29,7 @@ from sparkweights.scoring.scorer import Scorer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.quality.suite import Suite
@@ -198,7 +198,7 @@ class ScoringRun:
         suite = self._compiled(self._dated(scored_df), "scored")
         scored = self.outputs.scored
         scored.write_stage(scored_df, partition_by=["decision"])
-        staged_df = self._dated(scored.read_stage(_session(marked_df), scored_df))
+        staged_df = self._dated(scored.read_stage(marked_df.sparkSession, scored_df))
         return _Staged(staged_df, observation.get, suite)
 
     def _count_rows(self, staged: _Staged, measured: Measures) -> RunCounts:
@@ -241,7 +241,7 @@ class ScoringRun:
             quarantine_df = quarantine_df.limit(0)
         quarantine = self.outputs.quarantine
         quarantine.write_stage(quarantine_df, few=True)
-        written = quarantine.read_stage(_session(incoming_df), quarantine_df).count()
+        written = quarantine.read_stage(incoming_df.sparkSession, quarantine_df).count()
         if written != counts.quarantined:
             raise PublishError(
                 f"The quarantine's stage holds {written} rows; {counts.quarantined} were set "
@@ -299,7 +299,3 @@ def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerpr
         columns=schema,
         schema_sha=digest(schema),
     )
-
-
-def _session(df: DataFrame) -> SparkSession:
-    return df.sparkSession

@@ -33,9 +33,10 @@ from sparkweights.sampling.split import (
     time_kind,
     time_order,
 )
+from sparkweights.scoring.plan import review_order
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import keep_rows
-from sparkweights.training.evaluate import BLOCK, ORDER, block_order, review_order
+from sparkweights.training.evaluate import BLOCK, ORDER, block_order
 from sparkweights.weights.choose import Weighting, weigh_classes
 from sparkweights.weights.frequencies import ClassSummary, summarise_classes
 from sparkweights.weights.spark import training_weight

@@ -171,11 +171,6 @@ def _reviewed(
     return is_reviewed(gain, F.col(ORDER), cutoff)
 
 
-def review_order(problem: DecisionProblem, seed: int) -> Column:
-    """Return the order of rows of equal gain; not the split's order, which test rows share."""
-    return uniform(problem.roles.keys, seed, Stream.REVIEW)
-
-
 def block_order(unit_columns: Sequence[str], seed: int) -> Column:
     """Return the number that assigns rows to bootstrap blocks; rows of a group share it."""
     return uniform(unit_columns, seed, Stream.BLOCKS)
