@@ -14,6 +14,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from sparkweights.cli.options import make_parser
 from sparkweights.config.schema import Config
 from sparkweights.core import errors
@@ -38,19 +40,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "weights.scheme": SCHEMES,
     "model.kind": (AUTO, *BUILT_IN),
     "decision.calibration": CALIBRATIONS,
-}
-# Keys at the top of the file that are no section.
-TOP: Mapping[str, str] = {
-    "name": "Name of the configuration. Models, tables and runs carry it, and refuse another's.",
-    "seed": "Seed of splits, resampling and tree growing: the same seed gives the same model.",
-    "artifacts": "Folder of the model bundles and of the records of `weights`, `tune`, `evaluate` "
-    "and `explain`.",
-    "runs": "Folder of the manifests and reports, one folder per run date.",
-    "costs": "Decision -> class -> cost, a number or an expression. Without it every mistake costs "
-    "1, and the decisions are named after the classes.",
-    "promote": "Whether a new model comes into use. `if_better`: where the 95 % interval of its "
-    "cost minus that of the model in use, a paired bootstrap-t, lies below 0, and at least 10 rows "
-    "of each class are decided differently.",
 }
 # A path may hold <names>; a test compares the paths with what the verbs wrote.
 FILES: Mapping[str, tuple[str, str]] = {
@@ -138,8 +127,9 @@ def key_table(section: str) -> str:
     schema = Config.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     if section == "top":
-        keys = {key: one for key, one in schema["properties"].items() if key in TOP}
-        meanings, required, intro = TOP, schema["required"], ""
+        meanings, required, intro = _attributes(Config), schema["required"], ""
+        keys = {key: one for key, one in schema["properties"].items() if key in meanings}
+        del keys["folder"]  # of the file, and no key in it
     else:
         definition, intro = definitions[section], _intro(_sections()[section])
         keys, required = definition["properties"], definition.get("required", ())
@@ -267,8 +257,12 @@ def _markdown(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _sections() -> dict[str, type]:
-    return {name: one for name, one in vars(settings).items() if inspect.isclass(one)}
+def _sections() -> dict[str, type[BaseModel]]:
+    return {
+        name: one
+        for name, one in vars(settings).items()
+        if inspect.isclass(one) and issubclass(one, BaseModel)
+    }
 
 
 def _intro(section: type) -> str:
@@ -278,14 +272,12 @@ def _intro(section: type) -> str:
     return "".join(f"{_markdown(one)}\n\n" for one in told.strip().split("\n\n"))
 
 
-def _attributes(section: type) -> dict[str, str]:
+def _attributes(section: type[BaseModel]) -> dict[str, str]:
     """Return what a section's docstring says of each key, by the key in the file."""
     told = str(inspect.getdoc(section)).partition("Attributes\n----------\n")[2]
+    told = told.partition("\n\nRaises\n------\n")[0]
     found = re.findall(r"^(\w[\w, ]*)\n((?:    .*(?:\n|$)|\n)+)", told, re.MULTILINE)
-    aliases = {
-        name: field.alias or name
-        for name, field in section.model_fields.items()  # type: ignore[attr-defined]
-    }
+    aliases = {name: field.alias or name for name, field in section.model_fields.items()}
     return {aliases[name]: _markdown(" ".join(text.split())) for name, text in found}
 
 

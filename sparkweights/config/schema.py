@@ -51,6 +51,22 @@ class Config(Section):
 
     Attributes
     ----------
+    name
+        Name of the configuration. Models, tables and runs carry it, and refuse another's.
+    seed
+        Seed of splits, resampling and tree growing: the same seed gives the same model.
+    artifacts
+        Folder of the model bundles and of the records of `weights`, `tune`, `evaluate` and
+        `explain`.
+    runs
+        Folder of the manifests and reports, one folder per run date.
+    costs
+        Decision -> class -> cost, a number or an expression. Without it every mistake costs 1, and
+        the decisions are named after the classes.
+    promote
+        Whether a new model comes into use. `if_better`: where the 95 % interval of its cost minus
+        that of the model in use, a paired bootstrap-t, lies below 0, and at least 10 rows of each
+        class are decided differently.
     folder
         The file's folder, or the working folder; every relative path starts there.
 

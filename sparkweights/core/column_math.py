@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 
+def literal_array(values: Sequence[float]) -> Column:
+    """Return doubles as one literal array, in three calls to Spark whatever their number.
+
+    `pyspark.sql.functions.lit` calls the engine once or more for each value. The text is parsed
+    when the query is planned, and Python's shortest text of a double is read back exactly.
+    """
+    return F.split(F.lit(",".join(map(repr, map(float, values)))), ",").cast("array<double>")
+
+
 def binary(log_odds: Column) -> list[Column]:
     """Return both probabilities of a log odds of the second class."""
     return [1 / (1 + F.exp(log_odds)), 1 / (1 + F.exp(-log_odds))]

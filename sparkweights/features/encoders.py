@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pyspark.sql import functions as F
 
-from sparkweights.core.column_math import balanced_sum
+from sparkweights.core.column_math import balanced_sum, literal_array
 from sparkweights.core.columns import column, number, text, unless_nan
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class NumericFeature(ColumnEncoder):
         (first, start), (last, end) = self.knots[0], self.knots[-1]
         starts, lows, slopes = zip((start, first, 0.0), *pieces, (end, last, 0.0), strict=True)
         passed = balanced_sum([(value >= F.lit(low)).cast("int") for low, _ in self.knots])
-        rise = (value - F.get(F.lit(list(lows)), passed)) * F.get(F.lit(list(slopes)), passed)
-        return F.get(F.lit(list(starts)), passed) + rise
+        rise = (value - F.get(literal_array(lows), passed)) * F.get(literal_array(slopes), passed)
+        return F.get(literal_array(starts), passed) + rise
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -297,7 +297,7 @@ class ByTarget(ColumnEncoder):
         """Return the log odds of each class."""
         level = self.level()
         by_class = zip(*self.table, strict=True)
-        return [F.get(F.lit(list(odds)), level) for odds in by_class]
+        return [F.get(literal_array(odds), level) for odds in by_class]
 
 
 @dataclass(frozen=True)

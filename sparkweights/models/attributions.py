@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
+from sparkweights.core.column_math import literal_array
 from sparkweights.models.xgboost_library import open_booster
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class LinearExplainer(Explainer):
     ) -> Column:
         """Return coefficient times distance, as arithmetic on Columns."""
         base = self.intercept + float(np.dot(self.coefficients, self.reference))
-        weights, means = F.lit(list(self.coefficients)), F.lit(list(self.reference))
+        weights, means = literal_array(self.coefficients), literal_array(self.reference)
         # One small expression for any number of positions: one term per position makes the
         # generated method too large for Java to compile, which slows down every row.
         contributions = F.transform(
@@ -130,8 +131,8 @@ class LinearContrast(Explainer):
         """Return the contrast of the coefficients times distance, as arithmetic on Columns."""
         weights = _required(contrast)
         starts = np.asarray(self.intercepts) + np.asarray(self.coefficients) @ self.reference
-        means = F.lit(list(self.reference))
-        rows = [F.lit(list(row)) for row in self.coefficients]
+        means = literal_array(self.reference)
+        rows = [literal_array(row) for row in self.coefficients]
 
         def mixed(values: Sequence[Column]) -> Column:
             return reduce(add, [F.get(weights, c) * value for c, value in enumerate(values)])

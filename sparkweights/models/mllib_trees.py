@@ -25,7 +25,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from sparkweights.core.column_math import binary, normalised
+from sparkweights.core.column_math import binary, literal_array, normalised
 from sparkweights.core.errors import ModelError
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
@@ -210,7 +210,7 @@ class BoostedModel(MLlibModel[GBTClassificationModel], StagedModel):
         """Find the leaves of each row once, and add up their values."""
         self.save(workspace / WRITTEN)
         trees = read_nodes(workspace / WRITTEN)
-        values = F.lit(to_leaf_values(trees, self.native.treeWeights))
+        values = F.array(*map(literal_array, to_leaf_values(trees, self.native.treeWeights)))
         leaf_values = F.transform(
             vector_to_array(F.col(RAW)),
             lambda leaf, tree: F.get(F.get(values, tree), leaf.cast("int")),

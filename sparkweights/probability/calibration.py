@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from pyspark.sql import functions as F
 
+from sparkweights.core.column_math import literal_array
 from sparkweights.core.columns import column
 from sparkweights.core.errors import ModelError
 from sparkweights.probability.calibration_fit import (
@@ -352,7 +353,7 @@ def _knot_position(fitted: IsotonicMap, score: Column) -> Column:
 
 def _interpolate(fitted: IsotonicMap, position: Column) -> Column:
     """Return the map's value at a position; the knots are one literal array."""
-    values = F.lit(np.array(fitted.probabilities))
+    values = literal_array(fitted.probabilities)
     knot = F.least(F.floor(position), F.lit(len(fitted.probabilities) - 2)).cast("int")
     below, above = F.get(values, knot), F.get(values, knot + 1)
     return below + (position - knot) * (above - below)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
+from sparkweights.core.column_math import literal_array
 from sparkweights.evaluation.fairness_cells import Grouping, collect_cells
 from sparkweights.probability.label_shift import collect_histogram
 
@@ -53,6 +56,20 @@ def collected(monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> list[int]
 
     monkeypatch.setattr(kind, "collect", counting)
     return found
+
+
+def test_literal_array_is_planned_as_its_doubles(spark: SparkSession) -> None:
+    """Every double is read back bit for bit, and no text is left to parse for a row."""
+    rng = np.random.default_rng(0)
+    values = [0.0, -0.0, 1 / 3, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, math.nan]
+    values += (rng.normal(size=200) * 10.0 ** rng.integers(-300, 300, 200)).tolist()
+    df = spark.range(1).select(literal_array(values).alias("values"))
+    (row,) = df.collect()
+    assert np.array(row["values"]).tobytes() == np.array(values).tobytes()
+    plan = io.StringIO()
+    with contextlib.redirect_stdout(plan):
+        df.explain("extended")
+    assert "split(" not in plan.getvalue().rpartition("== Optimized Logical Plan ==")[2]
 
 
 def test_per_batch_of_a_price_that_hangs_on_another_repeats_nothing(spark: SparkSession) -> None:
