@@ -27,13 +27,14 @@ from sparkweights.core.errors import ConfigError, join_names
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
+from sparkweights.features.missing import collect_absent
 from sparkweights.models.base import learner
 from sparkweights.models.registry import AUTO
 from sparkweights.monitoring.evaluate import EvaluationResult, evaluate_model
 from sparkweights.monitoring.monitor import MonitoringResult, monitor
 from sparkweights.monitoring.records import evaluation_record, monitoring_record
 from sparkweights.quality.compile import compile_suite, run_suite
-from sparkweights.quality.gates import gate_checks
+from sparkweights.quality.gates import gate_absent, gate_checks
 from sparkweights.quality.profile import collect_profile, propose_suite
 from sparkweights.quality.suite import CheckReport, Suite, load_suite
 from sparkweights.records.store import FolderRunStore
@@ -169,6 +170,7 @@ class Runner:
             gate_checks(report, quarantined=(), table="labelled")
         if spec.model.kind != AUTO:
             self._warn_of_params(spec.model.kind, spec.model.params)
+        self._gate_files(labelled_df, spec)
         trained = train(labelled_df, spec, class_weights, self.progress)
         self.progress.step("comparing with the model in use")
         comparison = compare_with_champion(
@@ -432,6 +434,13 @@ class Runner:
         if plan is not None and not class_weights.weighting.rule.is_uniform:
             self.progress.warn(plan.sentence(class_weights.weighting.rule.scheme))
         return class_weights
+
+    def _gate_files(self, labelled_df: DataFrame, spec: TrainingSpec) -> None:
+        """Warn of features that some files of the labelled table lack; refuse too many rows."""
+        absent = collect_absent(labelled_df, spec.problem.roles.features)
+        for one in absent:
+            self.progress.warn(f"Feature {one.sentence}.")
+        gate_absent(absent, self.config.checks.max_absent)
 
     def _warn_of_params(self, kind: str, *params: Mapping[str, ParamValue]) -> None:
         """Warn once of parameters that are too large for this session; the last are the largest."""

@@ -61,6 +61,7 @@ def scoring_spec(config: Config, trained: TrainingSpec) -> ScoringSpec:
         config.decision.max_shift,
         config.reasons,
         config.checks,
+        config.features.missing == "refuse",
     )
 
 

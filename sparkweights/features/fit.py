@@ -24,6 +24,7 @@ from sparkweights.features.encoders import (
     TargetFeature,
     is_infinite,
 )
+from sparkweights.features.missing import MissingCounts
 from sparkweights.features.plan import FeaturePlan, fold_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def learn_features(
     encoders += [
         _categorical(name, row, i, categorical, roles) for i, name in enumerate(roles.categorical)
     ]
-    plan = FeaturePlan(tuple(encoders))
+    plan = FeaturePlan(tuple(encoders), missing=_missing(row, numbers, roles))
     if not plan.looks_at_outcomes:
         return plan
     if order is None:
@@ -146,6 +147,7 @@ def _collect_statistics(
         # Null counts as an item, so there is one item more than levels.
         top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
         measures.append(top.alias(f"levels_{i}"))
+        measures.append(F.count(text(name)).alias(f"known_{i}"))
     row = fit_df.agg(*measures).collect()[0]
     if wide:
         return row, _collect_wide(fit_df, roles.numeric)
@@ -167,6 +169,20 @@ def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Statistics]:
         return [_Statistics(None, 0, 0) for _ in names]
     rows = (by_position[at] for at in range(len(names)))
     return [_Statistics(row["quantiles"], row["present"], row["infinite"]) for row in rows]
+
+
+def _missing(row: Row, numbers: Sequence[_Statistics], roles: ColumnRoles) -> MissingCounts:
+    """Count missing values, and values of categories that are too rare to be levels."""
+    rows: int = row["rows"]
+    pairs = zip(roles.numeric, numbers, strict=True)
+    missing = {name: rows - summary.present for name, summary in pairs}
+    unseen = {}
+    for i, name in enumerate(roles.categorical):
+        missing[name] = rows - row[f"known_{i}"]
+        kept = [entry for entry in row[f"levels_{i}"] or [] if entry["item"] is not None]
+        # The counts of approx_top_k are exact until a column has ten times as many categories.
+        unseen[name] = max(0, row[f"known_{i}"] - sum(entry["count"] for entry in kept))
+    return MissingCounts(rows, missing, unseen)
 
 
 def _require_usable(name: str, row: Row, summary: _Statistics) -> None:
@@ -318,14 +334,13 @@ def _with_folds(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
 
 def _fill(plan: FeaturePlan, counts: Mapping[int, Array]) -> FeaturePlan:
     positions = iter(range(len(counts)))
-    return FeaturePlan(
-        tuple(
-            replace(encoder, table=log_odds(counts[next(positions)]))
-            if isinstance(encoder, ByTarget)
-            else encoder
-            for encoder in plan.encoders
-        )
+    encoders = tuple(
+        replace(encoder, table=log_odds(counts[next(positions)]))
+        if isinstance(encoder, ByTarget)
+        else encoder
+        for encoder in plan.encoders
     )
+    return FeaturePlan(encoders, missing=plan.missing)
 
 
 def log_odds(counts: Array) -> tuple[tuple[float, ...], ...]:

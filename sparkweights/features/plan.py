@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
-from sparkweights.core.columns import column
-from sparkweights.features.encoders import ENCODERS, ByTarget, ColumnEncoder, Encoder
+from sparkweights.core.columns import column, number, text
+from sparkweights.features.encoders import (
+    ENCODERS,
+    ByTarget,
+    CategoricalFeature,
+    ColumnEncoder,
+    Encoder,
+    OrderedFeature,
+    TargetFeature,
+)
+from sparkweights.features.missing import MissingCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +40,13 @@ class FeaturePlan:
     folds
         Where encoders use outcomes, a plan per fold of the fit rows that was not fitted on the
         fold's outcomes; they are used in training alone and are not part of the record.
+    missing
+        Of the fit rows; None in plans of older releases.
     """
 
     encoders: tuple[Encoder, ...]
     folds: tuple[FeaturePlan, ...] = field(default=(), compare=False)
+    missing: MissingCounts | None = field(default=None, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,6 +73,15 @@ class FeaturePlan:
         """Whether some encoder was fitted on outcomes."""
         return any(isinstance(encoder, ByTarget) for encoder in self.encoders)
 
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Categorical column -> the categories that the plan knows."""
+        return {
+            encoder.name: encoder.levels
+            for encoder in self.encoders
+            if isinstance(encoder, (CategoricalFeature, OrderedFeature, TargetFeature))
+        }
+
     def vector(self) -> Column:
         """Return the feature vector of a row; infinite numbers pass through (see `unusable`)."""
         return array_to_vector(self.array())
@@ -76,8 +97,8 @@ class FeaturePlan:
             The number in [0, 1) that assigned rows to folds when the plan was fitted.
         """
         array = self.array()
-        for number, plan in enumerate(self.folds):
-            in_fold = fitted & (fold_of(order, len(self.folds)) == number)
+        for held_out, plan in enumerate(self.folds):
+            in_fold = fitted & (fold_of(order, len(self.folds)) == held_out)
             array = F.when(in_fold, plan.array()).otherwise(array)
         return array_to_vector(array)
 
@@ -116,10 +137,20 @@ class FeaturePlan:
         position = F.array_position(sizes, float("inf")).cast("int")
         return F.get(F.lit(names), position - 1)
 
+    def first_missing(self) -> Column:
+        """Return the name of the first feature that this row lacks, or null."""
+        names = list(dict.fromkeys(self.sources))
+        categories = self.levels
+        lacks = F.array(*[
+            (text(name) if name in categories else number(name)).isNull() for name in names
+        ])  # fmt: skip
+        return F.get(F.lit(names), F.array_position(lacks, F.lit(col=True)).cast("int") - 1)
+
     def to_dict(self) -> dict[str, object]:
         """Return the plan ready for JSON; `from_dict` reads it back."""
         return {
-            "encoders": [{"kind": encoder.kind, **asdict(encoder)} for encoder in self.encoders]
+            "encoders": [{"kind": encoder.kind, **asdict(encoder)} for encoder in self.encoders],
+            "missing": None if self.missing is None else self.missing.to_dict(),
         }
 
     @classmethod
@@ -129,7 +160,10 @@ class FeaturePlan:
         for stated in record["encoders"]:
             values = {name: _frozen(value) for name, value in stated.items() if name != "kind"}
             encoders.append(ENCODERS[stated["kind"]](**values))
-        return cls(tuple(encoders))
+        missing = record.get("missing")
+        return cls(
+            tuple(encoders), missing=None if missing is None else MissingCounts.from_dict(missing)
+        )
 
 
 def fold_of(order: Column, folds: int) -> Column:

@@ -9,9 +9,10 @@ import numpy as np
 from sparkweights.core.errors import QualityGateError, join_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sparkweights.evaluation.evaluation import Evaluation
+    from sparkweights.features.missing import AbsentFeature, MissingShift
     from sparkweights.quality.suite import CheckReport
 
 _MAX_LISTED = 3  # causes named in a message
@@ -88,6 +89,43 @@ def _describe_worst(words: str, rows: Mapping[str, int]) -> str:
     worst = sorted((item for item in rows.items() if item[1]), key=lambda item: -item[1])
     listed = join_names(f"{name} on {count}" for name, count in worst[:_MAX_LISTED])
     return f" ({words}: {listed})" if worst else ""
+
+
+def gate_missing(shifts: Sequence[MissingShift], limit: float) -> None:
+    """Stop where a feature is missing far more often than in training, or holds unseen categories.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the columns, and their shares here and in training.
+    """
+    far = [shift.sentence for shift in shifts if shift.exceeds(limit)]
+    if far:
+        raise QualityGateError(
+            f"The features are not those of the training rows: {'; '.join(far[:_MAX_LISTED])}"
+            f"{f'; and {len(far) - _MAX_LISTED} more' if len(far) > _MAX_LISTED else ''}. A share "
+            f"may rise by at most {limit:.1%}.",
+            hint="nothing was published; repair the job that fills the column (a column that was "
+            "renamed or is empty reads as missing), or raise checks.max_missing_shift.",
+        )
+
+
+def gate_absent(absent: Sequence[AbsentFeature], limit: float) -> None:
+    """Stop where too many labelled rows lie in files that lack a feature.
+
+    Raises
+    ------
+    QualityGateError
+        Naming the columns, files and rows.
+    """
+    far = [one.sentence for one in absent if one.share > limit]
+    if far:
+        raise QualityGateError(
+            f"Some files of table 'labelled' lack a feature: {'; '.join(far[:_MAX_LISTED])}. At "
+            f"most {limit:.1%} of the rows may lie in such files.",
+            hint="leave those files out (tables.labelled.partition), fill the column, remove it "
+            "from columns, or raise checks.max_absent.",
+        )
 
 
 def gate_base_rate(

@@ -194,6 +194,27 @@ class DriftSummary(Part):
 
 
 @part
+class MissingSummary(Part):
+    """A feature that is missing, or unseen, more or less often than in training.
+
+    Attributes
+    ----------
+    kind
+        ``missing``, or ``unseen`` for categories that training did not know.
+    before, share
+        Of the training rows, and of the incoming rows.
+    p_value
+        Of Fisher's exact test, adjusted for the number of columns.
+    """
+
+    column: str
+    kind: str
+    before: float
+    share: float
+    p_value: float
+
+
+@part
 class RunRecord(Record):
     """A scoring run: row counts, decisions, costs and checks.
 
@@ -219,6 +240,8 @@ class RunRecord(Record):
         Step -> seconds.
     drift
         Of the columns, where it was measured.
+    missing_shifts
+        Features whose share of missing values or unseen categories differs from training's.
     """
 
     _: KW_ONLY
@@ -245,6 +268,7 @@ class RunRecord(Record):
     versions: Mapping[str, str]
     durations_s: Mapping[str, float]
     drift: DriftSummary | None = None
+    missing_shifts: tuple[MissingSummary, ...] = ()
 
     def absent(self) -> Collection[str]:
         """Return the key of the drift, where it was not measured."""

@@ -12,10 +12,15 @@ from sparkweights.report.shared_sections import shares
 from sparkweights.report.tables import facts_table, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sparkweights.records import RunRecord
-    from sparkweights.records.runs import DriftSummary, LabelShiftSummary, ReviewSummary
+    from sparkweights.records.runs import (
+        DriftSummary,
+        LabelShiftSummary,
+        MissingSummary,
+        ReviewSummary,
+    )
 
 _METHODS = {"bbse": "BBSE, from mean scores", "saerens_em": "EM, by maximum likelihood"}
 
@@ -127,6 +132,30 @@ def drift_sections(drift: DriftSummary | None) -> list[Section]:
         ),
     )
     return [section]
+
+
+def missing_sections(shifts: Sequence[MissingSummary]) -> list[Section]:
+    """Return the features that are missing more or less often than in training, if there are."""
+    if not shifts:
+        return []
+    first = shifts[0]
+    what = {"missing": "missing values", "unseen": "categories unseen in training"}
+    return [
+        Section(
+            "missing",
+            "Missing values: are the features those of training?",
+            f"{len(shifts)} shares differ from training's. Of {first.column}, "
+            f"{percent(first.share)} are {what[first.kind]}; in training {percent(first.before)}.",
+            table=table(
+                "Shares that differ significantly",
+                ("column", "share of", "in training", "in this run"),
+                [
+                    (one.column, what[one.kind], percent(one.before), percent(one.share))
+                    for one in shifts
+                ],
+            ),
+        )
+    ]
 
 
 def ranked_columns(drift: DriftSummary) -> list[tuple[str, float]]:

@@ -13,6 +13,7 @@ from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Secti
 from sparkweights.report.population_sections import (
     class_sections,
     drift_sections,
+    missing_sections,
     review_sections,
     shift_sections,
 )
@@ -47,6 +48,7 @@ def run_page(record: RunRecord) -> Page:
         *_reasons_sections(record.reasons),
         *review_sections(record.review, record.decisions),
         *drift_sections(record.drift),
+        *missing_sections(record.missing_shifts),
         *check_sections(record.checks),
         cost_section(record.costs),
         ledger_section(record.ledger),

@@ -13,6 +13,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
+from sparkweights.features.missing import missing_measures
 from sparkweights.scoring.plan import FOUND, KEYS_PRESENT, SET_ASIDE
 from sparkweights.spec.outputs import UNSCORABLE, expected_col
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.features.plan import FeaturePlan
     from sparkweights.quality.compile import CompiledSuite
     from sparkweights.quality.suite import CheckReport
     from sparkweights.scoring.plan import ScoringPlan
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
 MAX_TEXTS = 20  # that a manifest lists
 
 
-def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, Observation]:
+def observe_marked(
+    marked_df: DataFrame, plan: ScoringPlan, features: FeaturePlan
+) -> tuple[DataFrame, Observation]:
     """Observe the number of rows and a suite's measures during the scoring pass.
 
-    `FOUND` holds the result of the suite's row checks.
+    `FOUND` holds the result of the suite's row checks. Missing features are counted where the
+    model's training counted them.
     """
     observation = Observation()
     measures = [
@@ -45,6 +50,8 @@ def observe_marked(marked_df: DataFrame, plan: ScoringPlan) -> tuple[DataFrame, 
     ]
     if plan.suite is not None:
         measures += plan.suite.measures(F.col(FOUND))
+    if features.missing is not None:
+        measures += missing_measures(plan.spec.problem.roles.numeric, features.levels)
     return marked_df.observe(observation, *measures), observation
 
 

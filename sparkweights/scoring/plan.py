@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from sparkweights.spec.scoring import ScoringSpec
 
 FOUND, SET_ASIDE, FAULT, DECISION = "__found", "__set_aside", "__fault", "__decision"
-INFINITE = "__infinite"
+INFINITE, MISSING = "__infinite", "__missing"
+WHY = {INFINITE: "infinite ", MISSING: "missing "}
 KEYS_PRESENT = "keys are present"
 
 
@@ -118,10 +119,13 @@ class ScoringPlan:
         policy = self.spec.problem.policy
         scorer.ledger.require_natural()
         # Computed before scoring, it shares a projection with the margin; later rows are narrower.
-        scored_df = scorer.score(passing_df.withColumn(INFINITE, scorer.plan.unusable()))
+        unusable = {INFINITE: scorer.plan.unusable()}
+        if self.spec.refuse_missing:
+            unusable[MISSING] = scorer.plan.first_missing()
+        scored_df = scorer.score(passing_df.withColumns(unusable))
         probabilities = natural_probabilities(scorer)
         fault = F.coalesce(
-            F.concat(F.lit("infinite "), F.col(INFINITE)),
+            *[F.concat(F.lit(why), F.col(name)) for name, why in WHY.items() if name in unusable],
             *policy.faults(),
             F.when(~_all_proper(probabilities), F.lit("undefined probability")),
         )

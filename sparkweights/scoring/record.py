@@ -10,16 +10,18 @@ from sparkweights.records import CheckRecord, RunRecord
 from sparkweights.records.runs import (
     DECISIONS_TAKEN,
     LabelShiftSummary,
+    MissingSummary,
     ReviewSummary,
     RowCounts,
 )
 from sparkweights.records.weights import LedgerSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.features.missing import MissingShift
     from sparkweights.quality.suite import CheckReport
     from sparkweights.records.runs import TableFingerprint
     from sparkweights.scoring.counts import RunCounts
@@ -45,6 +47,7 @@ def run_record(  # noqa: PLR0913 (a record of everything)
     counts: RunCounts,
     *,
     context: ScoringContext,
+    missing_shifts: Sequence[MissingShift],
     settings: Mapping[str, object],
     checks: Mapping[str, CheckReport | None],
     tables: Mapping[str, TableFingerprint],
@@ -84,4 +87,5 @@ def run_record(  # noqa: PLR0913 (a record of everything)
         tables=tables,
         versions=versions(),
         durations_s=durations,
+        missing_shifts=tuple(MissingSummary(**asdict(shift)) for shift in missing_shifts),
     )

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.errors import PublishError
 from sparkweights.core.versions import digest
+from sparkweights.features.missing import MissingShift, missing_counts, missing_shifts
 from sparkweights.quality.compile import CompiledSuite, compile_suite
-from sparkweights.quality.gates import gate_checks, gate_shares
+from sparkweights.quality.gates import gate_checks, gate_missing, gate_shares
 from sparkweights.quality.suite import CheckReport
 from sparkweights.records.runs import TableFingerprint
 from sparkweights.scoring import counts as counting
@@ -129,6 +130,7 @@ class ScoringRun:
         context = replace(context, reasons=reasons)
         with self.clock.step("stage", "scoring, checking and staging"):
             staged = self._stage_scored(marked_df, plan, context)
+            shifts = self._missing_shifts(staged.observed)
         with self.clock.step("count", "counting what was staged"):
             measured = counting.collect_staged(staged.df, self.spec, staged.suite)
             counts = self._count_rows(staged, measured)
@@ -137,6 +139,7 @@ class ScoringRun:
             reports["incoming"] = staged.check_incoming(incoming_df, plan.suite)
             counts = counts.explained(reports["incoming"], plan.suite)
             self._gate_shares(counts)
+            gate_missing(shifts, self.spec.checks.max_missing_shift)
         with self.clock.step("quarantine", "staging the quarantine"):
             self._stage_quarantine(incoming_df, plan, reports["incoming"], counts)
         with self.clock.step("verify", "verifying the stage"):
@@ -151,6 +154,7 @@ class ScoringRun:
             self.run,
             counts,
             context=context,
+            missing_shifts=shifts,
             settings=self.settings,
             checks=reports,
             tables={"incoming": _fingerprint(incoming_df, self.source, counts.rows)},
@@ -193,7 +197,7 @@ class ScoringRun:
         self, marked_df: DataFrame, plan: ScoringPlan, context: ScoringContext
     ) -> _Staged:
         """Write the scored stage; incoming rows are counted and checked in the same pass."""
-        observed_df, observation = counting.observe_marked(marked_df, plan)
+        observed_df, observation = counting.observe_marked(marked_df, plan, self.bundle.plan)
         scored_df = plan.score(passing(observed_df), context, self.run)
         suite = self._compiled(self._dated(scored_df), "scored")
         scored = self.outputs.scored
@@ -209,6 +213,18 @@ class ScoringRun:
                 f"{counts.rows}."
             )
         return counts
+
+    def _missing_shifts(self, observed: Measures) -> tuple[MissingShift, ...]:
+        """Compare the missing values of the incoming rows with those of training, and warn."""
+        learned, numeric = self.bundle.plan.missing, self.spec.problem.roles.numeric
+        counted = missing_counts(observed, numeric, self.bundle.plan.levels)
+        if learned is None or counted is None:
+            return ()
+        limit = self.spec.checks.max_missing_shift
+        shifts = missing_shifts(learned, counted, limit=limit)
+        for shift in shifts:
+            self.clock.progress.warn(f"Feature {shift.sentence}.")
+        return shifts
 
     def _dated(self, df: DataFrame) -> DataFrame:
         """Append the date, as readers of the published table see it."""

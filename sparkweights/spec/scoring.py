@@ -34,6 +34,8 @@ class ScoringSpec:
         Which decisions are explained; None without.
     checks
         Limits of rows that leave without a decision.
+    refuse_missing
+        Whether a row that lacks a feature is unscorable.
     """
 
     problem: DecisionProblem
@@ -42,6 +44,7 @@ class ScoringSpec:
     max_shift: float = 2.0
     reasons: Reasons | None = None
     checks: Checks = Checks()
+    refuse_missing: bool = False
 
 
 @dataclass(frozen=True)

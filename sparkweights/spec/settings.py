@@ -270,11 +270,15 @@ class Features(Section):
         Missing numbers. ``median``: the median and a flag. ``none``: left missing, for xgboost
         alone, which learns at each split where they go (a column that was complete in the fit rows
         gets the median). ``auto``: ``none`` for xgboost, ``median`` for the others.
+    missing
+        Rows of the incoming table that lack a feature. ``impute``: scored as missing values were
+        learned. ``refuse``: no decision, and the status ``unscorable:missing COLUMN``.
     """
 
     numeric: Literal["auto", "plain", "quantile", "binned"] = "auto"
     categorical: Literal["onehot", "ordered", "target"] = "onehot"
     impute: Literal["auto", "median", "none"] = "auto"
+    missing: Literal["impute", "refuse"] = "impute"
 
 
 class Model(Section):
@@ -574,6 +578,14 @@ class Checks(Section):
         Largest share of rows that may be quarantined; more stop the run.
     max_unscorable
         Largest share of rows that may be unscorable; more stop the run.
+    max_missing_shift
+        By how much the share of missing values of a feature may exceed that of the training rows,
+        and likewise the share of categories that training did not know. A significant rise beyond
+        it stops the run, and so does a feature that is missing on every row; a quarter of it is
+        warned of.
+    max_absent
+        Largest share of labelled rows in files that lack a feature which other files hold; more
+        stop the training.
     allow_empty
         Whether an empty incoming table replaces its date with no rows instead of stopping the run.
     """
@@ -583,4 +595,6 @@ class Checks(Section):
     scored: Text | None = None
     max_quarantined: Part = 0.05
     max_unscorable: Part = 0.05
+    max_missing_shift: Part = 0.2
+    max_absent: Part = 0.1
     allow_empty: StrictBool = False

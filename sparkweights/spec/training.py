@@ -98,10 +98,11 @@ class TrainingSpec:
     def stated(self) -> dict[str, object]:
         """Return the settings that determine a model, by configuration key.
 
-        What costs and review are is left out: they act in the decision, and may change from day to
-        day. Only pruning follows from costs.
+        What costs and review are is left out, and which rows are refused: they act in the decision,
+        and may change from day to day. Only pruning follows from costs.
         """
         record = self.to_dict()
+        del record["features"]["missing"]
         roles = record["problem"]["roles"]
         keys = {
             "seed": record["seed"],
