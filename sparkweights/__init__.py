@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     )
     from sparkweights.costs.matrix import CostMatrix
     from sparkweights.costs.policy import DecisionPolicy
+    from sparkweights.local.classifier import BundleClassifier, load_classifier
     from sparkweights.probability.corrections import Ledger
     from sparkweights.probability.stages import (
         CostDecider,
         ExpectedCostEvaluator,
         ProbabilityCorrector,
     )
+    from sparkweights.scoring.bundle_model import BundleModel, load_bundle
     from sparkweights.weights.estimators import ClassWeigher, CostWeigher
     from sparkweights.weights.rule import WeightRule
 
 __all__ = [
+    "BundleClassifier",
+    "BundleModel",
     "ClassWeigher",
     "Config",
     "ConfigError",
@@ -54,10 +58,14 @@ __all__ = [
     "SparkweightsError",
     "WeightRule",
     "__version__",
+    "load_bundle",
+    "load_classifier",
     "load_config",
 ]
 
 _HOMES = {
+    "BundleClassifier": "sparkweights.local.classifier",
+    "BundleModel": "sparkweights.scoring.bundle_model",
     "ClassWeigher": "sparkweights.weights.estimators",
     "Config": "sparkweights.config.schema",
     "ConfigError": "sparkweights.core.errors",
@@ -76,6 +84,8 @@ _HOMES = {
     "Runner": "sparkweights.app.runner",
     "SparkweightsError": "sparkweights.core.errors",
     "WeightRule": "sparkweights.weights.rule",
+    "load_bundle": "sparkweights.scoring.bundle_model",
+    "load_classifier": "sparkweights.local.classifier",
     "load_config": "sparkweights.config.load",
 }
 

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
 from sparkweights.core.column_math import literal_array
-from sparkweights.models.xgboost_library import open_booster
+from sparkweights.trees.xgboost_json import open_booster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -169,6 +169,10 @@ class LearnerDeclaration:
         The optional library that trains and scores it.
     reasons_extra
         The optional library that its reasons need.
+    local_reader
+        ``module:attribute`` of the function that opens its models' files without Spark: from a
+        `sparkweights.local.models.SavedModel` to a `sparkweights.local.models.LocalModel`. None
+        where they need Spark.
     """
 
     kind: str
@@ -178,6 +182,7 @@ class LearnerDeclaration:
     capabilities: Capabilities = field(default_factory=Capabilities)
     extra: Extra | None = None
     reasons_extra: Extra | None = None
+    local_reader: str | None = None
 
     def resolve(self, params: Mapping[str, ParamValue]) -> dict[str, ParamValue]:
         """Return the user's parameters, with `defaults` for those that are not set."""

@@ -49,14 +49,8 @@ from sparkweights.models.mllib import (
 from sparkweights.models.registry import XGBOOST
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
-from sparkweights.trees.mllib_nodes import (
-    first_trees,
-    read_nodes,
-    to_flat_trees,
-    to_leaf_values,
-    to_plain_tree,
-    write_tree,
-)
+from sparkweights.trees.mllib_nodes import first_trees, read_nodes, write_tree
+from sparkweights.trees.nodes import to_flat_trees, to_leaf_values, to_plain_tree
 from sparkweights.trees.xgboost_json import AdditiveTrees
 
 if TYPE_CHECKING:

@@ -66,6 +66,7 @@ _LOGISTIC = LearnerDeclaration(
         "aggregationDepth": Bound(int, 2, 100),
     },
     capabilities=Capabilities(linear=True, explainable=True),
+    local_reader="sparkweights.local.models:read_logistic",
 )
 _BOOSTED_TREES = LearnerDeclaration(
     "boosted_trees",
@@ -73,6 +74,7 @@ _BOOSTED_TREES = LearnerDeclaration(
     params={**_GROWING, **_SAMPLING, "maxIter": _COUNT, "stepSize": _RATE},
     capabilities=Capabilities(staged=ClassCount.TWO, explainable=True),
     reasons_extra=XGBOOST,
+    local_reader="sparkweights.local.models:read_boosted_trees",
 )
 _TREE = LearnerDeclaration(
     "tree",
@@ -80,6 +82,7 @@ _TREE = LearnerDeclaration(
     params={**_GROWING, **_IMPURITY},
     capabilities=Capabilities(prunable=True, explainable=True, spark=_UNMERGED),
     reasons_extra=XGBOOST,
+    local_reader="sparkweights.local.models:read_shares",
 )
 _FOREST = LearnerDeclaration(
     "forest",
@@ -87,6 +90,7 @@ _FOREST = LearnerDeclaration(
     params={**_GROWING, **_IMPURITY, **_SAMPLING, "numTrees": _COUNT, "bootstrap": Bound(bool)},
     capabilities=Capabilities(explainable=True, spark=_UNMERGED),
     reasons_extra=XGBOOST,
+    local_reader="sparkweights.local.models:read_shares",
 )
 _XGBOOST = LearnerDeclaration(
     "xgboost",
@@ -133,6 +137,7 @@ _XGBOOST = LearnerDeclaration(
     ),
     extra=XGBOOST,
     reasons_extra=XGBOOST,
+    local_reader="sparkweights.local.models:read_xgboost",
 )
 BUILT_IN: Mapping[str, LearnerDeclaration] = {
     declared.kind: declared for declared in (_LOGISTIC, _BOOSTED_TREES, _TREE, _FOREST, _XGBOOST)

@@ -10,22 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from sparkweights.core.arrow_batches import per_batch
+from sparkweights.trees.xgboost_json import open_booster
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
     from xgboost import Booster
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-
-def open_booster(text: bytes) -> Booster:
-    """Return the booster of XGBoost's JSON."""
-    from xgboost import Booster  # noqa: PLC0415 (optional: imported when used)
-
-    booster = Booster()
-    booster.load_model(bytearray(text))
-    booster.set_param({"nthread": 1})  # Spark runs a task per core already
-    return booster
 
 
 @dataclass(frozen=True)

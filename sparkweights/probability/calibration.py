@@ -34,6 +34,7 @@ from sparkweights.probability.calibration_fit import (
     fit_isotonic,
     fit_sigmoid,
     fit_temperature,
+    refuse_older_forms,
     require_classes,
     targets,
 )
@@ -143,25 +144,15 @@ def calibrator_from_dict(record: Mapping[str, Any]) -> Calibrator:
     ModelError
         If the record lacks them, as those of older versions do.
     """
-    try:
-        match record["method"]:
+    method = record["method"]
+    with refuse_older_forms(method):
+        match method:
             case "isotonic":
-                return IsotonicCalibrator(
-                    tuple(
-                        IsotonicMap(entry["low"], entry["step"], tuple(entry["probabilities"]))
-                        for entry in record["maps"]
-                    )
-                )
+                return IsotonicCalibrator(tuple(map(IsotonicMap.from_dict, record["maps"])))
             case "sigmoid":
-                return SigmoidCalibrator(tuple(SigmoidMap(**entry) for entry in record["maps"]))
+                return SigmoidCalibrator(tuple(map(SigmoidMap.from_dict, record["maps"])))
             case _:
                 return TemperatureCalibrator(record["temperature"])
-    except KeyError as error:
-        raise ModelError(
-            f"The calibration '{record.get('method')}' of the model has no {error.args[0]!r}: an "
-            "older version of sparkweights wrote it, in another form.",
-            hint="train again.",
-        ) from None
 
 
 def calibrate_scores(

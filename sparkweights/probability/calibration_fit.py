@@ -11,8 +11,9 @@ effect.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from scipy.optimize import brentq, isotonic_regression
@@ -22,7 +23,7 @@ from sparkweights.core.errors import ModelError
 from sparkweights.probability.settings import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
     Indices = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -68,6 +69,11 @@ class SigmoidMap:
         """Return the numbers, ready for JSON."""
         return {"slope": self.slope, "intercept": self.intercept, "bound": self.bound}
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a map that `to_dict` wrote."""
+        return cls(record["slope"], record["intercept"], record["bound"])
+
 
 @dataclass(frozen=True)
 class IsotonicMap:
@@ -93,6 +99,30 @@ class IsotonicMap:
     def to_dict(self) -> dict[str, object]:
         """Return the numbers, ready for JSON."""
         return {"low": self.low, "step": self.step, "probabilities": list(self.probabilities)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """Read a map that `to_dict` wrote."""
+        return cls(record["low"], record["step"], tuple(record["probabilities"]))
+
+
+@contextmanager
+def refuse_older_forms(method: str) -> Iterator[None]:
+    """Refuse the record of a calibration that lacks a number while it is read.
+
+    Raises
+    ------
+    ModelError
+        Naming the number.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise ModelError(
+            f"The calibration '{method}' of the model has no {error.args[0]!r}: an older version "
+            "of sparkweights wrote it, in another form.",
+            hint="train again.",
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)

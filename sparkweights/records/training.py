@@ -13,6 +13,8 @@ from sparkweights.records.base import Interval, Measure, Part, Plain, Record, Sh
 from sparkweights.records.evaluation import EvaluationSummary
 from sparkweights.records.learner import ModelSummary
 from sparkweights.records.weights import LedgerSummary, WeightsRecord
+from sparkweights.spec.problem import DecisionProblem
+from sparkweights.spec.training import TrainingSpec
 
 
 @part
@@ -326,6 +328,23 @@ class TrainingRecord(Record):
     def spark(self) -> str:
         """The version of Spark that fitted the model."""
         return self.versions["spark"]
+
+    @property
+    def problem(self) -> DecisionProblem:
+        """What the model decides, as it was trained.
+
+        Raises
+        ------
+        ModelError
+            If an older release wrote the record, which did not keep it.
+        """
+        if self.spec is None:
+            raise ModelError(
+                f"The model '{self.version}' was written before bundles kept the specification of "
+                "their training, by which they are opened without a configuration.",
+                hint="train again; or use the Runner with its configuration.",
+            )
+        return TrainingSpec.from_dict(self.spec, scratch="").problem
 
     def absent(self) -> Collection[str]:
         """Return what publishing has not added yet, and what older bundles do not have."""

@@ -250,17 +250,29 @@ def is_usable(scorer: Scorer) -> Column:
     return ~F.col(SET_ASIDE) & scorer.plan.unusable().isNull()
 
 
+def append_status(decided_df: DataFrame) -> DataFrame:
+    """Append whether decided rows were scored, and the decision; `FAULT` and `DECISION` go."""
+    return _with_status(decided_df, ())
+
+
 def append_run_columns(decided_df: DataFrame, run: RunMetadata) -> DataFrame:
     """Append the status and the run's metadata to decided rows, as the scored table has them."""
-    names = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
-    return decided_df.select(
-        *map(column, names),
-        F.coalesce(F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT)), F.lit("scored")).alias(
-            "score_status"
-        ),
+    metadata = (
         F.lit(run.model_version).alias("model_version"),
         F.lit(run.run_id).alias("run_id"),
         F.lit(run.scored_at).alias("scored_at"),
+    )
+    return _with_status(decided_df, metadata)
+
+
+def _with_status(decided_df: DataFrame, metadata: Sequence[Column]) -> DataFrame:
+    """Return decided rows with the status, the metadata, and the decision or `UNSCORABLE`."""
+    names = [name for name in decided_df.columns if name not in {FAULT, DECISION}]
+    reason = F.concat(F.lit(f"{UNSCORABLE}:"), F.col(FAULT))
+    return decided_df.select(
+        *map(column, names),
+        F.coalesce(reason, F.lit("scored")).alias("score_status"),
+        *metadata,
         F.coalesce(F.col(DECISION), F.lit(UNSCORABLE)).alias("decision"),
     )
 

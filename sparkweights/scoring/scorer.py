@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.models.base import FEATURES, MARGIN
+from sparkweights.spec.outputs import probability_col
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +120,7 @@ class Scorer:
     @property
     def probability_cols(self) -> tuple[str, ...]:
         """The names of the natural probabilities, in index order."""
-        return tuple(f"probability_{name}" for name in self.classes)
+        return tuple(map(probability_col, self.classes))
 
     @property
     def weighted_cols(self) -> tuple[str, ...]:

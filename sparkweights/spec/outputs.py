@@ -76,9 +76,25 @@ QUARANTINE: tuple[OutputColumn, ...] = (
 )
 
 
+def probability_col(name: str) -> str:
+    """Return the name of a class's probability."""
+    return f"probability_{name}"
+
+
 def expected_col(decision: str) -> str:
     """Return the name of a decision's expected cost."""
     return f"expected_cost_{decision}"
+
+
+def decided_columns(classes: Sequence[str], decisions: Sequence[str]) -> list[str]:
+    """Return the columns of the scored table that say how a row is decided, in order."""
+    return [
+        *map(probability_col, classes),
+        *map(expected_col, decisions),
+        "expected_cost",
+        "score_status",
+        "decision",
+    ]
 
 
 def scored_columns(classes: Sequence[str], decisions: Sequence[str], reasons: int) -> list[str]:
@@ -97,7 +113,7 @@ def scored_columns(classes: Sequence[str], decisions: Sequence[str], reasons: in
     ['probability_good', 'expected_cost_approve', 'expected_cost', 'reason_1']
     """
     return [
-        *(f"probability_{name}" for name in classes),
+        *map(probability_col, classes),
         *(expected_col(name) for name in decisions),
         "expected_cost",
         *reason_cols(reasons),

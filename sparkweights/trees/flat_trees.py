@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Numbers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,18 @@ class FlatTree:
     threshold: Array
     value: Array
     weight: Array
+
+    def leaf(self, rows: Array) -> Numbers:
+        """Return the leaf of each of ``[row, feature]``; NaN goes right, as in MLlib."""
+        at = np.zeros(len(rows), dtype=np.int64)
+        left, right, feature = (np.asarray(x) for x in (self.left, self.right, self.feature))
+        inner = np.flatnonzero(left[at] != LEAF)
+        while len(inner):
+            node = at[inner]
+            goes_left = rows[inner, feature[node]] <= self.threshold[node]
+            at[inner] = np.where(goes_left, left[node], right[node])
+            inner = inner[left[at[inner]] != LEAF]
+        return at
 
     def by_levels(self) -> FlatTree:
         """Return the tree with every right child behind its left one, as XGBoost has them."""

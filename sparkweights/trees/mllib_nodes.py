@@ -6,62 +6,25 @@ out that works on every kind of session. A model has few nodes, so they pass thr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.ml.classification import DecisionTreeClassificationModel, GBTClassificationModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from sparkweights.core.errors import ModelError
-from sparkweights.trees.flat_trees import FlatTree
-from sparkweights.trees.pruning import LEAF, Node, PlainTree
+from sparkweights.trees.nodes import MLlibNode, group_by_tree
+from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sparkweights.storage.location import Location
+    from sparkweights.trees.pruning import PlainTree
 
 _TABLE = (
     "id int, prediction double, impurity double, impurityStats array<double>, rawCount bigint, "
     "gain double, leftChild int, rightChild int, "
     "split struct<featureIndex: int, leftCategoriesOrThreshold: array<double>, numCategories: int>"
 )
-
-
-class MLlibNode(NamedTuple):
-    """One node as MLlib writes it.
-
-    Attributes
-    ----------
-    id
-        Its number in its tree.
-    left, right
-        Numbers of the children, or `LEAF`.
-    prediction
-        What a leaf of a regression tree adds; of a classification tree, the likeliest class.
-    stats
-        Of a classification tree, the training weight of each class; of a regression tree, the
-        training weight first.
-    rows
-        Training rows that reached it, unweighted.
-    feature
-        Position of the feature that it splits on, or `LEAF`.
-    split
-        The threshold of a number (left where value <= threshold), or the categories that go left.
-    categories
-        How many categories the feature has; -1 for a number.
-    """
-
-    id: int
-    left: int
-    right: int
-    prediction: float
-    stats: list[float]
-    rows: int
-    feature: int
-    split: list[float]
-    categories: int
 
 
 def read_nodes(folder: Location) -> list[list[MLlibNode]]:
@@ -86,66 +49,7 @@ def read_nodes(folder: Location) -> list[list[MLlibNode]]:
     ]
     # A model's nodes, not a table's rows.
     rows = nodes_df.select(tree.alias("tree"), *[F.col(node + name) for name in columns]).collect()
-    trees: dict[int, list[MLlibNode]] = {}
-    for row in sorted(rows, key=lambda row: row[:2]):
-        trees.setdefault(row[0], []).append(MLlibNode(*row[1:]))
-    for nodes in trees.values():
-        _require_numbered([numbered.id for numbered in nodes])
-    _require_numbered(list(trees))
-    return list(trees.values())
-
-
-def to_plain_tree(nodes: Sequence[MLlibNode]) -> PlainTree:
-    """Return a classification tree with its class weights."""
-    return PlainTree(
-        tuple(
-            Node(
-                left=node.left,
-                right=node.right,
-                counts=tuple(node.stats),
-                feature=node.feature,
-                split=tuple(node.split),
-                categories=node.categories,
-                rows=node.rows,
-            )
-            for node in nodes
-        )
-    )
-
-
-def to_flat_trees(
-    trees: Sequence[Sequence[MLlibNode]],
-    tree_weights: Sequence[float],
-    of_class: int | None = None,
-) -> list[FlatTree]:
-    """Return trees whose values are added up.
-
-    Parameters
-    ----------
-    tree_weights
-        One per tree.
-    of_class
-        The class whose share of a node's training weight is the node's value; None for regression
-        trees, whose predictions are the values.
-
-    Raises
-    ------
-    ModelError
-        If a tree splits on categories.
-    """
-    return [
-        _flat(nodes, weight, of_class) for nodes, weight in zip(trees, tree_weights, strict=True)
-    ]
-
-
-def to_leaf_values(
-    trees: Sequence[Sequence[MLlibNode]], tree_weights: Sequence[float]
-) -> list[list[float]]:
-    """Return, per regression tree, each leaf's value times the tree's weight, in leaf order."""
-    return [
-        [node.prediction * weight for node in nodes if node.left == LEAF]
-        for nodes, weight in zip(trees, tree_weights, strict=True)
-    ]
+    return group_by_tree((row[0], MLlibNode(*row[1:])) for row in rows)
 
 
 def write_tree(
@@ -178,38 +82,6 @@ def first_trees(count: int, read: Location, written: Location) -> GBTClassificat
         table_df = spark.read.parquet(str(read / table)).filter(F.col(tree) < count)
         table_df.coalesce(1).write.parquet(str(written / table))
     return GBTClassificationModel.load(str(written))
-
-
-def _require_numbered(numbers: Sequence[int]) -> None:
-    if list(numbers) != list(range(len(numbers))):
-        raise ModelError(
-            f"A model's {len(numbers)} nodes or trees are not numbered 0 to {len(numbers) - 1}; "
-            "this Spark writes trees in a format that sparkweights does not know.",
-            hint="update sparkweights, or leave pruning and reasons out.",
-        )
-
-
-def _flat(nodes: Sequence[MLlibNode], tree_weight: float, of_class: int | None) -> FlatTree:
-    if any(node.left != LEAF and node.categories != -1 for node in nodes):
-        raise ModelError(
-            f"A tree of {len(nodes)} nodes splits on categories, which sparkweights does not read.",
-            hint="update sparkweights, or leave reasons out.",
-        )
-    stats = [np.asarray(node.stats) for node in nodes]
-    if of_class is None:
-        weight = [float(counts[0]) for counts in stats]
-        value = [node.prediction * tree_weight for node in nodes]
-    else:
-        weight = [float(counts.sum()) for counts in stats]
-        value = [float(counts[of_class] / counts.sum()) * tree_weight for counts in stats]
-    return FlatTree(
-        tuple(node.left for node in nodes),
-        tuple(node.right for node in nodes),
-        tuple(node.feature for node in nodes),
-        np.asarray([node.split[0] if node.split else 0.0 for node in nodes]),
-        np.asarray(value),
-        np.asarray(weight),
-    )
 
 
 def _row(tree: PlainTree, index: int) -> tuple[object, ...]:

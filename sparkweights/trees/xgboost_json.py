@@ -1,4 +1,6 @@
-"""A sum of MLlib's trees as XGBoost's JSON, so that XGBoost can compute its Shapley values.
+"""XGBoost's JSON: the booster read from it, and sums of MLlib's trees written in it.
+
+Written in it, XGBoost can compute their Shapley values.
 
 XGBoost compares float32 numbers, MLlib float64 ones. MLlib's trees have few thresholds, so a
 row is given as the number of thresholds that each of its features exceeds: small integers, which
@@ -19,7 +21,19 @@ from sparkweights.trees.pruning import LEAF
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from xgboost import Booster
+
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+def open_booster(text: bytes) -> Booster:
+    """Return the booster of XGBoost's JSON."""
+    from xgboost import Booster  # noqa: PLC0415 (optional: imported when used)
+
+    booster = Booster()
+    booster.load_model(bytearray(text))
+    booster.set_param({"nthread": 1})  # Spark runs a task per core already
+    return booster
 
 
 @dataclass(frozen=True)

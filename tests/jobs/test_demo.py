@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from sparkweights import load_classifier
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -69,6 +71,18 @@ def test_demo_decisions_equal_argmin_recomputed_in_pandas(demo: Path) -> None:
     )
     assert (both["decision"].astype(str).to_numpy() == cheapest).all()
     assert both["expected_cost"].to_numpy() == pytest.approx(np.minimum(approve, decline), abs=1e-6)
+
+
+def test_demo_decisions_are_those_of_a_classifier_on_one_machine(demo: Path) -> None:
+    """Boosted trees and their calibration, on every scored client, without Spark."""
+    scored = pd.read_parquet(demo / OUT / "scored").sort_values("client_id")
+    incoming = pd.read_parquet(demo / "data" / "incoming").set_index("client_id")
+    found = load_classifier(demo / OUT / "models").transform(incoming.loc[scored["client_id"]])
+    for name in found.columns.drop("decision"):
+        assert found[name].to_numpy() == pytest.approx(
+            scored[name].to_numpy(), rel=1e-9, nan_ok=True
+        )
+    assert found["decision"].tolist() == scored["decision"].astype(str).tolist()
 
 
 def test_demo_scored_table_has_the_documented_columns(demo: Path) -> None:

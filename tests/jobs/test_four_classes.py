@@ -11,6 +11,8 @@ import pyarrow.dataset as ds
 import pytest
 from conftest import Shop
 
+from sparkweights import load_classifier
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -130,6 +132,18 @@ def test_decisions_are_those_of_least_expected_cost_by_hand(four: Shop) -> None:
     cheapest = names[np.argmin(np.column_stack(list(expected.values())), axis=1)]
     assert scored["decision"].tolist() == cheapest.tolist()
     assert set(cheapest) == set(names)
+
+
+def test_classifier_on_one_machine_decides_as_the_run_did(four: Shop) -> None:
+    """With weights inverted, a temperature, four classes and costs by the row's amount."""
+    scored, incoming = _scored(four), _table(300, 2).drop(columns="y")
+    classifier = load_classifier(four.folder / "out" / "models")
+    found = classifier.transform(incoming)
+    for name in found.columns.drop("decision"):
+        assert found[name].to_numpy() == pytest.approx(scored[name].to_numpy(), rel=1e-9)
+    assert found["decision"].tolist() == scored["decision"].tolist()
+    assert classifier.classes_.tolist() == [0, 1, 2, 3]
+    assert classifier.predict_proba(incoming).sum(axis=1) == pytest.approx(np.ones(300))
 
 
 def test_reasons_are_told_for_the_adverse_decision_alone(four: Shop) -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy.special import logit
 
 from sparkweights.core.errors import ModelError
+from sparkweights.local.corrections import calibrate
 from sparkweights.probability.calibration import (
     calibrate_scores,
     calibrator_from_dict,
@@ -42,6 +43,8 @@ def _fit_and_apply(df: DataFrame, method: str, names: list[str]) -> np.ndarray:
     found = again.apply(df, names).select(*names).toPandas().to_numpy()
     assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
     assert (found > 0).all()
+    local = calibrate(again.to_dict(), list(df.select(*names).toPandas().to_numpy().T))
+    assert np.stack(local, axis=1) == pytest.approx(found, rel=1e-9)
     return np.asarray(found)
 
 

@@ -12,6 +12,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError
+from sparkweights.local.models import SavedModel, open_model
 from sparkweights.models.base import (
     FEATURES,
     LABEL,
@@ -88,8 +89,12 @@ def _scores(model: FittedModel, df: DataFrame) -> np.ndarray:
 def test_learner_probabilities_sum_to_one_and_survive_files(
     spark: SparkSession, tmp_path: Path, kind: str, classes: int
 ) -> None:
-    """Two classes and three; saved and loaded; every class keeps a chance that tells rows apart."""
-    df = _vectors(spark, _frame(classes))
+    """Two classes and three; saved and loaded; every class keeps a chance that tells rows apart.
+
+    The files give the same probabilities without Spark; MLlib's are computed in float64.
+    """
+    frame = _frame(classes)
+    df = _vectors(spark, frame)
     model = _fit(df, kind, classes)
     found = _scores(model, df)
     assert found.sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-9)
@@ -99,6 +104,15 @@ def test_learner_probabilities_sum_to_one_and_survive_files(
     assert (again.kind, again.classes) == (kind, classes)
     assert (_scores(again, df) == found).all()
     assert not [p for p in tmp_path.rglob("*") if p.suffix in {".pkl", ".pickle"}]
+    files = {
+        str(file.relative_to(tmp_path / "model")): file.read_bytes()
+        for file in (tmp_path / "model").rglob("*")
+        if file.is_file()
+    }
+    local = open_model(kind, SavedModel(files, classes))
+    probabilities = local.probabilities(frame[["a", "b", "c"]].to_numpy())
+    assert probabilities == pytest.approx(found, rel=1e-6 if kind == "xgboost" else 1e-12)
+    assert local.probabilities(np.empty((0, 3))).shape == (0, classes)
 
 
 @each_learner
