@@ -21,7 +21,7 @@ from sparkweights.config.schema import Config
 from sparkweights.core import errors
 from sparkweights.models.registry import AUTO, BUILT_IN
 from sparkweights.probability.settings import CALIBRATIONS
-from sparkweights.spec import settings
+from sparkweights.spec import security, settings
 from sparkweights.spec.outputs import QUARANTINE, SCORED
 from sparkweights.weights.spec import SCHEMES
 
@@ -57,6 +57,10 @@ FILES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "<artifacts>/<version>/manifest.sha256": ("train", "SHA-256 of the manifest."),
+    "<artifacts>/<version>/manifest.hmac": (
+        "train",
+        "Signature of the manifest. Only with `signing`.",
+    ),
     "<artifacts>/<version>/reference.json": (
         "train",
         "Histograms of scores and features that `monitor` and label shift compare with.",
@@ -260,7 +264,7 @@ def _markdown(text: str) -> str:
 def _sections() -> dict[str, type[BaseModel]]:
     return {
         name: one
-        for name, one in vars(settings).items()
+        for name, one in {**vars(security), **vars(settings)}.items()
         if inspect.isclass(one) and issubclass(one, BaseModel)
     }
 

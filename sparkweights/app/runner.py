@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from sparkweights.app.tables import outputs, table_source
-from sparkweights.bundle.bundle import (
-    ModelBundle,
-    Reference,
-    load_bundle,
-    name_in_use,
-    publish_bundle,
+from sparkweights.app.signing import signing_key
+from sparkweights.app.tables import (
+    outputs,
+    require_outside_bundle,
+    require_outside_bundles,
+    table_source,
 )
+from sparkweights.bundle.bundle import ModelBundle, Reference, open_bundle, publish_bundle
+from sparkweights.bundle.integrity import name_in_use, read_bundle
 from sparkweights.config.resolve import (
     edited_since,
     evaluation_spec,
@@ -72,7 +74,7 @@ from sparkweights.training.tune import Tuning, tune
 from sparkweights.weights.spec import BY_ROW_WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -118,6 +120,9 @@ class Runner:
     run_date: date
     progress: Progress = field(default_factory=LoggedProgress)
 
+    def __post_init__(self) -> None:
+        require_outside_bundles(self.config)
+
     def preflight(self) -> None:
         """Refuse, before training, a scoring run whose tables, suites or secrets are missing.
 
@@ -162,6 +167,7 @@ class Runner:
         The configuration's ``promote`` decides whether it is promoted.
         """
         self._require_own_models()
+        key = signing_key(self.config)
         labelled_df, spec = self._labelled()
         if class_weights is None:
             class_weights = self._weigh(labelled_df, spec)
@@ -174,7 +180,7 @@ class Runner:
         trained = train(labelled_df, spec, class_weights, self.progress)
         self.progress.step("comparing with the model in use")
         comparison = compare_with_champion(
-            labelled_df, spec, trained, self._artifacts, self.config.promote
+            labelled_df, spec, trained, self._artifacts, self.config.promote, key=key
         )
         if comparison.champion is not None and comparison.obstacle is not None:
             self.progress.warn(
@@ -202,6 +208,7 @@ class Runner:
             reference=Reference(trained.scores, trained.bins),
             report=model_report(record),
             promote=comparison.promoted,
+            key=key,
         )
         return StageResult(trained, record)
 
@@ -224,9 +231,9 @@ class Runner:
     def explain(self, version: str | None = None) -> StageResult[Explanation, ImportanceRecord]:
         """Measure each column's importance, in cost, to a model and its unweighted baseline."""
         self.progress.step("loading the model")
-        bundle = self._bundle(version)
-        self._warn_of_params(bundle.kind, bundle.manifest.model.params)
-        explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
+        with self._bundle(version, self._artifacts) as bundle:
+            self._warn_of_params(bundle.kind, bundle.manifest.model.params)
+            explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
         self.store.write(record)
         return StageResult(explanation, record)
@@ -236,12 +243,12 @@ class Runner:
     ) -> StageResult[EvaluationResult, EvaluationRecord]:
         """Evaluate a model on the labelled rows that it held out, as a whole and by segment."""
         self.progress.step("loading the model")
-        bundle = self._bundle(version)
-        trained = self._trained(bundle)
-        labelled_df, labelled = self._labelled()
-        spec = evaluation_spec(self.config, labelled, trained)
-        self.progress.step("evaluating on the test rows")
-        result = evaluate_model(labelled_df, spec, trained, bundle)
+        with self._bundle(version, self._artifacts) as bundle:
+            trained = self._trained(bundle)
+            labelled_df, labelled = self._labelled()
+            spec = evaluation_spec(self.config, labelled, trained)
+            self.progress.step("evaluating on the test rows")
+            result = evaluate_model(labelled_df, spec, trained, bundle)
         record = evaluation_record(self.config.name, spec, bundle, result)
         self.store.write(record)
         return StageResult(result, record)
@@ -261,12 +268,12 @@ class Runner:
     ) -> StageResult[MonitoringResult, MonitoringRecord]:
         """Compare a table with a model's reference; nothing that other verbs read changes."""
         self.progress.step("loading the model")
-        bundle = self._bundle(version)
-        df = read_table(self.spark, self._source(role))
-        self.progress.step("comparing with the model's reference")
-        trained = self._trained(bundle)
-        spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
-        result = monitor(df, spec, trained, bundle, suite, table=role)
+        with self._bundle(version, self._runs) as bundle:
+            df = read_table(self.spark, self._source(role))
+            self.progress.step("comparing with the model's reference")
+            trained = self._trained(bundle)
+            spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
+            result = monitor(df, spec, trained, bundle, suite, table=role)
         record = monitoring_record(self.config.name, spec, bundle, result, role, self.run_date)
         self.store.write(record)
         return StageResult(result, record)
@@ -281,8 +288,9 @@ class Runner:
         docs
             A folder for Great Expectations' Data Docs of the results; None for no Data Docs.
         """
-        pages = None if docs is None else Location.of(docs)
+        pages = None if docs is None else Location.of(docs).with_mode(self._runs.mode)
         if pages is not None:
+            require_outside_bundle("--docs", pages)
             pages.make_folder()
         source = self._checked_source(role)
         df = read_table(self.spark, source)
@@ -299,7 +307,8 @@ class Runner:
         ConfigError
             If the file exists.
         """
-        file = Location.of(target)
+        file = Location.of(target).with_mode(self._runs.mode)
+        require_outside_bundle("--suggest", file)
         if file.exists():
             raise ConfigError(
                 f"'{target}' exists; a suite that somebody wrote is not replaced.",
@@ -326,7 +335,13 @@ class Runner:
             Where rows go; the tables of the configuration by default.
         """
         self.progress.step("loading the model")
-        bundle, settings = self._bundle(version), self.config.fingerprint()
+        with self._bundle(version, self._runs) as bundle:
+            return self._score(bundle, into)
+
+    def _score(
+        self, bundle: ModelBundle, into: Outputs | None
+    ) -> StageResult[RunCounts, RunRecord]:
+        settings = self.config.fingerprint()
         self._require_own_record()
         own_id = run_id(settings, self.run_date, bundle.version)
         source = self._source("incoming")
@@ -352,20 +367,27 @@ class Runner:
     @property
     def store(self) -> RunStore:
         """Where the records and reports of the stages go."""
-        return FolderRunStore(self._artifacts, self.config.path(self.config.runs), pages_of)
+        return FolderRunStore(self._artifacts, self._runs, pages_of)
 
     @property
     def _artifacts(self) -> Location:
         return self.config.path(self.config.artifacts)
 
-    def _bundle(self, version: str | None) -> ModelBundle:
-        bundle = load_bundle(self._artifacts, version)
-        require_own_models(bundle.manifest.name, self.config.name, self.config.artifacts)
-        return bundle
+    @property
+    def _runs(self) -> Location:
+        return self.config.path(self.config.runs)
+
+    @contextmanager
+    def _bundle(self, version: str | None, scratch: Location) -> Iterator[ModelBundle]:
+        """Load a verified model for the length of a run, from a copy in a folder that it writes."""
+        verified = read_bundle(self._artifacts, version, signing_key(self.config))
+        require_own_models(verified.manifest.name, self.config.name, self.config.artifacts)
+        with open_bundle(verified, scratch) as bundle:
+            yield bundle
 
     def _trained(self, bundle: ModelBundle) -> TrainingSpec:
         """Return the spec of a model's training, and warn where the configuration differs."""
-        trained = trained_spec(bundle.manifest, str(self._artifacts))
+        trained = trained_spec(bundle.manifest, self._artifacts)
         if differing := edited_since(self.config, trained):
             self.progress.warn(
                 f"Model '{bundle.version}' was trained with {join_names(differing)}. These "

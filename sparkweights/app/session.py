@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +11,8 @@ from pyspark.sql import SparkSession
 
 from sparkweights.core.errors import SparkweightsError
 from sparkweights.models.mllib_trees import CHECKPOINTS
+from sparkweights.storage.location import Location
+from sparkweights.storage.scratch import lasting_scratch_folder
 
 LOCAL_SETTINGS = {
     "spark.master": "local[*]",
@@ -58,14 +57,14 @@ def open_session(name: str) -> SparkSession:
 
 
 def checkpoint_folder() -> str:
-    """Make a folder for the checkpoints of a local session, which is removed when the process ends.
+    """Make a private folder for the checkpoints of a local session.
+
+    It is removed when the process ends; that of a killed one, by the next session.
 
     Boosting corrects the margins of its rows tree by tree; without checkpoints every task contains
     all previous corrections, and about two hundred overflow Java's stack.
     """
-    folder = tempfile.mkdtemp(prefix="sparkweights-checkpoints-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return str(lasting_scratch_folder(Location.temporary()))
 
 
 def _submitted() -> bool:

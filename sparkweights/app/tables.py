@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
+from sparkweights.core.errors import ConfigError
 from sparkweights.scoring.run import Outputs
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkweights.config.schema import Config
+    from sparkweights.spec.settings import Table
+    from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
 
 
@@ -51,6 +55,38 @@ def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) ->
         _publication(spark, config, "scored", run_id, run_date),
         _publication(spark, config, "quarantine", run_id, run_date),
     )
+
+
+def require_outside_bundles(config: Config) -> None:
+    """Refuse to write records or rows into a model.
+
+    Raises
+    ------
+    ConfigError
+        If a folder that is written is a model's, or lies in one.
+    """
+    require_outside_bundle("artifacts", config.path(config.artifacts))
+    require_outside_bundle("runs", config.path(config.runs))
+    for role in ("scored", "quarantine"):
+        table: Table | None = getattr(config.tables, role)
+        if table is not None and table.scheme == "file":
+            require_outside_bundle(f"tables.{role}", config.path(table.location))
+
+
+def require_outside_bundle(what: str, location: Location) -> None:
+    """Refuse to write to a location in a model.
+
+    Raises
+    ------
+    ConfigError
+        Naming the model.
+    """
+    bundle = containing_bundle(location)
+    if bundle is not None:
+        raise ConfigError(
+            f"{what}: '{location}' is in the model '{bundle}', to which nothing may be added.",
+            hint="name another folder; artifacts is the folder of all versions.",
+        )
 
 
 def _publication(

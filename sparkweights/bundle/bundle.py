@@ -2,18 +2,25 @@
 
 ``<artifacts>/<version>/`` holds the models as MLlib saves them, ``manifest.json`` (what the model
 is, and the SHA-256 of each file) and ``manifest.sha256``. ``<artifacts>/current`` names the version
-in use. A bundle is written below another name and then renamed; nothing in it is a pickle.
+in use. A bundle is written in a scratch folder and then renamed; nothing in it is a pickle. It is
+loaded from a private copy of the bytes that were verified.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from py4j.protocol import Py4JJavaError
 from pyspark import __version__ as running_spark
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
-from sparkweights.core.errors import ModelError
+from sparkweights.bundle.integrity import CURRENT, read_bundle, write_manifest
+from sparkweights.core.errors import ModelError, PublishError, SparkweightsError, spark_message
 from sparkweights.core.versions import release
 from sparkweights.evaluation.drift import bins_from_dict
 from sparkweights.features.plan import FeaturePlan
@@ -22,20 +29,20 @@ from sparkweights.models.registry import kinds
 from sparkweights.probability.calibration import Calibrator, calibrator_from_dict
 from sparkweights.probability.corrections import Ledger
 from sparkweights.probability.label_shift import histogram_from_dict, histogram_to_dict
-from sparkweights.records.base import stated_name
-from sparkweights.records.training import TrainingRecord
-from sparkweights.storage.files import sha256, write_json, write_text
+from sparkweights.storage.files import as_json, write_text
 from sparkweights.storage.location import Location
+from sparkweights.storage.scratch import lasting_scratch_folder, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from sparkweights.bundle.integrity import VerifiedBundle
     from sparkweights.evaluation.drift import ColumnBins
     from sparkweights.models.base import FittedModel
     from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.records.training import TrainingRecord
     from sparkweights.storage.location import AnyLocation
 
-CURRENT, MANIFEST, CHECKSUM = "current", "manifest.json", "manifest.sha256"
 REFERENCE, REPORT = "reference.json", "report.html"
 MODEL, HELD_OUT = "model", "held_out"
 
@@ -86,8 +93,9 @@ class ModelBundle:
     manifest
         The record of its training, as written.
     folder
-        Its folder. ``model`` in it is written by the learner; ``held_out`` holds the evaluated
-        models where the published one is fitted on all rows.
+        A private copy of its folder, which is removed when the run ends. ``model`` in it is written
+        by the learner; ``held_out`` holds the evaluated models where the published one is fitted on
+        all rows.
     """
 
     version: str
@@ -113,6 +121,7 @@ def publish_bundle(
     reference: Reference,
     report: str,
     promote: bool = True,
+    key: bytes | None = None,
 ) -> Location:
     """Write a bundle, rename it to its version, and point ``current`` to it if it is promoted.
 
@@ -124,6 +133,8 @@ def publish_bundle(
         The published model, then those of the record's ``held_out``.
     report
         The model's report, as HTML.
+    key
+        Signs the bundle; None for a bundle without a signature.
 
     Raises
     ------
@@ -131,45 +142,49 @@ def publish_bundle(
         If the folder cannot be written; the old pointer stays.
     """
     version = str(record.version)
-    staged = artifacts / f"_staging-{version}"
-    staged.remove()
-    staged.make_folder()
-    folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
-    for model, folder in zip(models, folders, strict=True):
-        model.save(folder)
-    reference_record = {
-        "scores": histogram_to_dict(reference.scores),
-        "bins": [bins.to_dict() for bins in reference.bins],
-    }
-    write_json(staged / REFERENCE, reference_record)
-    write_text(staged / REPORT, report)
-    files = {file.relative_to(staged): sha256(file) for file in staged.files()}
-    write_json(staged / MANIFEST, replace(record, files=files).to_dict())
-    write_text(staged / CHECKSUM, sha256(staged / MANIFEST) + "\n")
     target = artifacts / version
-    try:
-        staged.rename(target)
-    except OSError as error:
-        staged.remove()
-        raise target.unwritable(error) from None
+    with scratch_folder(artifacts) as scratch:
+        staged = scratch / version
+        staged.make_folder()
+        folders = [staged / MODEL, *(staged / HELD_OUT / str(i) for i in range(len(models) - 1))]
+        for model, folder in zip(models, folders, strict=True):
+            model.save(folder)
+        reference_record = {
+            "scores": histogram_to_dict(reference.scores),
+            "bins": [bins.to_dict() for bins in reference.bins],
+        }
+        (staged / REFERENCE).create(as_json(reference_record).encode())
+        (staged / REPORT).create(report.encode())
+        write_manifest(staged, record, key)
+        try:
+            staged.with_mode(artifacts.mode).settle()
+            staged.rename(target)
+        except OSError as error:
+            raise target.unwritable(error) from None
     if promote:
-        write_text(artifacts / CURRENT, version + "\n")
+        _point_to(artifacts, version)
     return target
 
 
-def name_in_use(artifacts: Location) -> str | None:
-    """Return the name of the configuration whose model is in use, or None if it cannot be read.
-
-    Nothing is verified; `load_bundle` does that.
-    """
+def _point_to(artifacts: Location, version: str) -> None:
     try:
-        return stated_name((artifacts / _current(artifacts) / MANIFEST).read_text())
-    except (ModelError, OSError, ValueError):
-        return None
+        write_text(artifacts / CURRENT, version + "\n")
+    except PublishError as error:
+        raise PublishError(
+            error.message,
+            hint=f"the model '{version}' WAS published, but is not in use; repair the storage, "
+            f"then write its version into '{CURRENT}', or train again.",
+        ) from None
 
 
-def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBundle:
-    """Load a bundle after checking every byte of it.
+def load_bundle(
+    artifacts: AnyLocation,
+    version: str | None = None,
+    *,
+    key: bytes | None = None,
+    scratch: AnyLocation | None = None,
+) -> ModelBundle:
+    """Load a bundle after checking every byte of it, for as long as this process runs.
 
     Parameters
     ----------
@@ -177,27 +192,54 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
         The folder of all versions.
     version
         A version's name, or None for the current one.
+    key
+        With which its signature is verified; None if none is asked for.
+    scratch
+        A folder for a private copy until the process ends, which driver and executors share. By
+        default that is the folder for temporary files in a session on this machine alone, and
+        else ``artifacts``.
 
     Raises
     ------
     ModelError
-        If there is none, a file is missing, altered or added, the Spark that wrote it is newer
-        than the one running, its kind is not in this version of the product, or its calibration
-        was written in the form of an older one.
+        If there is none, a file is missing, altered or added, its signature is missing or wrong,
+        the Spark that wrote it is newer than the one running, its kind is not in this version of
+        the product, or its calibration was written in the form of an older one.
     """
     root = Location.of(artifacts)
-    try:
-        if version is None:
-            version = _current(root)
-        folder = root / version
-        manifest = _verified_manifest(folder)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ModelError(
-            f"A file of the models under '{root}' cannot be read: {reason}.",
-            hint="check the permissions of the running user, or restore the folder from a copy.",
-        ) from None
-    _require_spark(manifest.spark, folder)
+    verified = read_bundle(root, version, key)
+    if scratch is None:
+        scratch = Location.temporary() if _is_on_this_machine() else root
+    return _load(verified, lasting_scratch_folder(Location.of(scratch)))
+
+
+@contextmanager
+def open_bundle(verified: VerifiedBundle, scratch: Location) -> Iterator[ModelBundle]:
+    """Load a verified bundle for the length of a run.
+
+    Parameters
+    ----------
+    scratch
+        A folder that driver and executors share, for a private copy.
+
+    Raises
+    ------
+    ModelError
+        As `load_bundle`.
+    """
+    with scratch_folder(scratch) as folder:
+        yield _load(verified, folder)
+
+
+def _is_on_this_machine() -> bool:
+    if is_remote():
+        return False
+    return str(SparkSession.active().conf.get("spark.master", "")).startswith("local")
+
+
+def _load(verified: VerifiedBundle, scratch: Location) -> ModelBundle:
+    manifest, version = verified.manifest, verified.version
+    _require_spark(manifest.spark, verified.folder)
     kind = manifest.model.kind
     if kind not in kinds():
         raise ModelError(
@@ -205,18 +247,47 @@ def load_bundle(artifacts: AnyLocation, version: str | None = None) -> ModelBund
             hint="install the package that registers this kind, or the version of sparkweights "
             "that wrote the model; or train it anew.",
         )
-    # Only classes that are registered here are loaded; the files cannot name another.
+    folder = scratch / version
+    verified.write_copy(folder)
     calibration = manifest.calibration
-    return ModelBundle(
-        version=version,
-        model=learner(kind).load(folder / "model", len(manifest.classes)),
-        calibrator=None if calibration is None else calibrator_from_dict(calibration.to_dict()),
-        plan=FeaturePlan.from_dict(manifest.features),
-        ledger=Ledger.from_dict(manifest.ledger.to_dict()),
-        reference=_reference(folder),
-        manifest=manifest,
-        folder=folder,
-    )
+    reference = _reference(verified)
+    with _content_of(verified):
+        return ModelBundle(
+            version=version,
+            # Only classes that are registered here are loaded; the files cannot name another.
+            model=learner(kind).load(folder / MODEL, len(manifest.classes)),
+            calibrator=None if calibration is None else calibrator_from_dict(calibration.to_dict()),
+            plan=FeaturePlan.from_dict(manifest.features),
+            ledger=Ledger.from_dict(manifest.ledger.to_dict()),
+            reference=reference,
+            manifest=manifest,
+            folder=folder,
+        )
+
+
+@contextmanager
+def _content_of(verified: VerifiedBundle) -> Iterator[None]:
+    """Turn what libraries raise about content that no release has written into a `ModelError`.
+
+    Checksums without a signature do not prove that training wrote it.
+    """
+    try:
+        yield
+    except SparkweightsError:
+        raise
+    except (PySparkException, Py4JJavaError) as error:
+        raise ModelError(
+            f"The model bundle '{verified.folder}' cannot be loaded by Spark: "
+            f"{spark_message(error)}.",
+            hint="on a cluster, check that the executors can read the scratch folder; else restore "
+            "the bundle from a copy, or train again.",
+        ) from None
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"The model bundle '{verified.folder}' holds what no release of sparkweights writes "
+            f"({type(error).__name__}).",
+            hint="restore the bundle from a copy, or train again.",
+        ) from None
 
 
 def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
@@ -237,62 +308,17 @@ def load_held_out(bundle: ModelBundle) -> tuple[HeldOutModel, ...]:
     )
 
 
-def _reference(folder: Location) -> Reference:
-    summary = json.loads((folder / REFERENCE).read_text())
-    if "scores" not in summary:
-        raise ModelError(
-            f"The model bundle '{folder}' was written before bundles kept the summary that tables "
-            "are compared with.",
-            hint="train again.",
-        )
-    bins = tuple(bins_from_dict(entry) for entry in summary["bins"])
-    return Reference(histogram_from_dict(summary["scores"]), bins)
-
-
-def _current(artifacts: Location) -> str:
-    try:
-        return (artifacts / CURRENT).read_text().strip()
-    except OSError:
-        raise ModelError(
-            f"No current model under '{artifacts}'.",
-            hint="run `sparkweights train` first, or correct artifacts in the configuration.",
-        ) from None
-
-
-def _verified_manifest(folder: Location) -> TrainingRecord:
-    advice = "restore the folder from a copy, or train again."
-    for name in (MANIFEST, CHECKSUM):
-        if not (folder / name).is_file():
+def _reference(verified: VerifiedBundle) -> Reference:
+    with _content_of(verified):
+        summary = json.loads(verified.files[REFERENCE])
+        if "scores" not in summary:
             raise ModelError(
-                f"The model bundle '{folder}' has no {name}; it is missing or incomplete.",
-                hint=advice,
+                f"The model bundle '{verified.folder}' was written before bundles kept the summary "
+                "that tables are compared with.",
+                hint="train again.",
             )
-    if (folder / CHECKSUM).read_bytes() != f"{sha256(folder / MANIFEST)}\n".encode():
-        raise ModelError(
-            f"The model bundle '{folder}' was altered: {MANIFEST} does not match {CHECKSUM}.",
-            hint=advice,
-        )
-    manifest = TrainingRecord.from_dict(json.loads((folder / MANIFEST).read_text()))
-    checksums = manifest.files
-    present = {file.relative_to(folder): file for file in folder.files()}
-    for name in (MANIFEST, CHECKSUM):
-        present.pop(name)
-    for name in sorted(checksums.keys() | present.keys()):
-        if name not in present:
-            raise ModelError(f"The model bundle '{folder}' lacks the file '{name}'.", hint=advice)
-        if name not in checksums:
-            raise ModelError(
-                f"The model bundle '{folder}' holds the file '{name}', which its manifest does "
-                "not list.",
-                hint=advice,
-            )
-        if sha256(present[name]) != checksums[name]:
-            raise ModelError(
-                f"The model bundle '{folder}' was altered: '{name}' is not the file that "
-                "training wrote (its SHA-256 differs).",
-                hint=advice,
-            )
-    return manifest
+        bins = tuple(bins_from_dict(entry) for entry in summary["bins"])
+        return Reference(histogram_from_dict(summary["scores"]), bins)
 
 
 def _require_spark(written: str, folder: Location) -> None:

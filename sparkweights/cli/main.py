@@ -70,19 +70,26 @@ def _restored_signal_handlers() -> Iterator[None]:
 
 
 def _open_session(name: str) -> SparkSession:
-    """Open the session, then replace its signal handlers.
+    """Open the session with signal handlers of our own, before and after.
 
-    Spark's handler raises inside the current call to the JVM, which prints tracebacks of Py4J.
     Exiting at once is safe: publishing is a single step, the operating system releases the lock,
-    and the next run removes staged files.
+    and the next run removes staged files. Raising is not. While Java starts, PySpark's cleanup
+    removes the folder into which Java is about to write its port; Java fails to, and then never
+    reads the pipe by which it learns that its parent has ended. Later, Spark's own handler raises
+    inside the current call to the JVM, which prints tracebacks of Py4J.
     """
     from sparkweights.app.session import open_session  # noqa: PLC0415
 
+    _exit_on_signals()
     spark = open_session(name)
+    _exit_on_signals()
+    return spark
+
+
+def _exit_on_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _exit_interrupted)
         signal.signal(signal.SIGTERM, _exit_interrupted)
-    return spark
 
 
 def _exit_interrupted(number: int, _frame: object) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkweights.records import TrainingRecord
+    from sparkweights.storage.location import AnyLocation
 
 
 def training_spec(config: Config, columns: Sequence[str]) -> TrainingSpec:
@@ -34,7 +35,7 @@ def training_spec(config: Config, columns: Sequence[str]) -> TrainingSpec:
     return _training_spec(config.resolve(columns))
 
 
-def trained_spec(record: TrainingRecord, scratch: str) -> TrainingSpec:
+def trained_spec(record: TrainingRecord, scratch: AnyLocation) -> TrainingSpec:
     """Return how the model of a bundle was trained.
 
     Bundles of releases that stored no spec hold the configuration, with every feature by name.
@@ -122,7 +123,7 @@ def _training_spec(config: Config) -> TrainingSpec:
     return TrainingSpec(
         DecisionProblem(config.roles, config.matrix, _review(config)),
         config.seed,
-        str(config.path(config.artifacts)),
+        config.path(config.artifacts),
         weights=config.weights,
         features=config.features,
         model=config.model,

@@ -14,6 +14,7 @@ from sparkweights.core.errors import ConfigError, InputError, did_you_mean
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Expression
 from sparkweights.costs.matrix import REVIEW, CostMatrix, parse_amount
+from sparkweights.spec.security import OutputMode, Signing
 from sparkweights.spec.settings import (
     Amount,
     Checks,
@@ -60,6 +61,10 @@ class Config(Section):
         `explain`.
     runs
         Folder of the manifests and reports, one folder per run date.
+    output_mode
+        Permissions, in quotes, of the folders that are made below `artifacts`, `runs` and the
+        tables in folders; files have the same without the right to execute. A stricter umask is
+        kept. Folders that exist stay as they are.
     costs
         Decision -> class -> cost, a number or an expression. Without it every mistake costs 1, and
         the decisions are named after the classes.
@@ -83,6 +88,8 @@ class Config(Section):
     tables: Tables = Tables()
     artifacts: Text = "models"
     runs: Text = "runs"
+    output_mode: Annotated[OutputMode, Field(exclude=True)] = "0750"
+    signing: Annotated[Signing | None, Field(exclude=True)] = None
     columns: Columns
     costs: dict[Text, dict[Text, Amount]] | None = None
     review: Review | None = None
@@ -199,7 +206,7 @@ class Config(Section):
 
     def path(self, location: str) -> Location:
         """Return where a path of the file points, which may be written as ``file://``."""
-        return self.folder.resolve(location)
+        return self.folder.resolve(location).with_mode(int(self.output_mode, 8))
 
     def table(self, role: str) -> Table:
         """Return the table of a role.

@@ -45,6 +45,7 @@ def check_consistency(config: Config) -> None:
     _check_names(config)
     _check_choices(config)
     _check_locations(config)
+    _check_signing(config)
     check_params(config.model.kind, config.model.params)
     _check_reasons(config)
     _check_sizing(config)
@@ -307,6 +308,16 @@ def _check_tune(config: Config) -> None:
             f"tune.group: {join_names(settings.group)} and split.by: {config.split.by!r} define "
             "folds in two ways; one is allowed.",
             hint="leave one of them out.",
+        )
+
+
+def _check_signing(config: Config) -> None:
+    signing = config.signing
+    if signing is not None and (signing.key_file is None) == (signing.key_variable is None):
+        given = "neither" if signing.key_file is None else "both"
+        raise ConfigError(
+            f"signing: {given} of key_file and key_variable given; allowed: one of them.",
+            hint="name the file, or the variable of the environment, that holds the key.",
         )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sparkweights.spec.problem import DecisionProblem
     from sparkweights.spec.settings import Reasons
+    from sparkweights.storage.location import AnyLocation
 
 NATURAL, ESTIMATE = "natural", "estimate"  # values of `ScoringSpec.target_prior`
 
@@ -74,7 +75,7 @@ class EvaluationSpec:
     seed: int
     unit_columns: tuple[str, ...]
     grouped: bool
-    scratch: str
+    scratch: AnyLocation
     evaluate: Evaluate = Evaluate()
     fairness: Fairness | None = None
     cost_tolerance: float = 0.15

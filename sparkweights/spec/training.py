@@ -24,6 +24,8 @@ from sparkweights.weights.spec import WeightSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkweights.storage.location import AnyLocation
+
 _SECTIONS = (
     "weights",
     "features",
@@ -64,7 +66,7 @@ class TrainingSpec:
 
     problem: DecisionProblem
     seed: int
-    scratch: str
+    scratch: AnyLocation
     weights: Weights = Weights()
     features: Features = Features()
     model: Model = Model()
@@ -130,7 +132,7 @@ class TrainingSpec:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], *, scratch: str) -> TrainingSpec:
+    def from_dict(cls, record: Mapping[str, Any], *, scratch: AnyLocation) -> TrainingSpec:
         """Read a spec that `to_dict` wrote.
 
         A key that the product did not have then has its default.

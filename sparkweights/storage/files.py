@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -79,9 +78,3 @@ def write_table(file: Location, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     file.write_bytes(sink.getvalue().to_pybytes())
-
-
-def sha256(file: Location) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with file.open() as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,34 +13,41 @@ Two habits of fsspec are kept out of here. Some of its methods (``rm``, ``mv``, 
 chain of filesystems; a path of a user is a path, so only methods that take it literally are called
 (``info``, ``ls``, ``find``, ``open``, ``makedirs``, ``pipe_file``, ``rm_file``, ``rmdir``). And its
 local filesystem promises less than the operating system: flushing to disk, replacing a file in one
-step, and swapping two folders are therefore done here, by ``os``.
+step, and swapping two folders are therefore done in `sparkweights.storage.local_files`.
+
+Output folders are shared, so what lies in them may have been put there by somebody else. `of` and
+`resolve` follow the symbolic links of a path that the user names. Below it none is followed by what
+writes, moves or removes: a new file is created exclusively under a random name, and a folder that
+is reached through a link is refused.
 
 No other module opens, lists, moves or removes files of a user; a test enforces it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import posixpath
 import re
+import secrets
 import shutil
+import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import UnsupportedOperation
 from typing import TYPE_CHECKING, TypeAlias
 
 from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.storage import local_files
 
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
     from fsspec import AbstractFileSystem
 
-_AT_FDCWD = -100  # Linux: paths are relative to the working directory
-_RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
+MODE = 0o750  # of folders that are made, unless the configuration says otherwise
+PRIVATE = 0o700
 
 
 @dataclass(frozen=True, order=True)
@@ -55,6 +62,9 @@ class Location:
         Absolute, with ``/`` between names; every character stands for itself.
     root
         What the path is on, as ``scheme://authority``; empty for this machine's filesystems.
+    mode
+        The permissions of folders that are made here; those of files are the same without the right
+        to execute. The process's umask may take more away. Only local filesystems have them.
 
     Examples
     --------
@@ -66,6 +76,7 @@ class Location:
 
     path: str
     root: str = ""
+    mode: int = field(default=MODE, compare=False, repr=False)
 
     @classmethod
     def of(cls, named: AnyLocation) -> Location:
@@ -111,11 +122,20 @@ class Location:
             return Location.of(named)
         path = re.sub("^file:(//)?", "", named)
         if self.is_local:
-            return Location(os.path.realpath(os.path.join(self.path, path)))
-        return Location(posixpath.normpath(posixpath.join(self.path, path)), self.root)
+            return Location(os.path.realpath(os.path.join(self.path, path)), mode=self.mode)
+        return replace(self, path=posixpath.normpath(posixpath.join(self.path, path)))
+
+    @classmethod
+    def temporary(cls) -> Location:
+        """Return this machine's folder for temporary files."""
+        return cls.of(tempfile.gettempdir())
+
+    def with_mode(self, mode: int) -> Location:
+        """Return the same location with other permissions for what is made there."""
+        return replace(self, mode=mode)
 
     def __truediv__(self, name: str) -> Location:
-        return Location(posixpath.join(self.path, name), self.root)
+        return replace(self, path=posixpath.join(self.path, name))
 
     def __str__(self) -> str:
         return f"{self.root}{self.path}"
@@ -133,7 +153,7 @@ class Location:
     @property
     def parent(self) -> Location:
         """The folder above; for the top folder, the top folder."""
-        return Location(posixpath.dirname(self.path), self.root)
+        return replace(self, path=posixpath.dirname(self.path))
 
     @property
     def parents(self) -> tuple[Location, ...]:
@@ -175,6 +195,11 @@ class Location:
         """Whether a folder is there."""
         return self._kind() == "directory"
 
+    @property
+    def is_link(self) -> bool:
+        """Whether a symbolic link is there, whatever it names."""
+        return self.is_local and os.path.islink(self.path)
+
     def children(self) -> tuple[Location, ...]:
         """Return what a folder holds, by name.
 
@@ -191,6 +216,32 @@ class Location:
     def files(self) -> tuple[Location, ...]:
         """Return every file below a folder, or the file itself, by path."""
         return tuple(sorted(self._sizes()))
+
+    def entries(self) -> dict[str, str]:
+        """Return everything below a folder, without following a link.
+
+        Returns
+        -------
+        dict
+            Path below the folder -> its kind, one of those that `local_files` names.
+
+        Raises
+        ------
+        OSError
+            If the folder is not there, is a link, or cannot be read.
+        """
+        if self.is_local:
+            return local_files.list_entries(self.path)
+        filesystem, prefix = _filesystem(self.root)
+        found = filesystem.find(prefix + self.path, withdirs=True, detail=True)
+        kinds = {self._below(prefix, path): info["type"] for path, info in found.items()}
+        return {
+            each.relative_to(self): (
+                local_files.FOLDER if kind == "directory" else local_files.FILE
+            )
+            for each, kind in kinds.items()
+            if each != self
+        }
 
     @property
     def size(self) -> int:
@@ -217,6 +268,29 @@ class Location:
         with self.open() as stream:
             return stream.read()
 
+    def read_plain(self, limit: int) -> bytes:
+        """Return the content of a regular file that has no other name, and is not a link.
+
+        Nobody is waited for, as a reader of a FIFO would; so a file that others may have put there
+        can be read.
+
+        Parameters
+        ----------
+        limit
+            The most bytes that it may have.
+
+        Raises
+        ------
+        OSError
+            If it is not there, cannot be read, is not such a file, or is larger.
+        """
+        if self.is_local:
+            return local_files.read_plain(self.path, limit)
+        content = self.read_bytes()
+        if len(content) > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self))
+        return content
+
     def read_text(self) -> str:
         """Return a file's content, which is UTF-8.
 
@@ -227,11 +301,33 @@ class Location:
         """
         return self.read_bytes().decode()
 
+    def create(self, content: bytes) -> None:
+        """Write a new file of a folder that is not published yet; folders above are made.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible, or something of that name is there, be it a link.
+        """
+        self.parent.make_folder()
+        try:
+            self._create(content)
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def _create(self, content: bytes) -> None:
+        if self.is_local:
+            local_files.create(self.path, content, self.mode)
+        else:
+            filesystem, prefix = _filesystem(self.root)
+            filesystem.pipe_file(prefix + self.path, content)
+
     def write_bytes(self, content: bytes) -> None:
         """Replace a file in one step: a reader sees the old one or the new one.
 
-        Folders above are made. On a local filesystem the new file is written beside the old one and
-        flushed to disk before it takes its place; an object store replaces objects whole.
+        Folders above are made. On a local filesystem the new file is written beside the old one
+        under a random name and flushed to disk before it takes its place; an object store replaces
+        objects whole.
 
         Raises
         ------
@@ -241,20 +337,21 @@ class Location:
         self.parent.make_folder()
         try:
             if self.is_local:
-                self._replace_local(content)
+                self._replace(content)
             else:
-                filesystem, prefix = _filesystem(self.root)
-                filesystem.pipe_file(prefix + self.path, content)
+                self._create(content)
         except OSError as error:
             raise self.unwritable(error) from None
 
-    def _replace_local(self, content: bytes) -> None:
-        partial = f"{self.parent / f'_{self.name}.partial'}"
-        with open(partial, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, self.path)
+    def _replace(self, content: bytes) -> None:
+        partial = f"{self.parent / f'_{secrets.token_hex(8)}.partial'}"
+        try:
+            local_files.create(partial, content, self.mode)
+            local_files.replace(self.path, partial)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
 
     def make_folder(self) -> None:
         """Make the folder and those above it, where they are missing.
@@ -262,11 +359,14 @@ class Location:
         Raises
         ------
         PublishError
-            If that is not possible.
+            If that is not possible, or a link leads to the folder.
         """
-        filesystem, prefix = _filesystem(self.root)
         try:
-            filesystem.makedirs(prefix + self.path, exist_ok=True)
+            if self.is_local:
+                local_files.make_folder(self.path, self.mode)
+            else:
+                filesystem, prefix = _filesystem(self.root)
+                filesystem.makedirs(prefix + self.path, exist_ok=True)
         except OSError as error:
             raise self.unwritable(error) from None
 
@@ -289,8 +389,13 @@ class Location:
     def remove(self) -> None:
         """Remove a folder and what is below it, as far as that is possible.
 
-        On a local filesystem a process that has one of the files open can go on reading it.
+        A link is removed, and never what it names. On a local filesystem a process that has one of
+        the files open can go on reading it.
         """
+        if self.is_link:
+            with suppress(OSError):
+                os.unlink(self.path)
+            return
         if self.is_local:
             shutil.rmtree(self.path, ignore_errors=True)
             return
@@ -301,15 +406,32 @@ class Location:
                 is_folder = entries[path]["type"] == "directory"
                 (filesystem.rmdir if is_folder else filesystem.rm_file)(path)
 
+    def settle(self) -> None:
+        """Give a folder that is about to be published its permissions, and write it to the disk.
+
+        Everything below gets the permissions of `mode`, less those of the umask; what Spark writes
+        has others. Files and folders are flushed, so that a power failure after the publication
+        cannot leave it empty. A storage that is not local needs neither.
+
+        Raises
+        ------
+        OSError
+            If the process may not change them, or the disk fails.
+        """
+        if self.is_local:
+            local_files.settle(self.path, self.mode)
+
     def rename(self, target: Location) -> None:
         """Move a file or folder to another path of the same local filesystem, in one step.
+
+        The new name is on the disk at the end.
 
         Raises
         ------
         OSError
             If the target is a file or a folder that is not empty, or the storage has no such step.
         """
-        os.rename(self.local_path, target.local_path)
+        local_files.rename(self.local_path, target.local_path)
 
     def exchange(self, other: Location) -> bool:
         """Swap two folders in one step; return whether the storage can.
@@ -321,17 +443,7 @@ class Location:
         OSError
             If the storage can, but one of the two is missing or may not be moved.
         """
-        try:
-            rename = ctypes.CDLL(None, use_errno=True).renameat2
-        except (AttributeError, OSError):
-            return False
-        new, old = os.fsencode(self.local_path), os.fsencode(other.local_path)
-        if rename(_AT_FDCWD, new, _AT_FDCWD, old, _RENAME_EXCHANGE) == 0:
-            return True
-        code = ctypes.get_errno()
-        if code in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
-            return False
-        raise OSError(code, os.strerror(code))
+        return local_files.exchange(self.local_path, other.local_path)
 
     def find_write_obstacle(self) -> Location | None:
         """Return the part of the path that keeps a folder from being made or written, or None.
@@ -377,7 +489,7 @@ class Location:
 
     def _below(self, prefix: str, path: str) -> Location:
         """Return the location of a path as the filesystem lists it."""
-        return Location(path.removeprefix(prefix).rstrip("/"), self.root)
+        return replace(self, path=path.removeprefix(prefix).rstrip("/"))
 
 
 AnyLocation: TypeAlias = Location | str | os.PathLike[str]

@@ -1,8 +1,15 @@
-"""One run at a time: a lock on a file, which the operating system frees when its process ends."""
+"""One run at a time: a lock on a file, which the operating system frees when its process ends.
+
+Where the filesystem allows it, the folder of the file is locked as well: a file that is removed
+during a run, by somebody who tidies up, would otherwise let a second run in.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import errno
+import fcntl
+import os
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -14,6 +21,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sparkweights.storage.location import Location
+
+# Network filesystems lock a folder only for those who can write to it as to a file: for nobody.
+_NO_FOLDER_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def try_lock(file: Location) -> AbstractContextManager[object] | None:
@@ -33,7 +43,11 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
     # Where the storage has no locks, filelock would fall back to a file whose mere existence is the
     # lock; that one outlives a process that is killed.
     file_lock = FileLock(
-        file.local_path, blocking=False, thread_local=False, fallback_to_soft=False
+        file.local_path,
+        mode=file.mode & 0o666,
+        blocking=False,
+        thread_local=False,
+        fallback_to_soft=False,
     )
     try:
         return file_lock.acquire()
@@ -48,7 +62,8 @@ def lock(file: Location, protected: str) -> Iterator[None]:
     Parameters
     ----------
     file
-        The lock's file; it and its folder are made where they are missing.
+        The lock's file; it and its folder are made where they are missing. No other lock may lie in
+        that folder.
     protected
         What it stands for, for messages.
 
@@ -58,14 +73,32 @@ def lock(file: Location, protected: str) -> Iterator[None]:
         If another run has the lock, or the file cannot be written.
     """
     file.parent.make_folder()
-    try:
-        acquired = try_lock(file)
-    except OSError as error:
-        raise file.parent.unwritable(error) from None
-    if acquired is None:
-        raise PublishError(
-            f"Another run is writing '{protected}'.",
-            hint="wait for it to end, then start this one again.",
-        )
-    with acquired:
+    with ExitStack() as stack:
+        try:
+            for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
+                acquired = attempt(locked)
+                if acquired is None:
+                    raise PublishError(
+                        f"Another run is writing '{protected}'.",
+                        hint="wait for it to end, then start this one again.",
+                    )
+                stack.enter_context(acquired)
+        except OSError as error:
+            raise file.parent.unwritable(error) from None
         yield
+
+
+def _try_lock_folder(folder: Location) -> AbstractContextManager[object] | None:
+    """Lock a folder as `try_lock` does a file; do nothing where the filesystem cannot."""
+    with ExitStack() as stack:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        descriptor = os.open(folder.local_path, flags)
+        stack.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_LOCKS:
+                raise
+        return stack.pop_all()

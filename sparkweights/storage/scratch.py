@@ -1,13 +1,19 @@
-"""Folders for intermediate files, which driver and executors share, and rows kept there."""
+"""Folders for intermediate files, which driver and executors share, and rows kept there.
+
+They are private: whoever may read what is published may not read what a run keeps meanwhile.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import atexit
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pyspark import StorageLevel
 
+from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import try_lock
 
 if TYPE_CHECKING:
@@ -47,9 +53,27 @@ def scratch_folder(parent: Location) -> Iterator[Location]:
             folder.remove()
 
 
+def lasting_scratch_folder(parent: Location) -> Location:
+    """Make a scratch folder that is removed when the process ends.
+
+    Raises
+    ------
+    PublishError
+        If that is not possible.
+    """
+    return _until_exit().enter_context(scratch_folder(parent))
+
+
+@cache
+def _until_exit() -> ExitStack:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack
+
+
 def _make_locked(parent: Location) -> tuple[Location, AbstractContextManager[object]]:
     while True:
-        folder = parent / f"{_PREFIX}{uuid4().hex}"
+        folder = (parent / f"{_PREFIX}{uuid4().hex}").with_mode(PRIVATE)
         folder.make_folder()
         try:
             lock = try_lock(folder / _LOCK)
@@ -66,11 +90,11 @@ def _remove_abandoned(parent: Location) -> None:
         if not folder.name.startswith(_PREFIX):
             continue
         for file in (folder / name for name in _LOCKS):
-            if not file.exists():  # its process is about to make it
-                continue
             try:
+                if not file.exists():  # its process is about to make it
+                    continue
                 lock = try_lock(file)
-            except OSError:  # another process has just removed it
+            except OSError:  # another process has just removed it, or another user's has it
                 continue
             if lock is not None:
                 with lock:

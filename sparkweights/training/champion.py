@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from sparkweights.bundle.bundle import load_bundle
+from sparkweights.bundle.bundle import open_bundle
+from sparkweights.bundle.integrity import read_bundle
 from sparkweights.core.columns import class_index, column, kind_of
 from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.paired import BETTER, Decided, PairedCosts, collect_paired_costs
 from sparkweights.records.training import ChampionComparison, ComparisonCosts
 from sparkweights.sampling.split import MIN_ROWS, TEST
 from sparkweights.scoring.scorer import natural_probabilities
+from sparkweights.storage.location import Location
 from sparkweights.training.cross_fit import held_out_scorer
 from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, with_parts_of_bundle
 from sparkweights.training.evaluate import block_order
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.storage.location import Location
     from sparkweights.training.train import TrainingResult
 
 CHAMPION, CHALLENGER = "__champion", "__challenger"
@@ -36,6 +38,8 @@ def compare_with_champion(
     trained: TrainingResult,
     artifacts: Location,
     rule: str,
+    *,
+    key: bytes | None = None,
 ) -> ChampionComparison:
     """Compare the new model with the champion, and decide whether to promote it.
 
@@ -48,12 +52,26 @@ def compare_with_champion(
         Folder of the bundles.
     rule
         ``always``, ``if_better`` or ``never``.
+    key
+        Of the champion's signature; None if none is asked for.
     """
-    try:
-        champion = load_bundle(artifacts)
-    except ModelError as error:
-        # There is no usable champion, so the new model cannot be worse than it.
-        return ChampionComparison(None, None, error.message, promoted=rule != "never")
+    with ExitStack() as stack:
+        try:
+            verified = read_bundle(artifacts, key=key)
+            champion = stack.enter_context(open_bundle(verified, Location.of(spec.scratch)))
+        except ModelError as error:
+            # There is no usable champion, so the new model cannot be worse than it.
+            return ChampionComparison(None, None, error.message, promoted=rule != "never")
+        return _compare(labelled_df, spec, trained, champion, rule)
+
+
+def _compare(
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    trained: TrainingResult,
+    champion: ModelBundle,
+    rule: str,
+) -> ChampionComparison:
     obstacle = _obstacle(labelled_df, spec, champion)
     if obstacle is not None:
         return ChampionComparison(champion.version, None, obstacle, promoted=rule == "always")

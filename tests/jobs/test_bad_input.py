@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -373,6 +374,10 @@ def _current(bundle: Path) -> Path:
     return bundle / (bundle / "current").read_text().strip()
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_score_bundle_altered_by_one_byte_exits_5(
     bundle: Path, refused: Callable[..., str]
 ) -> None:
@@ -403,14 +408,11 @@ def test_score_bundle_without_a_file_or_with_one_more_exits_5(
 
 def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[..., str]) -> None:
     """A model written by a newer Spark may load wrongly; it does not load."""
-    from sparkweights.storage.files import sha256
-    from sparkweights.storage.location import Location
-
     folder = _current(bundle)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["versions"]["spark"] = "9.1.0"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "manifest.sha256").write_text(sha256(Location.of(folder / "manifest.json")) + "\n")
+    (folder / "manifest.sha256").write_text(_sha256(folder / "manifest.json") + "\n")
     assert "written by Spark 9.1.0" in refused("score", 5, artifacts=str(bundle))
 
 
@@ -418,16 +420,13 @@ def test_score_bundle_of_an_older_release_exits_5(
     bundle: Path, refused: Callable[..., str]
 ) -> None:
     """A bundle without a reference of columns is told apart from a broken one."""
-    from sparkweights.storage.files import sha256
-    from sparkweights.storage.location import Location
-
     folder = _current(bundle)
     reference = folder / "reference.json"
     reference.write_text(json.dumps(json.loads(reference.read_text())["scores"]))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["reference.json"] = sha256(Location.of(reference))
+    manifest["files"]["reference.json"] = _sha256(reference)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "manifest.sha256").write_text(sha256(Location.of(folder / "manifest.json")) + "\n")
+    (folder / "manifest.sha256").write_text(_sha256(folder / "manifest.json") + "\n")
     assert "Hint: train again" in refused("score", 5, artifacts=str(bundle))
 
 

@@ -186,11 +186,12 @@ def test_write_bytes_that_dies_before_the_rename_leaves_the_old_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: steps.append("fsync"))
-        patch.setattr(os, "replace", dies)
+        patch.setattr(os, "rename", dies)
         with pytest.raises(PublishError, match=r"Cannot write '.*file': No space left on device\."):
             file.write_bytes(b"new")
     assert steps == ["fsync"]
     assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_reader_of_a_replaced_file_sees_the_old_content(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pyspark.sql import types as T
 
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.core.roles import quoted
+from sparkweights.storage.location import Location
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
 from sparkweights.storage.publish.protocol import Publication
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
-
-    from sparkweights.storage.location import Location
 
 DATE = "run_date"
 FORMATS = ("parquet", "orc")
@@ -108,7 +107,7 @@ class CatalogPublication(Publication):
         PublishError
             If another run has locked it.
         """
-        with lock(self.locks / f"_lock-{self.name.file}", str(self.name)):
+        with lock(self.locks / "_locks" / self.name.file / "_lock", str(self.name)):
             yield
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
@@ -209,10 +208,23 @@ class CatalogPublication(Publication):
         for schema in self._unpublished:
             self._add_columns(schema)
         self._unpublished.clear()  # the next statement makes it visible to readers
+        self._settle_stage()
         partition = f"PARTITION ({DATE} = DATE '{self.run_date}')"
         known = self._run(f"SHOW PARTITIONS {self.name.sql} {partition}").first()
         change = f"ADD {partition}" if known is None else f"{partition} SET"
         self._run(f"ALTER TABLE {self.name.sql} {change} LOCATION {_text(self.stage_path)}")
+
+    def _settle_stage(self) -> None:
+        """Give the stage its permissions, where it lies on a filesystem of this machine."""
+        if not self.stage_path.startswith("file:"):
+            return
+        stage = Location.of(self.stage_path).with_mode(self.locks.mode)
+        if not stage.is_dir():  # the executors' machine has another filesystem
+            return
+        try:
+            stage.settle()
+        except OSError as error:
+            raise stage.unwritable(error) from None
 
     def discard(self) -> None:
         """Overwrite a stage that was not published with an empty table, which frees its storage.

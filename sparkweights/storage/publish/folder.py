@@ -1,18 +1,20 @@
 """Publish into a folder: a date is a folder, swapped with the stage in one step.
 
-A run writes below ``<table>/_staging/<run_id>`` (names that begin with an underscore are hidden
-from Spark's readers). A run that dies leaves the old folder in place; the next run removes the
-stage that it has left.
+A run writes below ``<table>/_staging/<run_id>-<random>`` (names that begin with an underscore are
+hidden from Spark's readers), which only its own user may read. A run that dies leaves the old
+folder in place; the next run removes the stage that it has left.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage.files import write_text
+from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import lock
 from sparkweights.storage.publish.protocol import Publication
 
@@ -39,11 +41,14 @@ class FolderPublication(Publication):
         parquet or orc.
     owner
         The configuration whose rows the table holds; a hidden file in the table keeps its name.
+    attempt
+        A part of the stage's name that nobody knows before, another run of the date neither.
     """
 
     root: Location
     file_format: str
     owner: str
+    attempt: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def format(self) -> str:
@@ -66,7 +71,7 @@ class FolderPublication(Publication):
 
     @property
     def _stage(self) -> Location:
-        return self.root / STAGING / self.run_id / self.target.name
+        return self.root / STAGING / f"{self.run_id}-{self.attempt}" / self.target.name
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -85,7 +90,7 @@ class FolderPublication(Publication):
 
     def _recover(self) -> None:
         retired = self.root / RETIRED
-        if retired.is_dir():
+        if retired.is_dir() and not retired.is_link:
             for folder in retired.children():
                 if not (self.root / folder.name).exists():
                     folder.rename(self.root / folder.name)
@@ -133,7 +138,7 @@ class FolderPublication(Publication):
         PublishError
             If the stage cannot be written.
         """
-        self._stage.parent.make_folder()
+        self._stage.parent.with_mode(PRIVATE).make_folder()
         super().write_stage(df, partition_by=partition_by, few=few)
 
     def publish(self) -> None:
@@ -146,6 +151,7 @@ class FolderPublication(Publication):
         """
         write_text(self._owner, self.owner)
         try:
+            self._stage.settle()
             if not self.target.exists():
                 self._stage.rename(self.target)
             elif not self._stage.exchange(self.target):

@@ -1,0 +1,198 @@
+"""Calls to the operating system for files and folders that somebody else may write to as well.
+
+Nothing here follows a symbolic link at the end of a path, or waits for the other end of a FIFO.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from contextlib import suppress
+
+FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "symbolic link", "hard link"
+OTHER = "special file"  # a FIFO, a socket, a device
+
+_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_AT_FDCWD = -100  # Linux: paths are relative to the working directory
+_RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
+
+
+def list_entries(folder: str) -> dict[str, str]:
+    """Return everything below a folder: relative path -> kind.
+
+    Raises
+    ------
+    OSError
+        If the folder is not there, is a link, or cannot be read.
+    """
+    if os.path.islink(folder):
+        raise _error(errno.ENOTDIR, folder)
+    entries = dict[str, str]()
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as scanned:
+            for entry in scanned:
+                kind = _kind(entry.stat(follow_symlinks=False))
+                entries[os.path.relpath(entry.path, folder)] = kind
+                if kind == FOLDER:
+                    folders.append(entry.path)
+    return entries
+
+
+def read_plain(path: str, limit: int) -> bytes:
+    """Return the content of a regular file with one name and at most ``limit`` bytes.
+
+    Raises
+    ------
+    OSError
+        If it is not such a file, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _PLAIN)
+    with open(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if (kind := _kind(status)) != FILE:
+            raise OSError(errno.EINVAL, f"it is a {kind}", path)
+        if status.st_size > limit:
+            raise _error(errno.EFBIG, path)
+        return stream.read()
+
+
+def create(path: str, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet.
+
+    Raises
+    ------
+    OSError
+        If that is not possible, or something has its name.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, mode & 0o666)
+    with open(descriptor, "wb") as stream:
+        stream.write(content)
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises
+    ------
+    OSError
+        If that is not possible, or a symbolic link leads to it.
+    """
+    missing, above = list[str](), path
+    while not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    for folder in reversed(missing):
+        with suppress(FileExistsError):  # another process has made it
+            os.mkdir(folder, mode)
+    if os.path.realpath(path) != path:
+        raise OSError(errno.ELOOP, "a symbolic link is in its path", path)
+    if not os.path.isdir(path):
+        raise _error(errno.ENOTDIR, path)
+
+
+def settle(folder: str, mode: int) -> None:
+    """Give everything in a folder its permissions, less those of the umask, and flush it to disk.
+
+    Raises
+    ------
+    OSError
+        If the process may not change them, or the disk fails.
+    """
+    mode &= ~_umask()
+    # The content of a folder before the folder, which holds its names.
+    for entry in (*sorted(list_entries(folder), reverse=True), ""):
+        descriptor = os.open(os.path.join(folder, entry), os.O_RDONLY | _PLAIN)
+        try:
+            status = os.fstat(descriptor)
+            # The bit by which new files belong to the group of their folder stays.
+            kept = status.st_mode & stat.S_ISGID
+            permitted = mode | kept if stat.S_ISDIR(status.st_mode) else mode & 0o666
+            if stat.S_IMODE(status.st_mode) != permitted:
+                os.fchmod(descriptor, permitted)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def replace(path: str, by: str) -> None:
+    """Put a file in the place of another, in one step, when its content is on the disk.
+
+    Raises
+    ------
+    OSError
+        If that is not possible.
+    """
+    _flush(by)
+    rename(by, path)
+
+
+def rename(path: str, target: str) -> None:
+    """Rename a file or folder; the new name is on the disk at the end.
+
+    Raises
+    ------
+    OSError
+        If the target is a folder that is not empty, or lies on another filesystem.
+    """
+    os.rename(path, target)
+    _flush_names(target)
+
+
+def exchange(path: str, other: str) -> bool:
+    """Swap two folders in one step; return whether the system can.
+
+    Raises
+    ------
+    OSError
+        If it can, but one of the two is missing or may not be moved.
+    """
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    new, old = os.fsencode(path), os.fsencode(other)
+    if call(_AT_FDCWD, new, _AT_FDCWD, old, _RENAME_EXCHANGE) == 0:
+        _flush_names(other)
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+        return False
+    raise _error(code, other)
+
+
+def _kind(status: os.stat_result) -> str:
+    if stat.S_ISDIR(status.st_mode):
+        return FOLDER
+    if stat.S_ISLNK(status.st_mode):
+        return LINK
+    if not stat.S_ISREG(status.st_mode):
+        return OTHER
+    return FILE if status.st_nlink == 1 else HARD_LINK
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | _PLAIN)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_names(path: str) -> None:
+    """Write the names that the folder of a path holds to the disk, where its filesystem can."""
+    with suppress(OSError):
+        _flush(os.path.dirname(path))
+
+
+def _error(code: int, path: str) -> OSError:
+    return OSError(code, os.strerror(code), path)
