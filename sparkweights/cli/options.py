@@ -130,7 +130,11 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
             help="train and evaluate as of several past moments instead (needs split.by)",
         )
     if name in {"score", "explain", "evaluate", "monitor"}:
-        verb.add_argument("--model", metavar="VERSION", help="a model other than the current one")
+        verb.add_argument(
+            "--model",
+            metavar="VERSION",
+            help="a model other than the current one: its version, not a path",
+        )
 
 
 def _parse_date(text: str) -> date:

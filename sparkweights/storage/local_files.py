@@ -50,13 +50,16 @@ def read_plain(path: str, limit: int) -> bytes:
         If it is not such a file, or cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | _PLAIN)
-    with open(descriptor, "rb") as stream:
+    try:
         status = os.fstat(descriptor)
         if (kind := _kind(status)) != FILE:
             raise OSError(errno.EINVAL, f"it is a {kind}", path)
         if status.st_size > limit:
             raise _error(errno.EFBIG, path)
-        return stream.read()
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 def create(path: str, content: bytes, mode: int) -> None:
@@ -84,11 +87,11 @@ def make_folder(path: str, mode: int) -> None:
     while not os.path.lexists(above):
         missing.append(above)
         above = os.path.dirname(above)
+    if os.path.realpath(above) != above:
+        raise OSError(errno.ELOOP, "a symbolic link is in its path", path)
     for folder in reversed(missing):
         with suppress(FileExistsError):  # another process has made it
             os.mkdir(folder, mode)
-    if os.path.realpath(path) != path:
-        raise OSError(errno.ELOOP, "a symbolic link is in its path", path)
     if not os.path.isdir(path):
         raise _error(errno.ENOTDIR, path)
 

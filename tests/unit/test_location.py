@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -215,6 +216,123 @@ def test_writing_where_a_file_is_in_the_way_is_a_publish_error(tmp_path: Path) -
     assert (Location.of(tmp_path) / "a" / "b").find_write_obstacle() is None
 
 
+def test_written_files_and_folders_have_the_locations_mode(tmp_path: Path) -> None:
+    """Less what the umask takes away; a folder that was there stays as it was."""
+    (tmp_path / "shared").mkdir(mode=0o777)
+    before = os.umask(0o022)
+    try:
+        shared = Location.of(tmp_path) / "shared"
+        (shared / "a" / "file").write_bytes(b"x")
+        (shared.with_mode(0o777) / "b" / "file").write_bytes(b"x")
+        (shared.resolve("c").with_mode(0o700) / "file").create(b"x")
+        os.umask(0o077)
+        (shared.with_mode(0o777) / "d" / "file").write_bytes(b"x")
+    finally:
+        os.umask(before)
+    modes = {
+        name: [oct(path.stat().st_mode & 0o777) for path in (folder, folder / "file")]
+        for name in "abcd"
+        if (folder := tmp_path / "shared" / name)
+    }
+    assert modes == {
+        "a": ["0o750", "0o640"],
+        "b": ["0o755", "0o644"],
+        "c": ["0o700", "0o600"],
+        "d": ["0o700", "0o600"],
+    }
+
+
+def test_settle_gives_what_others_wrote_the_mode_and_flushes_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark writes files that everybody may read, also under a strict umask."""
+    stage = tmp_path / "stage" / "decision=a b"
+    stage.mkdir(parents=True)
+    (stage / "part-0").write_text("rows")
+    for path, mode in ((stage.parent, 0o755), (stage, 0o2777), (stage / "part-0", 0o666)):
+        path.chmod(mode)
+    flushed = set[int]()
+    before = os.umask(0o027)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: flushed.add(os.fstat(fd).st_ino))
+        Location.of(tmp_path / "stage").with_mode(0o775).settle()
+    assert os.umask(before) == 0o027
+    paths = (stage.parent, stage, stage / "part-0")
+    assert [oct(path.stat().st_mode & 0o7777) for path in paths] == ["0o750", "0o2750", "0o640"]
+    assert flushed == {path.stat().st_ino for path in paths}
+    (stage / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError, match="symbolic links"):
+        Location.of(tmp_path / "stage").settle()
+
+
+def test_nothing_is_written_moved_or_removed_through_a_link(tmp_path: Path) -> None:
+    """Whoever may write to an output folder may not choose what else is written or removed."""
+    victim = tmp_path / "victim"
+    (victim / "below").mkdir(parents=True)
+    (victim / "file").write_text("precious")
+    out = Location.of(tmp_path) / "out"
+    out.make_folder()
+    (tmp_path / "out" / "folder").symlink_to(victim)
+    (tmp_path / "out" / "file").symlink_to(victim / "file")
+    (tmp_path / "out" / "absent").symlink_to(victim / "absent")
+    for below in ("folder", "folder/below", "folder/new"):
+        with pytest.raises(PublishError, match="a symbolic link is in its path"):
+            (out / below / "x").write_bytes(b"mine")
+    for name in ("file", "absent", "folder"):
+        with pytest.raises(PublishError, match="File exists"):
+            (out / name).create(b"mine")
+    (out / "file").write_bytes(b"mine")  # takes the place of the link
+    (out / "folder").remove()
+    (out / "absent").remove()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["file"]
+    assert (tmp_path / "out" / "file").read_text() == "mine"
+    assert (victim / "file").read_text() == "precious"
+    assert sorted(path.name for path in victim.iterdir()) == ["below", "file"]
+
+
+def test_many_writers_of_one_file_all_succeed(tmp_path: Path) -> None:
+    """Two runs that end at once are both told the truth: the file is that of one of them."""
+    file, contents = Location.of(tmp_path) / "current", [str(i).encode() * 9 for i in range(60)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(file.write_bytes, contents))
+    assert file.read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["current"]
+
+
+def test_entries_tell_files_from_what_only_looks_like_them(tmp_path: Path) -> None:
+    """A link is not followed, and a FIFO is not waited for."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "plain").write_text("x")
+    (tmp_path / "a" / "one").write_text("x")
+    os.link(tmp_path / "a" / "one", tmp_path / "a" / "two")
+    (tmp_path / "a" / "link").symlink_to("b")
+    os.mkfifo(tmp_path / "a" / "fifo")
+    folder = Location.of(tmp_path) / "a"
+    assert folder.entries() == {
+        "b": "folder",
+        "plain": "file",
+        "one": "hard link",
+        "two": "hard link",
+        "link": "symbolic link",
+        "fifo": "special file",
+    }
+    assert (folder / "plain").read_plain(1) == b"x"
+    with pytest.raises(OSError, match="File too large"):
+        (folder / "plain").read_plain(0)
+    for name in ("b", "one", "link", "fifo"):
+        with pytest.raises(OSError, match=r"it is a|symbolic links"):
+            (folder / name).read_plain(9)
+    with pytest.raises(NotADirectoryError):
+        (folder / "link").entries()
+
+
+def test_entries_of_another_storage_are_its_files_and_folders(folder: Location) -> None:
+    """The same paths on every filesystem."""
+    (folder / "a" / "b" / "file").write_bytes(b"x")
+    assert (folder / "a").entries() == {"b": "folder", "b/file": "file"}
+    assert (folder / "a" / "b" / "file").read_plain(1) == b"x"
+
+
 def test_exchange_swaps_two_folders(tmp_path: Path) -> None:
     """Each is whole before and after; where the storage cannot swap, nothing moves."""
     new, old = Location.of(tmp_path) / "new [1]", Location.of(tmp_path) / "old"
@@ -280,6 +398,25 @@ def test_lock_within_one_process_excludes_a_second_run(tmp_path: Path) -> None:
         pass
     with pytest.raises(ValueError, match="inside"), lock(file, "it"):
         raise ValueError("inside")
+    with lock(file, "it"):
+        pass
+
+
+@pytest.mark.parametrize("removed", ["the file", "a link in its place"])
+def test_lock_whose_file_is_removed_still_excludes_a_second_run(
+    tmp_path: Path, removed: str
+) -> None:
+    """Somebody tidies up below a run; the folder itself is locked as well."""
+    file, victim = Location.of(tmp_path) / "_lock", tmp_path / "victim"
+    victim.write_text("precious")
+    with lock(file, "it"):
+        (tmp_path / "_lock").unlink()
+        if removed != "the file":
+            (tmp_path / "_lock").symlink_to(victim)
+        with pytest.raises(PublishError, match=r"Another run is|symbolic links"), lock(file, "it"):
+            pass
+    assert victim.read_text() == "precious"
+    file.remove_file()
     with lock(file, "it"):
         pass
 
