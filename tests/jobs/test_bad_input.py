@@ -406,6 +406,22 @@ def test_score_bundle_without_a_file_or_with_one_more_exits_5(
     assert "No current model" in refused("score", 5, artifacts=str(bundle))
 
 
+def test_model_that_is_no_version_or_lacks_a_signature_exits_5(
+    bundle: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path leads to a model that was never in this folder; a copy has another model's name."""
+    version = _current(bundle).name
+    for path in (str(_current(bundle)), f"../{bundle.name}/{version}", f"{version}/"):
+        for verb in ("score", "evaluate"):
+            line = refused(verb, 5, "--model", path, artifacts=str(bundle))
+            assert "is the name of one folder below artifacts" in line
+    shutil.copytree(_current(bundle), bundle / "v2")
+    assert f"is version '{version}'" in refused("score", 5, "--model", "v2", artifacts=str(bundle))
+    monkeypatch.setenv("MODEL_KEY", "0123456789abcdef")
+    line = refused("score", 5, artifacts=str(bundle), signing={"key_variable": "MODEL_KEY"})
+    assert "has no signature, and the configuration asks for one" in line
+
+
 def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[..., str]) -> None:
     """A model written by a newer Spark may load wrongly; it does not load."""
     folder = _current(bundle)

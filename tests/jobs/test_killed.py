@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,8 +17,8 @@ from conftest import RUN_DATE, SHORT_LIVED, Shop
 PATIENCE = 120  # seconds for one subprocess
 
 
-def _start(shop: Shop, **changes: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "sparkweights", "score", "--config",
+def _start(shop: Shop, verb: str = "score", **changes: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sparkweights", verb, "--config",
                str(shop.config(**changes)), "--run-date", RUN_DATE]  # fmt: skip
     # As a user starts it: the tests' options for Java would take the place of its own.
     own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}
@@ -46,6 +47,33 @@ def _stop_at(
     said += process.stderr.read()
     process.wait(PATIENCE)
     return said
+
+
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_java_does_not_outlive_a_run_that_is_ended_while_spark_starts(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    """Java starts for some seconds; it then learns that nobody waits for it."""
+    process = _start(Shop(tmp_path), verb="weights")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        pytest.skip("only Linux lists the children of a process")
+    until = time.monotonic() + PATIENCE
+    while not (started := children.read_text().split()) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    assert process.wait(PATIENCE) == 128 + sent
+    (java,) = started
+    until = time.monotonic() + 30
+    while Path(f"/proc/{java}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    if Path(f"/proc/{java}").exists():
+        os.kill(int(java), signal.SIGKILL)
+        pytest.fail("Java still runs")
+    assert process.stderr is not None
+    assert "sparkweights: interrupted" in process.stderr.read()
 
 
 def _rows(shop: Shop) -> pd.DataFrame:

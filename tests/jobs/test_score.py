@@ -106,6 +106,16 @@ def test_score_rows_do_not_depend_on_partitioning(own_shop: Shop, spark: SparkSe
         assert checksum() == first
 
 
+def test_outputs_are_for_their_owner_and_group_alone(shop: Shop) -> None:
+    """Bundles, tables, records and what hides between them; the group may read them."""
+    out = shop.folder / "out"
+    modes = {str(path.relative_to(out)): path.stat().st_mode for path in out.rglob("*")}
+    rows = [name for name in modes if name.startswith("scored/run_date=")]
+    assert any(name.endswith(".parquet") for name in rows)
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o027} == {}
+    assert {name for name in rows if not modes[name] & 0o040} == set()
+
+
 def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
     """Counts, prior, ledger, costs, checks, schema, versions and durations; written last."""
     manifest = shop.manifest()
@@ -162,11 +172,15 @@ def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) ->
         columns__numeric=[{"matching": ".*(come|payments)"}, {"from": "amount", "to": "amount"}],
         features={"numeric": "binned", "categorical": "target"},
         checks=None,
+        signing={"key_file": "key"},
     )
+    (tmp_path / "key").write_text("a key that signs the model" + "\n")
     assert shop.run("train", config, "--quiet") == 0
     (manifest,) = (tmp_path / "out" / "models").glob("*/manifest.json")
     features = {"in.come", "late payments", "amount", "card type"}
     assert json.loads(manifest.read_text(encoding="utf-8"))["schema"].keys() == features
+    assert manifest.with_name("manifest.hmac").is_file()
+    assert "signing" not in manifest.read_text(encoding="utf-8")
     assert shop.run("score", config, "--quiet") == 0
     assert shop.manifest()["rows"]["scored"] == 400
     assert shop.run("explain", config, "--quiet") == 0
