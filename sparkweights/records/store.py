@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
+MAX_MANIFEST_BYTES = 2**28
 _OF_ARTIFACTS: Mapping[type[Record], str] = {
     WeightsRecord: "weights",
     TuningRecord: "tuning",
@@ -102,7 +103,8 @@ class FolderRunStore:
     def run_name(self, run_date: date) -> str | None:
         """Return the name of the configuration whose run of a date is recorded, or None."""
         try:
-            return stated_name((self._of_date(run_date.isoformat()) / MANIFEST).read_text())
+            file = self._of_date(run_date.isoformat()) / MANIFEST
+            return stated_name(file.read_plain(MAX_MANIFEST_BYTES).decode())
         except (OSError, ValueError):  # it is missing, or is no text
             return None
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 STAGING, RETIRED = "_staging", "_retired"
+MAX_OWNER_BYTES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,8 @@ class FolderPublication(Publication):
 
     def _read_owner(self) -> str | None:
         try:
-            return self._owner.read_text()
+            # Messages quote it, so it is no link to something else that this user may read.
+            return self._owner.read_plain(MAX_OWNER_BYTES).decode()
         except (OSError, ValueError):  # there is none, or it is not text
             return None
 

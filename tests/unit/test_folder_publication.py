@@ -1,0 +1,121 @@
+"""A date of a folder is replaced for its readers alone, and no link that lies there is followed."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+from sparkweights.core.errors import ConfigError
+from sparkweights.storage.location import Location
+from sparkweights.storage.publish.folder import FolderPublication
+
+DATE = "run_date=2026-03-01"
+
+
+def _publication(root: Path, owner: str = "loans", mode: int = 0o750) -> FolderPublication:
+    return FolderPublication(
+        run_id="r1",
+        run_date=date(2026, 3, 1),
+        root=Location.of(root).with_mode(mode),
+        file_format="parquet",
+        owner=owner,
+    )
+
+
+def _frame(content: str) -> MagicMock:
+    """Return a frame that writes one file of one partition, for everybody, as Spark does."""
+
+    def save(path: str) -> None:
+        (Path(path) / "decision=a").mkdir(parents=True)
+        (Path(path) / "decision=a" / "part-0.parquet").write_text(content)
+        for folder in (Path(path), Path(path) / "decision=a"):
+            folder.chmod(0o755)
+        (Path(path) / "decision=a" / "part-0.parquet").chmod(0o644)
+
+    df = MagicMock()
+    df.write.format().options().mode().partitionBy().save.side_effect = save
+    return df
+
+
+def _publish(publication: FolderPublication, content: str) -> None:
+    with publication.lock():
+        publication.require_ready()
+        publication.write_stage(_frame(content), partition_by=["decision"])
+        publication.publish()
+
+
+def _rows(root: Path) -> str:
+    return (root / DATE / "decision=a" / "part-0.parquet").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mode", "umask", "folder"), [(0o750, 0o022, 0o750), (0o777, 0o077, 0o700)]
+)
+def test_rows_are_private_until_they_are_published_in_the_configured_mode(
+    tmp_path: Path, mode: int, umask: int, folder: int
+) -> None:
+    """What Spark writes is for everybody; a stricter umask is kept."""
+    root = tmp_path / "scored"
+    publication = _publication(root, mode=mode)
+    before = os.umask(umask)
+    try:
+        with publication.lock():
+            publication.write_stage(_frame("rows"), partition_by=["decision"])
+            attempt = Path(publication.stage_path).parent
+            assert {path.stat().st_mode & 0o777 for path in (attempt, attempt.parent)} == {0o700}
+            publication.publish()
+    finally:
+        os.umask(before)
+    written = [root, root / DATE, root / DATE / "decision=a"]
+    assert {path.stat().st_mode & 0o777 for path in written} == {folder}
+    files = [root / "_owner", root / DATE / "decision=a" / "part-0.parquet"]
+    assert {path.stat().st_mode & 0o777 for path in files} == {folder & 0o666}
+
+
+def test_two_runs_of_one_date_have_stages_of_their_own(tmp_path: Path) -> None:
+    """Also with the same settings and model, and so the same run id."""
+    first, second = _publication(tmp_path), _publication(tmp_path)
+    assert first.run_id == second.run_id
+    assert first.stage_path != second.stage_path
+
+
+def test_planted_links_are_neither_written_through_nor_emptied(tmp_path: Path) -> None:
+    """Each name that a run uses in the folder, as a link to a folder outside; a date as well."""
+    victim, root = tmp_path / "victim", tmp_path / "scored"
+    (victim / "run_date=2020-01-01").mkdir(parents=True)
+    (victim / "decision=a").mkdir()
+    (victim / "decision=a" / "part-0.parquet").write_text("precious")
+    root.mkdir()
+    for name in ("_staging", "_retired", DATE):
+        (root / name).symlink_to(victim)
+    _publish(_publication(root), "new")
+    assert _rows(root) == "new"
+    assert not (root / DATE).is_symlink()
+    assert sorted(path.name for path in root.iterdir()) == ["_lock", "_owner", DATE]
+    assert sorted(path.name for path in victim.iterdir()) == ["decision=a", "run_date=2020-01-01"]
+    assert (victim / "decision=a" / "part-0.parquet").read_text() == "precious"
+
+
+@pytest.mark.parametrize("planted", ["a link", "a FIFO", "a large file"])
+def test_owner_that_is_no_plain_file_is_not_read(tmp_path: Path, planted: str) -> None:
+    """A message quotes the owner's name, and would show what a link names."""
+    secret = tmp_path / "secret"
+    secret.write_text("precious")
+    root = tmp_path / "scored"
+    root.mkdir()
+    if planted == "a link":
+        (root / "_owner").symlink_to(secret)
+    elif planted == "a FIFO":
+        os.mkfifo(root / "_owner")
+    else:
+        (root / "_owner").touch()
+        os.truncate(root / "_owner", 2**40)
+    _publish(_publication(root), "new")
+    assert (root / "_owner").read_text() == "loans"
+    assert secret.read_text() == "precious"
+    with pytest.raises(ConfigError, match="holds rows of the configuration 'loans'"):
+        _publication(root, owner="cards").require_ready()
