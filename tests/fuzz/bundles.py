@@ -165,7 +165,7 @@ def _add_a_folder(rng: random.Random, models: Models) -> None:
     if rng.random() < 0.5:
         folder.mkdir()
     else:
-        shutil.copytree(models.draw_folder(rng, below=True), folder)
+        shutil.copytree(models.root / models.other / "model", folder)
 
 
 def _add_a_special_file(rng: random.Random, models: Models) -> None:
