@@ -42,6 +42,9 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
     })  # fmt: skip
 
 
+KEY = "a key that signs the model"
+
+
 @pytest.fixture(scope="module")
 def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Train with balanced weights and without, and score by the first."""
@@ -69,8 +72,10 @@ def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
         weights={"scheme": "balanced"},
         decision={"calibration": "temperature"},
         reasons={"against": {"decline": "fraud"}, "top": 2},
+        signing={"key_file": "key"},
         **common,
     )
+    (made.folder / "key").write_text(KEY + "\n")
     for config in (plain, balanced):
         assert made.run("train", config, "--quiet") == 0
     assert made.run("score", balanced, "--quiet") == 0
@@ -88,6 +93,14 @@ def _scored(four: Shop) -> pd.DataFrame:
     folder = four.folder / "out" / "scored"
     files = ds.dataset(str(folder), format="parquet", partitioning="hive")
     return files.to_table().to_pandas().sort_values("id", ignore_index=True)
+
+
+def test_model_is_signed_when_it_is_trained_and_its_key_is_in_no_file(four: Shop) -> None:
+    """The run that scored by it has verified the signature."""
+    files = [path for path in (four.folder / "out").rglob("*") if path.is_file()]
+    signatures = [path for path in files if path.name == "manifest.hmac"]
+    assert [path.parents[1].name for path in signatures] == ["models"]
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
 def test_priors_and_weights_count_rows_by_their_sample_weight(four: Shop) -> None:
