@@ -106,7 +106,9 @@ class BundleModel:
                 )
 
 
-def load_bundle(location: AnyLocation, version: str | None = None) -> BundleModel:
+def load_bundle(
+    location: AnyLocation, version: str | None = None, *, key: bytes | None = None
+) -> BundleModel:
     """Load a model bundle, to score DataFrames in a notebook without a configuration.
 
     Every file is verified by its checksum. Classes, features and costs are those of the training.
@@ -117,12 +119,15 @@ def load_bundle(location: AnyLocation, version: str | None = None) -> BundleMode
         The folder of all versions, ``artifacts`` of the configuration.
     version
         A version's name, or None for the current one.
+    key
+        With which its signature is verified; None if none is asked for.
 
     Raises
     ------
     ModelError
-        If there is no bundle, it is altered, or was written by a newer Spark or an older release
-        that kept no specification; or if no Spark session is running.
+        If there is no bundle, it is altered, its signature is missing or wrong, or it was written
+        by a newer Spark or an older release that kept no specification; or if no Spark session is
+        running.
     """
     try:
         SparkSession.active()
@@ -132,6 +137,6 @@ def load_bundle(location: AnyLocation, version: str | None = None) -> BundleMode
             hint="make one by SparkSession.builder.getOrCreate(), or open the bundle without "
             "Spark by sparkweights.load_classifier.",
         ) from None
-    bundle = bundles.load_bundle(location, version)
+    bundle = bundles.load_bundle(location, version, key=key)
     problem = replace(bundle.manifest.problem, review=None)
     return BundleModel(bundle, problem)
