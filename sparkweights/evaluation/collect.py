@@ -132,7 +132,9 @@ def collect_segments(
         As `collect_evaluation`.
     """
     segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
-    kept_df = scored_df
+    # Below the explosion of entries every cost is one column: as expressions of the sums they are
+    # planned, compiled and computed again in each sum that reads them.
+    kept_df = scored_df.withColumns(_costs(scored))
     if scored.costs:
         kept_df = kept_df.withColumns(_taken_costs(scored)).withColumns(_cost_moments(scored))
     kept_df = kept_df.withColumns({
@@ -169,6 +171,18 @@ def collect_segments(
         )
         for key, rows in chosen.items()
     }
+
+
+def _costs(scored: Scored) -> dict[str, Column]:
+    """Return the cost of each constant decision, then of each policy, as `_cost` names it."""
+    costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
+    return {f"__cost_{i}": cost for i, cost in enumerate(costs)}
+
+
+def _cost(scored: Scored, name: str) -> Column:
+    """Return the cost column of a constant decision or a policy."""
+    names = [*scored.constant_costs, *scored.policy_costs]
+    return F.col(f"__cost_{names.index(name)}")
 
 
 def _taken_costs(scored: Scored) -> dict[str, Column]:
@@ -268,9 +282,12 @@ def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[s
         measures[f"square_{c}"] = F.when(of_class, w * w)
     undecided = is_block_entry & column(scored.decision_col).isNull()
     measures["undecided"] = F.when(undecided, 1.0)
-    costs = [*scored.constant_costs.values(), *scored.policy_costs.values()]
-    measures |= {f"cost_{i}": F.when(is_block_entry, w * cost) for i, cost in enumerate(costs)}
-    for d, (decision, cost) in enumerate(scored.constant_costs.items()):
+    measures |= {
+        f"cost_{i}": F.when(is_block_entry, w * F.col(f"__cost_{i}"))
+        for i in range(len(scored.constant_costs) + len(scored.policy_costs))
+    }
+    for d, decision in enumerate(scored.constant_costs):
+        cost = _cost(scored, decision)
         for c in range(len(scored.classes)):
             here = is_block_entry & (column(scored.decision_col) == decision)
             here = here & (column(scored.class_col) == c)
@@ -296,7 +313,7 @@ def _sides(scored: Scored, c: int) -> tuple[Column, Column]:
     """Return a row's cost below a threshold of the class's probability, and at or above it."""
     names = scored.classes
     other = scored.right_decisions[names[1 - c]]
-    return scored.constant_costs[other], scored.constant_costs[scored.right_decisions[names[c]]]
+    return _cost(scored, other), _cost(scored, scored.right_decisions[names[c]])
 
 
 def _segments(sums_table: pa.Table, columns: int) -> dict[tuple[str | None, ...], Array]:

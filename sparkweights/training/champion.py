@@ -132,7 +132,13 @@ def _append_decision_cost(
     df: DataFrame, scorer: RowScorer, spec: TrainingSpec, name: str
 ) -> DataFrame:
     """Append a scorer's decision and its realised cost, without the scorer's other columns."""
-    policy, natural = spec.problem.policy, natural_probabilities(scorer)
-    cost = policy.realised_cost_of(natural, class_index(spec.problem.roles))
-    scored_df = scorer.score(df).withColumns({name: policy.decide(natural), name + _COST: cost})
+    policy = spec.problem.policy
+    # The cost reads the decision as a column, which is then computed once.
+    scored_df = (
+        scorer.score(df)
+        .withColumn(name, policy.decide(natural_probabilities(scorer)))
+        .withColumn(
+            name + _COST, policy.realised_cost(F.col(name), class_index(spec.problem.roles))
+        )
+    )
     return scored_df.drop(*scorer.weighted_cols, *scorer.probability_cols)
