@@ -28,17 +28,20 @@ if TYPE_CHECKING:
     from sparkweights.local.classifier import BundleClassifier, load_classifier
     from sparkweights.probability.corrections import Ledger
     from sparkweights.probability.stages import (
+        CalibratorModel,
         CostDecider,
         ExpectedCostEvaluator,
+        ProbabilityCalibrator,
         ProbabilityCorrector,
     )
     from sparkweights.scoring.bundle_model import BundleModel, load_bundle
-    from sparkweights.weights.estimators import ClassWeigher, CostWeigher
+    from sparkweights.weights.estimators import ClassWeigher, CostWeigher, WeigherModel
     from sparkweights.weights.rule import WeightRule
 
 __all__ = [
     "BundleClassifier",
     "BundleModel",
+    "CalibratorModel",
     "ClassWeigher",
     "Config",
     "ConfigError",
@@ -51,11 +54,13 @@ __all__ = [
     "InputError",
     "Ledger",
     "ModelError",
+    "ProbabilityCalibrator",
     "ProbabilityCorrector",
     "PublishError",
     "QualityGateError",
     "Runner",
     "SparkweightsError",
+    "WeigherModel",
     "WeightRule",
     "__version__",
     "load_bundle",
@@ -66,6 +71,7 @@ __all__ = [
 _HOMES = {
     "BundleClassifier": "sparkweights.local.classifier",
     "BundleModel": "sparkweights.scoring.bundle_model",
+    "CalibratorModel": "sparkweights.probability.stages",
     "ClassWeigher": "sparkweights.weights.estimators",
     "Config": "sparkweights.config.schema",
     "ConfigError": "sparkweights.core.errors",
@@ -78,11 +84,13 @@ _HOMES = {
     "InputError": "sparkweights.core.errors",
     "Ledger": "sparkweights.probability.corrections",
     "ModelError": "sparkweights.core.errors",
+    "ProbabilityCalibrator": "sparkweights.probability.stages",
     "ProbabilityCorrector": "sparkweights.probability.stages",
     "PublishError": "sparkweights.core.errors",
     "QualityGateError": "sparkweights.core.errors",
     "Runner": "sparkweights.app.runner",
     "SparkweightsError": "sparkweights.core.errors",
+    "WeigherModel": "sparkweights.weights.estimators",
     "WeightRule": "sparkweights.weights.rule",
     "load_bundle": "sparkweights.scoring.bundle_model",
     "load_classifier": "sparkweights.local.classifier",
