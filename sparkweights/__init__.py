@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.about import __version__
 
 if TYPE_CHECKING:
+    from sparkweights.app.metrics import collect_evaluation
     from sparkweights.app.runner import Runner
     from sparkweights.config.load import load_config
     from sparkweights.config.schema import Config
@@ -63,6 +64,7 @@ __all__ = [
     "WeigherModel",
     "WeightRule",
     "__version__",
+    "collect_evaluation",
     "load_bundle",
     "load_classifier",
     "load_config",
@@ -92,6 +94,7 @@ _HOMES = {
     "SparkweightsError": "sparkweights.core.errors",
     "WeigherModel": "sparkweights.weights.estimators",
     "WeightRule": "sparkweights.weights.rule",
+    "collect_evaluation": "sparkweights.app.metrics",
     "load_bundle": "sparkweights.scoring.bundle_model",
     "load_classifier": "sparkweights.local.classifier",
     "load_config": "sparkweights.config.load",

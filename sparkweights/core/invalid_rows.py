@@ -57,18 +57,20 @@ def first_fault(*faults: Column) -> Column:
     return F.coalesce(*faults, F.lit(None).cast("string"))
 
 
-def refuse(value: Column, fault: Column, reader: str) -> Column:
+def refuse(value: Column, fault: Column, reader: str, *, setting: str = "handleInvalid") -> Column:
     """Return a value, and fail where it is read from an invalid row.
 
     Parameters
     ----------
     reader
         The stage or function that cannot use the row.
+    setting
+        Its setting that leaves out such rows.
     """
     message = F.concat(
         F.lit(f"{reader} cannot use a row: it has "),
         fault,
-        F.lit(". Hint: leave such rows out, or set handleInvalid."),
+        F.lit(f". Hint: leave such rows out, for instance by {setting}='skip'."),
     )
     return F.when(fault.isNull(), value).otherwise(F.raise_error(message))
 
