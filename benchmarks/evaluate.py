@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
 from pyspark.sql import functions as F
@@ -27,10 +27,9 @@ from benchmarks.harness import (
     report,
     session,
 )
+from sparkweights import collect_evaluation
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
-from sparkweights.evaluation.collect import Scored, collect_evaluation
-from sparkweights.evaluation.curves import class_curves
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,7 +50,7 @@ def main() -> int:
         runs = {BASELINE: lambda: _mllib(df), PRODUCT: lambda: _product(df)}
         seconds = alternate(runs, repeat=given.repeat)
         jobs = count_jobs(spark, runs[PRODUCT])
-        apart = abs(_mllib(df)[0] - _product(df)["classes"]["bad"]["auc"])
+        apart = abs(_mllib(df)[0] - _product(df))
     figures = {name: figure(times, "s") for name, times in seconds.items()}
     figures["product: Spark jobs"] = figure([jobs], "jobs")
     bars = [
@@ -91,22 +90,16 @@ def _mllib(df: DataFrame) -> list[float]:
     ]
 
 
-def _product(df: DataFrame) -> dict[str, Any]:
-    policy, index = DecisionPolicy(MATRIX), F.col("y").cast("int")
+def _product(df: DataFrame) -> float:
     found = collect_evaluation(
         df,
-        Scored(
-            probability_cols={"good": "p_good", "bad": "p_bad"},
-            class_col="y",
-            decision_col="decision",
-            right_decisions={"good": "approve", "bad": "decline"},
-            constant_costs={name: policy.realised_cost(name, index) for name in MATRIX.decisions},
-            policy_costs={"ours": policy.realised_cost(F.col("decision"), index)},
-            order=F.pmod(F.xxhash64("id"), F.lit(1_000_003)) / 1_000_003,
-            costs=policy.costs(),
-        ),
+        classes={"good": 0, "bad": 1},
+        label_col="y",
+        probability_cols=["p_good", "p_bad"],
+        costs=MATRIX,
+        decision_col="decision",
     )
-    return {**found.to_dict(), "curves": class_curves(found, "bad")}
+    return found.value.classes["bad"].auc
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.about import __version__
 
 if TYPE_CHECKING:
+    from sparkweights.app.metrics import collect_evaluation
     from sparkweights.app.runner import Runner
     from sparkweights.config.load import load_config
     from sparkweights.config.schema import Config
@@ -28,17 +29,20 @@ if TYPE_CHECKING:
     from sparkweights.local.classifier import BundleClassifier, load_classifier
     from sparkweights.probability.corrections import Ledger
     from sparkweights.probability.stages import (
+        CalibratorModel,
         CostDecider,
         ExpectedCostEvaluator,
+        ProbabilityCalibrator,
         ProbabilityCorrector,
     )
     from sparkweights.scoring.bundle_model import BundleModel, load_bundle
-    from sparkweights.weights.estimators import ClassWeigher, CostWeigher
+    from sparkweights.weights.estimators import ClassWeigher, CostWeigher, WeigherModel
     from sparkweights.weights.rule import WeightRule
 
 __all__ = [
     "BundleClassifier",
     "BundleModel",
+    "CalibratorModel",
     "ClassWeigher",
     "Config",
     "ConfigError",
@@ -51,13 +55,16 @@ __all__ = [
     "InputError",
     "Ledger",
     "ModelError",
+    "ProbabilityCalibrator",
     "ProbabilityCorrector",
     "PublishError",
     "QualityGateError",
     "Runner",
     "SparkweightsError",
+    "WeigherModel",
     "WeightRule",
     "__version__",
+    "collect_evaluation",
     "load_bundle",
     "load_classifier",
     "load_config",
@@ -66,6 +73,7 @@ __all__ = [
 _HOMES = {
     "BundleClassifier": "sparkweights.local.classifier",
     "BundleModel": "sparkweights.scoring.bundle_model",
+    "CalibratorModel": "sparkweights.probability.stages",
     "ClassWeigher": "sparkweights.weights.estimators",
     "Config": "sparkweights.config.schema",
     "ConfigError": "sparkweights.core.errors",
@@ -78,12 +86,15 @@ _HOMES = {
     "InputError": "sparkweights.core.errors",
     "Ledger": "sparkweights.probability.corrections",
     "ModelError": "sparkweights.core.errors",
+    "ProbabilityCalibrator": "sparkweights.probability.stages",
     "ProbabilityCorrector": "sparkweights.probability.stages",
     "PublishError": "sparkweights.core.errors",
     "QualityGateError": "sparkweights.core.errors",
     "Runner": "sparkweights.app.runner",
     "SparkweightsError": "sparkweights.core.errors",
+    "WeigherModel": "sparkweights.weights.estimators",
     "WeightRule": "sparkweights.weights.rule",
+    "collect_evaluation": "sparkweights.app.metrics",
     "load_bundle": "sparkweights.scoring.bundle_model",
     "load_classifier": "sparkweights.local.classifier",
     "load_config": "sparkweights.config.load",

@@ -47,6 +47,11 @@ def _working_folder() -> Location:
     return Location.of("")
 
 
+def _nested(costs: object) -> object:
+    """Return costs as the file has them; a notebook may give the matrix that its stages take."""
+    return costs.to_dict() if isinstance(costs, CostMatrix) else costs
+
+
 class Config(Section):
     """One configuration, checked as a whole, whether it comes from a file or from a notebook.
 
@@ -91,7 +96,7 @@ class Config(Section):
     output_mode: Annotated[OutputMode, Field(exclude=True)] = "0750"
     signing: Annotated[Signing | None, Field(exclude=True)] = None
     columns: Columns
-    costs: dict[Text, dict[Text, Amount]] | None = None
+    costs: Annotated[dict[Text, dict[Text, Amount]] | None, BeforeValidator(_nested)] = None
     review: Review | None = None
     reasons: Reasons | None = None
     weights: Weights = Weights()

@@ -55,6 +55,25 @@ class ColumnRoles:
         return (*self.numeric, *self.categorical)
 
 
+def in_index_order(classes: Mapping[str, ClassValue]) -> dict[str, ClassValue]:
+    """Return the classes in the order of MLlib's vectors, whose entry i belongs to label i.
+
+    Values 0, 1, ... (or false and true) are labels themselves; other values have to be indexed
+    first, and keep the order in which they are declared.
+
+    Examples
+    --------
+    >>> in_index_order({"defaulted": 1, "repaid": 0})
+    {'repaid': 0, 'defaulted': 1}
+    >>> in_index_order({"defaulted": "yes", "repaid": "no"})
+    {'defaulted': 'yes', 'repaid': 'no'}
+    """
+    labels = {name: float(value) for name, value in classes.items() if not isinstance(value, str)}
+    if sorted(labels.values()) != list(range(len(classes))):
+        return dict(classes)
+    return {name: classes[name] for name in sorted(labels, key=labels.__getitem__)}
+
+
 def quoted(name: str) -> str:
     """Return ``name`` in backticks, so that dots and spaces in it are part of the name.
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
 import math
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.costs.expression import Call, Expression, Number, constant, names, parse, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,26 @@ class CostMatrix:
             )
         cells = tuple(_row(decision, row, classes) for decision, row in costs.items())
         return cls(tuple(costs), tuple(classes), cells)
+
+    @classmethod
+    def of(cls, costs: Costs | None, classes: Sequence[str]) -> CostMatrix:
+        """Return the matrix of costs in any form that the public interfaces take.
+
+        Parameters
+        ----------
+        costs
+            A matrix, the nested mapping of `parse`, or None for 0/1 loss.
+        classes
+            Class names in index order, which may differ from that of a given matrix.
+
+        Raises
+        ------
+        ConfigError
+            As `parse`.
+        """
+        if costs is None:
+            return cls.zero_one(classes)
+        return cls.parse(plain_costs(costs), classes)
 
     @classmethod
     def zero_one(cls, classes: Sequence[str]) -> CostMatrix:
@@ -144,6 +159,25 @@ class CostMatrix:
         }
 
 
+def plain_costs(costs: object) -> dict[str, Mapping[str, str | float]]:
+    """Return costs as the nested mapping of `CostMatrix.parse`, which JSON can hold.
+
+    Raises
+    ------
+    ConfigError
+        If they are neither a matrix nor such a mapping.
+    """
+    if isinstance(costs, CostMatrix):
+        return dict(costs.to_dict())
+    if not isinstance(costs, dict) or not all(isinstance(row, dict) for row in costs.values()):
+        raise ConfigError(
+            f"costs: a {type(costs).__name__}; allowed: a CostMatrix, or a mapping of each "
+            "decision to its cost per class.",
+            hint="write {'approve': {'repaid': 0, 'defaulted': 900}, ...}.",
+        )
+    return costs
+
+
 def _row(
     decision: str, row: Mapping[str, str | float], classes: Sequence[str]
 ) -> tuple[Expression, ...]:
@@ -190,3 +224,5 @@ def parse_amount(value: str | float, *, where: str) -> Expression:
 
 
 REVIEW = "review"  # the decision's name
+Costs = CostMatrix | Mapping[str, Mapping[str, str | float]]
+"""Costs of decisions: a matrix, or ``{decision: {class: number or arithmetic over columns}}``."""

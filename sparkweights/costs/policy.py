@@ -152,6 +152,11 @@ class DecisionPolicy:
             for text, cost in checked
         ]
 
+    def fault(self) -> Column:
+        """Return what a row lacks to be priced, as text; null where it lacks nothing."""
+        unpriced = F.coalesce(*self.faults(), F.lit(None).cast("string"))
+        return F.concat(F.lit("no finite number >= 0 for "), unpriced)
+
     def _least(self) -> list[Column]:
         return [to_column(cell) for cell in self.matrix.least]
 

@@ -100,22 +100,6 @@ class Scored:
         return [(c, name) for c, name in kept if c == 1 or not self.two]
 
 
-def collect_evaluation(scored_df: DataFrame, scored: Scored, *, exact: bool = False) -> Evaluation:
-    """Evaluate decisions in one Spark job.
-
-    Parameters
-    ----------
-    exact
-        Keep every distinct score instead of bins.
-
-    Raises
-    ------
-    InputError
-        If there are too many distinct scores to keep, no rows, or rows without a decision.
-    """
-    return collect_segments(scored_df, scored, exact=exact)[()]
-
-
 def collect_segments(
     scored_df: DataFrame, scored: Scored, *, by: Sequence[str] = (), exact: bool = False
 ) -> dict[tuple[str | None, ...], Evaluation]:
@@ -125,11 +109,13 @@ def collect_segments(
     ----------
     by
         Columns whose values together are a segment.
+    exact
+        Keep every distinct score instead of bins.
 
     Raises
     ------
     InputError
-        As `collect_evaluation`.
+        If there are too many distinct scores to keep, no rows, or rows without a decision.
     """
     segment = [text(name).alias(f"by_{i}") for i, name in enumerate(by)]
     # Below the explosion of entries every cost is one column: as expressions of the sums they are

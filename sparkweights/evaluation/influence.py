@@ -167,10 +167,10 @@ def measure_interval(
     """
     influence, (forwards, backwards) = MEASURES[measure]
     nothing = (float("nan"), float("nan"))
-    freedom = min(effective) - 1
+    freedom = float(np.min(effective)) - 1  # NaN where a class is absent
     if blocks is not None:
         freedom = min(freedom, blocks.blocks - 1)
-    if freedom <= 0:
+    if not freedom > 0:
         return nothing
     derivatives = influence(table)
     variance = (

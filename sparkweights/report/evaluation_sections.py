@@ -51,7 +51,22 @@ def evaluation_sections(evaluation: EvaluationSummary) -> list[Section]:
     return [*sections, _measures_section(evaluation)]
 
 
-def decision_cost_section(evaluation: EvaluationSummary) -> Section:
+def scored_table_sections(evaluation: EvaluationSummary) -> list[Section]:
+    """Return what a notebook shows of a scored table: costs, calibration and discrimination."""
+    sections = [decision_cost_section(evaluation, rows="rows with known outcomes")]
+    for position, name in enumerate(evaluation.shown_classes):
+        measures, curves = evaluation.classes[name], evaluation.curves.get(name, ClassCurves())
+        if measures.reliability:
+            sections.append(_reliability(measures, (), name, position))
+        if curves.roc is not None:
+            roc = figures.Roc(curves.roc, _on_roc(curves.operating), curves.iso_cost_slope)
+            sections.append(_roc(roc, name, position))
+    return sections
+
+
+def decision_cost_section(
+    evaluation: EvaluationSummary, *, rows: str = "test rows, not used to fit the model"
+) -> Section:
     """Return the costs of several decision rules on the same rows."""
     costs, best = evaluation.costs, min(evaluation.constant_costs.values())
     figure = figures.Costs(
@@ -61,7 +76,7 @@ def decision_cost_section(evaluation: EvaluationSummary) -> Section:
     )
     saved = evaluation.savings[MODEL]
     sentence = (
-        f"On {count(evaluation.rows)} test rows, not used to fit the model, its "
+        f"On {count(evaluation.rows)} {rows}, the "
         f"decisions cost {amount(costs[MODEL])}; the best constant decision "
         f"costs {amount(best)}. "
     )

@@ -13,14 +13,15 @@ from sparkweights.records import (
     EvaluationRecord,
     ImportanceRecord,
     MonitoringRecord,
-    Record,
     RunRecord,
     TrainingRecord,
     TuningRecord,
     WeightsRecord,
 )
+from sparkweights.records.base import Part
+from sparkweights.records.evaluation import EvaluationSummary
 from sparkweights.report.backtest_report import origins_section
-from sparkweights.report.evaluation_sections import decision_cost_section
+from sparkweights.report.evaluation_sections import decision_cost_section, scored_table_sections
 from sparkweights.report.model_report import balance_section
 from sparkweights.report.page import embed
 from sparkweights.report.population_sections import drift_sections
@@ -30,7 +31,7 @@ from sparkweights.report.study_sections import importance_section, tuning_sectio
 if TYPE_CHECKING:
     from sparkweights.report.page import Section
 
-RecordT = TypeVar("RecordT", bound=Record)
+RecordT = TypeVar("RecordT", bound=Part)
 ValueT = TypeVar("ValueT")
 
 
@@ -38,7 +39,7 @@ ValueT = TypeVar("ValueT")
 class StageResult(Generic[ValueT, RecordT]):
     """The result of a stage: the values for later stages, and its record.
 
-    A notebook shows the record's key chart.
+    A notebook shows the record's key charts.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class StageResult(Generic[ValueT, RecordT]):
 
 
 @singledispatch
-def key_sections(record: Record) -> list[Section]:  # noqa: ARG001 (chooses the function below)
+def key_sections(record: Part) -> list[Section]:  # noqa: ARG001 (chooses the function below)
     """Return the sections that a notebook shows of a record."""
     return []
 
@@ -65,6 +66,11 @@ def key_sections(record: Record) -> list[Section]:  # noqa: ARG001 (chooses the 
 @key_sections.register(EvaluationRecord)
 def _(record: TrainingRecord | EvaluationRecord) -> list[Section]:
     return [decision_cost_section(record.evaluation)]
+
+
+@key_sections.register(EvaluationSummary)
+def _(record: EvaluationSummary) -> list[Section]:
+    return scored_table_sections(record)
 
 
 @key_sections.register(RunRecord)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 
-class RowScorer(Protocol):
-    """What evaluations ask of a model: probabilities of rows, and what they have been through."""
+class ProbabilityScorer(Protocol):
+    """What evaluations ask for: probabilities of rows, and what they have been through."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -37,11 +37,18 @@ class RowScorer(Protocol):
 
     @property
     def weighted_cols(self) -> tuple[str, ...]:
-        """The names of the probabilities of the weighted training, in index order."""
+        """The names of the probabilities of the weighted training, in index order, if known."""
 
     @property
     def ledger(self) -> Ledger:
         """The state of the probabilities."""
+
+    def score(self, df: DataFrame) -> DataFrame:
+        """Append `weighted_cols` and `probability_cols`."""
+
+
+class RowScorer(ProbabilityScorer, Protocol):
+    """A scorer that also says how it comes to its probabilities."""
 
     @property
     def kind(self) -> str:
@@ -55,11 +62,8 @@ class RowScorer(Protocol):
     def plan(self) -> FeaturePlan:
         """How rows become vectors."""
 
-    def score(self, df: DataFrame) -> DataFrame:
-        """Append `weighted_cols` and `probability_cols`."""
 
-
-def natural_probabilities(scorer: RowScorer) -> list[Column]:
+def natural_probabilities(scorer: ProbabilityScorer) -> list[Column]:
     """Return the natural probability of each class on a row that the scorer has scored."""
     return [column(name) for name in scorer.probability_cols]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, sample_weight
+from sparkweights.costs.expression import constant
 from sparkweights.costs.review import collect_review_cutoff, is_reviewed
 from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.curves import class_curves
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from sparkweights.costs.matrix import CostMatrix
     from sparkweights.costs.policy import DecisionPolicy
     from sparkweights.evaluation.evaluation import Evaluation
-    from sparkweights.scoring.scorer import RowScorer
+    from sparkweights.scoring.scorer import ProbabilityScorer
     from sparkweights.spec.problem import DecisionProblem, ReviewTerms
     from sparkweights.weights.frequencies import ClassSummary
 
@@ -39,11 +40,13 @@ DECISION, ORDER, BLOCK = "__decision", "__order", "__block"
 
 def evaluate(
     test_df: DataFrame,
-    scorer: RowScorer,
+    scorer: ProbabilityScorer,
     problem: DecisionProblem,
     least_cost: Mapping[str, str],
     *,
     grouped: bool = False,
+    decision: Column | None = None,
+    exact: bool = False,
 ) -> Evaluation:
     """Evaluate the model's decisions beside constant decisions, threshold 1/2 and the double count.
 
@@ -55,18 +58,25 @@ def evaluate(
         Class name -> its least-cost decision; see `least_cost_decisions`.
     grouped
         Whether `BLOCK` keeps several rows together, so that they are no independent draws.
+    decision
+        The decision taken; by default that of least expected cost.
+    exact
+        Whether to keep every distinct score instead of bins.
     """
-    return evaluate_segments(test_df, scorer, problem, least_cost, grouped=grouped)[()]
+    return evaluate_segments(
+        test_df, scorer, problem, least_cost, grouped=grouped, decision=decision, exact=exact
+    )[()]
 
 
 def evaluate_segments(
     test_df: DataFrame,
-    scorer: RowScorer,
+    scorer: ProbabilityScorer,
     problem: DecisionProblem,
     least_cost: Mapping[str, str],
     *,
     grouped: bool = False,
     by: Sequence[str] = (),
+    decision: Column | None = None,
     exact: bool = False,
 ) -> dict[tuple[str | None, ...], Evaluation]:
     """Evaluate as `evaluate` does, as a whole, under the key (), and by segment.
@@ -78,6 +88,8 @@ def evaluate_segments(
     scorer.ledger.require_natural()
     scored_df = scorer.score(test_df)
     decisions = _decisions(scorer, policy, least_cost)
+    if decision is not None:
+        decisions[MODEL] = decision
     policy_costs = {
         name: policy.realised_cost(decision, index) for name, decision in decisions.items()
     }
@@ -97,7 +109,7 @@ def evaluate_segments(
         order=F.col(BLOCK),
         clustered=grouped,
         weight=sample_weight(problem.roles),
-        weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=True)),
+        weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=False)),  # if known
         costs=policy.costs(),
     )
     decided_df = scored_df.withColumn(DECISION, decisions[MODEL])
@@ -146,7 +158,7 @@ def _threshold_and_slope(evaluation: Evaluation, matrix: CostMatrix, c: int) -> 
 
 
 def _decisions(
-    scorer: RowScorer, policy: DecisionPolicy, least_cost: Mapping[str, str]
+    scorer: ProbabilityScorer, policy: DecisionPolicy, least_cost: Mapping[str, str]
 ) -> dict[str, Column]:
     """Return the decision of each policy."""
     natural = natural_probabilities(scorer)
@@ -156,13 +168,14 @@ def _decisions(
             natural, [least_cost[name] for name in policy.matrix.classes]
         ),
     }
-    if not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings):
+    weighted = not all(entry.rule.is_uniform for entry in scorer.ledger.reweightings)
+    if weighted and scorer.weighted_cols:
         decisions[DOUBLE_COUNT] = policy.decide([column(name) for name in scorer.weighted_cols])
     return decisions
 
 
 def _reviewed(
-    scored_df: DataFrame, scorer: RowScorer, problem: DecisionProblem, review: ReviewTerms
+    scored_df: DataFrame, scorer: ProbabilityScorer, problem: DecisionProblem, review: ReviewTerms
 ) -> Column:
     """Return which test rows are reviewed."""
     gain = problem.policy.review_gain(natural_probabilities(scorer))
@@ -182,6 +195,26 @@ def least_cost_decisions(matrix: CostMatrix, summary: ClassSummary) -> dict[str,
         name: max(matrix.decisions, key=lambda decision: summary.taken[name][decision])
         for name in matrix.classes
     }
+
+
+def constant_least_cost_decisions(matrix: CostMatrix) -> dict[str, str] | None:
+    """Return, per class, its least-cost decision where that is the same on every row, else None.
+
+    Costs are >= 0: a decision that is free for a class is its least-cost one whatever the others
+    cost.
+    """
+    chosen = {}
+    for c, name in enumerate(matrix.classes):
+        costs = {
+            decision: constant(row[c])
+            for decision, row in zip(matrix.decisions, matrix.cells, strict=True)
+        }
+        known = {decision: cost for decision, cost in costs.items() if cost is not None}
+        least = min(known, key=known.__getitem__, default=None)
+        if least is None or (len(known) < len(costs) and known[least] > 0):
+            return None
+        chosen[name] = least
+    return chosen
 
 
 def _of_likeliest(probabilities: list[Column], decisions: list[str]) -> Column:

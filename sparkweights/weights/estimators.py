@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pyspark.ml import Estimator, Model
@@ -17,9 +17,20 @@ from pyspark.sql import functions as F
 from sparkweights.core.bounds import Bound
 from sparkweights.core.columns import column, require_label
 from sparkweights.core.errors import ConfigError, InputError
-from sparkweights.core.ml_stage import Stage, bounded, checked, column_name, texts
+from sparkweights.core.invalid_rows import first_fault, label_fault, weight_fault
+from sparkweights.core.ml_stage import (
+    Stage,
+    bounded,
+    by_keyword,
+    checked,
+    class_values,
+    column_name,
+    handle_invalid,
+    texts,
+)
 from sparkweights.core.roles import ColumnRoles
-from sparkweights.costs.matrix import CostMatrix
+from sparkweights.costs.matrix import CostMatrix, plain_costs
+from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.costs.spark import check_costs
 from sparkweights.weights.choose import weigh_classes, weigh_sums
 from sparkweights.weights.diagnostics import WeightDiagnostics
@@ -33,7 +44,10 @@ from sparkweights.weights.spec import BY_COST, BY_ROW_WARNING, SCHEMES, WeightSp
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+    from sparkweights.core.roles import ClassValue
+    from sparkweights.costs.matrix import Costs
 
 MAX_LITERALS = 64  # classes; beyond, a lookup table is joined instead of compiled
 _LOG = logging.getLogger("sparkweights")
@@ -44,35 +58,35 @@ def _as_is(value: object) -> object:
 
 
 class _HasColumns(Stage):
-    """The columns of a weigher, and its handling of rows without a label."""
+    """The columns of a weigher, and its handling of rows that it cannot weight."""
 
     labelCol = column_name("labelCol", "the outcome")
     weightCol = column_name("weightCol", "an incoming sample weight, multiplied in")
     outputCol = column_name("outputCol", "the training weight to add")
     classWeightsCol = column_name("classWeightsCol", "w_c(x) of each class to add, as an array")
-    nullLabels = bounded(
-        "nullLabels",
-        "rows without a label: refuse them, or keep them with a null weight",
-        Bound(str, choices=("error", "keep")),
+    handleInvalid = handle_invalid(
+        "rows without a label, sample weight or cost that can be used: refuse them, leave them "
+        "out, or keep them with a null weight"
     )
     missingLabel = bounded(
         "missingLabel",
         "a table without the label column, as when scoring: refuse it, or add no training weight",
         Bound(str, choices=("error", "skip")),
     )
-    defaults: ClassVar[Mapping[str, object]] = {
-        "labelCol": "label",
-        "outputCol": "class_weight",
-        "nullLabels": "error",
-        "missingLabel": "error",
-    }
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, Any]:
         names = [param.name for param in _HasColumns().params]
         return {name: self.value(name) for name in names}
 
     def _adds(self) -> list[str]:
         return [name for name in (self.value("outputCol"), self.value("classWeightsCol")) if name]
+
+    def _faults(self) -> list[Column]:
+        """Return what a row may lack without regard to its class: its label and its weight."""
+        label, weight = column(self.value("labelCol")), self.value("weightCol")
+        unlabelled = label.isNull() | (F.lower(label.cast("string")) == "nan")
+        faults = [F.when(unlabelled, f"no label in column '{self.value('labelCol')}'")]
+        return faults if weight is None else [*faults, weight_fault(weight)]
 
 
 class _Weigher(_HasColumns, Estimator["WeigherModel"]):
@@ -83,11 +97,6 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
     groupCols = checked("groupCols", "columns whose values define the groups", texts("groupCols"))
     timeCol = column_name("timeCol", "a date or timestamp whose windows are groups")
     window = bounded("window", "the calendar unit of a window", Bound(str, choices=WINDOWS))
-    defaults: ClassVar[Mapping[str, object]] = {
-        **_HasColumns.defaults,
-        "floor": 0.0,
-        "groupCols": [],
-    }
 
     def _grouping(self) -> Grouping:
         time, window = self.value("timeCol"), self.value("window")
@@ -106,30 +115,29 @@ class _Weigher(_HasColumns, Estimator["WeigherModel"]):
         named = [self.value("labelCol"), self.value("weightCol"), *self._grouping().columns]
         return [name for name in named if name is not None]
 
-    def _check_nulls(self, nulls: int) -> None:
-        if not nulls:
-            return
-        if self.value("nullLabels") == "error":
-            raise InputError(
-                f"Label column '{self.value('labelCol')}' holds {nulls} null labels.",
-                hint="drop these rows, or set nullLabels='keep' to give them a null weight.",
-            )
-        _LOG.warning("%d rows have no label; they keep a null weight.", nulls)
+    def _valid(self, dataset: DataFrame, *faults: Column) -> DataFrame:
+        """Return the rows to count: all of them, or where Param handleInvalid says so the valid."""
+        if self.value("handleInvalid") == "error":
+            return dataset
+        return dataset.filter(first_fault(*self._faults(), *faults).isNull())
 
     def _model(
         self,
         scheme: str,
         names: list[str],
-        labels: Sequence[object],
+        labels: Sequence[ClassValue],
         diagnostics: WeightDiagnostics,
-        **rule: dict[str, object],
+        *,
+        rule: dict[str, object] | None = None,
+        fixed: dict[str, object] | None = None,
     ) -> WeigherModel:
         for warning in (diagnostics.warning, diagnostics.shortfall(names, scheme)):
             if warning is not None:
                 _LOG.warning(warning)
         return WeigherModel(
             **self._settings(),
-            **rule,
+            rule=rule,
+            fixed=fixed,
             classNames=names,
             labels=labels,
             diagnostics=dict(vars(diagnostics)),
@@ -141,8 +149,8 @@ class ClassWeigher(_Weigher):
 
     One pass counts the labels: text, whole numbers, doubles or booleans.
 
-    Params
-    ------
+    Parameters
+    ----------
     scheme
         One of none, balanced, inverse_sqrt, tempered (with ``power``), effective_number (with
         ``beta``) and manual (with ``manual``, class name -> weight); see
@@ -153,6 +161,11 @@ class ClassWeigher(_Weigher):
         Bounds, in units of the mean weight, which is 1.
     groupCols, timeCol, window
         Weights are chosen per group and per window.
+    handleInvalid
+        Rows without a label or a sample weight, and rows whose label the fit has not seen: error,
+        skip, or keep with a null weight. The fit does not count rows that are skipped or kept.
+    missingLabel
+        A table without the label column, as when scoring: error, or skip to add no ``outputCol``.
 
     Examples
     --------
@@ -168,7 +181,27 @@ class ClassWeigher(_Weigher):
     power = bounded("power", "of scheme tempered", Bound(float, 0, 1))
     beta = bounded("beta", "of scheme effective_number", Bound(float, 0, 1))
     manual = checked("manual", "class name -> weight, of scheme manual", dict)
-    defaults: ClassVar[Mapping[str, object]] = {**_Weigher.defaults, "scheme": "balanced"}
+
+    @by_keyword
+    def __init__(
+        self,
+        *,
+        labelCol: str = "label",
+        scheme: str = "balanced",
+        power: float | None = None,
+        beta: float | None = None,
+        manual: Mapping[str, float] | None = None,
+        weightCol: str | None = None,
+        outputCol: str = "class_weight",
+        classWeightsCol: str | None = None,
+        floor: float = 0.0,
+        cap: float | None = None,
+        groupCols: Sequence[str] = (),
+        timeCol: str | None = None,
+        window: str | None = None,
+        handleInvalid: str = "error",
+        missingLabel: str = "error",
+    ) -> None: ...
 
     def _fit(self, dataset: DataFrame) -> WeigherModel:
         spec = WeightSpec(
@@ -181,10 +214,15 @@ class ClassWeigher(_Weigher):
             self._grouping(),
         )
         self.check_frame(dataset, self._reads(), self._adds())
-        counts = count_labels(
-            dataset, self.value("labelCol"), weight=self.value("weightCol"), grouping=spec.grouping
-        )
-        self._check_nulls(counts.nulls)
+        label, weight = self.value("labelCol"), self.value("weightCol")
+        valid_df = self._valid(dataset)
+        counts = count_labels(valid_df, label, weight=weight, grouping=spec.grouping)
+        if counts.nulls:
+            raise InputError(
+                f"Label column '{label}' holds {counts.nulls} null labels.",
+                hint="drop these rows, or set handleInvalid='skip'; 'keep' gives them a null "
+                "weight.",
+            )
         names = list(counts.frequencies.names)
         if spec.grouping:
             matrix = CostMatrix((), counts.frequencies.names, ())
@@ -205,40 +243,57 @@ class CostWeigher(_Weigher):
     The row's own costs act in the decision (`sparkweights.CostDecider`), not in its
     weight; see `sparkweights.weights.choose.mean_regrets`.
 
-    Params
-    ------
+    Parameters
+    ----------
     costs
-        ``{decision: {class: number or arithmetic over columns}}``.
+        A `sparkweights.CostMatrix`, or ``{decision: {class: number or arithmetic over columns}}``.
     classes
-        ``{class: value in labelCol}``; text, whole numbers or booleans.
+        ``{class: value in labelCol}``; text, numbers or booleans.
     balanced
         Whether to multiply with balanced class weights.
     byRow
         Whether to weight each row by its own regret instead of its class's mean; most learners
         cannot invert such weights exactly. Not with ``balanced``.
+    handleInvalid
+        As of `ClassWeigher`; a row is also invalid where a cost is not a finite number >= 0.
     labelCol, weightCol, outputCol, classWeightsCol, floor, cap, groupCols, timeCol, window
         As of `ClassWeigher`; groups need ``balanced``.
+    missingLabel
+        As of `ClassWeigher`.
     """
 
-    costs = checked("costs", "{decision: {class: cost}}", dict)
-    classes = checked("classes", "{class: value in labelCol}", dict)
+    costs = checked("costs", "{decision: {class: cost}}", plain_costs)
+    classes = class_values()
     balanced = bounded("balanced", "multiply with balanced class weights", Bound(bool))
     byRow = bounded("byRow", "weight each row by its own regret, not its class's mean", Bound(bool))
-    defaults: ClassVar[Mapping[str, object]] = {
-        **_Weigher.defaults,
-        "balanced": False,
-        "byRow": False,
-    }
+
+    @by_keyword
+    def __init__(
+        self,
+        *,
+        costs: Costs | None = None,
+        classes: Mapping[str, ClassValue] | None = None,
+        balanced: bool = False,
+        byRow: bool = False,
+        labelCol: str = "label",
+        weightCol: str | None = None,
+        outputCol: str = "class_weight",
+        classWeightsCol: str | None = None,
+        floor: float = 0.0,
+        cap: float | None = None,
+        groupCols: Sequence[str] = (),
+        timeCol: str | None = None,
+        window: str | None = None,
+        handleInvalid: str = "error",
+        missingLabel: str = "error",
+    ) -> None: ...
 
     def _fit(self, dataset: DataFrame) -> WeigherModel:
-        for name in ("costs", "classes"):
-            if self.value(name) is None:
-                raise ConfigError(f"CostWeigher needs Param {name}.", hint=self.explainParam(name))
-        classes = self.value("classes")
+        costs, classes = self.require("costs"), self.require("classes")
         roles = ColumnRoles(
             (), self.value("labelCol"), classes, (), (), weight=self.value("weightCol")
         )
-        matrix = CostMatrix.parse(self.value("costs"), tuple(classes))
+        matrix = CostMatrix.parse(costs, tuple(classes))
         spec = WeightSpec(
             self._scheme(),
             floor=self.value("floor"),
@@ -248,16 +303,10 @@ class CostWeigher(_Weigher):
         self.check_frame(dataset, [*self._reads(), *matrix.columns], self._adds())
         require_label(dataset.schema, roles, table="input of CostWeigher")
         check_costs(matrix, dataset.schema)
-        keep = self.value("nullLabels") == "keep"
+        valid_df = self._valid(dataset, label_fault(roles), DecisionPolicy(matrix).fault())
         summary = summarise_classes(
-            dataset,
-            roles,
-            matrix,
-            grouping=spec.grouping,
-            regret_bins=spec.per_row,
-            keep_nulls=keep,
+            valid_df, roles, matrix, grouping=spec.grouping, regret_bins=spec.per_row
         )
-        self._check_nulls(summary.nulls)
         weighting = weigh_classes(matrix, summary, spec)
         if spec.per_row:
             _LOG.warning(BY_ROW_WARNING)
@@ -289,6 +338,23 @@ class WeigherModel(_HasColumns, Model):
     classNames = checked("classNames", "class names, in index order", _as_is)
     labels = checked("labels", "label values, in index order", _as_is)
     diagnostics = checked("diagnostics", "the effect of the weights on the sample", _as_is)
+
+    @by_keyword
+    def __init__(
+        self,
+        *,
+        labelCol: str = "label",
+        weightCol: str | None = None,
+        outputCol: str = "class_weight",
+        classWeightsCol: str | None = None,
+        handleInvalid: str = "error",
+        missingLabel: str = "error",
+        rule: Mapping[str, object] | None = None,
+        fixed: Mapping[str, object] | None = None,
+        classNames: Sequence[str] | None = None,
+        labels: Sequence[ClassValue] | None = None,
+        diagnostics: Mapping[str, object] | None = None,
+    ) -> None: ...
 
     def weight_rule(self) -> WeightRule:
         """Return the rule, as a ledger keeps it."""
@@ -323,14 +389,18 @@ class WeigherModel(_HasColumns, Model):
         reads = [] if unlabelled else [label, self.value("weightCol")]
         adds = [name for name in self._adds() if not (unlabelled and name == output)]
         self.check_frame(dataset, [*filter(None, reads), *rule.columns], adds)
-        added = {}
         if not unlabelled:
             classes = dict(zip(self.value("classNames"), self.value("labels"), strict=True))
             roles = ColumnRoles((), label, classes, (), (), weight=self.value("weightCol"))
-            added[output] = training_weight(rule, roles)
-        if self.value("classWeightsCol") is not None:
-            added[self.value("classWeightsCol")] = F.array(*class_weight_columns(rule))
-        return dataset.withColumns(added)
+            weight = training_weight(rule, roles)
+            unweighted = F.when(weight.isNull(), "no number in a column that its weight reads")
+            faults = (*self._faults(), label_fault(roles), unweighted)
+            dataset = self.append(dataset, {output: weight}, first_fault(*faults))
+        if self.value("classWeightsCol") is None:
+            return dataset
+        # Of every row: the correction of a probability needs no label.
+        class_weights = F.array(*class_weight_columns(rule))
+        return dataset.withColumn(self.value("classWeightsCol"), class_weights)
 
     def _join_weights(self, dataset: DataFrame, label: str, output: str) -> DataFrame:
         """Join the weights from a broadcast table: thousands of literals do not compile."""
@@ -344,11 +414,15 @@ class WeigherModel(_HasColumns, Model):
         self.check_frame(dataset, filter(None, [label, weight]), [output])
         frame = pd.DataFrame({
             "__label": self.value("labels"),
-            output: self.value("fixed")["weights"],
+            "__weight": self.value("fixed")["weights"],
         })  # fmt: skip
         lookup_df = dataset.sparkSession.createDataFrame(frame)
         same_label = column(label) == lookup_df["__label"]
-        joined_df = dataset.join(F.broadcast(lookup_df), same_label, "left").drop("__label")
-        if weight is None:
-            return joined_df
-        return joined_df.withColumn(output, column(output) * column(weight).cast("double"))
+        joined_df = dataset.join(F.broadcast(lookup_df), same_label, "left")
+        class_weight = F.col("__weight")
+        unseen = F.when(class_weight.isNull(), f"a label in column '{label}' that names no class")
+        if weight is not None:
+            class_weight = class_weight * column(weight).cast("double")
+        fault = first_fault(*self._faults(), unseen)
+        weighted_df = self.append(joined_df, {output: class_weight}, fault)
+        return weighted_df.drop("__label", "__weight")

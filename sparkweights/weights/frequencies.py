@@ -75,8 +75,6 @@ class ClassSummary:
         Class name -> decision -> weight of the rows on which it would be taken for that class.
     always_best
         A decision that costs no more than the others for every class on every row, or None.
-    nulls
-        Rows without a label, which no other attribute counts.
     """
 
     frequencies: tuple[ClassFrequency, ...]
@@ -85,7 +83,6 @@ class ClassSummary:
     cheapest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     taken: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     always_best: str | None = None
-    nulls: int = 0
 
     @property
     def rows(self) -> int:
@@ -126,7 +123,6 @@ def summarise_classes(
     *,
     grouping: Grouping = UNGROUPED,
     regret_bins: bool = False,
-    keep_nulls: bool = False,
     order: Column | None = None,
 ) -> ClassSummary:
     """Run the aggregation that weights and splits are computed from.
@@ -140,8 +136,6 @@ def summarise_classes(
     regret_bins
         Whether to bin rows by their regret, on a log scale, for scheme cost_by_row: the mean of
         its weights within bounds needs these bins.
-    keep_nulls
-        Whether rows without a label are counted and dropped, instead of refused.
     order
         A number that orders rows for the split, uniform in [0, 1).
 
@@ -167,9 +161,6 @@ def summarise_classes(
         regret = _of_own_class(regret_cells(matrix))
         classed_df = classed_df.withColumn(REGRET, regret).withColumn(BIN, _log_bin(F.col(REGRET)))
     summary_rows = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
-    nulls = sum(row["rows"] for row in summary_rows if row[CLASS] == -1 and row["whole"])
-    if keep_nulls:
-        summary_rows = [row for row in summary_rows if row[CLASS] != -1]
     class_rows = [row for row in summary_rows if row["whole"]]
     by_class = {row[CLASS]: row for row in class_rows}
     _refuse_labels(by_class, roles)
@@ -178,9 +169,7 @@ def summarise_classes(
     by_cell = [row for row in summary_rows if not row["whole"]] or class_rows
     cells = [_cell(row, len(matrix.decisions)) for row in by_cell]
     _refuse_groups(cells, grouping)
-    return replace(
-        _summary(by_class, cells, roles, matrix), nulls=nulls, steps=_steps(by_class, roles)
-    )
+    return replace(_summary(by_class, cells, roles, matrix), steps=_steps(by_class, roles))
 
 
 def _collect(classed_df: DataFrame, measures: Sequence[Column], *, by_cell: bool) -> list[Row]:

@@ -149,7 +149,7 @@ def test_python_blocks_run_and_print_what_the_page_states(
     printed = {}
     for block in blocks("python"):
         # Spark resolves a relative path from where it was started, not from where a test stands.
-        code = block.text.replace('parquet("data/', f'parquet("{tmp_path}/data/')
+        code = block.text.replace('parquet("', f'parquet("{tmp_path}/')
         exec(compile(code, str(block), "exec"), {"spark": spark})  # noqa: S102 (the point of the test)
         found = capsys.readouterr().out
         printed[block.page, block.text.splitlines()[-1]] = found

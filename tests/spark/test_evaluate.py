@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 from sklearn.metrics import (
     average_precision_score,
@@ -19,17 +20,18 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from sparkweights.core.errors import InputError, QualityGateError
+from sparkweights import Ledger, collect_evaluation
+from sparkweights.core.errors import ConfigError, InputError, ModelError, QualityGateError
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
 from sparkweights.costs.spark import cost_columns
-from sparkweights.evaluation.collect import Scored, collect_evaluation, collect_segments
+from sparkweights.evaluation.collect import Scored, collect_segments
 from sparkweights.evaluation.cost_curves import cost_profile
 from sparkweights.evaluation.discrimination import roc_auc
 from sparkweights.evaluation.evaluation import Cell, Evaluation
-from sparkweights.evaluation.multiclass import macro_average
 from sparkweights.evaluation.score_table import ScoreTable
 from sparkweights.quality.gates import gate_base_rate
+from sparkweights.training.evaluate import constant_least_cost_decisions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -71,13 +73,17 @@ def _decided(spark: SparkSession, scored: pd.DataFrame) -> DataFrame:
     return df.withColumn("d", DecisionPolicy(MATRIX).decide([F.col("p_good"), F.col("p_bad")]))
 
 
+def _evaluate(df: DataFrame, asked: Scored, *, exact: bool = False) -> Evaluation:
+    return collect_segments(df, asked, exact=exact)[()]
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_collect_evaluation_equals_scikit_learn_and_pandas(
     spark: SparkSession, *, exact: bool
 ) -> None:
     """On weighted rows with ties, every metric that scikit-learn has, and the money."""
     rows = _scored()
-    found = collect_evaluation(_decided(spark, rows), _asked(weight=F.col("w")), exact=exact)
+    found = _evaluate(_decided(spark, rows), _asked(weight=F.col("w")), exact=exact)
     truth, p, w = rows["y"], rows["p_bad"], rows["w"]
     miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
     decline = p * miss > (1 - p) * lost
@@ -119,7 +125,7 @@ def test_collect_evaluation_equals_scikit_learn_and_pandas(
 def test_collect_evaluation_costs_of_every_cut_are_those_of_the_rows(spark: SparkSession) -> None:
     """Declining at or above a cut, on each row's own loan; as the other class's cut reversed."""
     rows = _scored(800)
-    found = collect_evaluation(_decided(spark, rows), _asked(), exact=True)
+    found = _evaluate(_decided(spark, rows), _asked(), exact=True)
     miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
     profile = cost_profile(found.tables["bad"])
     for cut, cost in list(zip(profile.threshold, profile.cost, strict=True))[::25]:
@@ -138,7 +144,7 @@ def test_collect_segments_are_the_evaluations_of_their_rows(spark: SparkSession)
     assert list(found) == [(), (None,), ("north",), ("south",)]
     for (branch,), own in list(found.items())[1:]:
         of = df.filter(F.col("branch").eqNullSafe(F.lit(branch)))
-        alone = collect_evaluation(of, asked)
+        alone = _evaluate(of, asked)
         assert own.rows == alone.rows == 300
         assert own.cost("ours") == pytest.approx(alone.cost("ours"))
         assert own.classes["bad"].auc == pytest.approx(alone.classes["bad"].auc, abs=1e-12)
@@ -154,7 +160,7 @@ def test_collect_evaluation_three_classes_equal_scikit_learn(spark: SparkSession
     matrix = CostMatrix.zero_one(["a", "b", "c"])
     df = spark.createDataFrame(pd.DataFrame(p, columns=["pa", "pb", "pc"]).assign(y=y))
     chosen = DecisionPolicy(matrix).decide([F.col(name) for name in ("pa", "pb", "pc")])
-    found = collect_evaluation(
+    found = _evaluate(
         df.withColumn("d", chosen),
         _asked(
             matrix,
@@ -164,7 +170,7 @@ def test_collect_evaluation_three_classes_equal_scikit_learn(spark: SparkSession
         exact=True,
     )
     assert found.rows == 1_500
-    assert macro_average(found.tables, roc_auc) == pytest.approx(
+    assert found.macro()["auc"] == pytest.approx(
         roc_auc_score(y, p, multi_class="ovr", average="macro"), abs=1e-9
     )
     assert found.cost("ours") == (p.argmax(axis=1) != y).sum()
@@ -174,7 +180,101 @@ def test_collect_evaluation_no_rows_is_a_sentence(spark: SparkSession) -> None:
     """Nothing to evaluate on is bad input, not a crash."""
     df = _decided(spark, _scored(20)).filter("y > 5")
     with pytest.raises(InputError, match="No rows to evaluate on"):
-        collect_evaluation(df, _asked())
+        _evaluate(df, _asked())
+
+
+LOAN = {"good": 0, "bad": 1}
+
+
+def _asked_of_all(**changes: Any) -> dict[str, Any]:
+    return {
+        "classes": LOAN, "label_col": "y", "probability_cols": ["p_good", "p_bad"],
+        "costs": MATRIX, "weight_col": "w", **changes,
+    }  # fmt: skip
+
+
+def test_collect_evaluation_of_any_table_is_that_of_its_columns(spark: SparkSession) -> None:
+    """Costs by pandas, areas by scikit-learn; by vector or columns, in any order of the classes."""
+    rows = _scored(1_000)
+    df = spark.createDataFrame(rows).withColumn(
+        "probability", array_to_vector(F.array("p_good", "p_bad"))
+    )
+    result = collect_evaluation(df, **_asked_of_all())
+    p, w = rows["p_bad"], rows["w"]
+    miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
+
+    def cost(decline: Any) -> float:
+        return float((w * np.where(decline, (1 - rows["y"]) * lost, rows["y"] * miss)).sum())
+
+    record = result.record
+    assert record.costs["ours"] == pytest.approx(cost(p * miss > (1 - p) * lost))
+    assert record.costs["cut_at_half"] == pytest.approx(cost(p > 0.5))
+    assert record.classes["bad"].auc == pytest.approx(
+        roc_auc_score(rows["y"], p, sample_weight=w), abs=1e-9
+    )
+    assert record.rows == 1_000
+    assert result._repr_html_().count("<svg") == 3
+    taken = F.when(F.col("p_bad") > 0.3, "decline").otherwise("approve")
+    again = collect_evaluation(
+        df.withColumn("taken", taken),
+        **_asked_of_all(
+            classes={"bad": 1, "good": 0}, probability_cols="probability", decision_col="taken"
+        ),
+    )
+    assert again.record.costs["ours"] == pytest.approx(cost(p > 0.3))
+    assert again.record.constant_costs == pytest.approx(record.constant_costs)
+    assert again.record.classes["bad"].auc == record.classes["bad"].auc
+
+
+def test_collect_evaluation_of_rows_that_belong_together_has_wider_intervals(
+    spark: SparkSession,
+) -> None:
+    """Ten rows of a customer are not ten draws; text labels and an array do as well."""
+    rows = pd.concat([_scored(300).assign(customer=range(300))] * 10, ignore_index=True)
+    df = spark.createDataFrame(rows.assign(row=range(3_000))).withColumns({
+        "y": F.when(F.col("y") == 1, "lost").otherwise("paid"), "p": F.array("p_good", "p_bad"),
+    })  # fmt: skip
+    asked = _asked_of_all(
+        classes={"good": "paid", "bad": "lost"}, probability_cols="p", costs=None, weight_col=None
+    )
+    alone = collect_evaluation(df, **asked).record.classes["bad"].intervals["auc"]
+    together = collect_evaluation(df, **asked, group_cols=["customer"])
+    low, high = together.record.classes["bad"].intervals["auc"]
+    assert high - low > 2 * (alone[1] - alone[0])
+    assert together.record.costs["ours"] == ((rows["p_bad"] > 0.5) != (rows["y"] == 1)).sum()
+
+
+def test_collect_evaluation_refuses_rows_and_columns_that_it_cannot_use(
+    spark: SparkSession,
+) -> None:
+    """A sentence each; or, where asked, without the rows."""
+    rows = _scored(200).assign(taken="approve")
+    odd = rows.copy()
+    odd.loc[0, "y"], odd.loc[1, "y"], odd.loc[2, "p_bad"] = None, 2.0, None
+    odd.loc[3, "loan"], odd.loc[4, "w"], odd.loc[5, "taken"] = None, -1.0, "ask"
+    df, odd_df = spark.createDataFrame(rows), spark.createDataFrame(odd)
+    asked = _asked_of_all(decision_col="taken")
+    assert collect_evaluation(odd_df, **asked, handle_invalid="skip").record.rows == 194
+    with pytest.raises(InputError, match="a row: it has no decision in column 'taken' that the c"):
+        collect_evaluation(odd_df.filter("taken = 'ask'"), **asked)
+    ledger = Ledger.by_hand({"good": 0.8, "bad": 0.2}, {"good": 1, "bad": 4})
+    with pytest.raises(ModelError, match="count the costs twice"):
+        collect_evaluation(df, **_asked_of_all(ledger=ledger))
+    with pytest.raises(ConfigError, match="names 1 columns for the classes good, bad"):
+        collect_evaluation(df, **_asked_of_all(probability_cols=["p_bad"]))
+    with pytest.raises(InputError, match="has no column 'score'"):
+        collect_evaluation(df, **_asked_of_all(probability_cols="score"))
+
+
+def test_least_cost_decision_that_is_free_needs_no_rows() -> None:
+    """Costs are >= 0; where no decision is free and one reads a column, the rows decide."""
+    assert constant_least_cost_decisions(MATRIX) == {"good": "approve", "bad": "decline"}
+    numbers = {"a": {"x": 3, "y": 1}, "b": {"x": 2, "y": 1}}
+    assert constant_least_cost_decisions(CostMatrix.parse(numbers, ["x", "y"])) == {
+        "x": "b", "y": "a",
+    }  # fmt: skip
+    unknown = {"a": {"x": "loan", "y": 1}, "b": {"x": 2, "y": 0}}
+    assert constant_least_cost_decisions(CostMatrix.parse(unknown, ["x", "y"])) is None
 
 
 def test_cheapest_tie_goes_to_the_first_declared(spark: SparkSession) -> None:
@@ -196,7 +296,7 @@ def test_collect_evaluation_bins_lose_nothing_where_events_are_rare(
     matrix = CostMatrix.parse(
         {"approve": {"good": 0, "bad": 60}, "decline": {"good": 1, "bad": 0}}, ["good", "bad"]
     )
-    found = collect_evaluation(_decided(spark, rows), _asked(matrix))
+    found = _evaluate(_decided(spark, rows), _asked(matrix))
     own, exact = found.tables["bad"], ScoreTable.from_rows(p, y)
     assert roc_auc(own) == pytest.approx(roc_auc_score(y, p), abs=1e-4)
     costs = np.array([np.where(y, 60.0, 0.0), np.where(y, 0.0, 1.0)])
@@ -212,7 +312,7 @@ def test_collect_evaluation_expected_cost_by_stake_equals_the_rows(spark: SparkS
     """Expected and realised cost, and the variance under the model, summed row by row."""
     rows = _scored(2_000)
     asked = _asked(weight=F.col("w"), costs=cost_columns(MATRIX))
-    found = collect_evaluation(_decided(spark, rows), asked)
+    found = _evaluate(_decided(spark, rows), asked)
     y, p, w = rows["y"], rows["p_bad"], rows["w"]
     miss, lost = 0.75 * rows["loan"], 0.1 * rows["loan"] + 5
     decline = p * miss > (1 - p) * lost
@@ -238,9 +338,9 @@ def test_collect_evaluation_clustered_rows_widen_every_interval(spark: SparkSess
     rows = _scored(600).assign(customer=range(600))
     often = pd.concat([rows] * 10, ignore_index=True)
     order = F.pmod(F.xxhash64("customer"), F.lit(10_007)) / 10_007
-    once = collect_evaluation(_decided(spark, rows), _asked(order=order))
-    whole = collect_evaluation(_decided(spark, often), _asked(order=order, clustered=True))
-    bare = collect_evaluation(_decided(spark, often), _asked(order=order))
+    once = _evaluate(_decided(spark, rows), _asked(order=order))
+    whole = _evaluate(_decided(spark, often), _asked(order=order, clustered=True))
+    bare = _evaluate(_decided(spark, often), _asked(order=order))
     for name in ("auc", "average_precision", "brier"):
         widths = [np.diff(found.classes["bad"].intervals[name])[0] for found in (once, whole, bare)]
         assert widths[1] == pytest.approx(widths[0], rel=0.15)
