@@ -86,13 +86,15 @@ def evaluate_segments(
     """
     policy, index = problem.policy, F.col(LABEL).cast("int")
     scorer.ledger.require_natural()
-    scored_df = scorer.score(test_df)
     decisions = _decisions(scorer, policy, least_cost)
     if decision is not None:
         decisions[MODEL] = decision
-    policy_costs = {
-        name: policy.realised_cost(decision, index) for name, decision in decisions.items()
-    }
+    # Costs read decisions as columns, so that each is planned and computed once.
+    names = {name: f"{DECISION}_{i}" for i, name in enumerate(decisions)} | {MODEL: DECISION}
+    scored_df = scorer.score(test_df).withColumns(
+        {names[name]: taken for name, taken in decisions.items()}
+    )
+    policy_costs = {name: policy.realised_cost(F.col(names[name]), index) for name in decisions}
     if problem.review is not None:
         reviewed = _reviewed(scored_df, scorer, problem, problem.review)
         looked_at = policy.realised_review_cost(index)
@@ -112,8 +114,7 @@ def evaluate_segments(
         weighted_cols=dict(zip(scorer.classes, scorer.weighted_cols, strict=False)),  # if known
         costs=policy.costs(),
     )
-    decided_df = scored_df.withColumn(DECISION, decisions[MODEL])
-    return collect_segments(decided_df, scored, by=by, exact=exact)
+    return collect_segments(scored_df, scored, by=by, exact=exact)
 
 
 def summarise_evaluation(
