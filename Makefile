@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint unit docs lock package clean java
+.PHONY: demo test test-slow test-engines lint unit docs lock package clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -14,6 +14,9 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+test-engines: $(STAMP)
+	$(BIN)/pytest -m engines
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

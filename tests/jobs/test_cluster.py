@@ -22,6 +22,7 @@ from conftest import RUN_DATE, SHORT_LIVED, Shop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.engines
 ROOT = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE = 240
