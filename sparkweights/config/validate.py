@@ -62,16 +62,16 @@ def _check_classes(config: Config) -> None:
             "are needed.",
             hint="name every outcome, for instance {repay: 0, default: 1}.",
         )
-    kinds = {type(value) for value in classes.values()}
-    if len(kinds) > 1:
+    values = [value for of_class in config.roles.class_values.values() for value in of_class]
+    if len({type(value) for value in values}) > 1:
         raise ConfigError(
-            f"columns.classes: values {join_names(repr(v) for v in classes.values())} mix types.",
+            f"columns.classes: values {join_names(map(repr, values))} mix types.",
             hint="write all of them as the label column holds them.",
         )
-    twice = [repr(value) for value, n in Counter(classes.values()).items() if n > 1]
+    twice = [repr(value) for value, n in Counter(values).items() if n > 1]
     if twice:
         raise ConfigError(
-            f"columns.classes: value {join_names(twice)} names two classes.",
+            f"columns.classes: value {join_names(twice)} is given twice.",
             hint="give each class its own value.",
         )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -133,8 +135,8 @@ def class_index(roles: ColumnRoles) -> Column:
     """Return the row's class index; -1 for a null or NaN label, -2 for a value of no class."""
     label = column(roles.label)
     chosen = F.when(label.isNull(), -1)
-    for index, value in enumerate(roles.classes.values()):
-        chosen = chosen.when(label == F.lit(value), index)
+    for index, values in enumerate(roles.class_values.values()):
+        chosen = chosen.when(reduce(or_, [label == F.lit(value) for value in values]), index)
     return chosen.when(F.lower(label.cast("string")) == "nan", -1).otherwise(-2)
 
 
@@ -149,7 +151,8 @@ def require_label(schema: T.StructType, roles: ColumnRoles, *, table: str) -> No
     require_columns(schema, [roles.label], table=table)
     data_type = schema[roles.label].dataType
     fits = {bool: "boolean", int: "number", float: "number", str: "text"}
-    for name, value in roles.classes.items():
+    stated = [(name, value) for name, values in roles.class_values.items() for value in values]
+    for name, value in stated:
         if kind_of(data_type) != fits[type(value)]:
             raise InputError(
                 f"Label column '{roles.label}' of table '{table}' is {data_type.simpleString()}, "

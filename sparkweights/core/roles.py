@@ -23,8 +23,8 @@ class ColumnRoles:
     label
         The outcome column of the labelled table.
     classes
-        Class name -> its value in the label column, in declared order. The order gives each
-        class its index in vectors and arrays.
+        Class name -> its value in the label column, or a tuple of its values, in declared order.
+        The order gives each class its index in vectors and arrays.
     numeric, categorical
         Feature columns.
     sensitive
@@ -37,7 +37,7 @@ class ColumnRoles:
 
     keys: tuple[str, ...]
     label: str
-    classes: Mapping[str, ClassValue]
+    classes: Mapping[str, ClassValue | tuple[ClassValue, ...]]
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     sensitive: tuple[str, ...] = ()
@@ -48,6 +48,14 @@ class ColumnRoles:
     def class_names(self) -> tuple[str, ...]:
         """The class names, in index order."""
         return tuple(self.classes)
+
+    @property
+    def class_values(self) -> dict[str, tuple[ClassValue, ...]]:
+        """Class name -> its values in the label column."""
+        return {
+            name: value if isinstance(value, tuple) else (value,)
+            for name, value in self.classes.items()
+        }
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -70,7 +70,9 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         """
         scorer = LocalScorer.of(read_bundle(Location.of(self.location), self.version))
         roles = scorer.problem.roles
-        values = np.array(list(roles.classes.values()))
+        # The name of a class stands for its values where some class has several.
+        several = any(isinstance(value, tuple) for value in roles.classes.values())
+        values = np.array(list(roles.class_names if several else roles.classes.values()))
         self._order = np.argsort(values, kind="stable")
         self._scorer = scorer
         self.classes_ = values[self._order]
@@ -184,7 +186,9 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return scorer.price(columns)
 
     def _class_index(self, labels: Sequence[ClassValue]) -> Numbers:
-        values = list(self._loaded().problem.roles.classes.values())
+        of_class = self._loaded().problem.roles.class_values.values()
+        values = [value for values in of_class for value in values]
+        owner = np.repeat(np.arange(len(of_class)), [len(values) for values in of_class])
         index = pd.Index(values).get_indexer(pd.Index(labels))
         if (index < 0).any():
             raise InputError(
@@ -192,7 +196,7 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
                 f"knows the values {join_names(map(repr, values))}.",
                 hint="give the values of the label column that the model was trained on.",
             )
-        return np.asarray(index)
+        return np.asarray(owner[index])
 
 
 def load_classifier(location: AnyLocation, version: str | None = None) -> BundleClassifier:

@@ -126,8 +126,9 @@ def require_same_labels(
         If a value names another class than it did, or another column is the label although the
         one of the training is there.
     """
-    meant = {value: name for name, value in trained.classes.items()}
-    for name, value in roles.classes.items():
+    meant = {value: name for name, values in trained.class_values.items() for value in values}
+    stated = [(name, value) for name, values in roles.class_values.items() for value in values]
+    for name, value in stated:
         if meant.get(value, name) != name:
             raise ModelError(
                 f"columns.classes: {value!r} is '{name}'; when model '{version}' was "

@@ -90,7 +90,7 @@ class DecisionProblem:
         return {
             "roles": {
                 **{name: _plain(value) for name, value in vars(self.roles).items()},
-                "classes": dict(self.roles.classes),
+                "classes": {name: _plain(value) for name, value in self.roles.classes.items()},
             },
             "costs": self.matrix.to_dict(),
             "review": None
@@ -105,7 +105,10 @@ class DecisionProblem:
         column_roles = ColumnRoles(
             keys=tuple(roles["keys"]),
             label=roles["label"],
-            classes=roles["classes"],
+            classes={
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in roles["classes"].items()
+            },
             numeric=tuple(roles["numeric"]),
             categorical=tuple(roles["categorical"]),
             sensitive=tuple(roles["sensitive"]),

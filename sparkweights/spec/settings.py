@@ -30,6 +30,7 @@ NOT_RECORDED = "(not recorded)"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
+ClassValue = StrictBool | StrictInt | StrictStr
 Part = Annotated[Number, Field(ge=0, le=1)]
 Amount = StrictInt | StrictFloat | StrictStr
 
@@ -136,7 +137,7 @@ class Columns(Section):
     label
         The outcome column of the labelled table.
     classes
-        Class name -> its value in the label column.
+        Class name -> its value in the label column, or a list of its values.
     numeric
         Numeric features: names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
         Ranges and patterns skip columns that have another role.
@@ -154,7 +155,7 @@ class Columns(Section):
 
     keys: Annotated[tuple[Text, ...], Field(min_length=1)]
     label: Text
-    classes: dict[Text, StrictBool | StrictInt | StrictStr]
+    classes: dict[Text, ClassValue | Annotated[tuple[ClassValue, ...], Field(min_length=1)]]
     numeric: tuple[Text | ColumnRange | ColumnsMatching, ...] = ()
     categorical: tuple[Text, ...] = ()
     sensitive: tuple[Text, ...] = ()
