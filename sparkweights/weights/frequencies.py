@@ -32,6 +32,7 @@ CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # columns
 BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that contain a bound are approximate
 NO_REGRET = -100_000  # below every bin of a double
 MAX_GROUPS = 1_000
+MAX_LISTED_LABELS = 20  # of a message
 ORDER_STEPS = 32  # counts at fixed steps are the same on every run; sketches of quantiles are not
 
 
@@ -154,7 +155,7 @@ def summarise_classes(
     """
     weight = sample_weight(roles)
     measures = [
-        *_frequency_measures(roles, weight),
+        *_frequency_measures(weight),
         *_cost_measures(matrix, weight),
         *(_regret_measures(weight) if regret_bins else []),
         *_fault_measures(matrix),
@@ -172,7 +173,7 @@ def summarise_classes(
         summary_rows = [row for row in summary_rows if row[CLASS] != -1]
     class_rows = [row for row in summary_rows if row["whole"]]
     by_class = {row[CLASS]: row for row in class_rows}
-    _refuse_labels(by_class, roles)
+    _refuse_labels(by_class, roles, labelled_df)
     _refuse_weights(class_rows, roles)
     _refuse_costs(class_rows, matrix)
     by_cell = [row for row in summary_rows if not row["whole"]] or class_rows
@@ -206,14 +207,13 @@ def _of_own_class(cells: Sequence[Expression]) -> Column:
     return chosen
 
 
-def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
+def _frequency_measures(weight: Column) -> list[Column]:
     usable = (weight >= 0) & (weight < float("inf"))
     return [
         F.count(F.lit(1)).alias("rows"),
         F.sum(weight).alias("weight"),
         F.sum(weight * weight).alias("weight_square"),
         F.count_if(~F.coalesce(usable, F.lit(col=False))).alias("weight_faults"),
-        F.min(column(roles.label).cast("string")).alias("example"),
     ]
 
 
@@ -294,7 +294,7 @@ def _dominance_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
     return measures
 
 
-def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
+def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles, labelled_df: DataFrame) -> None:
     total = sum(row["rows"] for row in by_class.values())
     if total == 0:
         raise InputError(
@@ -302,12 +302,11 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
             hint="check the table's location and the job that fills it.",
         )
     if -2 in by_class:  # see class_index
-        row = by_class[-2]
         known = join_names(f"{name}: {value!r}" for name, value in roles.classes.items())
         raise InputError(
-            f"Label column '{roles.label}' holds {row['rows']} rows that no class names "
-            f"(such as {row['example']!r}); columns.classes has {known}.",
-            hint="name the value under columns.classes, or filter these rows out.",
+            f"Label column '{roles.label}' holds {by_class[-2]['rows']} rows that no class names "
+            f"({_count_unknown_labels(labelled_df, roles)}); columns.classes has {known}.",
+            hint="name the values under columns.classes, or filter these rows out.",
         )
     if -1 in by_class:
         raise InputError(
@@ -315,6 +314,16 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
             f"{total} rows; every row of the labelled table needs its outcome.",
             hint="leave rows whose outcome is not known yet out of the labelled table.",
         )
+
+
+def _count_unknown_labels(labelled_df: DataFrame, roles: ColumnRoles) -> str:
+    """Return the values that are no class with their rows, by another job; few are codes."""
+    unknown_df = labelled_df.filter(class_index(roles) == -2)
+    counts = unknown_df.groupBy(column(roles.label).cast("string").alias("value")).count()
+    rows = counts.orderBy(F.desc("count"), "value").limit(MAX_LISTED_LABELS + 1).collect()
+    if len(rows) > MAX_LISTED_LABELS:  # values of rows rather than outcomes
+        return f"more than {MAX_LISTED_LABELS} distinct values, which are not listed"
+    return join_names(f"{row['value']!r} on {row['count']}" for row in rows)
 
 
 def _refuse_weights(class_rows: Sequence[Row], roles: ColumnRoles) -> None:
