@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint unit docs lock package clean java
+# `make fuzz` takes about half an hour; `make test` contains a small share of it.
+.PHONY: demo test test-slow fuzz lint unit docs lock package clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -14,6 +15,9 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+fuzz: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/fuzz/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

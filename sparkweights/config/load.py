@@ -33,6 +33,12 @@ class _Scalars(yaml.SafeLoader):
     In 1.1 ``NO`` is false, ``0500`` is 320, ``1:30`` is 90, and ``1e-3`` is text.
     """
 
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        """Stop where lists are nested too deep: the scanner's time grows with the depth squared."""
+        if self.flow_level > MAX_NESTING:
+            raise RecursionError
+        super().fetch_flow_collection_start(token_class)
+
 
 _FLOAT = r"(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)"
 _KINDS = {  # of a scalar, the first that fits; all others are text

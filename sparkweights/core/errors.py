@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-MAX_MESSAGE = 2_000  # characters of a message; names and values may be of any length
+MAX_MESSAGE = 1_000  # characters of a message; names and values may be of any length
 
 # C0 and C1 controls but for line breaks and tabs, marks of direction, line separators, surrogates.
 _CONTROL = re.compile(
