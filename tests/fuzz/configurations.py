@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from oracle import CANARY, TEXTS, Failure, failures, mutate_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 COLUMNS = ("id", "month", "income", "loan", "branch", "age", "outcome", "loan.amount")
 BASE: dict[str, Any] = {

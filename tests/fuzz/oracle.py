@@ -8,15 +8,17 @@ message is a failure.
 from __future__ import annotations
 
 import copy
-import random
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkweights.core.errors import MAX_MESSAGE, SparkweightsError, escape_controls
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 MAX_SECONDS = 5.0
@@ -88,10 +90,11 @@ def failures(target: Callable[[T], object], inputs: Iterable[T]) -> list[Failure
 
 TEXTS = (
     "", " ", "x", "y" * 3_000, "a.b", "`", "``", "a`b", "näive", "日本", "\U0001f600", "\u202eabc",
-    "\x1b[2J", "\x00", "\x7f", "a\nb", "\ud800", "~", "null", "NO", "0500", "1e-3", "0x10", "1_000",
-    "2026-02-30", "0001-01-01", "9999-12-31", "{run_date}", "${HOME}", "${", "../..", "/", "s3a://x",
-    f"s3a://key:{CANARY}@lake/x", "file:", "file://", "a::b", "memory://m", "(a+)+$", "(", "[a-z", "*",
-    "1 / 0", "max(1)", "-" * 60 + "1", "(" * 60, "coalesce(a, 1e308 * 10)", "3 months", "99999999 months",
+    "\x1b[2J", "\x00", "\x7f", "a\nb", "\ud800", "~", "null", "NO", "0500", "1e-3", "0x10",
+    "2026-02-30", "0001-01-01", "9999-12-31", "{run_date}", "${HOME}", "${", "../..", "/",
+    f"s3a://key:{CANARY}@lake/x", "s3a://x", "file:", "file://", "a::b", "memory://m", "1_000",
+    "(a+)+$", "(", "[a-z", "*", "1 / 0", "max(1)", "-" * 60 + "1", "(" * 60,
+    "coalesce(a, 1e308 * 10)", "3 months", "99999999 months",
     "-1 day", "review", "unscorable", "decision", "run_id", "__x", "auto", "all", "none", "always",
     "xgboost", "tree", "cost_by_row", "estimate", "natural",
 )  # fmt: skip

@@ -5,21 +5,25 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oracle import Failure, failures, mutate_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 BASE = {
     "name": "incoming",
     "expectations": [
-        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "income", "min_value": 0},
-         "severity": "critical", "id": "income"},
+        {"type": "expect_column_values_to_be_between", "severity": "critical", "id": "income",
+         "kwargs": {"column": "income", "min_value": 0}},
         {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id", "mostly": 0.9}},
         {"type": "expect_column_values_to_be_in_set", "severity": "warning",
          "kwargs": {"column": "branch", "value_set": ["north", "south"],
                     "row_condition": 'col("age") > 3', "condition_parser": "great_expectations"}},
-        {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "branch", "regex": "n.*"}},
+        {"type": "expect_column_values_to_match_regex",
+         "kwargs": {"column": "branch", "regex": "n.*"}},
         {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1},
          "meta": {"notes": "any"}},
         {"type": "expect_column_mean_to_be_between", "severity": "info",
@@ -30,8 +34,8 @@ BASE = {
     ],
     "meta": {"great_expectations_version": "1.24"},
 }  # fmt: skip
-_PIECES = ("{", "}", "[", "]", '"', ",", ":", "NaN", "-Infinity", "1e999", '"\\ud800"', "\\u0000", "null",
-           "[" * 5_000, '{"a":' * 5_000, "9" * 6_000, "//", "\x00")  # fmt: skip
+_PIECES = ("{", "}", "[", "]", '"', ",", ":", "NaN", "-Infinity", "1e999", '"\\ud800"', "\\u0000",
+           "null", "[" * 5_000, '{"a":' * 5_000, "9" * 6_000, "//", "\x00")  # fmt: skip
 
 
 def inputs(seed: int, count: int) -> Iterator[bytes]:
