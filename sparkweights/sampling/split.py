@@ -348,14 +348,14 @@ def require_rows(
         part_rows = {which: counts.get((which, scarce), 0) for which in parts}
         total = sum(part_rows.values()) if table is None else table[scarce]
         shortfalls.append(
-            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
+            f"class '{scarce}' has {total:,} rows in the whole table, of which "
             f"{join_names(f'{rows} to {which}' for which, rows in part_rows.items())}"
-            f"{_missing(counts, parts, scarce, total)}."
+            f"{_missing(counts, parts, scarce, total)}"
         )
     if shortfalls:
         raise InputError(
-            f"{' '.join(shortfalls)} At least {MIN_ROWS} of each class are needed to fit, to "
-            "calibrate and to test.",
+            f"{_sentence(shortfalls, ', and ')}; at least {MIN_ROWS} of each class are needed to fit, "
+            "to calibrate and to test.",
             hint="gather more history, or change the shares under split.",
         )
 
@@ -380,13 +380,12 @@ def require_crossed_rows(
     by_class = {name: [counts.get((fold, name), 0) for fold in range(folds)] for name in names}
     scarce = {name: sum(rows) for name, rows in by_class.items() if sum(rows) < MIN_ROWS}
     if scarce:
-        rows = sum(map(sum, by_class.values()))
-        few = " and ".join(f"class '{name}' has {n}" for name, n in scarce.items())
+        few = _sentence([f"class '{name}' has {n}" for name, n in scarce.items()], " and ")
         needed = (f"{MIN_ROWS - n} rows of '{name}'" for name, n in scarce.items())
         raise InputError(
-            f"Of {rows} labelled rows {few}; at least {MIN_ROWS} of each class are needed to fit, "
-            "to calibrate and to evaluate.",
-            hint=f"gather more history, with at least {join_names(needed)} more.",
+            f"{few} rows in the labelled table; at least {MIN_ROWS} of each class are needed to "
+            "fit, to calibrate and to evaluate.",
+            hint=f"gather more history; {join_names(needed)} are missing.",
         )
     for name, fold_rows in by_class.items():
         if not all(fold_rows):
@@ -396,6 +395,11 @@ def require_crossed_rows(
                 hint="lower train.folds, group by a finer column under split.group, or gather "
                 "more history with this class.",
             )
+
+
+def _sentence(clauses: Sequence[str], conjunction: str) -> str:
+    text = conjunction.join(clauses)
+    return text[:1].upper() + text[1:]
 
 
 def _scarce(
@@ -430,4 +434,4 @@ def _missing(
             part_rows = sum(n for (which, _), n in counts.items() if which == part_name)
             share = max(rows / total, part_rows / every if rows == 0 else 0.0)
             needed = max(needed, math.ceil(MIN_ROWS / share) if share > 0 else 0)
-    return f"; {needed - total:,} more rows of it, {needed:,} in all, would be about enough"
+    return f" ({needed - total:,} more rows of it, {needed:,} in all, would be about enough)"

@@ -267,7 +267,6 @@ def _fault_measures(matrix: CostMatrix) -> list[Column]:
                 measures += [
                     F.count_if(~sound).alias(f"fault_{d}_{c}"),
                     F.count_if(cost.isNull() | F.isnan(cost)).alias(f"undefined_{d}_{c}"),
-                    F.min(cost).alias(f"least_{d}_{c}"),
                 ]
     return measures
 
@@ -345,14 +344,10 @@ def _refuse_costs(class_rows: Sequence[Row], matrix: CostMatrix) -> None:
             faults = sum(row[f"fault_{key}"] for row in class_rows)
             if faults:
                 undefined = sum(row[f"undefined_{key}"] for row in class_rows)
-                least = min(
-                    (row[f"least_{key}"] for row in class_rows if row[f"least_{key}"] is not None),
-                    default=None,
-                )
                 raise InputError(
                     f"Cost costs.{decision}.{name} = {render(matrix.cells[d][c])!r} is not a "
                     f"finite number >= 0 on {faults} rows of the labelled table ({undefined} null "
-                    f"or NaN; smallest {least}).",
+                    f"or NaN, {faults - undefined} negative or infinite).",
                     hint="use coalesce(column, number) for missing values and max(0, ...) for "
                     "negative ones, or drop these rows.",
                 )
