@@ -21,6 +21,7 @@ _DISK = {
     "No space left on device": "the disk is full",
     "Read-only file system": "the storage is read-only",
     "Mkdirs failed": "a folder cannot be made",
+    "unmappable characters": "Java's locale lacks a character of a decision's name (LC_ALL)",
 }
 _INPUT = {
     "CANNOT_READ_FILE_FOOTER": "a data file is damaged: its footer cannot be read",
@@ -116,7 +117,8 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
         if sign in text:
             return PublishError(
                 f"Spark stopped: {reason}.",
-                hint="nothing was published; check its free space and permissions, then run again.",
+                hint="nothing was published; check free space, permissions and, for names that are "
+                "not ASCII, LC_ALL=C.UTF-8 on driver and executors; then run again.",
             )
     return None
 

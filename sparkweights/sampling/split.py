@@ -354,8 +354,8 @@ def require_rows(
         )
     if shortfalls:
         raise InputError(
-            f"{_sentence(shortfalls, ', and ')}; at least {MIN_ROWS} of each class are needed to fit, "
-            "to calibrate and to test.",
+            f"{_sentence(shortfalls, ', and ')}; at least {MIN_ROWS} of each class are needed to "
+            "fit, to calibrate and to test.",
             hint="gather more history, or change the shares under split.",
         )
 
