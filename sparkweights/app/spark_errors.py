@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from sparkweights.core.errors import InputError, PublishError, SparkweightsError, join_names
+from sparkweights.core.errors import (
+    InputError,
+    ModelError,
+    PublishError,
+    SparkweightsError,
+    join_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +76,11 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
         return SparkweightsError(
             "Java started and stopped again; Spark needs Java 17 or newer.",
             hint="see `java -version`, and what JAVA_HOME names.",
+        )
+    if "Error loading metadata" in text:
+        return ModelError(
+            "The files of the model are not those of its kind: their metadata names another class.",
+            hint="restore the bundle from a copy, or train again.",
         )
     return (
         _resource_failure(error, text)

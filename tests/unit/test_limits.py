@@ -130,6 +130,11 @@ def _java(message: str) -> PySparkException:
         (_java("Job aborted: java.lang.StackOverflowError\n\tat x"), 1, "nested too deep"),
         (_java("ExecutorLostFailure (executor 1 exited)"), 1, "an executor ended"),
         (
+            _java("requirement failed: Error loading metadata: Expected class name a but found b"),
+            5,
+            "metadata names another class",
+        ),
+        (
             _java(
                 "[FAILED_READ_FILE.NO_HINT] Encountered error while reading file "
                 "file:///in/part-0.parquet. SQLSTATE: KD001\nCaused by: org.apache.parquet.io."
