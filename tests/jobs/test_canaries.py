@@ -1,4 +1,7 @@
-"""No value of a row, of an option or of a credential in what a run says, logs or leaves."""
+"""No value of a row, of an option or of a credential in what a run says, logs or leaves.
+
+Names of classes and decisions are any text here: they become columns and folders.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 CANARY = "canary7041"
-NUMBER = 704_170_417.25  # of a canary in a column of numbers
+NUMBER = 7041.17  # of a canary in a column of numbers
 SCHEMA = (
     "`loan id` bigint, `in.come` double, amount double, `late payments` bigint, `card type` string"
 )
-Lines = list[str]
+REPAID, DEFAULTED, APPROVE, DECLINE = "re.paid`", "näive {b}", "app`rove.a", "de cline/=%41"
+NAMES: dict[str, Any] = {
+    "columns__classes": {REPAID: "good", DEFAULTED: "bad"},
+    "costs": {
+        APPROVE: {REPAID: 0, DEFAULTED: "0.75 * amount"},
+        DECLINE: {REPAID: "0.1 * amount + 20", DEFAULTED: 0},
+    },
+}
 
 
 def _planted(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,12 +45,12 @@ def _planted(frame: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def planted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Train and score with canaries in every column, option and location."""
+    """Make tables with canaries in every column."""
     made = Shop(tmp_path_factory.mktemp("canaries"))
     made.table("history", _planted(history(700)))
     incoming = _planted(history(120, seed=2).drop(columns="outcome"))
     incoming.loc[8, "card type"] = CANARY
-    incoming.loc[9, "late payments"] = -704_170_417  # quarantined by the suite
+    incoming.loc[9, "late payments"] = -7041  # quarantined by the suite
     made.table("incoming", incoming)
     suite = {"column": "late payments", "min_value": 0}
     checks = [{"type": "expect_column_values_to_be_between", "kwargs": suite}]
@@ -50,7 +60,7 @@ def planted(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sh
 
 def _config(shop: Shop, **changes: Any) -> Path:
     options = {"url": f"jdbc:x://h?p={CANARY}", "header": CANARY}
-    return shop.config("planted.yaml", **{"tables__incoming__options": options, **changes})
+    return shop.config("planted.yaml", **{**NAMES, "tables__incoming__options": options, **changes})
 
 
 def _left_by_runs(folder: Path) -> str:
@@ -70,8 +80,8 @@ def _left_by_runs(folder: Path) -> str:
     return "\n".join(texts)
 
 
-def _leaks(text: str) -> Lines:
-    signs = (CANARY, "704170417", "704,170,417", "7.0417", "7041704")
+def _leaks(text: str) -> list[str]:
+    signs = (CANARY, "7041.17", "7,041", "-7041")
     return [line[:300] for line in text.splitlines() if any(sign in line for sign in signs)]
 
 
@@ -82,6 +92,7 @@ def test_runs_leave_no_value_of_a_row_or_of_an_option(
     config = _config(planted)
     assert planted.run("train", config) == 0
     assert planted.run("score", config) == 0
+    assert set(planted.manifest()["decisions"]) == {APPROVE, DECLINE}
     for changes, code in _failures(planted):
         assert planted.run("score", _config(planted, **changes)) == code, changes
     many_labels = history(60).assign(outcome=[f"{CANARY}{i}" for i in range(60)])
