@@ -1,7 +1,7 @@
 """Settings: the sections of a configuration file, each a frozen model with its bounds.
 
-Settings about rows are part of specs (`DecisionProblem`, `TrainingSpec`,
-`ScoringSpec`) once a table's columns are known, and are stored with the model trained by them.
+Settings about rows are part of specs (`DecisionProblem`, `TrainingSpec`, `ScoringSpec`) once a
+table's columns are known, and are stored with the model trained by them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from sparkweights.core.errors import without_credentials
 Text = Annotated[StrictStr, Field(min_length=1, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # 1 is one, true is none
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable of the environment
-# Hex digits: enough to notice that options changed, too few to confirm a guess of a secret.
-_DIGEST_DIGITS = 4
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -84,9 +82,9 @@ class Table(Section):
 
     @field_serializer("options")
     def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
-        """Return the names, with one digest of all values: any of them may be a secret."""
         text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
+        # Any value may be a secret: four digits show a change, and confirm no guess.
+        digest = hashlib.sha256(text.encode()).hexdigest()[:4]
         return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
 
     @property

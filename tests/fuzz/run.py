@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bundles
 import configurations
 import expressions
 import suites
@@ -16,6 +17,7 @@ TARGETS = {  # name -> the module, and the inputs of a full run
     "configurations": (configurations, 20_000),
     "suites": (suites, 5_000),
     "expressions": (expressions, 5_000),
+    "bundles": (bundles, 2_000),
 }
 SHOWN = 20
 

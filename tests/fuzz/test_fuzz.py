@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import configurations
+import expressions
+import oracle
 import pytest
+import suites
 
-FUZZ = Path(__file__).parents[1] / "fuzz"
+from sparkweights.core.errors import ConfigError, SparkweightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
-    ("module", "count"), [("configurations", 60), ("suites", 12), ("expressions", 150)]
+    ("fuzz", "count"),
+    [(configurations.fuzz, 60), (suites.fuzz, 12), (expressions.fuzz, 150)],
+    ids=["configurations", "suites", "expressions"],
 )
 def test_fuzz_share_of_the_inputs_is_answered(
-    module: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fuzz: Callable[[int, int, Path], list[oracle.Failure]], count: int, tmp_path: Path
 ) -> None:
     """No traceback, no hang, no secret in a message, and values equal a second evaluator's."""
-    monkeypatch.syspath_prepend(str(FUZZ))
-    __import__(module)
-    assert sys.modules[module].fuzz(1, count, tmp_path) == []
+    assert fuzz(1, count, tmp_path) == []
 
 
 def test_fuzz_failures_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash, a hang and a leak are failures; a refusal in one sentence is none."""
-    monkeypatch.syspath_prepend(str(FUZZ))
-    import oracle
-
-    from sparkweights.core.errors import ConfigError, SparkweightsError
 
     def target(given: str) -> None:
         if given == "slow":
