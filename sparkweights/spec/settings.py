@@ -83,8 +83,7 @@ class Table(Section):
     @field_serializer("options")
     def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
         text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
-        # Any value may be a secret: four digits show a change, and confirm no guess.
-        digest = hashlib.sha256(text.encode()).hexdigest()[:4]
+        digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
         return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
 
     @property
