@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-engines lint unit docs lock package clean java
+# `make fuzz` takes about half an hour; `make test` contains a small share of it.
+.PHONY: demo test test-slow test-engines fuzz lint unit docs lock package clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -17,6 +18,9 @@ test-slow: $(STAMP)
 
 test-engines: $(STAMP)
 	$(BIN)/pytest -m engines
+
+fuzz: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/fuzz/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

@@ -97,7 +97,7 @@ FILES: Mapping[str, tuple[str, str]] = {
     "<runs>/run_date=<date>/monitor.html": ("monitor", "The same as a page."),
 }
 ACTIONS: Mapping[int, str] = {
-    1: "Read the last line, and the first `Caused by` above it; run the date again once.",
+    1: "Do what the last line says, or see Spark's own log; run the date again once.",
     2: "Correct what the line names.",
     3: "The last line names the gate: expectations, base rate, cost, duplicate keys, or rows set "
     "aside. For a suite, `sparkweights check --table labelled` or `--table incoming` lists every "

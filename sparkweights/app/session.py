@@ -43,6 +43,7 @@ def open_session(name: str) -> SparkSession:
     if not _submitted():
         # Python workers need the packages of this environment, not those of the first python3.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        _use_utf8_names()
         for key, value in LOCAL_SETTINGS.items():
             builder = builder.config(key, value)
         if SparkSession.getActiveSession() is None:  # a running session keeps its setting
@@ -65,6 +66,13 @@ def checkpoint_folder() -> str:
     all previous corrections, and about two hundred overflow Java's stack.
     """
     return str(lasting_scratch_folder(Location.temporary()))
+
+
+def _use_utf8_names() -> None:
+    """Let Java encode file names as UTF-8; in other locales a partition of any name has no file."""
+    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "C")
+    if "utf" not in locale.casefold():
+        os.environ["LC_ALL"] = "C.UTF-8"
 
 
 def _submitted() -> bool:

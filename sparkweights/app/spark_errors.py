@@ -1,13 +1,24 @@
-"""Spark errors that the input or the storage causes, as errors that the user can act on."""
+"""Spark errors that the input, the storage or a lack of memory causes, as errors for the user.
+
+Messages of readers quote values, and whole records; so only what is known to hold none is taken
+from them: the names of error conditions, files, columns and types.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from sparkweights.core.errors import InputError, PublishError, SparkweightsError, without_values
+from sparkweights.core.errors import (
+    InputError,
+    ModelError,
+    PublishError,
+    SparkweightsError,
+    join_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,24 +27,49 @@ _DISK = {
     "No space left on device": "the disk is full",
     "Read-only file system": "the storage is read-only",
     "Mkdirs failed": "a folder cannot be made",
+    "unmappable characters": "Java's locale lacks a character of a decision's name (LC_ALL)",
 }
 _INPUT = {
-    "FAILED_READ_FILE": "a data file cannot be read",
-    "CANNOT_READ_FILE": "a data file cannot be read",
+    "CANNOT_READ_FILE_FOOTER": "a data file is damaged: its footer cannot be read",
     "MALFORMED_RECORD_IN_PARSING": "a record does not fit the table's schema",
     "PARQUET_COLUMN_DATA_TYPE_MISMATCH": "a data file's column has another type than the table",
     "SparkFileNotFoundException": "a data file vanished while it was read",
     "is not a Parquet file": "a data file is not parquet",
+    "CSV header does not conform": "the header of a csv file differs from tables.*.schema",
+    "Could not read or convert schema": "a data file is damaged: its schema cannot be read",
+    "FAILED_READ_FILE": "a data file cannot be read",
+    "CANNOT_READ_FILE": "a data file cannot be read",
+    "ParquetDecodingException": "a data file is damaged: a page of it cannot be decoded",
+    "CorruptStatistics": "a data file is damaged",
+    "OrcCorruptionException": "a data file is damaged",
+    "FileFormatException": "a data file is damaged",
+    "could not read page": "a data file is damaged: a page of it cannot be read",
     "CAST_INVALID_INPUT": "a value cannot be cast to its column's type",
+    "CAST_OVERFLOW": "a value is too large for its column's type",
     "METASTORE_PARTITION_FILTER": "the metastore cannot find a table's partitions by their values",
 }
 # Tested last: Spark wraps any failure of a writing task in it.
 _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
+_MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "GC overhead limit", "UNABLE_TO_ACQUIRE")
+_LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "MetadataFetchFailed")
+_DISCONNECTED = ("StatusCode.UNAVAILABLE", "Answer from Java side is empty")
+# What may be quoted from a message.
+_QUOTABLE = (
+    re.compile(r"(?m)(?:^|^: |\b\w+(?:Exception|Error): )\[([A-Z][A-Z_]+(?:\.[A-Z_]+)?)\]"),
+    re.compile(r"\b(?:file|hdfs|dbfs|s3[an]?|gs|wasbs?|abfss?):/[^\s,;'\"\]\[)]+[^\s,;'\"\]\[).]"),
+    re.compile(r"Column: \[[^\]]*\], Expected: \w+(?:\([\d,]+\))?, Found: \w+"),
+    re.compile(r'of the type "[A-Z_]+(?:\([\d,]+\))?" cannot be cast to "[A-Z_]+(?:\([\d,]+\))?"'),
+)
+
+
+def is_of_spark(error: BaseException) -> bool:
+    """Whether an exception comes from Spark, from Java or from the connection to them."""
+    return isinstance(error, (PySparkException, Py4JError, ConnectionError))
 
 
 def expected_failure(error: Exception) -> SparkweightsError | None:
     """Return the sentence for a failure of Spark that the user can act on, else None."""
-    if not isinstance(error, (PySparkException, Py4JError)):
+    if not is_of_spark(error):
         return None
     text = str(error)
     if "JAVA_GATEWAY_EXITED" in text:
@@ -41,11 +77,50 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
             "Java started and stopped again; Spark needs Java 17 or newer.",
             hint="see `java -version`, and what JAVA_HOME names.",
         )
+    if "Error loading metadata" in text:
+        return ModelError(
+            "The files of the model are not those of its kind: their metadata names another class.",
+            hint="restore the bundle from a copy, or train again.",
+        )
     return (
-        (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
+        _resource_failure(error, text)
+        or (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
         or _input_failure(text)
         or _output_failure(text, _WRITE)
     )
+
+
+def _resource_failure(error: Exception, text: str) -> SparkweightsError | None:
+    """Return the sentence for a lack of memory, and for processes that ended."""
+    if any(sign in text for sign in _MEMORY):
+        return SparkweightsError(
+            "Spark stopped: a Java process ran out of memory.",
+            hint="give it more (spark.driver.memory, spark.executor.memory), use more partitions "
+            "(spark.sql.shuffle.partitions), or name fewer columns; then run again.",
+        )
+    if "StackOverflowError" in text:
+        return SparkweightsError(
+            "Spark stopped: an expression is nested too deep for Java's stack, or a pattern of a "
+            "check needs too many steps on a long text.",
+            hint="shorten the costs or the check's regular expression, or give Java a larger stack "
+            "(spark.driver.extraJavaOptions=-Xss16m, spark.executor.extraJavaOptions=-Xss16m).",
+        )
+    if isinstance(error, (ConnectionError, Py4JNetworkError)) or any(
+        sign in text for sign in _DISCONNECTED
+    ):
+        return SparkweightsError(
+            "Spark's driver process ended, or cannot be reached; the operating system ends a "
+            "process that needs more memory than there is.",
+            hint="see the system's log for 'Out of memory' and the container's limit; give the "
+            "driver more memory or the machine fewer tasks, then run again.",
+        )
+    if any(sign in text for sign in _LOST):
+        return SparkweightsError(
+            "Spark stopped: an executor ended again and again.",
+            hint="see its log; most often it needs more memory (spark.executor.memory, "
+            "spark.executor.memoryOverhead).",
+        )
+    return None
 
 
 def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
@@ -53,7 +128,8 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
         if sign in text:
             return PublishError(
                 f"Spark stopped: {reason}.",
-                hint="nothing was published; check its free space and permissions, then run again.",
+                hint="nothing was published; check free space, permissions and, for names that are "
+                "not ASCII, LC_ALL=C.UTF-8 on driver and executors; then run again.",
             )
     return None
 
@@ -61,17 +137,20 @@ def _output_failure(text: str, signs: Mapping[str, str]) -> PublishError | None:
 def _input_failure(text: str) -> InputError | None:
     for sign, reason in _INPUT.items():
         if sign in text:
-            line = without_values(next(line for line in text.splitlines() if sign in line))
             return InputError(
-                f"Spark stopped: {reason} ({line[line.index(sign) :][:300]}{_root(text)}).",
+                f"Spark stopped: {reason} ({quotable(text) or sign}).",
                 hint="repair the table's files, then run again.",
             )
     return None
 
 
-def _root(text: str) -> str:
-    """Return the message of the innermost Java cause, after a semicolon."""
-    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
-    message = causes[-1].removeprefix("Caused by: ").partition(": ")[2] if causes else ""
-    message = without_values(message)
-    return f"; {message.rstrip('.')[:300]}" if message else ""
+def quotable(text: str) -> str:
+    """Return the parts of a message of Spark that hold no value of a row, without repetition.
+
+    Examples
+    --------
+    >>> quotable("[FAILED_READ_FILE.NO_HINT] Error while reading file file:///in/a.json. Jane Doe")
+    'FAILED_READ_FILE.NO_HINT, file:///in/a.json'
+    """
+    quoted = [match[match.lastindex or 0] for part in _QUOTABLE for match in part.finditer(text)]
+    return join_names(list(dict.fromkeys(quoted))[:4]) if quoted else ""

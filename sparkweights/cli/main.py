@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from sparkweights.cli import summary
 from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
-from sparkweights.core.errors import ConfigError, DriftError, QualityGateError, SparkweightsError
+from sparkweights.core.errors import (
+    ConfigError,
+    DriftError,
+    QualityGateError,
+    SparkweightsError,
+    escape_controls,
+    printable,
+    without_values,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +39,9 @@ _INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchan
 
 def entry_point() -> NoReturn:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # the terminal may lack characters of a name
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 
@@ -81,6 +94,8 @@ def _open_session(name: str) -> SparkSession:
     from sparkweights.app.session import open_session  # noqa: PLC0415
 
     _exit_on_signals()
+    # Without a handler, Python prints the traceback of each call to a Java process that ended.
+    logging.getLogger("py4j").addHandler(logging.NullHandler())
     spark = open_session(name)
     _exit_on_signals()
     return spark
@@ -104,14 +119,37 @@ def _fail(error: SparkweightsError) -> int:
 
 
 def _fail_unexpectedly(error: Exception) -> int:
-    from sparkweights.app.spark_errors import expected_failure  # noqa: PLC0415 (imports Spark)
+    from sparkweights.app.spark_errors import (  # noqa: PLC0415 (imports Spark)
+        expected_failure,
+        is_of_spark,
+        quotable,
+    )
 
     known = expected_failure(error)
     if known is not None:
         return _fail(known)
-    traceback.print_exception(error)
+    sys.stderr.write("".join(_trace(error)))
+    if is_of_spark(error):
+        return _fail(
+            SparkweightsError(
+                f"Spark failed ({quotable(str(error)) or type(error).__name__}).",
+                hint="see Spark's own log; run again once, and report the lines above if it "
+                "happens again.",
+            )
+        )
     sys.stderr.write("sparkweights: this is a bug; please report the lines above.\n")
     return SparkweightsError.exit_code
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """Yield the traceback of an exception and of its causes, without the values in messages."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _trace(cause)
+        yield "\nThen:\n\n"
+    yield from traceback.format_tb(error.__traceback__)
+    first_line = next(iter(str(error).splitlines()), "")
+    yield f"{type(error).__qualname__}: {printable(without_values(first_line))}\n"
 
 
 def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
@@ -132,7 +170,17 @@ def _show(
     from sparkweights.storage.files import as_json  # noqa: PLC0415 (imports Spark)
 
     progress.close()
-    sys.stdout.write(as_json(record, indent=None) if options.json else text + "\n")
+    _print(as_json(record, indent=None) if options.json else text + "\n")
+
+
+def _print(text: str) -> None:
+    """Write to standard output; a reader such as ``head`` may have closed it."""
+    try:
+        sys.stdout.write(escape_controls(text))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with suppress(BrokenPipeError):
+            sys.stdout.close()  # so that Python does not flush it again when it exits
 
 
 def _weights(options: argparse.Namespace, progress: AnyProgress) -> None:
@@ -246,7 +294,7 @@ def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
     if options.json:
         return
     _show(options, progress, logistic.to_dict(), "\n" + summary.train_summary(logistic))
-    sys.stdout.write(
+    _print(
         f"\nEverything is under {folder}: the configuration to change is credit_card.yaml, the "
         "results\nare in out/. Costs are illustrative (NT$). Sex, age, marriage and education "
         "are not features.\n"

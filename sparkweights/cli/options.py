@@ -30,6 +30,9 @@ _VERBS = {
     "run": "weights, train and score in a row",
 }
 
+# Other dates are mistakes, and those before 1582 differ between Spark's calendars and Python's.
+_FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
+
 
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises ConfigError: one line and exit code 2."""
@@ -139,8 +142,13 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
 
 def _parse_date(text: str) -> date:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a date; write it as YYYY-MM-DD, for instance 2026-02-28"
         ) from None
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not the date of a run; allowed: {_FIRST_DAY} to {_LAST_DAY}"
+        )
+    return day

@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 
+from sparkweights.core.errors import printable
+
 logger = logging.getLogger("sparkweights")
 
 
@@ -19,14 +21,14 @@ class TerminalProgress:
     def step(self, text: str) -> None:
         """Close the last step's line and open the next."""
         self.close()
-        sys.stderr.write(f"  {text:<52}")
+        sys.stderr.write(f"  {printable(text):<52}")
         sys.stderr.flush()
         self._begun, self._open = time.monotonic(), True
 
     def warn(self, text: str) -> None:
         """Show a warning on a separate line."""
         self.close()
-        sys.stderr.write(f"  warning: {text}\n")
+        sys.stderr.write(f"  warning: {printable(text)}\n")
         sys.stderr.flush()
 
     def close(self) -> None:
@@ -48,11 +50,11 @@ class LogProgress:
 
     def step(self, text: str) -> None:
         """Log a step."""
-        logger.info("%s", text)
+        logger.info("%s", printable(text))
 
     def warn(self, text: str) -> None:
         """Log a warning."""
-        logger.warning("%s", text)
+        logger.warning("%s", printable(text))
 
     def close(self) -> None:
         """Do nothing; log lines are complete."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, InputError, did_you_mean, join_names
@@ -10,6 +13,14 @@ from sparkweights.spec.settings import ColumnRange, ColumnsMatching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+MAX_PATTERN = 500  # characters
+MAX_SECONDS = 4
+_MATCH = """
+import json, re, sys
+pattern, names = json.load(sys.stdin.buffer)
+json.dump([name for name in names if re.fullmatch(pattern, name)], sys.stdout)
+"""
 
 Selection = str | ColumnRange | ColumnsMatching
 
@@ -49,16 +60,22 @@ def select_columns(
 
 
 def check_pattern(pattern: str) -> None:
-    """Refuse a regular expression that cannot be read.
+    """Refuse a regular expression that cannot be read, or is a generated program.
 
     Raises
     ------
     ConfigError
         With what is wrong and where.
     """
+    if len(pattern) > MAX_PATTERN:
+        raise ConfigError(
+            f"columns.numeric: a pattern of {len(pattern):,} characters; at most {MAX_PATTERN} are "
+            "allowed.",
+            hint="name the columns, or use several patterns.",
+        )
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"columns.numeric: pattern {pattern!r} is not a regular expression: {error}.",
             hint="for instance {matching: 'gene_[0-9]+'}; the whole name must match.",
@@ -84,11 +101,40 @@ def _between(selection: ColumnRange, table: Sequence[str]) -> Sequence[str]:
 
 
 def _matching(selection: ColumnsMatching, table: Sequence[str]) -> Sequence[str]:
-    matches = [name for name in table if re.fullmatch(selection.matching, name)]
+    matches = full_matches(selection.matching, table)
     if not matches:
         raise InputError(
             f"columns.numeric: no column of the table matches {selection.matching!r}; it has "
             f"{join_names(table[:8])}{' and more' if len(table) > 8 else ''}.",  # a sample
             hint="the whole name must match the regular expression.",
         )
+    return matches
+
+
+def full_matches(pattern: str, names: Sequence[str]) -> list[str]:
+    """Return the names that match a regular expression as a whole.
+
+    Nested repetitions, such as ``(a+)+``, can take time exponential in the length of a name, and
+    `re` neither stops nor can be stopped; so it runs in a process of its own.
+
+    Raises
+    ------
+    ConfigError
+        If that takes longer than `MAX_SECONDS`.
+    """
+    try:
+        answer = subprocess.run(  # noqa: S603 (this program; the pattern is its data)
+            [sys.executable, "-I", "-S", "-c", _MATCH],
+            input=json.dumps([pattern, list(names)]).encode(),
+            capture_output=True,
+            check=True,
+            timeout=MAX_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"columns.numeric: pattern {pattern!r} takes more than {MAX_SECONDS} s to match the "
+            "names of the table's columns.",
+            hint="repeat no group that holds a repetition itself: 'a+' instead of '(a+)+'.",
+        ) from None
+    matches: list[str] = json.loads(answer.stdout)
     return matches

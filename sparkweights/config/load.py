@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import AnyLocation
 
 
+MAX_BYTES = 500_000  # of a file: tens of thousands of names; the parser reads it in seconds
+MAX_NESTING = 20  # the deepest key has 6
+MAX_VALUES = 50_000  # of a file whose aliases are replaced by what they stand for
+
+
 class _Scalars(yaml.SafeLoader):
     """Values as YAML 1.2 reads them.
 
     In 1.1 ``NO`` is false, ``0500`` is 320, ``1:30`` is 90, and ``1e-3`` is text.
     """
+
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        """Stop where lists are nested too deep: the scanner's time grows with the depth squared."""
+        if self.flow_level > MAX_NESTING:
+            raise RecursionError
+        super().fetch_flow_collection_start(token_class)
 
 
 _FLOAT = r"(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)"
@@ -41,6 +52,8 @@ for _kind, _pattern in _KINDS.items():
     _Scalars.add_implicit_resolver(
         f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), None
     )
+
+_TAGS: Any = _Scalars("")  # its resolver has no types
 
 
 def load_config(file: AnyLocation) -> Config:
@@ -61,10 +74,7 @@ def load_config(file: AnyLocation) -> Config:
     try:
         values = _plain(_compose(location, path), (), lines, path)
     except RecursionError:
-        raise ConfigError(
-            f"{path}: its values are nested too deep, or hold themselves.",
-            hint="start from the example in the README.",
-        ) from None
+        raise _too_deep(path) from None
     if not isinstance(values, dict):
         raise ConfigError(
             f"{path}: the file holds {type(values).__name__}, not keys and values.",
@@ -83,9 +93,17 @@ def load_config(file: AnyLocation) -> Config:
         raise with_line(error, lines, path) from None
 
 
+def _too_deep(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: values are nested too deep, or hold themselves; at most {MAX_NESTING} levels "
+        "are allowed.",
+        hint="start from the example in the README.",
+    )
+
+
 def _compose(location: Location, path: str) -> yaml.Node:
     try:
-        text = location.read_text()
+        text = location.read_text(limit=MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError(
             f"No configuration file at '{path}'.",
@@ -113,42 +131,101 @@ def _compose(location: Location, path: str) -> yaml.Node:
 def _plain(node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], path: str) -> object:
     """Build values with keys as written (in YAML 1.1 the key ``no`` would be false)."""
     lines[key_path] = node.start_mark.line + 1
+    where = f"{path}:{lines[key_path]}"
+    if len(key_path) > MAX_NESTING:
+        raise _too_deep(where)
+    if len(lines) > MAX_VALUES:
+        raise ConfigError(
+            f"{where}: the file holds more than {MAX_VALUES:,} values; an alias (*name) counts as "
+            "what it stands for.",
+            hint="write what is needed once; for many columns use a range or a pattern.",
+        )
     if isinstance(node, yaml.MappingNode):
-        values: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: a key is a list or a section; keys "
-                    "are text.",
-                    hint="check colons, brackets and question marks around this line.",
-                )
-            key = str(key_node.value)
-            if key in values:
-                raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: key '{dotted((*key_path, key))}' is "
-                    "given twice.",
-                    hint="keep one of them.",
-                )
-            if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
-                raise ConfigError(
-                    f"{path}:{key_node.start_mark.line + 1}: '{dotted((*key_path, key))}' has no "
-                    "value; inside {...} a comma begins a new key.",
-                    hint="put text that holds a comma in quotes, and a space behind a colon.",
-                )
-            values[key] = _plain(value_node, (*key_path, key), lines, path)
-            lines[(*key_path, key)] = key_node.start_mark.line + 1
-        return values
+        return _mapping(node, key_path, lines, path)
     if isinstance(node, yaml.SequenceNode):
+        _require_tag(node, yaml.SafeLoader.DEFAULT_SEQUENCE_TAG, key_path, where)
         return [_plain(item, (*key_path, i), lines, path) for i, item in enumerate(node.value)]
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node, key_path, where)
+    raise TypeError(type(node))  # YAML has no other nodes
+
+
+def _scalar(node: yaml.ScalarNode, key_path: KeyPath, where: str) -> object:
+    is_plain = node.style is None
+    _require_tag(
+        node, _TAGS.resolve(yaml.ScalarNode, node.value, (is_plain, True)), key_path, where
+    )
+    _require_text(node, where)
+    if node.tag == yaml.SafeLoader.DEFAULT_SCALAR_TAG:
+        return node.value
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         reason = getattr(error, "problem", None) or error
-        shown = "its value" if "options" in key_path else f"'{node.value}'"  # it may be a secret
         raise ConfigError(
-            f"{path}:{lines[key_path]}: {dotted(key_path)}: {shown} cannot be read: {reason}.",
-            hint="put the value in quotes; tags (!...) are not allowed.",
+            f"{where}: {dotted(key_path)}: {_shown(node, key_path)} cannot be read: {reason}.",
+            hint="put the value in quotes.",
         ) from None
+
+
+def _mapping(
+    node: yaml.MappingNode, key_path: KeyPath, lines: dict[KeyPath, int], path: str
+) -> dict[str, object]:
+    _require_tag(node, yaml.SafeLoader.DEFAULT_MAPPING_TAG, key_path, f"{path}:{lines[key_path]}")
+    values: dict[str, object] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        where = f"{path}:{line}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ConfigError(
+                f"{where}: a key is a list or a section; keys are text.",
+                hint="check colons, brackets and question marks around this line.",
+            )
+        _require_text(key_node, where)
+        key = str(key_node.value)
+        if key in values:
+            raise ConfigError(
+                f"{where}: key '{dotted((*key_path, key))}' is given twice.",
+                hint="keep one of them.",
+            )
+        if node.flow_style and value_node.tag.endswith(":null") and not value_node.value:
+            raise ConfigError(
+                f"{where}: '{dotted((*key_path, key))}' has no value; inside {{...}} a comma "
+                "begins a new key.",
+                hint="put text that holds a comma in quotes, and a space behind a colon.",
+            )
+        values[key] = _plain(value_node, (*key_path, key), lines, path)
+        lines[(*key_path, key)] = line
+    return values
+
+
+def _require_tag(node: yaml.Node, expected: str, key_path: KeyPath, where: str) -> None:
+    """Refuse a tag (``!...``), which asks for another type than the value has."""
+    if node.tag != expected:
+        raise ConfigError(
+            f"{where}: {dotted(key_path) or 'the file'}: {_shown(node, key_path)} cannot be read: "
+            f"its tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed.",
+            hint="put the value in quotes; tags (!...) are not allowed.",
+        )
+
+
+def _require_text(node: yaml.ScalarNode, where: str) -> None:
+    r"""Refuse escapes such as ``"\ud800"``, which no encoding has."""
+    try:
+        str(node.value).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{where}: a text holds half of a surrogate pair (\\ud800 to \\udfff), which is no "
+            "character.",
+            hint="write the character itself, or as \\U and eight digits.",
+        ) from None
+
+
+def _shown(node: yaml.Node, key_path: KeyPath) -> str:
+    """Return how a message names a value; that of an option may be a secret."""
+    if "options" in key_path or not isinstance(node, yaml.ScalarNode):
+        return "its value"
+    return f"'{node.value}'"
 
 
 def resolve_secrets(options: Mapping[str, str], *, where: str) -> dict[str, str]:

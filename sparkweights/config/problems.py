@@ -158,6 +158,10 @@ def _describe(values: object, key_path: KeyPath) -> str:
             values = values[step]
         elif isinstance(values, Sequence):
             values = values[int(step)]
+    if isinstance(values, Mapping):  # there may be options with secrets in it
+        return "a section of keys and values"
+    if isinstance(values, (list, tuple)):
+        return "a list"
     return "nothing" if values is None else f"value {values!r}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from sparkweights.core.errors import printable
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,8 +25,8 @@ class LoggedProgress:
 
     def step(self, text: str) -> None:
         """Log a step."""
-        logger.info("%s", text)
+        logger.info("%s", printable(text))
 
     def warn(self, text: str) -> None:
         """Log a warning."""
-        logger.warning("%s", text)
+        logger.warning("%s", printable(text))

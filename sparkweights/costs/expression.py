@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FUNCTIONS = ("min", "max", "coalesce")
 MAX_LENGTH = 2_000  # a longer cost is a generated program
 MAX_DEPTH = 50  # keeps parser and Spark plan far from their recursion limits
+MAX_OPERANDS = 100  # as MAX_DEPTH: a sum of n operands is a tree of depth n - 1
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ class _Parser:
         self.tokens = list(self._tokens())
         self.next = 0
         self.depth = 0
+        operands = [token for token in self.tokens if token.kind in {"number", "name"}]
+        if len(operands) > MAX_OPERANDS:
+            raise self._error(
+                operands[MAX_OPERANDS], f"at most {MAX_OPERANDS} numbers and columns together"
+            )
 
     def parse(self) -> Expression:
         tree = self._sum()
@@ -345,7 +351,9 @@ def _apply_function(function: str, values: list[float | None]) -> float | None:
         return present[0] if present else None
     if len(present) < len(values):
         return None
-    return min(present) if function == "min" else max(present)
+    # As in Spark, NaN (of infinite operands) is greater than every number.
+    ordered = sorted(present, key=lambda value: (math.isnan(value), value))
+    return ordered[0] if function == "min" else ordered[-1]
 
 
 def render(tree: Expression) -> str:

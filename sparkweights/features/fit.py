@@ -11,8 +11,7 @@ import numpy as np
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, number, sample_weight, text, unless_nan
-from sparkweights.core.errors import ConfigError, InputError
-from sparkweights.core.roles import ColumnRoles, quoted
+from sparkweights.core.errors import ConfigError, InputError, join_names
 from sparkweights.features.encoders import (
     BinnedFeature,
     ByTarget,
@@ -28,9 +27,11 @@ from sparkweights.features.missing import MissingCounts
 from sparkweights.features.plan import FeaturePlan, fold_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, Row
+
+    from sparkweights.core.roles import ColumnRoles
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -91,6 +92,8 @@ def learn_features(
             hint="leave features.numeric out, or name fewer columns.",
         )
     row, numbers = _collect_statistics(fit_df, roles, categorical, wide=wide)
+    levels = [_levels(row, i) for i in range(len(roles.categorical))]
+    _require_usable(row, roles, numbers, levels)
     encoders: list[Encoder] = []
     if wide:
         encoders.append(_block(roles.numeric, row, numbers))
@@ -101,7 +104,8 @@ def learn_features(
     if not impute:
         encoders = [_without_median(encoder) for encoder in encoders]
     encoders += [
-        _categorical(name, row, i, categorical, roles) for i, name in enumerate(roles.categorical)
+        _categorical(name, found, categorical, roles)
+        for name, found in zip(roles.categorical, levels, strict=True)
     ]
     plan = FeaturePlan(tuple(encoders), missing=_missing(row, numbers, roles))
     if not plan.looks_at_outcomes:
@@ -185,23 +189,35 @@ def _missing(row: Row, numbers: Sequence[_Statistics], roles: ColumnRoles) -> Mi
     return MissingCounts(rows, missing, unseen)
 
 
-def _require_usable(name: str, row: Row, summary: _Statistics) -> None:
-    if summary.infinite:
+def _require_usable(
+    row: Row, roles: ColumnRoles, numbers: Sequence[_Statistics], levels: Sequence[Sequence[str]]
+) -> None:
+    """Refuse columns that are infinite on a row, or without a value on all; all are named."""
+    by_name = dict(zip(roles.numeric, numbers, strict=True))
+    infinite = {name: summary.infinite for name, summary in by_name.items() if summary.infinite}
+    if infinite:
+        rows = join_names(infinite.values())
         raise InputError(
-            f"Feature column '{name}' is infinite on {summary.infinite} of {row['rows']} fit "
-            "rows; numbers must be finite (null and NaN stand for missing).",
+            f"{_feature_columns(infinite)} infinite on {rows} of {row['rows']} fit rows; numbers "
+            "must be finite (null and NaN stand for missing).",
             hint="find the division by zero that made them; write null instead.",
         )
-    if not summary.present:
+    empty = [name for name, summary in by_name.items() if not summary.present]
+    empty += [name for name, found in zip(roles.categorical, levels, strict=True) if not found]
+    if empty:
         raise InputError(
-            f"Feature column '{name}' is null or NaN on all {row['rows']} fit rows.",
-            hint=f"remove {quoted(name)} from columns.numeric, or repair the job that fills it.",
+            f"{_feature_columns(empty)} null or NaN on all {row['rows']} fit rows.",
+            hint="remove what is named from columns.numeric and columns.categorical, or repair the "
+            "job that fills it.",
         )
+
+
+def _feature_columns(names: Collection[str]) -> str:
+    listed = join_names(f"'{name}'" for name in names)
+    return f"Feature column {listed} is" if len(names) == 1 else f"Feature columns {listed} are"
 
 
 def _block(names: Sequence[str], row: Row, numbers: Sequence[_Statistics]) -> NumericBlock:
-    for name, summary in zip(names, numbers, strict=True):
-        _require_usable(name, row, summary)
     missing = [
         name for name, summary in zip(names, numbers, strict=True) if summary.present < row["rows"]
     ]
@@ -211,7 +227,6 @@ def _block(names: Sequence[str], row: Row, numbers: Sequence[_Statistics]) -> Nu
 def _numeric(
     name: str, row: Row, summary: _Statistics, encoding: str, roles: ColumnRoles
 ) -> Encoder:
-    _require_usable(name, row, summary)
     if encoding == "binned":
         edges = sorted(set(summary.quantiles[BIN_STEPS:-1:BIN_STEPS]))
         return BinnedFeature(name, (), roles.class_names[1:], tuple(edges))
@@ -263,17 +278,13 @@ def normal_scores(quantiles: Sequence[float]) -> tuple[tuple[float, float], ...]
     return tuple(knots) if len(knots) > 1 else ()
 
 
-def _categorical(name: str, row: Row, i: int, encoding: str, roles: ColumnRoles) -> Encoder:
-    level_names = sorted(
-        entry["item"] for entry in row[f"levels_{i}"] or [] if entry["item"] is not None
-    )
-    if not level_names:
-        raise InputError(
-            f"Feature column '{name}' is null on all {row['rows']} fit rows.",
-            hint=f"remove {quoted(name)} from columns.categorical, or repair the job that fills "
-            "it.",
-        )
-    levels = tuple(level_names)
+def _levels(row: Row, i: int) -> tuple[str, ...]:
+    """Return the levels of a categorical column, in order."""
+    entries = row[f"levels_{i}"] or []
+    return tuple(sorted(entry["item"] for entry in entries if entry["item"] is not None))
+
+
+def _categorical(name: str, levels: tuple[str, ...], encoding: str, roles: ColumnRoles) -> Encoder:
     if encoding == "target":
         return TargetFeature(name, (), roles.class_names[1:], levels)
     return (

@@ -30,6 +30,28 @@ if TYPE_CHECKING:
 ParamValue = bool | float | str
 
 
+# Parameter of a library, in lower case without underscores -> the keys that it is set from.
+_SET_FROM: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("scaleposweight", "weightcol", "sampleweight", "sampleweightcol", "classweight"),
+        "weights, costs and columns.weight",
+    ),
+    **dict.fromkeys(("thresholds", "threshold"), "costs"),
+    **dict.fromkeys(("missing", "handleinvalid"), "features.impute"),
+    **dict.fromkeys(("labelcol",), "columns.label"),
+    **dict.fromkeys(("featurescol",), "columns.numeric and columns.categorical"),
+    **dict.fromkeys(
+        ("objective", "numclass", "basescore", "family", "losstype"), "columns.classes"
+    ),
+    **dict.fromkeys(("seed", "randomstate"), "seed"),
+    **dict.fromkeys(
+        ("earlystoppingrounds", "validationindicatorcol", "evalmetric"), "model.patience"
+    ),
+    **dict.fromkeys(("monotoneconstraints",), "model.monotone"),
+    **dict.fromkeys(("interactionconstraints",), "model.interactions"),
+}
+
+
 class ClassCount(Enum):
     """For how many classes a capability holds."""
 
@@ -208,15 +230,24 @@ class LearnerDeclaration:
         """
         for name, value in params.items():
             if name not in self.params:
-                raise ConfigError(
-                    f"{where}: {self.kind} has no Param '{name}'; allowed: "
-                    f"{join_names(self.params)}.",
-                    hint=did_you_mean(name, self.params),
-                )
+                raise self._unknown_param(name, where)
             if not self.params[name].admits(value):
                 raise ConfigError(
                     f"{where}.{name}: {value!r}; allowed: {self.params[name]}.",
                 )
+
+    def _unknown_param(self, name: str, where: str) -> ConfigError:
+        allowed = join_names(self.params)
+        key = _SET_FROM.get(name.casefold().replace("_", ""))
+        if key is not None:
+            return ConfigError(
+                f"{where}: Param '{name}' is set by sparkweights, from {key}.",
+                hint=f"state {key} instead; allowed here: {allowed}.",
+            )
+        return ConfigError(
+            f"{where}: {self.kind} has no Param '{name}'; allowed: {allowed}.",
+            hint=did_you_mean(name, self.params),
+        )
 
     def require_extra(self) -> None:
         """Refuse where the learner's library is missing.

@@ -277,10 +277,15 @@ def expectation(gx: Native, entry: Mapping[str, Any]) -> Native:
             f"Unknown expectation type '{entry['type']}' in the suite.",
             hint=did_you_mean(entry["type"], known) or "see Great Expectations' gallery.",
         )
+    from great_expectations.exceptions import (  # noqa: PLC0415 (with the library)
+        GreatExpectationsError,
+    )
+
     try:
         return known[entry["type"]](**kwargs, meta=meta)
-    except ValueError as error:
-        problems = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+    except (ValueError, TypeError, GreatExpectationsError) as error:
+        lines = str(error).splitlines()
+        problems = "; ".join(line.strip() for line in lines[1:] or lines)
         raise ConfigError(
             f"Expectation '{entry['type']}' ({entry['id']}) has wrong kwargs: {problems}.",
             hint="correct the kwargs in the suite.",

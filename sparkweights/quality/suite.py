@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.location import AnyLocation
 
+MAX_BYTES = 5_000_000  # of a suite's file: ten thousand expectations
 SEVERITIES = ("critical", "warning", "info")
 
 
@@ -114,14 +115,15 @@ def load_suite(file: AnyLocation) -> Suite:
     """
     path = Location.of(file)
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(limit=MAX_BYTES))
     except FileNotFoundError:
         raise ConfigError(
             f"No expectation suite at '{path}'.", hint="correct the path under checks."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise ConfigError(
-            f"The expectation suite '{path}' cannot be read: {error}.",
+            f"The expectation suite '{path}' cannot be read: {reason}.",
             hint="it should be a suite in Great Expectations' JSON.",
         ) from None
     entries = record.get("expectations") if isinstance(record, dict) else None

@@ -339,20 +339,24 @@ def require_rows(
     Raises
     ------
     InputError
-        Naming the scarcest class, its rows in the table and in each part, and about how many more
-        rows of it would be enough.
+        Naming every scarce class, the scarcest first, its rows in the table and in each part, and
+        about how many more rows of it would be enough.
     """
     parts = (FIT, CALIBRATE, TEST)
-    scarce = _scarcest(counts, parts, roles.class_names)
-    if scarce is not None:
+    shortfalls = []
+    for scarce in _scarce(counts, parts, roles.class_names):
         part_rows = {which: counts.get((which, scarce), 0) for which in parts}
         total = sum(part_rows.values()) if table is None else table[scarce]
+        shortfalls.append(
+            f"class '{scarce}' has {total:,} rows in the whole table, of which "
+            f"{join_names(f'{rows} to {which}' for which, rows in part_rows.items())}"
+            f"{_missing(counts, parts, scarce, total)}"
+        )
+    if shortfalls:
         raise InputError(
-            f"Class '{scarce}' has {total:,} rows in the whole table, of which "
-            f"{join_names(f'{rows} to {which}' for which, rows in part_rows.items())}; at least "
-            f"{MIN_ROWS} of each class are needed to fit, to calibrate and to test"
-            f"{_missing(counts, parts, scarce, total)}.",
-            hint="gather more history with this class, or change the shares under split.",
+            f"{_sentence(shortfalls, ', and ')}; at least {MIN_ROWS} of each class are needed to "
+            "fit, to calibrate and to test.",
+            hint="gather more history, or change the shares under split.",
         )
 
 
@@ -371,16 +375,19 @@ def require_crossed_rows(
     Raises
     ------
     InputError
-        Naming the class and its rows.
+        Naming every scarce class with its rows; or a class that a fold lacks.
     """
-    for name in names:
-        fold_rows = [counts.get((fold, name), 0) for fold in range(folds)]
-        if sum(fold_rows) < MIN_ROWS:
-            raise InputError(
-                f"Class '{name}' has {sum(fold_rows)} rows in the labelled table; at least "
-                f"{MIN_ROWS} of each class are needed to fit, to calibrate and to evaluate.",
-                hint="gather more history with this class.",
-            )
+    by_class = {name: [counts.get((fold, name), 0) for fold in range(folds)] for name in names}
+    scarce = {name: sum(rows) for name, rows in by_class.items() if sum(rows) < MIN_ROWS}
+    if scarce:
+        few = _sentence([f"class '{name}' has {n}" for name, n in scarce.items()], " and ")
+        needed = (f"{MIN_ROWS - n} rows of '{name}'" for name, n in scarce.items())
+        raise InputError(
+            f"{few} rows in the labelled table; at least {MIN_ROWS} of each class are needed to "
+            "fit, to calibrate and to evaluate.",
+            hint=f"gather more history; {join_names(needed)} are missing.",
+        )
+    for name, fold_rows in by_class.items():
         if not all(fold_rows):
             raise InputError(
                 f"Class '{name}' has {sum(fold_rows)} rows, and none of them in fold "
@@ -390,10 +397,15 @@ def require_crossed_rows(
             )
 
 
-def _scarcest(
+def _sentence(clauses: Sequence[str], conjunction: str) -> str:
+    text = conjunction.join(clauses)
+    return text[:1].upper() + text[1:]
+
+
+def _scarce(
     counts: Mapping[tuple[str, str], int], parts: Sequence[str], names: Sequence[str]
-) -> str | None:
-    """Return, of the classes with too few rows in some part, the one with the fewest, or None."""
+) -> list[str]:
+    """Return the classes with too few rows in some part, the one with the fewest first."""
     lacking = [
         name
         for name in names
@@ -402,7 +414,7 @@ def _scarcest(
     totals = {
         name: sum(counts.get((part_name, name), 0) for part_name in parts) for name in lacking
     }
-    return min(totals, key=totals.__getitem__) if totals else None
+    return sorted(totals, key=totals.__getitem__)
 
 
 def _missing(
@@ -422,4 +434,4 @@ def _missing(
             part_rows = sum(n for (which, _), n in counts.items() if which == part_name)
             share = max(rows / total, part_rows / every if rows == 0 else 0.0)
             needed = max(needed, math.ceil(MIN_ROWS / share) if share > 0 else 0)
-    return f"; {needed - total:,} more rows of it, {needed:,} in all, would be about enough"
+    return f" ({needed - total:,} more rows of it, {needed:,} in all, would be about enough)"

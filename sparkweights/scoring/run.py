@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from sparkweights.core.errors import PublishError
+from sparkweights.core.errors import PublishError, without_credentials
 from sparkweights.core.versions import digest
 from sparkweights.features.missing import MissingShift, missing_counts, missing_shifts
 from sparkweights.quality.compile import CompiledSuite, compile_suite
@@ -308,7 +308,7 @@ def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerpr
     """Return what identifies a table without reading it again."""
     schema = {field.name: field.dataType.simpleString() for field in df.schema}
     return TableFingerprint(
-        location=source.location,
+        location=without_credentials(source.location),
         format=source.format,
         partition=source.partition,
         rows=rows,

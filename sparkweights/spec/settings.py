@@ -1,11 +1,12 @@
 """Settings: the sections of a configuration file, each a frozen model with its bounds.
 
-Settings about rows are part of specs (`DecisionProblem`, `TrainingSpec`,
-`ScoringSpec`) once a table's columns are known, and are stored with the model trained by them.
+Settings about rows are part of specs (`DecisionProblem`, `TrainingSpec`, `ScoringSpec`) once a
+table's columns are known, and are stored with the model trained by them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import date
 from typing import Annotated, Literal
@@ -21,12 +22,11 @@ from pydantic import (
     field_serializer,
 )
 
+from sparkweights.core.errors import without_credentials
+
 Text = Annotated[StrictStr, Field(min_length=1, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # 1 is one, true is none
-# Options whose values no manifest may hold, should they be written out in the file.
-_SECRET_OPTION = re.compile("pass|secret|token|key|credential|signature", re.IGNORECASE)
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable of the environment
-NOT_RECORDED = "(not recorded)"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -68,8 +68,7 @@ class Table(Section):
         the types again in each run, with another pass over the table.
     options
         Options of Spark's reader or writer. ``${NAME}`` is read from the environment when the
-        table is opened. A value that looks like a secret and is spelled out in the file is left
-        out of every record.
+        table is opened. Records hold the names of options and a digest, never their values.
     """
 
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
@@ -78,14 +77,15 @@ class Table(Section):
     schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
     options: dict[str, str] = {}
 
+    @field_serializer("location")
+    def _recorded_location(self, location: str) -> str:
+        return without_credentials(location)
+
     @field_serializer("options")
-    def _recorded(self, options: dict[str, str]) -> dict[str, str]:
-        return {
-            name: NOT_RECORDED
-            if _SECRET_OPTION.search(name) and not REFERENCE.search(value)
-            else value
-            for name, value in options.items()
-        }
+    def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
+        text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
+        return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
 
     @property
     def scheme(self) -> str:

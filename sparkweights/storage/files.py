@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sparkweights.core.errors import escape_json_controls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,11 +41,14 @@ def write_json(file: Location, record: Mapping[str, object]) -> None:
 
 
 def as_json(record: Mapping[str, object], indent: int | None = 2) -> str:
-    """Return a record as JSON; a number that is none (NaN, infinite) becomes null."""
+    """Return a record as JSON; a number that is none (NaN, infinite) becomes null.
+
+    It can be printed and encoded, whatever characters the names in it have.
+    """
     text = json.dumps(
         _finite(record), indent=indent, ensure_ascii=False, allow_nan=False, default=str
     )
-    return text + "\n"
+    return escape_json_controls(text) + "\n"
 
 
 def _finite(value: object) -> object:

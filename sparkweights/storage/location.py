@@ -31,6 +31,7 @@ import posixpath
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -291,15 +292,29 @@ class Location:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self))
         return content
 
-    def read_text(self) -> str:
+    def read_text(self, limit: int | None = None) -> str:
         """Return a file's content, which is UTF-8.
+
+        Parameters
+        ----------
+        limit
+            Bytes that the file may have; None for any number.
 
         Raises
         ------
         OSError, UnicodeDecodeError
-            If it is not there, cannot be read, or is another encoding.
+            If it is not there, cannot be read, is too large, or is another encoding.
         """
-        return self.read_bytes().decode()
+        if limit is None:
+            return self.read_bytes().decode()
+        if self.is_local and not stat.S_ISREG(os.stat(self.path).st_mode):
+            # Opening a pipe waits for its writer; a device may have no end.
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        with self.open() as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
+        return content.decode()
 
     def create(self, content: bytes) -> None:
         """Write a new file of a folder that is not published yet; folders above are made.

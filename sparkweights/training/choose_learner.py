@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as F
 
-from sparkweights.core.columns import sample_weight
+from sparkweights.core.columns import column, sample_weight
 from sparkweights.core.errors import ConfigError
 from sparkweights.evaluation.intervals import BLOCKS
 from sparkweights.features.fit import WIDE
@@ -97,7 +97,7 @@ def collect_paired_losses(
     """
     df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
     for name, scorer in zip(names, scorers, strict=True):
-        probabilities = F.array(*[F.col(name_) for name_ in scorer.probability_cols])
+        probabilities = F.array(*map(column, scorer.probability_cols))
         likelihood = F.greatest(
             F.get(probabilities, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY)
         )

@@ -32,6 +32,7 @@ CLASS, REGRET, GROUP, BIN = "__class", "__regret", "__group", "__bin"  # columns
 BINS_PER_OCTAVE = 32  # a bin spans 2.2 %; only the bins that contain a bound are approximate
 NO_REGRET = -100_000  # below every bin of a double
 MAX_GROUPS = 1_000
+MAX_LISTED_LABELS = 20  # of a message
 ORDER_STEPS = 32  # counts at fixed steps are the same on every run; sketches of quantiles are not
 
 
@@ -148,7 +149,7 @@ def summarise_classes(
     """
     weight = sample_weight(roles)
     measures = [
-        *_frequency_measures(roles, weight),
+        *_frequency_measures(weight),
         *_cost_measures(matrix, weight),
         *(_regret_measures(weight) if regret_bins else []),
         *_fault_measures(matrix),
@@ -163,7 +164,7 @@ def summarise_classes(
     summary_rows = _collect(classed_df, measures, by_cell=bool(grouping) or regret_bins)
     class_rows = [row for row in summary_rows if row["whole"]]
     by_class = {row[CLASS]: row for row in class_rows}
-    _refuse_labels(by_class, roles)
+    _refuse_labels(by_class, roles, labelled_df)
     _refuse_weights(class_rows, roles)
     _refuse_costs(class_rows, matrix)
     by_cell = [row for row in summary_rows if not row["whole"]] or class_rows
@@ -195,14 +196,13 @@ def _of_own_class(cells: Sequence[Expression]) -> Column:
     return chosen
 
 
-def _frequency_measures(roles: ColumnRoles, weight: Column) -> list[Column]:
+def _frequency_measures(weight: Column) -> list[Column]:
     usable = (weight >= 0) & (weight < float("inf"))
     return [
         F.count(F.lit(1)).alias("rows"),
         F.sum(weight).alias("weight"),
         F.sum(weight * weight).alias("weight_square"),
         F.count_if(~F.coalesce(usable, F.lit(col=False))).alias("weight_faults"),
-        F.min(column(roles.label).cast("string")).alias("example"),
     ]
 
 
@@ -256,7 +256,6 @@ def _fault_measures(matrix: CostMatrix) -> list[Column]:
                 measures += [
                     F.count_if(~sound).alias(f"fault_{d}_{c}"),
                     F.count_if(cost.isNull() | F.isnan(cost)).alias(f"undefined_{d}_{c}"),
-                    F.min(cost).alias(f"least_{d}_{c}"),
                 ]
     return measures
 
@@ -283,7 +282,7 @@ def _dominance_measures(matrix: CostMatrix, weight: Column) -> list[Column]:
     return measures
 
 
-def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
+def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles, labelled_df: DataFrame) -> None:
     total = sum(row["rows"] for row in by_class.values())
     if total == 0:
         raise InputError(
@@ -291,12 +290,11 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
             hint="check the table's location and the job that fills it.",
         )
     if -2 in by_class:  # see class_index
-        row = by_class[-2]
         known = join_names(f"{name}: {value!r}" for name, value in roles.classes.items())
         raise InputError(
-            f"Label column '{roles.label}' holds {row['rows']} rows that no class names "
-            f"(such as {row['example']!r}); columns.classes has {known}.",
-            hint="name the value under columns.classes, or filter these rows out.",
+            f"Label column '{roles.label}' holds {by_class[-2]['rows']} rows that no class names "
+            f"({_count_unknown_labels(labelled_df, roles)}); columns.classes has {known}.",
+            hint="name the values under columns.classes, or filter these rows out.",
         )
     if -1 in by_class:
         raise InputError(
@@ -304,6 +302,16 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles) -> None:
             f"{total} rows; every row of the labelled table needs its outcome.",
             hint="leave rows whose outcome is not known yet out of the labelled table.",
         )
+
+
+def _count_unknown_labels(labelled_df: DataFrame, roles: ColumnRoles) -> str:
+    """Return the values that are no class with their rows, by another job; few are codes."""
+    unknown_df = labelled_df.filter(class_index(roles) == -2)
+    counts = unknown_df.groupBy(column(roles.label).cast("string").alias("value")).count()
+    rows = counts.orderBy(F.desc("count"), "value").limit(MAX_LISTED_LABELS + 1).collect()
+    if len(rows) > MAX_LISTED_LABELS:  # values of rows rather than outcomes
+        return f"more than {MAX_LISTED_LABELS} distinct values, which are not listed"
+    return join_names(f"{row['value']!r} on {row['count']}" for row in rows)
 
 
 def _refuse_weights(class_rows: Sequence[Row], roles: ColumnRoles) -> None:
@@ -325,14 +333,10 @@ def _refuse_costs(class_rows: Sequence[Row], matrix: CostMatrix) -> None:
             faults = sum(row[f"fault_{key}"] for row in class_rows)
             if faults:
                 undefined = sum(row[f"undefined_{key}"] for row in class_rows)
-                least = min(
-                    (row[f"least_{key}"] for row in class_rows if row[f"least_{key}"] is not None),
-                    default=None,
-                )
                 raise InputError(
                     f"Cost costs.{decision}.{name} = {render(matrix.cells[d][c])!r} is not a "
                     f"finite number >= 0 on {faults} rows of the labelled table ({undefined} null "
-                    f"or NaN; smallest {least}).",
+                    f"or NaN, {faults - undefined} negative or infinite).",
                     hint="use coalesce(column, number) for missing values and max(0, ...) for "
                     "negative ones, or drop these rows.",
                 )

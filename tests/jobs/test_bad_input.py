@@ -266,17 +266,27 @@ def _history(**changes: Any) -> pd.DataFrame:
     ("table", "words"),
     [
         (lambda: _history(outcome="good"), ["No rows of class defaulted", "600 of repaid"]),
-        (lambda: _history().replace({"outcome": {"bad": "late"}}), ["no class names", "'late'"]),
+        (
+            lambda: _history().replace({"outcome": {"bad": "late"}}).replace(
+                {"outcome": {"good": "ended"}}
+            ),
+            ["600 rows that no class names ('ended' on", "'late' on"],
+        ),
         (lambda: _history().replace({"outcome": {"bad": None}}), ["null labels"]),
         (lambda: _history(outcome=1), ["Label column 'outcome'", "is bigint", "'good'"]),
         (lambda: _history(**{"in.come": np.nan}), ["'in.come' is null or NaN on all"]),
+        (
+            lambda: _history(**{"in.come": np.nan, "late payments": np.nan, "card type": None}),
+            ["columns 'in.come', 'late payments', 'card type' are null or NaN on all"],
+        ),
         (lambda: _history(**{"in.come": np.inf}), ["'in.come' is infinite"]),
         (lambda: _history(amount=np.nan), ["costs.", "null or NaN"]),
-        (lambda: _history(amount=-9.0), ["costs.", ">= 0 on 600 rows", "smallest"]),
+        (lambda: _history(amount=-9.0), ["costs.", ">= 0 on 600 rows", "600 negative or infinite"]),
         (lambda: _history().iloc[:0], ["0 rows"]),
         (lambda: _history().drop(columns="outcome"), ["has no column 'outcome'"]),
     ],
-    ids=["one class", "unknown label", "null label", "retyped label", "all null", "infinite",
+    ids=["one class", "unknown label", "null label", "retyped label", "all null",
+         "more all null", "infinite",
          "null cost", "negative cost", "empty", "no label"],
 )  # fmt: skip
 def test_train_unusable_history_exits_4(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 COLUMNS = ["a", "loan.amount", "c d", "tick`ed"]
-VALUES = [None, math.nan, 0.0, -0.5, 1.0, 3.25, -7.0, 1e6]
+VALUES = [None, math.nan, 0.0, -0.5, 1.0, 3.25, -7.0, 1e6, 1e200, -1e200]
 
 
 def _random_tree(rng: random.Random, depth: int) -> Expression:

@@ -88,7 +88,7 @@ def test_plan_round_trips_through_json(plan: FeaturePlan) -> None:
     [
         ([(None, 1.0, "x"), (math.nan, 2.0, "y")], "'in come' is null or NaN on all 2 fit rows"),
         ([(1.0, math.inf, "x"), (1.0, 2.0, "y")], "'debt.ratio' is infinite on 1 of 2 fit rows"),
-        ([(1.0, 1.0, None), (1.0, 2.0, None)], "'card type' is null on all 2 fit rows"),
+        ([(1.0, 1.0, None), (1.0, 2.0, None)], "'card type' is null or NaN on all 2 fit rows"),
     ],
 )
 def test_learn_features_unusable_column_is_refused(

@@ -100,12 +100,28 @@ def test_require_rows_rare_class_is_told_with_its_rows() -> None:
         assert words in str(caught.value)
 
 
-def test_require_rows_of_two_scarce_classes_the_scarcer_is_named() -> None:
-    """The table's rows, which resampling does not change, and the class with the fewest."""
+def test_require_rows_of_two_scarce_classes_both_are_named() -> None:
+    """The table's rows, which resampling does not change, the class with the fewest first."""
     counts = {("fit", "common"): 60, ("calibrate", "common"): 9, ("test", "common"): 9,
               ("fit", "rare"): 60}  # fmt: skip
-    with pytest.raises(InputError, match="Class 'rare' has 4 rows in the whole table"):
+    with pytest.raises(InputError) as caught:
         require_rows(counts, ROLES, table={"common": 78, "rare": 4})
+    assert str(caught.value).startswith("Class 'rare' has 4 rows in the whole table")
+    assert ", and class 'common' has 78 rows in the whole table, of which 60 to fit, 9 to" in str(
+        caught.value
+    )
+
+
+def test_require_crossed_rows_names_every_shortfall() -> None:
+    """Three and four rows of ten: both classes, and how many are missing."""
+    counts = {(0, "common"): 3, (0, "rare"): 2, (1, "rare"): 2}
+    with pytest.raises(InputError) as caught:
+        require_crossed_rows(counts, ("common", "rare"), 2)
+    for words in (
+        "Class 'common' has 3 and class 'rare' has 4 rows in the labelled table; at least 10",
+        "7 rows of 'common', 6 rows of 'rare' are missing",
+    ):
+        assert words in str(caught.value)
 
 
 def test_split_by_group_keeps_each_customer_on_one_side(spark: SparkSession) -> None:

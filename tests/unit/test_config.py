@@ -86,7 +86,10 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
         ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),
         ("regParam: 0.01", "maxIter: 2.5", ["model.params.maxIter", "2.5", "whole number"]),
-        ("regParam: 0.01", "weightCol: income", ["'weightCol'", "allowed:"]),
+        ("regParam: 0.01", "weightCol: income", ["Param 'weightCol' is set by sparkweights, from weights", "allowed here:"]),
+        ("regParam: 0.01", "scale_pos_weight: 3", ["'scale_pos_weight' is set", "state weights, costs"]),
+        ("regParam: 0.01", "thresholds: 3", ["'thresholds' is set", "from costs"]),
+        ("regParam: 0.01", "missing: 3", ["'missing' is set", "features.impute"]),
         ("numeric: [income, loan]", "numeric: income", ["columns.numeric", "'income'"]),
         ("numeric: [income, loan]", "numeric: []", ["no features"]),
         ("numeric: [income, loan]", "numeric: [income, loan, id]", ["columns.numeric", "'id'", "columns.keys"]),
@@ -200,19 +203,27 @@ def test_resolve_secrets_late_and_without_telling(monkeypatch: pytest.MonkeyPatc
         resolve_secrets({"key": "${NOT_THERE}"}, where="tables.labelled.options")
 
 
-def test_fingerprint_holds_no_secret_that_the_file_spells_out(tmp_path: Path) -> None:
-    """References stay, as do plain options; a password in the file reaches no record."""
-    options = '{header: "true", fs.s3a.secret.key: hush, "password": "${LAKE_KEY}"}'
-    text = GOOD.replace("location: out/scored", f"location: out/scored, options: {options}")
+def test_fingerprint_holds_names_of_options_and_a_digest_and_no_value(tmp_path: Path) -> None:
+    """Any option may be a secret, whatever its name; a change of one is still seen."""
     path = tmp_path / "loan.yaml"
-    path.write_text(text, encoding="utf-8")
-    config = load_config(path)
-    assert config.fingerprint()["tables"]["scored"]["options"] == {
-        "header": "true",
-        "fs.s3a.secret.key": "(not recorded)",
-        "password": "${LAKE_KEY}",
-    }
-    assert config.table("scored").options["fs.s3a.secret.key"] == "hush"
+
+    def recorded(url: str, location: str = "s3a://user:hush@lake/rows?sig=hush") -> dict[str, Any]:
+        options = f'{{header: "true", "fs.s3a.secret.key": hush, url: "{url}"}}'
+        labelled = f"labelled: {{format: parquet, location: '{location}', options: {options}}}"
+        text = GOOD.replace("labelled: {format: parquet, location: data/history}", labelled)
+        path.write_text(text, encoding="utf-8")
+        config = load_config(path)
+        assert config.table("labelled").options["fs.s3a.secret.key"] == "hush"
+        assert config.table("labelled").location == location
+        return config.fingerprint()["tables"]["labelled"]  # type: ignore[index, no-any-return]
+
+    first, second = recorded("jdbc:x?password=hush"), recorded("jdbc:x?password=hash")
+    assert list(first["options"]) == ["header", "fs.s3a.secret.key", "url"]
+    assert first["location"] == "s3a://lake/rows?..."
+    assert "hush" not in str(first)
+    assert "true" not in str(first["options"])
+    assert first != second
+    assert first == recorded("jdbc:x?password=hush")
 
 
 def test_fingerprint_is_plain_and_knows_no_folder(tmp_path: Path) -> None:
