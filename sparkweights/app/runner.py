@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkweights.app.signing import signing_key
 from sparkweights.app.tables import (
@@ -60,7 +60,7 @@ from sparkweights.storage.tables import TableSource, read_table, require_rows
 from sparkweights.training.backtest import Backtest, backtest
 from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.choose_learner import require_named_kind
-from sparkweights.training.data import WeightingResult, is_mature, plan_resampling, weigh
+from sparkweights.training.data import WeightingResult, leave_out, plan_resampling, weigh
 from sparkweights.training.records import (
     backtest_record,
     model_version,
@@ -97,6 +97,14 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import AnyLocation
+
+
+class LabelledTable(NamedTuple):
+    """The labelled rows that models learn from, and why others were left out -> how many."""
+
+    df: DataFrame
+    spec: TrainingSpec
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ class Runner:
         suites = self._suites()
         source = self._source("incoming")
         incoming_df = read_table(self.spark, source)
-        labelled_df, spec = self._labelled()
+        labelled_df, spec, _ = self._labelled()
         kinds = feature_kinds(labelled_df.schema, spec.problem.roles)
         require_scorable(incoming_df.schema, spec.problem, kinds)
         # Scoring inverts weights that read these columns; windows are for training alone.
@@ -154,7 +162,8 @@ class Runner:
 
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
-        class_weights = self._weigh(*self._labelled())
+        labelled_df, spec, _ = self._labelled()
+        class_weights = self._weigh(labelled_df, spec)
         record = weights_record(self.config.name, class_weights)
         self.store.write(record)
         return StageResult(class_weights, record)
@@ -168,7 +177,7 @@ class Runner:
         """
         self._require_own_models()
         key = signing_key(self.config)
-        labelled_df, spec = self._labelled()
+        labelled_df, spec, left_out = self._labelled()
         if class_weights is None:
             class_weights = self._weigh(labelled_df, spec)
         if self.config.checks.labelled is not None:
@@ -197,6 +206,7 @@ class Runner:
             trained,
             comparison=comparison,
             selection=self._selection(trained.scorer),
+            left_out=left_out,
             settings=settings,
             now=now,
         )
@@ -218,7 +228,7 @@ class Runner:
         Nothing that other verbs read changes; the record holds the lines to put into the
         configuration.
         """
-        labelled_df, spec = self._labelled()
+        labelled_df, spec, _ = self._labelled()
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
         tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
         require_named_kind(spec, "tune")
@@ -233,7 +243,8 @@ class Runner:
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as bundle:
             self._warn_of_params(bundle.kind, bundle.manifest.model.params)
-            explanation = explain(*self._labelled(), self._trained(bundle), bundle, self.progress)
+            labelled_df, spec, _ = self._labelled()
+            explanation = explain(labelled_df, spec, self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
         self.store.write(record)
         return StageResult(explanation, record)
@@ -245,7 +256,7 @@ class Runner:
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as bundle:
             trained = self._trained(bundle)
-            labelled_df, labelled = self._labelled()
+            labelled_df, labelled, _ = self._labelled()
             spec = evaluation_spec(self.config, labelled, trained)
             self.progress.step("evaluating on the test rows")
             result = evaluate_model(labelled_df, spec, trained, bundle)
@@ -255,7 +266,7 @@ class Runner:
 
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
-        labelled_df, spec = self._labelled()
+        labelled_df, spec, _ = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
         settings, class_weights = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
         result = backtest(labelled_df, spec, settings, class_weights, self.progress)
@@ -411,19 +422,15 @@ class Runner:
             if (location := getattr(self.config.checks, role)) is not None
         }
 
-    def _labelled(self) -> tuple[DataFrame, TrainingSpec]:
+    def _labelled(self) -> LabelledTable:
         """Return the labelled table, and how a model of it is trained."""
         df = read_table(self.spark, self._source("labelled"))
         df, spec = with_selection(df, training_spec(self.config, df.columns))
         require_labelled(df.schema, spec)
-        mature = is_mature(df, spec, self.run_date)
-        if mature is None:
-            return accepted_rows(df, spec), spec
-        young = df.filter(~mature).count()  # reads one column
-        self.progress.step(
-            f"leaving out {young:,} labelled rows younger than {spec.split.mature} (split.mature)"
-        )
-        return accepted_rows(df.filter(mature), spec), spec
+        kept_df, left_out = leave_out(df, spec, self.run_date)
+        for cause, rows in left_out.items():
+            self.progress.step(f"leaving out {rows:,} labelled rows ({cause})")
+        return LabelledTable(accepted_rows(kept_df, spec), spec, left_out)
 
     def _selection(self, scorer: Scorer) -> Selection | None:
         """Score the rejected rows of the labelled table as well, and count who was accepted."""

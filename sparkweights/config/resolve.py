@@ -136,4 +136,5 @@ def _training_spec(config: Config) -> TrainingSpec:
         resample=config.resample,
         selection=config.selection,
         reasons=config.reasons,
+        outside=config.columns.outside,
     )

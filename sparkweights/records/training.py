@@ -288,6 +288,8 @@ class TrainingRecord(Record):
         The settings of the configuration.
     selection
         The selection of accepted rows, where the configuration names it.
+    left_out
+        Why labelled rows were left out -> how many.
     version, files
         The bundle's name, and the SHA-256 of each of its files; publishing adds them.
     """
@@ -321,6 +323,7 @@ class TrainingRecord(Record):
     spec: Plain | None = None
     config: Plain
     selection: SelectionSummary | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
     version: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 

@@ -173,6 +173,7 @@ def _made_section(record: TrainingRecord) -> Section:
         *_choice_facts(model.choice),
         ("seed", str(model.seed)),
         ("labelled rows", count(weights.rows)),
+        *((f"rows left out: {cause}", count(rows)) for cause, rows in record.left_out.items()),
         *((f"rows to {_PARTS.get(part, part)}", count(n)) for part, n in split.rows.items()),
         ("split", _split_words(split)),
         ("columns read", str(len(record.schema))),

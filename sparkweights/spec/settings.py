@@ -138,6 +138,9 @@ class Columns(Section):
         The outcome column of the labelled table.
     classes
         Class name -> its value in the label column, or a list of its values.
+    outside
+        Labelled rows whose label is null or no class. ``refuse``: the run stops. ``drop``: they
+        are left out, and counted in the record and the report.
     numeric
         Numeric features: names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
         Ranges and patterns skip columns that have another role.
@@ -156,6 +159,7 @@ class Columns(Section):
     keys: Annotated[tuple[Text, ...], Field(min_length=1)]
     label: Text
     classes: dict[Text, ClassValue | Annotated[tuple[ClassValue, ...], Field(min_length=1)]]
+    outside: Literal["refuse", "drop"] = "refuse"
     numeric: tuple[Text | ColumnRange | ColumnsMatching, ...] = ()
     categorical: tuple[Text, ...] = ()
     sensitive: tuple[Text, ...] = ()

@@ -62,6 +62,8 @@ class TrainingSpec:
         Of the gates behind the evaluation, see `sparkweights.quality.gates`.
     resample, selection, reasons
         The sections of these names; None where the configuration has none.
+    outside
+        ``drop`` or ``refuse``: labelled rows without a class.
     """
 
     problem: DecisionProblem
@@ -79,6 +81,7 @@ class TrainingSpec:
     resample: Resample | None = None
     selection: Selection | None = None
     reasons: Reasons | None = None
+    outside: str = "refuse"
 
     @property
     def weight_spec(self) -> WeightSpec:
@@ -125,6 +128,7 @@ class TrainingSpec:
             "calibration": self.calibration,
             "base_rate_tolerance": self.base_rate_tolerance,
             "cost_tolerance": self.cost_tolerance,
+            "outside": self.outside,
             **{
                 name: None if value is None else value.model_dump(mode="json", by_alias=True)
                 for name, value in sections.items()
@@ -150,6 +154,7 @@ class TrainingSpec:
             calibration=record["calibration"],
             base_rate_tolerance=record["base_rate_tolerance"],
             cost_tolerance=record["cost_tolerance"],
+            outside=record.get("outside", "refuse"),
             resample=_read(Resample, record.get("resample")),
             selection=_read(Selection, record.get("selection")),
             reasons=_read(Reasons, record.get("reasons")),

@@ -148,7 +148,42 @@ def split_order(df: DataFrame, spec: TrainingSpec) -> Column:
     return time_order(df, spec.split.by)
 
 
-def is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | None:
+NULL_LABEL, NO_CLASS = "null label", "label of no class"  # `class_index` -1 and -2
+
+
+def leave_out(
+    df: DataFrame, spec: TrainingSpec, run_date: date
+) -> tuple[DataFrame, dict[str, int]]:
+    """Leave out the labelled rows whose outcome is not known yet, or is no class.
+
+    Rows of the second kind are left out where ``columns.outside`` is ``drop``; else the frequencies
+    refuse them. One Spark job counts what is left out, and reads the label and the moment alone.
+
+    Returns
+    -------
+    DataFrame
+        The rows that are kept.
+    dict
+        Why rows were left out -> how many; without the causes that no row has.
+    """
+    mature = _is_mature(df, spec, run_date)
+    drops = spec.outside == "drop"
+    if mature is None and not drops:
+        return df, {}
+    known, index = F.lit(col=True) if mature is None else mature, class_index(spec.problem.roles)
+    causes = {f"younger than {spec.split.mature}": ~known}
+    if drops:
+        causes |= {NULL_LABEL: known & (index == -1), NO_CLASS: known & (index == -2)}
+    counts = df.agg(
+        *[F.count_if(left).alias(f"c{i}") for i, left in enumerate(causes.values())]
+    ).collect()[0]
+    kept = known & (index >= 0) if drops else known
+    return df.filter(kept), {
+        cause: rows for cause, rows in zip(causes, counts, strict=True) if rows
+    }
+
+
+def _is_mature(df: DataFrame, spec: TrainingSpec, run_date: date) -> Column | None:
     """Return whether the outcome of a labelled row can be known; None where all can be.
 
     Parameters

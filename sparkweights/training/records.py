@@ -103,6 +103,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
     *,
     comparison: ChampionComparison,
     selection: Selection | None,
+    left_out: Mapping[str, int],
     settings: Mapping[str, object],
     now: datetime,
 ) -> TrainingRecord:
@@ -110,6 +111,8 @@ def training_record(  # noqa: PLR0913 (a record of everything)
 
     Parameters
     ----------
+    left_out
+        Why labelled rows were left out -> how many.
     settings
         Of the configuration that was trained by, for whoever reads the record later.
     """
@@ -125,6 +128,7 @@ def training_record(  # noqa: PLR0913 (a record of everything)
         features=scorer.plan.to_dict(),
         feature_names=scorer.plan.names,
         sensitive=spec.problem.roles.sensitive,
+        left_out=left_out,
         ledger=LedgerSummary.from_dict(scorer.ledger.to_dict()),
         reference=trained.reference,
         typical=trained.typical,

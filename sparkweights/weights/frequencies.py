@@ -294,13 +294,15 @@ def _refuse_labels(by_class: Mapping[int, Row], roles: ColumnRoles, labelled_df:
         raise InputError(
             f"Label column '{roles.label}' holds {by_class[-2]['rows']} rows that no class names "
             f"({_count_unknown_labels(labelled_df, roles)}); columns.classes has {known}.",
-            hint="name the values under columns.classes, or filter these rows out.",
+            hint="name the values under columns.classes (a class may list several), or leave the "
+            "rows out by columns.outside: drop.",
         )
     if -1 in by_class:
         raise InputError(
             f"Label column '{roles.label}' holds {by_class[-1]['rows']} null labels in "
             f"{total} rows; every row of the labelled table needs its outcome.",
-            hint="leave rows whose outcome is not known yet out of the labelled table.",
+            hint="leave rows whose outcome is not known yet out of the labelled table, or set "
+            "columns.outside: drop.",
         )
 
 

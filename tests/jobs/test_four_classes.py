@@ -42,6 +42,15 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def _history() -> pd.DataFrame:
+    """Write half of the losses as 9, and add rows whose label is null or of no class."""
+    frame = _table(4_000, 1).astype({"y": "Int64"})
+    frame.loc[(frame["y"] == 2) & (frame["id"] % 2 == 0), "y"] = 9
+    strangers = _table(50, 3).assign(id=range(4_000, 4_050), y=7).astype({"y": "Int64"})
+    strangers.loc[:19, "y"] = None
+    return pd.concat([frame, strangers], ignore_index=True)
+
+
 KEY = "a key that signs the model"
 
 
@@ -49,11 +58,12 @@ KEY = "a key that signs the model"
 def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Train with balanced weights and without, and score by the first."""
     made = Shop(tmp_path_factory.mktemp("four"))
-    made.table("history", _table(4_000, 1))
+    made.table("history", _history())
     made.table("incoming", _table(300, 2).drop(columns="y"))
     common: dict[str, Any] = {
         "columns": {
-            "keys": ["id"], "label": "y", "classes": {name: c for c, name in enumerate(CLASSES)},
+            "keys": ["id"], "label": "y", "outside": "drop",
+            "classes": {"repaid": 0, "late": 1, "loss": [2, 9], "fraud": 3},
             "numeric": ["x1", "x2"], "weight": "w",
         },
         "costs": COSTS,
@@ -113,6 +123,14 @@ def test_priors_and_weights_count_rows_by_their_sample_weight(four: Shop) -> Non
         assert own["weight_sum"] == pytest.approx(sums[c])
         assert own["prior"] == pytest.approx(sums[c] / sums.sum())
         assert own["share_of_risk"] == pytest.approx(0.25)
+
+
+def test_labels_of_no_class_are_left_out_and_counted_in_record_and_report(four: Shop) -> None:
+    """The other rows are those of the table, whose losses have two values."""
+    bundle, record = _model(four, "models")
+    assert record["left_out"] == {"null label": 20, "label of no class": 30}
+    assert record["weights"]["rows"] == 4_000
+    assert "rows left out: null label" in (bundle / "report.html").read_text(encoding="utf-8")
 
 
 def test_probabilities_of_a_weighted_and_an_unweighted_model_are_the_same_after_correction(
