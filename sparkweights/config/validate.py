@@ -71,8 +71,8 @@ def _check_classes(config: Config) -> None:
     twice = [repr(value) for value, n in Counter(values).items() if n > 1]
     if twice:
         raise ConfigError(
-            f"columns.classes: value {join_names(twice)} is given twice.",
-            hint="give each class its own value.",
+            f"columns.classes: value {join_names(twice)} names two classes, or is listed twice.",
+            hint="give each class its own values.",
         )
 
 
