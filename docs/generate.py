@@ -21,7 +21,7 @@ from sparkweights.config.schema import Config
 from sparkweights.core import errors
 from sparkweights.models.registry import AUTO, BUILT_IN
 from sparkweights.probability.settings import CALIBRATIONS
-from sparkweights.spec import security, settings
+from sparkweights.spec import security, settings, tables
 from sparkweights.spec.outputs import QUARANTINE, SCORED
 from sparkweights.weights.spec import SCHEMES
 
@@ -264,7 +264,7 @@ def _markdown(text: str) -> str:
 def _sections() -> dict[str, type[BaseModel]]:
     return {
         name: one
-        for name, one in {**vars(security), **vars(settings)}.items()
+        for name, one in {**vars(security), **vars(settings), **vars(tables)}.items()
         if inspect.isclass(one) and issubclass(one, BaseModel)
     }
 

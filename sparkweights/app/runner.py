@@ -54,9 +54,15 @@ from sparkweights.scoring.schema_checks import (
     require_own_record,
     require_scorable,
 )
+from sparkweights.storage.data_files import verify_files
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
-from sparkweights.storage.tables import TableSource, read_table, require_rows
+from sparkweights.storage.tables import (
+    TableSource,
+    read_table,
+    require_rows,
+    without_malformed,
+)
 from sparkweights.training.backtest import Backtest, backtest
 from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.choose_learner import require_named_kind
@@ -146,7 +152,7 @@ class Runner:
         written = outputs(self.spark, self.config, "", self.run_date)
         suites = self._suites()
         source = self._source("incoming")
-        incoming_df = read_table(self.spark, source)
+        incoming_df = self._read(source)
         labelled_df, spec, _ = self._labelled()
         kinds = feature_kinds(labelled_df.schema, spec.problem.roles)
         require_scorable(incoming_df.schema, spec.problem, kinds)
@@ -280,7 +286,7 @@ class Runner:
         """Compare a table with a model's reference; nothing that other verbs read changes."""
         self.progress.step("loading the model")
         with self._bundle(version, self._runs) as bundle:
-            df = read_table(self.spark, self._source(role))
+            df = without_malformed(self._read(self._source(role)))
             self.progress.step("comparing with the model's reference")
             trained = self._trained(bundle)
             spec, suite = monitoring_spec(self.config, trained), self._suites().get("incoming")
@@ -304,7 +310,7 @@ class Runner:
             require_outside_bundle("--docs", pages)
             pages.make_folder()
         source = self._checked_source(role)
-        df = read_table(self.spark, source)
+        df = without_malformed(self._read(source))
         if not self.config.checks.allow_empty:
             require_rows(df, source)  # an empty table passes nearly every check
         report = self._run_suite(df, role, pages)
@@ -325,7 +331,7 @@ class Runner:
                 f"'{target}' exists; a suite that somebody wrote is not replaced.",
                 hint="name a new file, compare the two, and take over what you want.",
             )
-        df = read_table(self.spark, self._checked_source(role))
+        df = without_malformed(self._read(self._checked_source(role)))
         keys, sensitive = self.config.roles.keys, self.config.roles.sensitive
         self.progress.step(f"looking at {role}")
         profile = collect_profile(df, unlisted=(*keys, *sensitive))
@@ -356,7 +362,7 @@ class Runner:
         self._require_own_record()
         own_id = run_id(settings, self.run_date, bundle.version)
         source = self._source("incoming")
-        incoming_df = read_table(self.spark, source)
+        incoming_df = self._read(source)
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
         run = ScoringRun(
@@ -424,7 +430,7 @@ class Runner:
 
     def _labelled(self) -> LabelledTable:
         """Return the labelled table, and how a model of it is trained."""
-        df = read_table(self.spark, self._source("labelled"))
+        df = self._read(self._source("labelled"))
         df, spec = with_selection(df, training_spec(self.config, df.columns))
         require_labelled(df.schema, spec)
         kept_df, left_out = leave_out(df, spec, self.run_date)
@@ -494,6 +500,12 @@ class Runner:
         if role != "scored":
             return source
         return replace(source, partition={"run_date": self.run_date.isoformat()})
+
+    def _read(self, source: TableSource) -> DataFrame:
+        """Open a table, and refuse damaged files before a job begins."""
+        df = read_table(self.spark, source)
+        verify_files(self.spark, source, df)
+        return df
 
     def _source(self, role: str) -> TableSource:
         return table_source(self.config, role, self.run_date)

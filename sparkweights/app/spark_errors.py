@@ -37,6 +37,9 @@ _INPUT = {
     "is not a Parquet file": "a data file is not parquet",
     "CSV header does not conform": "the header of a csv file differs from tables.*.schema",
     "Could not read or convert schema": "a data file is damaged: its schema cannot be read",
+    "Unexpected end of input stream": "a compressed data file ends in the middle",
+    "PARQUET_TYPE_ILLEGAL": "a data file holds a type that Spark does not read, such as timestamps "
+    "in nanoseconds",
     "FAILED_READ_FILE": "a data file cannot be read",
     "CANNOT_READ_FILE": "a data file cannot be read",
     "ParquetDecodingException": "a data file is damaged: a page of it cannot be decoded",

@@ -8,6 +8,7 @@ from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
 from sparkweights.core.errors import ConfigError
 from sparkweights.scoring.run import Outputs
+from sparkweights.spec.tables import dated
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
 from sparkweights.storage.publish.folder import FolderPublication
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from sparkweights.config.schema import Config
-    from sparkweights.spec.settings import Table
+    from sparkweights.spec.tables import Table
     from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
 
@@ -33,7 +34,7 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         If the configuration does not name it, or a secret is not set.
     """
     table = config.table(role)
-    location = _dated(table.location, run_date)
+    location = dated(table.location, run_date)
     if table.scheme == "file":
         location = str(config.path(location))
     return TableSource(
@@ -43,9 +44,12 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         schema_ddl=table.schema_ddl,
         options=resolve_secrets(table.options, where=f"tables.{role}.options"),
         partition={
-            name: _dated(value, run_date) if isinstance(value, str) else value
+            name: dated(value, run_date) if isinstance(value, str) else value
             for name, value in table.partition.items()
         },
+        malformed=table.malformed,
+        final_newline=table.final_newline,
+        ignore_empty_files=table.ignore_empty_files,
     )
 
 
@@ -108,11 +112,8 @@ def _publication(
         run_id=run_id,
         run_date=run_date,
         options=options,
+        spark=spark,
         root=config.path(table.location),
         file_format=table.format,
         owner=config.name,
     )
-
-
-def _dated(text: str, run_date: date) -> str:
-    return text.replace("{run_date}", run_date.isoformat())

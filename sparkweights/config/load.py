@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sparkweights.config.problems import dotted, fields, first_problem, with_line
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, join_names
-from sparkweights.spec.settings import REFERENCE
+from sparkweights.spec.tables import REFERENCE
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:

@@ -31,13 +31,12 @@ from sparkweights.spec.settings import (
     Section,
     Selection,
     SplitShares,
-    Table,
-    Tables,
     Text,
     Train,
     Tune,
     Weights,
 )
+from sparkweights.spec.tables import Table, Tables
 from sparkweights.storage.location import Location
 from sparkweights.weights.rule import Grouping
 from sparkweights.weights.spec import WeightSpec

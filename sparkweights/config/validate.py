@@ -22,14 +22,15 @@ from sparkweights.probability.settings import CALIBRATIONS, require_prior
 from sparkweights.sampling.period import Span
 from sparkweights.spec.outputs import UNSCORABLE, scored_columns
 from sparkweights.spec.scoring import ESTIMATE, NATURAL
-from sparkweights.spec.settings import ColumnsMatching, scheme_of
+from sparkweights.spec.settings import ColumnsMatching
+from sparkweights.spec.tables import check_placeholders, scheme_of
 from sparkweights.storage.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sparkweights.config.schema import Config
-    from sparkweights.spec.settings import Table
+    from sparkweights.spec.tables import Table
 
 
 def check_consistency(config: Config) -> None:
@@ -330,6 +331,7 @@ def _check_locations(config: Config) -> None:
     for role, table in named.items():
         if role in {"scored", "quarantine"}:
             _check_output(role, table)
+        _check_reading(role, table)
         if table.format in {"csv", "json"} and table.schema_ddl is None:
             raise ConfigError(
                 f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
@@ -381,6 +383,33 @@ def _check_catalog_names(named: Mapping[str, Table]) -> None:
         role_of.setdefault(name, role)
 
 
+def _check_reading(role: str, table: Table) -> None:
+    """Refuse settings of reading that do not apply to the table, or are stated in two ways."""
+    named = {f"partition.{name}": value for name, value in table.partition.items()}
+    for key, value in {"location": table.location, **named}.items():
+        if isinstance(value, str):
+            check_placeholders(f"tables.{role}.{key}", value)
+    is_text = table.format in {"csv", "json"}
+    if table.malformed == "quarantine" and not (is_text and role == "incoming"):
+        raise ConfigError(
+            f"tables.{role}.malformed: 'quarantine' is for a csv or json table that is scored "
+            "(tables.incoming); no other rows are set aside.",
+            hint=f"leave tables.{role}.malformed out.",
+        )
+    if table.final_newline == "optional" and table.format != "csv":
+        raise ConfigError(
+            f"tables.{role}.final_newline: 'optional' is for csv; the format is {table.format}.",
+            hint=f"leave tables.{role}.final_newline out.",
+        )
+    for name in table.options if is_text else ():
+        if name.casefold() in {"mode", "columnnameofcorruptrecord", "columnpruning"}:
+            raise ConfigError(
+                f"tables.{role}.options.{name}: what happens to a record that cannot be parsed is "
+                f"stated by tables.{role}.malformed; allowed: refuse, quarantine.",
+                hint="leave the option out.",
+            )
+
+
 def _check_output(role: str, table: Table) -> None:
     if table.format not in {"parquet", "orc", "table"}:
         raise ConfigError(
@@ -419,7 +448,7 @@ def _check_folder(where: str, location: str) -> None:
             hint="mount the storage, or name a local path; a table may also go into the catalog, "
             "which knows its location (format: table).",
         )
-    if "{run_date}" in location:
+    if "{run_date" in location:
         raise ConfigError(
             f"{where}: {location!r} holds {{run_date}}; one folder holds every date.",
             hint=f"leave the date out of {where}.",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
+# Of a text table whose malformed records are quarantined: the record as read; null of other rows.
+MALFORMED_RECORD = "malformed_record"
+
 
 def column(name: str) -> Column:
     """Return the top-level column called exactly ``name``."""
@@ -88,9 +91,23 @@ def require_columns(schema: T.StructType, names: Iterable[str], *, table: str) -
         if name not in present:
             raise InputError(
                 f"Table '{table}' has no column '{name}'; it has {join_names(sorted(present))}.",
-                hint=did_you_mean(name, present)
+                hint=_flatten(schema, name)
+                or did_you_mean(name, present)
                 or "correct the column's name in the configuration, or the table.",
             )
+
+
+def _flatten(schema: T.StructType, name: str) -> str | None:
+    """Return the hint for a name that is a field of a struct, else None."""
+    outer, _, inner = name.partition(".")
+    kind = schema[outer].dataType if outer in schema.names else None
+    if not isinstance(kind, T.StructType):
+        return None
+    fields = join_names(kind.names)
+    return (
+        f"'{outer}' is a struct of {fields}; flatten it where the table is made, for instance "
+        f"{outer}.{inner.partition('.')[0]} AS {name.replace('.', '_')}, and name that column."
+    )
 
 
 def require_kind(
@@ -109,8 +126,18 @@ def require_kind(
             raise InputError(
                 f"Column '{name}' of table '{table}' is {data_type.simpleString()}; "
                 f"{role} must be {' or '.join(kinds)}.",
-                hint="cast it where the table is made, or change its role in the configuration.",
+                hint=_flatten_any(name, data_type)
+                or "cast it where the table is made, or change its role in the configuration.",
             )
+
+
+def _flatten_any(name: str, data_type: T.DataType) -> str | None:
+    if not isinstance(data_type, T.StructType):
+        return None
+    return (
+        f"flatten it where the table is made, for instance {name}.{data_type.names[0]} AS "
+        f"{name}_{data_type.names[0]}, and name that column."
+    )
 
 
 def sample_weight(roles: ColumnRoles) -> Column:

@@ -17,6 +17,7 @@ from sparkweights.core.column_math import balanced_sum, binary, softmax
 from sparkweights.models.attributions import LinearContrast, LinearExplainer
 from sparkweights.models.base import Learner
 from sparkweights.models.mllib import COLUMNS, MLlibModel
+from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,5 +89,5 @@ class Logistic(Learner):
 
     def load(self, folder: Location, classes: int) -> LogisticModel:
         """Read MLlib's native format."""
-        native = LogisticRegressionModel.load(str(folder))
+        native = LogisticRegressionModel.load(literal_path(folder))
         return LogisticModel(self.declaration, classes, native)

@@ -47,6 +47,7 @@ from sparkweights.models.mllib import (
     impurity_decreases,
 )
 from sparkweights.models.registry import XGBOOST
+from sparkweights.storage.spark_paths import literal_path
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
 from sparkweights.trees.mllib_nodes import first_trees, read_nodes, write_tree
@@ -133,7 +134,7 @@ class Tree(Learner):
 
     def load(self, folder: Location, classes: int) -> TreeModel:
         """Read MLlib's native format."""
-        native = DecisionTreeClassificationModel.load(str(folder))
+        native = DecisionTreeClassificationModel.load(literal_path(folder))
         return TreeModel(self.declaration, classes, native)
 
 
@@ -160,7 +161,7 @@ class Forest(Learner):
 
     def load(self, folder: Location, classes: int) -> ForestModel:
         """Read MLlib's native format."""
-        native = RandomForestClassificationModel.load(str(folder))
+        native = RandomForestClassificationModel.load(literal_path(folder))
         return ForestModel(self.declaration, classes, native)
 
 
@@ -290,9 +291,9 @@ class BoostedTrees(Learner):
     def load(self, folder: Location, classes: int) -> FittedModel:
         """Read one model, or the models of one against the rest."""
         if ClassCount.TWO.covers(classes):
-            native = GBTClassificationModel.load(str(folder))
+            native = GBTClassificationModel.load(literal_path(folder))
             return BoostedModel(self.declaration, classes, native)
-        each = OneVsRestModel.load(str(folder))
+        each = OneVsRestModel.load(literal_path(folder))
         return OneVsRestBoostedModel(self.declaration, classes, each)
 
     def concern(self, params: Mapping[str, ParamValue], spark: SparkSession, /) -> str | None:

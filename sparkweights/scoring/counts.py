@@ -14,7 +14,13 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.features.missing import missing_measures
-from sparkweights.scoring.plan import FOUND, KEYS_PRESENT, SET_ASIDE
+from sparkweights.scoring.plan import (
+    FOUND,
+    KEYS_PRESENT,
+    RECORD_READABLE,
+    SET_ASIDE,
+    is_malformed,
+)
 from sparkweights.spec.outputs import UNSCORABLE, expected_col
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ def observe_marked(
     measures = [
         F.count(F.lit(1)).alias("rows"),
         F.count_if(F.col(SET_ASIDE)).alias("quarantined"),
+        F.count_if(is_malformed(marked_df.schema)).alias("malformed"),
         F.count_if(plan.without_key(marked_df.schema)).alias("without_key"),
     ]
     if plan.suite is not None:
@@ -104,8 +111,8 @@ class RunCounts:
     ----------
     rows, quarantined, unscorable
         Incoming rows, and those that got no decision.
-    without_key
-        Of the quarantined, those that lack a key.
+    malformed, without_key
+        Of the quarantined, those whose record could not be parsed, and those that lack a key.
     quarantined_for
         Failed check -> rows, in descending order; a row may fail several.
     decisions
@@ -125,6 +132,7 @@ class RunCounts:
     rows: int
     quarantined: int
     unscorable: int
+    malformed: int
     without_key: int
     decisions: Mapping[str, int]
     expected_classes: Mapping[str, float]
@@ -136,7 +144,7 @@ class RunCounts:
 
     def explained(self, report: CheckReport | None, suite: CompiledSuite | None) -> RunCounts:
         """Return the counts with the quarantined rows by failed check."""
-        rows_by_check = {KEYS_PRESENT: self.without_key}
+        rows_by_check = {RECORD_READABLE: self.malformed, KEYS_PRESENT: self.without_key}
         if report is not None and suite is not None:
             quarantining = [result for result in report.results if result.id in suite.quarantining]
             rows_by_check |= {result.id: result.unexpected or 0 for result in quarantining}
@@ -163,6 +171,7 @@ def run_counts(observed: Measures, staged: Measures, problem: DecisionProblem) -
     return RunCounts(
         rows=observed["rows"],
         quarantined=observed["quarantined"],
+        malformed=observed["malformed"],
         without_key=observed["without_key"],
         unscorable=staged[f"decision_{len(decisions)}"],
         decisions={name: staged[f"decision_{i}"] for i, name in enumerate(decisions)},

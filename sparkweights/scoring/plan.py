@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType
 
-from sparkweights.core.columns import column, unless_nan
+from sparkweights.core.columns import MALFORMED_RECORD, column, unless_nan
 from sparkweights.core.roles import reason_cols
 from sparkweights.costs.matrix import REVIEW
 from sparkweights.costs.review import is_reviewed, review_gain
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 FOUND, SET_ASIDE, FAULT, DECISION = "__found", "__set_aside", "__fault", "__decision"
 INFINITE, MISSING = "__infinite", "__missing"
 WHY = {INFINITE: "infinite ", MISSING: "missing "}
-KEYS_PRESENT = "keys are present"
+KEYS_PRESENT, RECORD_READABLE = "keys are present", "record is readable"
 
 
 @dataclass(frozen=True)
@@ -93,23 +93,28 @@ class ScoringPlan:
     def mark(self, incoming_df: DataFrame) -> DataFrame:
         """Append the results of the suite, if there is one, and whether a row is set aside.
 
-        A row without a key is set aside, and so is one that fails a critical expectation.
+        A row without a key is set aside, and so is one whose record could not be parsed, and one
+        that fails a critical expectation.
         """
-        aside = self.without_key(incoming_df.schema)
+        aside = self.unreadable(incoming_df.schema)
         if self.suite is None:
             return incoming_df.withColumn(SET_ASIDE, aside)
         columns = {FOUND: self.suite.matched_conditions, SET_ASIDE: aside | self.suite.critical}
         return incoming_df.withColumns(columns)
 
+    def unreadable(self, schema: StructType) -> Column:
+        """Return whether a row's record could not be parsed, or it lacks a key."""
+        return is_malformed(schema) | self.without_key(schema)
+
     def without_key(self, schema: StructType) -> Column:
-        """Return whether a row lacks a key, which sets it aside; NaN is none."""
+        """Return whether a row that was parsed lacks a key; NaN is none."""
         keys = [
             unless_nan(column(key))
             if isinstance(schema[key].dataType, (DoubleType, FloatType))
             else column(key)
             for key in self.spec.problem.roles.keys
         ]
-        return reduce(or_, [key.isNull() for key in keys])
+        return ~is_malformed(schema) & reduce(or_, [key.isNull() for key in keys])
 
     def price(self, passing_df: DataFrame, scorer: Scorer) -> DataFrame:
         """Append probabilities, expected costs by decision, and faults.
@@ -213,9 +218,11 @@ class ScoringPlan:
             Ids of the critical expectations that some rows fail. Others are not evaluated again,
             which halves the time of this pass where few of many fail.
         """
-        nothing = F.array().cast("array<string>")
-        aside = self.without_key(incoming_df.schema)
-        failed = F.when(aside, F.array(F.lit(KEYS_PRESENT))).otherwise(nothing)
+        schema, nothing = incoming_df.schema, F.array().cast("array<string>")
+        aside = self.unreadable(schema)
+        failed = F.when(is_malformed(schema), F.array(F.lit(RECORD_READABLE)))
+        failed = failed.when(self.without_key(schema), F.array(F.lit(KEYS_PRESENT)))
+        failed = failed.otherwise(nothing)
         if self.suite is not None:
             failed = F.concat(failed, self.suite.failed(self.suite.matched_conditions))
             aside |= self.suite.failing(failing)
@@ -235,6 +242,19 @@ def review_order(problem: DecisionProblem, seed: int) -> Column:
     It is independent of the split's order, which test rows share.
     """
     return uniform(problem.roles.keys, seed, Stream.REVIEW)
+
+
+def is_malformed(schema: StructType) -> Column:
+    """Return whether a row's record could not be parsed.
+
+    Spark parses only the values that a pass needs, and a pass that does not need the wrong one
+    would take the record for a row. All passes need all values, so that they agree.
+    """
+    if MALFORMED_RECORD not in schema.names:
+        return F.lit(col=False)
+    others = [column(name) for name in schema.names if name != MALFORMED_RECORD]
+    is_read = F.to_json(F.struct(*others)).isNotNull()
+    return F.when(column(MALFORMED_RECORD).isNotNull(), is_read).otherwise(F.lit(col=False))
 
 
 def passing(marked_df: DataFrame) -> DataFrame:

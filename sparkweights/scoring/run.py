@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from sparkweights.core.columns import MALFORMED_RECORD
 from sparkweights.core.errors import PublishError, without_credentials
 from sparkweights.core.versions import digest
 from sparkweights.features.missing import MissingShift, missing_counts, missing_shifts
@@ -26,6 +27,7 @@ from sparkweights.scoring.schema_checks import (
     require_model,
 )
 from sparkweights.scoring.scorer import Scorer
+from sparkweights.storage.publish.column_types import with_published_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,12 +120,12 @@ class ScoringRun:
 
     def _steps(self, incoming_df: DataFrame, scorer: Scorer) -> ScoredRun:
         self.store.prepare_run(self.run.run_date)
-        scored, quarantine = self.outputs.scored, self.outputs.quarantine
-        scored.require_ready()
-        quarantine.require_ready(quarantine_schema(incoming_df.schema))
+        scored, keys = self.outputs.scored, self.spec.problem.roles.keys
+        incoming_df = self._require_outputs(incoming_df)
         reasons = reason_rule(self.spec, self.bundle)
         with self.clock.step("plan_checks", "planning the checks"):
-            plan = ScoringPlan(self.spec, self._compiled(incoming_df, "incoming"))
+            checked_df = incoming_df.drop(MALFORMED_RECORD)
+            plan = ScoringPlan(self.spec, self._compiled(checked_df, "incoming"))
         marked_df = plan.mark(incoming_df)
         reference = self.bundle.reference.scores
         context = prepare_context(marked_df, plan, scorer, reference, self.clock)
@@ -144,7 +146,7 @@ class ScoringRun:
             self._stage_quarantine(incoming_df, plan, reports["incoming"], counts)
         with self.clock.step("verify", "verifying the stage"):
             rows = counts.rows - counts.quarantined
-            scored.verify_stage(staged.df, rows=rows, keys=self.spec.problem.roles.keys)
+            scored.verify_stage(staged.df, rows=rows, keys=keys)
         with self.clock.step("check_scored", "checking the scored table"):
             reports["scored"] = staged.check_scored(measured)
         record = run_record(
@@ -165,6 +167,15 @@ class ScoringRun:
         record = replace(record, durations_s=self.clock.seconds)
         self._record(record)
         return ScoredRun(counts, record)
+
+    def _require_outputs(self, incoming_df: DataFrame) -> DataFrame:
+        """Refuse outputs that cannot take the rows; return these with the keys' published types."""
+        scored = self.outputs.scored
+        scored.require_ready()
+        keys = self.spec.problem.roles.keys
+        incoming_df = with_published_types(incoming_df, scored.published_schema(), keys)
+        self.outputs.quarantine.require_ready(quarantine_schema(incoming_df.schema))
+        return incoming_df
 
     def _publish(self, record: RunRecord) -> None:
         self.store.write_pending_manifest(record)

@@ -70,6 +70,12 @@ SCORED: tuple[OutputColumn, ...] = (
 )
 QUARANTINE: tuple[OutputColumn, ...] = (
     OutputColumn("<all>", "as incoming", "The row as it was read."),
+    OutputColumn(
+        "malformed_record",
+        "string",
+        "The record as it was read, where it could not be parsed. Only with "
+        "`malformed: quarantine`.",
+    ),
     OutputColumn("failed_checks", "array<string>", "Ids of the checks that set the row aside."),
     OutputColumn("run_id", "string", "Of the run."),
     OutputColumn("run_date", "date", "Partition: the date of the run."),

@@ -6,8 +6,6 @@ table's columns are known, and are stored with the model trained by them.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import date
 from typing import Annotated, Literal
 
@@ -19,15 +17,10 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
-    field_serializer,
 )
-
-from sparkweights.core.errors import without_credentials
 
 Text = Annotated[StrictStr, Field(min_length=1, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # 1 is one, true is none
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable of the environment
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 ClassValue = StrictBool | StrictInt | StrictStr
@@ -39,79 +32,6 @@ class Section(BaseModel):
     """A part of the file: unknown keys are refused and values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def scheme_of(location: str) -> str:
-    """Return the scheme of a location, with or without slashes behind it; ``file`` for a path."""
-    match = _SCHEME.match(location)
-    return match[1].lower() if match else "file"
-
-
-class Table(Section):
-    """Where a table is stored and how it is read.
-
-    Attributes
-    ----------
-    format
-        Format of the files, or ``table`` for a table of Spark's catalog, whatever its format
-        (Hive, Delta, Iceberg, JDBC). A table that is written is ``parquet`` or ``orc`` in a
-        folder, or ``table``: a Parquet or ORC table of the catalog, wherever it is stored.
-    location
-        A path, relative to the configuration file; a URI that Spark reads (``s3a://...``); or the
-        name of a table of the catalog. In tables that are read, ``{run_date}`` is replaced by the
-        date of the run.
-    partition
-        Column -> value: only rows with these values are read, for instance one date of a table
-        that holds many. ``{run_date}`` is replaced as in ``location``.
-    schema_ddl
-        Columns and types of a csv or json table, as ``name type, ...``. Without it Spark infers
-        the types again in each run, with another pass over the table.
-    options
-        Options of Spark's reader or writer. ``${NAME}`` is read from the environment when the
-        table is opened. Records hold the names of options and a digest, never their values.
-    """
-
-    format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
-    location: Text
-    partition: dict[Text, StrictBool | StrictInt | StrictStr] = {}
-    schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
-    options: dict[str, str] = {}
-
-    @field_serializer("location")
-    def _recorded_location(self, location: str) -> str:
-        return without_credentials(location)
-
-    @field_serializer("options")
-    def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
-        text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
-        return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
-
-    @property
-    def scheme(self) -> str:
-        """The storage scheme: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
-        return "table" if self.format == "table" else scheme_of(self.location)
-
-
-class Tables(Section):
-    """The tables of the product: two that it reads and two that it writes.
-
-    Attributes
-    ----------
-    labelled
-        Rows with known outcomes, for weights, training and evaluation.
-    incoming
-        Rows to score.
-    scored
-        The scored table, one partition per run date.
-    quarantine
-        Rows that were set aside, one partition per run date.
-    """
-
-    labelled: Table | None = None
-    incoming: Table | None = None
-    scored: Table | None = None
-    quarantine: Table | None = None
 
 
 class ColumnRange(Section):

@@ -15,6 +15,7 @@ from pyspark import StorageLevel
 
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import try_lock
+from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ def keep_rows(df: DataFrame, parent: Location) -> Iterator[DataFrame]:
     with scratch_folder(parent) as folder:
         written = str(folder / "rows")
         df.write.parquet(written)
-        read_df = df.sparkSession.read.schema(df.schema).parquet(written)
+        read_df = df.sparkSession.read.schema(df.schema).parquet(literal_path(written))
         kept_df = read_df.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             yield kept_df

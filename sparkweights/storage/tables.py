@@ -1,24 +1,39 @@
-"""Reading tables."""
+"""Reading tables: every row of a table is read whole, or the run stops."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from sparkweights.core.columns import column, require_columns
-from sparkweights.core.errors import InputError, spark_message
+from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
+from sparkweights.core.errors import InputError, join_names, spark_message
 from sparkweights.storage.location import Location
+from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+
+TEXT_FORMATS = ("csv", "json")
+# A corrupt or vanished file must stop the job, whatever the cluster's defaults are.
+_STRICT = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+_STRICT_CSV = {
+    # A file whose header names other columns, or in another order, is not read by position.
+    "enforceSchema": "false",
+    # A line with too few fields goes unnoticed if only the requested fields are parsed.
+    "columnPruning": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,13 @@ class TableSource:
         Spark's reader options; they may hold secrets and are never logged.
     partition
         Column -> value of the rows that are read; without any, all rows are read.
+    malformed
+        Whether a record of a text file that cannot be parsed stops the run, or becomes a row with
+        the record in `MALFORMED_RECORD`.
+    final_newline
+        Whether the last line of a csv file must end with a newline.
+    ignore_empty_files
+        Whether files of no bytes are skipped.
     """
 
     role: str
@@ -46,13 +68,38 @@ class TableSource:
     schema_ddl: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     partition: Mapping[str, str | int] = field(default_factory=dict)
+    malformed: Literal["refuse", "quarantine"] = "refuse"
+    final_newline: Literal["required", "optional"] = "required"
+    ignore_empty_files: bool = False
 
     @property
     def bytes(self) -> int | None:
         """The size of its files together; None where only Spark can read them."""
-        if self.format == "table" or "://" in self.location:
-            return None
-        return Location.of(self.location).size
+        return Location.of(self.location).size if self.is_local else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine's filesystems."""
+        return self.format != "table" and "://" not in self.location
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folder of the requested partition, if it is one, and the whole table."""
+        whole = self.location.rstrip("/") or "/"
+        if not self.partition:
+            return (whole,)
+        names = [f"{name}={value}" for name, value in self.partition.items()]
+        return ("/".join([whole, *names]), whole)
+
+    def option(self, name: str, default: str = "") -> str:
+        """Return an option of the reader; Spark ignores case in its name."""
+        given = {key.casefold(): value for key, value in self.options.items()}
+        return given.get(name.casefold(), default)
+
+    @property
+    def is_multi_line(self) -> bool:
+        """Whether a record of a text file may take several lines."""
+        return self.option("multiLine").casefold() == "true"
 
 
 def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
@@ -61,8 +108,8 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     Raises
     ------
     InputError
-        If there is nothing at its location, Spark cannot infer its columns, or a column of its
-        partition is missing.
+        If there is nothing at its location, Spark cannot infer its columns, a column of its
+        partition is missing, or the partition's value is none of that column's type.
     """
     try:
         df = _open(spark, source)
@@ -80,30 +127,39 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
     """
     if source.format == "table":
         return _reader(spark, source).table(source.location)
-    if source.partition and source.format in {"parquet", "orc"}:
-        folders = [f"{name}={value}" for name, value in source.partition.items()]
-        path = "/".join([source.location.rstrip("/"), *folders])
+    *partition, whole = source.folders
+    for path in partition:
         try:
-            df = _reader(spark, source).option("basePath", source.location).load(path)
+            df = _reader(spark, source).option("basePath", whole).load(literal_path(path))
             df.schema  # noqa: B018 (Spark resolves the columns now)
         except PySparkException as error:
             if not (error.getCondition() or "").startswith("PATH_NOT_FOUND"):
                 raise
         else:
             return df
-    return _reader(spark, source).load(source.location)
+    return _reader(spark, source).load(literal_path(whole))
 
 
 def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
-    # A corrupt or vanished file must stop the job, whatever the cluster's defaults are.
-    strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+    strict = {**_STRICT, "mode": "FAILFAST"}
     if source.format == "csv":
-        # A file whose header names other columns, or in another order, is not read by position.
-        strict["enforceSchema"] = "false"
+        strict |= _STRICT_CSV
+    if source.malformed == "quarantine":
+        strict |= {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED_RECORD}
     reader = spark.read.options(**{**strict, **source.options})
     if source.schema_ddl is not None:
-        reader = reader.schema(source.schema_ddl)
+        schema = source.schema_ddl
+        if source.malformed == "quarantine":
+            schema = f"{schema}, {MALFORMED_RECORD} string"
+        reader = reader.schema(schema)
     return reader if source.format == "table" else reader.format(source.format)
+
+
+def without_malformed(df: DataFrame) -> DataFrame:
+    """Return the rows whose records could be parsed, for steps that set no rows aside."""
+    if MALFORMED_RECORD not in df.columns:
+        return df
+    return df.filter(column(MALFORMED_RECORD).isNull()).drop(MALFORMED_RECORD)
 
 
 def _within(df: DataFrame, source: TableSource) -> DataFrame:
@@ -111,18 +167,42 @@ def _within(df: DataFrame, source: TableSource) -> DataFrame:
     if not source.partition:
         return df
     require_columns(df.schema, list(source.partition), table=source.role)
-    # The value is cast to the column's type, not the other way round, so that a source can skip
-    # files by it; a value that cannot be cast matches no row.
-    conditions = [
-        column(name) == F.lit(str(value)).try_cast(df.schema[name].dataType)
+    values = {
+        name: F.lit(str(value)).try_cast(df.schema[name].dataType)
         for name, value in source.partition.items()
+    }
+    _require_values(df, values, source)
+    # The value is cast to the column's type, not the other way round, so that a source can skip
+    # files by it. A parser of text must not skip rows by it: a line with too many fields has
+    # another value there, and would be left out unseen.
+    conditions = [
+        F.array_contains(F.array(value), column(name))
+        if source.format in TEXT_FORMATS
+        else column(name) == value
+        for name, value in values.items()
     ]
     return df.filter(reduce(and_, conditions))
+
+
+def _require_values(df: DataFrame, values: Mapping[str, Column], source: TableSource) -> None:
+    """Refuse the value of a partition that no row can have."""
+    nulls = [value.isNull().alias(f"is_null_{i}") for i, value in enumerate(values.values())]
+    (row,) = df.sparkSession.range(1).select(*nulls).collect()
+    for name, is_null in zip(values, row, strict=True):
+        if is_null:
+            raise InputError(
+                f"tables.{source.role}.partition: column '{name}' is "
+                f"{df.schema[name].dataType.simpleString()}, and '{source.partition[name]}' is no "
+                "value of that type.",
+                hint="write the value as the column holds it, for instance "
+                f"{name}: '{{run_date:%Y%m%d}}' for 20260301.",
+            )
 
 
 def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
     text = str(error)
     condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+    where = f"Table tables.{source.role} at '{source.location}' cannot be read"
     if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
         return InputError(
             f"No table at '{source.location}' (tables.{source.role}).",
@@ -130,11 +210,14 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
         )
     if "No FileSystem for scheme" in text or "ClassNotFoundException" in text:
         return InputError(
-            f"Table tables.{source.role} at '{source.location}' cannot be read: Spark has no "
-            f"connector for {source.location.partition('://')[0]}.",
+            f"{where}: Spark has no connector for {source.location.partition('://')[0]}.",
             hint="add the storage's connector to the job (spark-submit --packages), or correct "
             f"tables.{source.role}.location.",
         )
+    if "CANNOT_MERGE_SCHEMAS" in text or "CANNOT_MERGE_INCOMPATIBLE_DATA_TYPE" in text:
+        return _unmergeable(error, source)
+    if "PARQUET_TYPE_ILLEGAL" in text and "NANOS" in text:
+        return _nanoseconds(source)
     reasons = {
         "COLUMN_ALREADY_EXISTS": "a column appears twice (Spark does not distinguish upper "
         "from lower case)",
@@ -144,10 +227,66 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
     reason = next((text for key, text in reasons.items() if condition.startswith(key)), None)
     if reason is None:
         reason = spark_message(error)
+    return InputError(f"{where}: {reason}.", hint="check the table's files, format and schema.")
+
+
+def _unmergeable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
+    """Return the error of files whose columns have types that cannot be one type."""
+    names = _differing(str(error))
+    columns = f"column {join_names(names)} has" if names else "a column has"
     return InputError(
-        f"Table tables.{source.role} at '{source.location}' cannot be read: {reason}.",
-        hint="check the table's files, format and schema.",
+        f"Table tables.{source.role} at '{source.location}' cannot be read as one table: {columns} "
+        "another type in one file than in another.",
+        hint="write the files with one type per column; mergeSchema adds columns, and cannot "
+        "change a type.",
     )
+
+
+def _differing(text: str) -> list[str]:
+    """Return the columns that the two schemas of an error hold with other types."""
+    try:
+        schemas = [T.DataType.fromDDL(ddl) for ddl in re.findall('"(STRUCT<.*>)"', text)[:2]]
+    except PySparkException:
+        return []
+    kinds = [
+        {each.name: each.dataType for each in schema}
+        for schema in schemas
+        if isinstance(schema, T.StructType)
+    ]
+    if len(kinds) < 2:
+        return []
+    left, right = kinds
+    return [f"'{name}'" for name, kind in left.items() if right.get(name, kind) != kind]
+
+
+def _nanoseconds(source: TableSource) -> InputError:
+    """Return the error of Parquet timestamps in nanoseconds, which Spark does not read."""
+    names = _nanosecond_columns(source) if source.is_local else []
+    columns = f"column {join_names(names)} holds" if names else "a column holds"
+    return InputError(
+        f"Table tables.{source.role} at '{source.location}' cannot be read: {columns} "
+        "timestamps in nanoseconds, and Spark reads microseconds.",
+        hint="write the files with microseconds: in pandas to_parquet(..., "
+        "coerce_timestamps='us', allow_truncated_timestamps=True), in pyarrow the same options of "
+        "write_table.",
+    )
+
+
+def _nanosecond_columns(source: TableSource) -> list[str]:
+    """Return the columns of nanoseconds of the first file that has some; reads footers alone."""
+    for file in Location.of(source.location).files():
+        if file.name.startswith(("_", ".")):
+            continue
+        try:
+            with file.open() as stream:
+                schema = pq.read_schema(stream)
+        except (OSError, pa.ArrowException):  # another file, or a damaged one
+            continue
+        if names := [
+            f"'{each.name}'" for each in schema if str(each.type).startswith("timestamp[ns")
+        ]:
+            return names
+    return []
 
 
 def require_rows(df: DataFrame, source: TableSource) -> None:
@@ -158,10 +297,20 @@ def require_rows(df: DataFrame, source: TableSource) -> None:
     InputError
         If it is empty.
     """
-    if df.isEmpty():
-        part = ", ".join(f"{name} = {value}" for name, value in source.partition.items())
-        raise InputError(
-            f"Table tables.{source.role} holds 0 rows{f' where {part}' if part else ''}.",
-            hint="run the job that fills it; where an empty table is right, set "
-            "checks.allow_empty: true.",
+    if not df.isEmpty():
+        return
+    part = ", ".join(f"{name} = {value}" for name, value in source.partition.items())
+    moments = [
+        name
+        for name in source.partition
+        if isinstance(df.schema[name].dataType, (T.TimestampType, T.TimestampNTZType))
+    ]
+    hint = "run the job that fills it; where an empty table is right, set checks.allow_empty: true."
+    if moments:
+        hint = (
+            f"{join_names(moments)} is a timestamp, and a date stands for its midnight alone; "
+            f"state the moment that the rows hold, or a column of dates; else {hint}"
         )
+    raise InputError(
+        f"Table tables.{source.role} holds 0 rows{f' where {part}' if part else ''}.", hint=hint
+    )

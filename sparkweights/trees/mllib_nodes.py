@@ -13,6 +13,7 @@ from pyspark.ml.classification import DecisionTreeClassificationModel, GBTClassi
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from sparkweights.storage.spark_paths import literal_path
 from sparkweights.trees.nodes import MLlibNode, group_by_tree
 from sparkweights.trees.pruning import LEAF
 
@@ -40,7 +41,7 @@ def read_nodes(folder: Location) -> list[list[MLlibNode]]:
     ModelError
         If the nodes are not numbered depth first, as MLlib's are.
     """
-    nodes_df = SparkSession.active().read.parquet(str(folder / "data"))
+    nodes_df = SparkSession.active().read.parquet(literal_path(folder / "data"))
     many = "nodeData" in nodes_df.columns
     tree, node = (F.col("treeID"), "nodeData.") if many else (F.lit(0), "")
     columns = [
@@ -66,22 +67,24 @@ def write_tree(
     """
     spark = SparkSession.active()
     # A model's metadata is one line of text.
-    spark.read.text(str(read / "metadata")).coalesce(1).write.text(str(written / "metadata"))
+    spark.read.text(literal_path(read / "metadata")).coalesce(1).write.text(
+        str(written / "metadata")
+    )
     rows = [_row(tree, i) for i in range(len(tree.nodes))]
     spark.createDataFrame(rows, _TABLE).coalesce(1).write.parquet(str(written / "data"))
-    return DecisionTreeClassificationModel.load(str(written))
+    return DecisionTreeClassificationModel.load(literal_path(written))
 
 
 def first_trees(count: int, read: Location, written: Location) -> GBTClassificationModel:
     """Return a native model of the first ``count`` trees; the folders are those of `write_tree`."""
     spark = SparkSession.active()
     metadata = F.regexp_replace("value", r'"numTrees":\d+', f'"numTrees":{count}')
-    text_df = spark.read.text(str(read / "metadata")).select(metadata.alias("value"))
+    text_df = spark.read.text(literal_path(read / "metadata")).select(metadata.alias("value"))
     text_df.coalesce(1).write.text(str(written / "metadata"))
     for table, tree in (("data", "treeID"), ("treesMetadata", "_1")):
-        table_df = spark.read.parquet(str(read / table)).filter(F.col(tree) < count)
+        table_df = spark.read.parquet(literal_path(read / table)).filter(F.col(tree) < count)
         table_df.coalesce(1).write.parquet(str(written / table))
-    return GBTClassificationModel.load(str(written))
+    return GBTClassificationModel.load(literal_path(written))
 
 
 def _row(tree: PlainTree, index: int) -> tuple[object, ...]:

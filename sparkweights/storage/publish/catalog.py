@@ -140,6 +140,10 @@ class CatalogPublication(Publication):
             )
         self._require_types(T.StructType() if schema is None else schema)
 
+    def published_schema(self) -> T.StructType | None:
+        """Return the table's columns; None where it is not there yet."""
+        return self._columns() if self._exists() else None
+
     def _require_catalog(self) -> None:
         if self.spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory":
             raise ConfigError(

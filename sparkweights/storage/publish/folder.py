@@ -17,11 +17,12 @@ from sparkweights.storage.files import write_text
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import lock
 from sparkweights.storage.publish.protocol import Publication
+from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
     from sparkweights.storage.location import Location
@@ -40,12 +41,15 @@ class FolderPublication(Publication):
         The table's folder.
     file_format
         parquet or orc.
+    spark
+        The session; classic or Connect.
     owner
         The configuration whose rows the table holds; a hidden file in the table keeps its name.
     attempt
         A part of the stage's name that nobody knows before, another run of the date neither.
     """
 
+    spark: SparkSession
     root: Location
     file_format: str
     owner: str
@@ -122,6 +126,20 @@ class FolderPublication(Publication):
                 f"Cannot write '{self.root}': '{obstacle}' is no folder that may be written.",
                 hint="nothing was published; correct the location, or the folder's rights.",
             )
+
+    def published_schema(self) -> StructType | None:
+        """Return the columns of the table's first date; that of this run does not count.
+
+        Only footers are read.
+        """
+        dates = [] if not self.root.is_dir() else self.root.children()
+        for folder in dates:
+            if not folder.name.startswith("run_date=") or folder == self.target:
+                continue
+            if any(not file.name.startswith(("_", ".")) for file in folder.files()):
+                reader = self.spark.read.format(self.format)
+                return reader.load(literal_path(folder)).schema
+        return None
 
     def _read_owner(self) -> str | None:
         try:

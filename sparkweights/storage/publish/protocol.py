@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import PublishError, QualityGateError
 from sparkweights.storage.keys import count_keys, count_repeats
+from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +104,10 @@ class Publication(ABC):
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
 
+    def published_schema(self) -> StructType | None:
+        """Return the columns of the table's other dates; None where there are none."""
+        return None
+
     def write_stage(
         self, df: DataFrame, *, partition_by: Sequence[str] = (), few: bool = False
     ) -> None:
@@ -121,7 +126,9 @@ class Publication(ABC):
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
-        return spark.read.format(self.format).schema(like.schema).load(self.stage_path)
+        return (
+            spark.read.format(self.format).schema(like.schema).load(literal_path(self.stage_path))
+        )
 
     def verify_stage(self, staged_df: DataFrame, *, rows: int, keys: Sequence[str]) -> None:
         """Read the staged keys back and compare, in one Spark job.
