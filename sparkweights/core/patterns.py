@@ -38,6 +38,7 @@ MAX_POSITIONS = 500  # characters and classes, with the copies of counted loops
 MAX_PAIRS = 20_000  # pairs of positions that read the same text
 MAX_DEGREE = 4  # loops in a row that can share one text
 _COPIES = 8  # counted loops up to this many repetitions, nested ones multiplied, are no loops
+_SHOWN = 60  # characters of a pattern in a message
 _ASCII = 128
 _ALL = (1 << (_ASCII + 1)) - 1  # one bit per ASCII character, one for all others
 _COUNTED = re.compile(r"\{(\d+)(,(\d*))?\}")
@@ -107,9 +108,10 @@ def require_fast(pattern: str) -> None:
     except _UnbalancedError:
         return
     automata = [_Automaton(tree) for tree in trees]
+    shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}..."
     if any(map(_is_ambiguous, automata)) or any(map(_is_steep, automata)):
         raise ConfigError(
-            f"The pattern {pattern!r} can take exponential time: its loops read the same text in "
+            f"The pattern {shown!r} can take exponential time: its loops read the same text in "
             "many ways.",
             hint="write one loop instead of a loop in a loop or of loops in a row, such as [a-z]+ "
             "for ([a-z]+)+, and alternatives that start with different characters.",

@@ -157,3 +157,20 @@ def _literal(value: object) -> Literal:
             raise ConfigError(
                 "A row_condition compares with numbers, text, true and false.", hint=_HINT
             )
+
+
+def row_condition_text(value: object) -> str:
+    """Return a ``row_condition`` as people read it, for the pages about a suite."""
+    match value:
+        case str():
+            return value
+        case {"type": "and" | "or" as kind, "conditions": list() as parts}:
+            return "(" + f" {kind} ".join(map(row_condition_text, parts)) + ")"
+        case {"type": "nullity", "column": column, "is_null": is_null}:
+            return f"{_name(column).name} is {'null' if is_null else 'not null'}"
+        case {"column": column, "operator": operator, "parameter": parameter}:
+            return f"{_name(column).name} {str(operator).replace('_', ' ')} {parameter}"
+        case {"pass_through_filter": text}:
+            return str(text)
+        case _:
+            return ""

@@ -558,6 +558,9 @@ class Selection(Section):
         return tuple(filter(None, (self.accepted, self.probability)))
 
 
+_Parameter = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
 class Checks(Section):
     """Expectation suites, and how many rows may remain without a decision.
 
@@ -570,6 +573,13 @@ class Checks(Section):
         quarantined; other critical failures stop the run.
     scored
         Suite that the scored rows must pass before they are published.
+    parameters
+        Name -> value, for ``{"$PARAMETER": name}`` in the suites: numbers, text, booleans, or a
+        list of them. They replace the values that a suite's file sets.
+    mostly
+        What a critical row-level expectation with ``mostly`` below 1 decides. With ``rows``, each
+        row that fails it is quarantined, also where it passes; with ``table``, no row is, and the
+        run stops where more rows fail than ``mostly`` allows.
     max_quarantined
         Largest share of rows that may be quarantined; more stop the run.
     max_unscorable
@@ -581,6 +591,8 @@ class Checks(Section):
     labelled: Text | None = None
     incoming: Text | None = None
     scored: Text | None = None
+    parameters: dict[Text, _Parameter | tuple[_Parameter, ...]] = {}
+    mostly: Literal["rows", "table"] = "rows"
     max_quarantined: Part = 0.05
     max_unscorable: Part = 0.05
     allow_empty: StrictBool = False
