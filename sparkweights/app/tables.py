@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.config.load import resolve_secrets
+from sparkweights.costs.condition import parse_condition
+from sparkweights.costs.spark import to_condition
 from sparkweights.scoring.run import Outputs
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
@@ -12,9 +14,11 @@ from sparkweights.storage.publish.folder import FolderPublication
 from sparkweights.storage.tables import TableSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Column, SparkSession
+    from pyspark.sql.types import StructType
 
     from sparkweights.config.schema import Config
     from sparkweights.storage.publish.protocol import Publication
@@ -42,7 +46,16 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
             name: _dated(value, run_date) if isinstance(value, str) else value
             for name, value in table.partition.items()
         },
+        row_filter=_row_filter(table.where, f"tables.{role}.where"),
     )
+
+
+def _row_filter(text: str | None, where: str) -> Callable[[StructType], Column] | None:
+    """Return the condition of the rows that are read, as a function of the table's schema."""
+    if text is None:
+        return None
+    tree = parse_condition(text)
+    return lambda schema: to_condition(tree, schema, where=where, nan="missing")
 
 
 def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) -> Outputs:

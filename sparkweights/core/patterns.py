@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 1_000  # characters of a pattern
 MAX_DEPTH = 50  # levels of groups
-MAX_POSITIONS = 500  # characters and classes, with the copies of counted loops
+MAX_POSITIONS = 300  # characters and classes, with the copies of counted loops
 MAX_PAIRS = 20_000  # pairs of positions that read the same text
 MAX_DEGREE = 4  # loops in a row that can share one text
 _COPIES = 8  # counted loops up to this many repetitions, nested ones multiplied, are no loops

@@ -258,9 +258,13 @@ class _ConditionParser(ExpressionParser):
         if token.kind == "name" and token.text.lower() in {"true", "false"}:
             self._take()
             return Flag(token.text.lower() == "true")
+        return self._sum()
+
+    def _atom(self) -> Expression:
+        token = self._peek()
         if token.kind == "name" and token.text.lower() in _KEYWORDS:
             raise self._error(token, "a number, a column or text in quotes")
-        return self._sum()
+        return super()._atom()
 
     def _literal_value(self) -> Literal:
         token, value = self._peek(), self._operand()

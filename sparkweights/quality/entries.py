@@ -139,7 +139,8 @@ def _resolve(value: object, parameters: Mapping[str, object]) -> object:
 def _parameter(expression: object, parameters: Mapping[str, object], default: object) -> object:
     """Return the value of a parameter, or of the arithmetic of numeric ones."""
     if isinstance(expression, str) and expression in parameters:
-        return parameters[expression]
+        value = parameters[expression]
+        return list(value) if isinstance(value, tuple) else value
     if default is not None:
         return default
     if not isinstance(expression, str) or len(expression) > MAX_LENGTH:

@@ -16,9 +16,10 @@ from sparkweights.core.errors import InputError, spark_message
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql.types import StructType
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class TableSource:
         Spark's reader options; they may hold secrets and are never logged.
     partition
         Column -> value of the rows that are read; without any, all rows are read.
+    row_filter
+        From the table's schema to the condition of the rows that are read; None for all rows.
     """
 
     role: str
@@ -46,6 +49,7 @@ class TableSource:
     schema_ddl: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     partition: Mapping[str, str | int] = field(default_factory=dict)
+    row_filter: Callable[[StructType], Column] | None = field(default=None, repr=False)
 
     @property
     def bytes(self) -> int | None:
@@ -69,7 +73,8 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
     except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
         raise _unreadable(error, source) from None
-    return _within(df, source)
+    df = _within(df, source)
+    return df if source.row_filter is None else df.filter(source.row_filter(df.schema))
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:
