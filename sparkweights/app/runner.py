@@ -451,10 +451,11 @@ class Runner:
         return run_suite(df, suite, table=role, docs=docs)
 
     def _load_suite(self, location: str) -> Suite:
-        suite = load_suite(self.config.path(location), self.config.checks.parameters)
+        checks = self.config.checks
+        suite = load_suite(self.config.path(location), checks.parameters)
         for notice in suite.notices:
             self.progress.warn(notice)
-        return suite
+        return replace(suite, mostly=checks.mostly)
 
     def _checked_source(self, role: str) -> TableSource:
         """Return the source that a suite checks: of the scored table, the run date alone."""

@@ -152,10 +152,7 @@ def monitor(
         require_same_labels(df.schema, problem.roles, trained.problem.roles, bundle.version)
     weight = optional_weight(df.schema, problem.roles)
     current = count_bins(df, bundle.reference.bins, weight)
-    compiled = None
-    if suite is not None:
-        mostly = spec.scoring.checks.mostly
-        compiled = compile_suite(df, suite, table="incoming", mostly=mostly)
+    compiled = None if suite is None else compile_suite(df, suite, table="incoming")
     plan = ScoringPlan(spec.scoring, compiled)
     marked_df = plan.mark(df).withColumn(USABLE, is_usable(scorer))
     scores = collect_histogram(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
 from itertools import groupby
 from operator import or_
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from sparkweights.quality.needs import Repeated
     from sparkweights.storage.location import Location
 
-Mostly = Literal["rows", "table"]  # what a critical check with `mostly` judges: `checks.mostly`
 _CONDITIONS = ("counts", "unexpected", "repeated")  # parts of a need that select rows themselves
 MAX_PATTERNS = 1_000  # lists of matched conditions; if there are more, a query counts the rows
 
@@ -64,8 +63,6 @@ class CompiledSuite:
         Per expectation, the library's and what it asks for; None where the library runs it.
     engine
         The library's execution engine, on a table without rows.
-    mostly
-        Whether rows that fail a critical check with ``mostly`` are set aside.
     """
 
     suite: Suite
@@ -73,7 +70,6 @@ class CompiledSuite:
     requests: tuple[Request, ...]
     needs: tuple[Need | None, ...]
     engine: Native
-    mostly: Mostly = "rows"
 
     @cached_property
     def matched_conditions(self) -> Column:
@@ -132,7 +128,7 @@ class CompiledSuite:
         """Ids of the critical expectations that each condition belongs to."""
         ids: dict[MetricId, list[str]] = {id_: [] for id_ in self._conditions}
         for entry, need in zip(self.suite.expectations, self.needs, strict=True):
-            of_table = self.mostly == "table" and (entry["kwargs"].get("mostly") or 1) < 1
+            of_table = self.suite.mostly == "table" and (entry["kwargs"].get("mostly") or 1) < 1
             if (
                 need is not None
                 and need.by_row
@@ -359,18 +355,8 @@ def _patterns(matched: Column) -> Column:
     return F.call_function("approx_top_k", matched, F.lit(MAX_PATTERNS), F.lit(10 * MAX_PATTERNS))
 
 
-def compile_suite(
-    df: DataFrame, suite: Suite, *, table: str, mostly: Mostly = "rows"
-) -> CompiledSuite:
+def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:
     """Turn a suite into Columns over a table's schema; no row is read.
-
-    Parameters
-    ----------
-    table
-        Its name, for the report.
-    mostly
-        Whether rows that fail a critical check with ``mostly`` are set aside (``rows``), or the
-        check judges the table alone (``table``).
 
     Raises
     ------
@@ -381,7 +367,7 @@ def compile_suite(
     # The library takes a second for fifty expectations; a session asks for the same ones often.
     entries = json.dumps(suite.expectations, default=str)
     compiled = _compiled(df.sparkSession, df.schema.json(), suite.name, entries, table)
-    return replace(compiled, mostly=mostly)
+    return replace(compiled, suite=replace(compiled.suite, mostly=suite.mostly))
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sparkweights.core.columns import column
 from sparkweights.core.errors import ConfigError, did_you_mean, without_values
 from sparkweights.core.roles import quoted
+from sparkweights.quality.entries import UNEXPECTED_ROWS
 from sparkweights.quality.suite import CheckResult
 
 if TYPE_CHECKING:
@@ -215,11 +216,7 @@ def expectation(
         "sparkweights_id": entry["id"],
         "sparkweights_column": entry["kwargs"].get("column"),
     }
-    known = {
-        kind.expectation_type: kind
-        for name, kind in vars(gx.expectations).items()
-        if name.startswith(("Expect", "UnexpectedRows")) and name != "Expectation"
-    }
+    known = known_types(gx)
     if entry["type"] not in known:
         raise ConfigError(
             f"Unknown expectation type '{entry['type']}' in the suite.",
@@ -233,6 +230,15 @@ def expectation(
             f"Expectation '{entry['type']}' ({entry['id']}) has wrong kwargs: {problems}.",
             hint="correct the kwargs in the suite.",
         ) from None
+
+
+def known_types(gx: Native) -> dict[str, Native]:
+    """Return the library's types of expectations by name."""
+    return {
+        kind.expectation_type: kind
+        for name, kind in vars(gx.expectations).items()
+        if name.startswith(("Expect", "UnexpectedRows")) and name != "Expectation"
+    }
 
 
 def _renamed(value: object, names: Mapping[str, str]) -> object:
@@ -276,6 +282,9 @@ def result_of(outcome: Native) -> CheckResult:
     """Return a result of the library as a `CheckResult`."""
     config = outcome.expectation_config
     result = outcome.result or {}
+    observed, unexpected = result.get("observed_value"), result.get("unexpected_count")
+    if config.type == UNEXPECTED_ROWS:  # what it observes is the number of rows that fail
+        observed, unexpected = None, observed
     return CheckResult(
         id=config.meta["sparkweights_id"],
         type=config.type,
@@ -283,8 +292,8 @@ def result_of(outcome: Native) -> CheckResult:
         severity=str(getattr(config.severity, "value", config.severity) or "critical"),
         success=bool(outcome.success),
         elements=result.get("element_count"),
-        unexpected=result.get("unexpected_count"),
-        observed=_observed(result.get("observed_value")),
+        unexpected=unexpected,
+        observed=_observed(observed),
         error=_error(outcome.exception_info or {}),
     )
 

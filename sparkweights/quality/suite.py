@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.quality.entries import Dialect, read_entry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.location import AnyLocation
 
+Mostly = Literal["rows", "table"]
 _NONE: Mapping[str, object] = MappingProxyType({})
 _OLD_NOTICE = (
     "The suite '{path}' has the form of Great Expectations before 1.0; it was converted. Save it "
@@ -39,11 +40,15 @@ class Suite:
         Its entries, each with an id and a severity; parameters have their values.
     notices
         What was converted while it was read.
+    mostly
+        What a critical check of rows with ``mostly`` decides: with ``rows``, each failing row is
+        set aside; with ``table``, none is, and the check fails or passes for the table.
     """
 
     name: str
     expectations: tuple[Mapping[str, Any], ...]
     notices: tuple[str, ...] = ()
+    mostly: Mostly = "rows"
 
     @property
     def sha(self) -> str:
@@ -89,6 +94,8 @@ class CheckResult:
         subject = self.type if self.column is None else f"{self.type}({self.column})"
         if self.error is not None:
             return f"{subject} could not be evaluated: {self.error}"
+        if self.unexpected is not None and self.elements is None:
+            return f"{subject}: {self.unexpected} rows"
         if self.unexpected is not None:
             return f"{subject}: {self.unexpected} of {self.elements} values"
         return subject if self.observed is None else f"{subject}: observed {self.observed}"

@@ -187,9 +187,7 @@ class ScoringRun:
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
         """Compile the suite of a table to Columns, if there is one."""
         suite = self.suites.get(role)
-        if suite is None:
-            return None
-        return compile_suite(df, suite, table=role, mostly=self.spec.checks.mostly)
+        return None if suite is None else compile_suite(df, suite, table=role)
 
     def _stage_scored(
         self, marked_df: DataFrame, plan: ScoringPlan, context: ScoringContext

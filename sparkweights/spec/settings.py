@@ -31,6 +31,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 Part = Annotated[Number, Field(ge=0, le=1)]
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Amount = StrictInt | StrictFloat | StrictStr
 
 
@@ -309,7 +310,7 @@ class Model(Section):
     """
 
     kind: Text = "boosted_trees"
-    params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
+    params: dict[str, Scalar] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
     patience: Annotated[StrictInt, Field(ge=1)] | None = None
     monotone: dict[Text, Literal[-1, 1]] = {}
@@ -341,9 +342,7 @@ class Tune(Section):
     points: Annotated[StrictInt, Field(ge=1, le=100)] = 9
     params: dict[
         Text,
-        Annotated[
-            tuple[StrictBool | StrictInt | StrictFloat | StrictStr, ...], Field(min_length=1)
-        ],
+        Annotated[tuple[Scalar, ...], Field(min_length=1)],
     ] = {}
     folds: Annotated[StrictInt, Field(ge=2, le=20)] = 3
     group: tuple[Text, ...] = ()
@@ -562,9 +561,6 @@ class Selection(Section):
         return tuple(filter(None, (self.accepted, self.probability)))
 
 
-_Parameter = StrictBool | StrictInt | StrictFloat | StrictStr
-
-
 class Checks(Section):
     """Expectation suites, and how many rows may remain without a decision.
 
@@ -595,7 +591,7 @@ class Checks(Section):
     labelled: Text | None = None
     incoming: Text | None = None
     scored: Text | None = None
-    parameters: dict[Text, _Parameter | tuple[_Parameter, ...]] = {}
+    parameters: dict[Text, Scalar | tuple[Scalar, ...]] = {}
     mostly: Literal["rows", "table"] = "rows"
     max_quarantined: Part = 0.05
     max_unscorable: Part = 0.05

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from sparkweights.core.errors import ConfigError
 from sparkweights.costs.condition import holds, parse_condition
 from sparkweights.costs.spark import to_condition
+from sparkweights.storage.tables import TableSource, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,9 +96,14 @@ def test_to_condition_with_nan_as_in_sql_agrees_with_sql(spark: SparkSession) ->
 def test_to_condition_is_pushed_down_to_the_reader(spark: SparkSession, tmp_path: Path) -> None:
     """A literal has the column's own type, so that a reader can skip what it does not match."""
     spark.createDataFrame(ROWS, SCHEMA).write.parquet(str(tmp_path / "t"))
-    df = spark.read.parquet(str(tmp_path / "t"))
     tree = parse_condition("n >= 1 and m < 2.5 and t in ('a', 'b') and d > '2024-01-01' and f < 2")
-    filtered_df = df.filter(to_condition(tree, df.schema, where="c", nan="missing"))
+    source = TableSource(
+        "labelled",
+        str(tmp_path / "t"),
+        "parquet",
+        row_filter=lambda schema: to_condition(tree, schema, where="c", nan="missing"),
+    )
+    filtered_df = read_table(spark, source)
     plan = filtered_df._jdf.queryExecution().executedPlan().toString()
     pushed = plan[plan.index("PushedFilters") :]
     for part in ("GreaterThanOrEqual(n,1)", "LessThan(m,2.5", "In(t, [a,b])", "LessThan(f,2.0)"):
