@@ -114,7 +114,7 @@ C: dict[str, list[dict[str, Any]]] = {
         {"column_list": ["x", "y"], "ignore_row_if": "never"},
     ],
     "compound_columns_to_be_unique": [
-        {"column_list": ["town", "n"]}, {"column_list": ["town", "owed.now"], **SQL},
+        {"column_list": ["town", "n"]}, {"column_list": ["town", "n"], **SQL},
     ],
     "column_max_to_be_between": [
         {"column": "x", "max_value": 2},
