@@ -423,7 +423,7 @@ class Runner:
     def _suites(self) -> dict[str, Suite]:
         """Return the suites of both ends, where the configuration names them."""
         return {
-            role: load_suite(self.config.path(location))
+            role: self._load_suite(location)
             for role in ("incoming", "scored")
             if (location := getattr(self.config.checks, role)) is not None
         }
@@ -490,9 +490,16 @@ class Runner:
                 f"checks.{role} is missing; there is no suite to check this table with.",
                 hint=f"set checks.{role} to the path of an expectation suite.",
             )
-        suite = load_suite(self.config.path(location))
+        suite = self._load_suite(location)
         self.progress.step(f"checking {role} ({len(suite.expectations)} expectations)")
         return run_suite(df, suite, table=role, docs=docs)
+
+    def _load_suite(self, location: str) -> Suite:
+        checks = self.config.checks
+        suite = load_suite(self.config.path(location), checks.parameters)
+        for notice in suite.notices:
+            self.progress.warn(notice)
+        return replace(suite, mostly=checks.mostly)
 
     def _checked_source(self, role: str) -> TableSource:
         """Return the source that a suite checks: of the scored table, the run date alone."""

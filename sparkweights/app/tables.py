@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
 from sparkweights.core.errors import ConfigError
+from sparkweights.costs.condition import parse_condition
+from sparkweights.costs.spark import to_condition
 from sparkweights.scoring.run import Outputs
 from sparkweights.spec.tables import dated
 from sparkweights.storage.names import TableName
@@ -15,9 +17,11 @@ from sparkweights.storage.publish.folder import FolderPublication
 from sparkweights.storage.tables import TableSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Column, SparkSession
+    from pyspark.sql.types import StructType
 
     from sparkweights.config.schema import Config
     from sparkweights.spec.tables import Table
@@ -50,7 +54,16 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         malformed=table.malformed,
         final_newline=table.final_newline,
         ignore_empty_files=table.ignore_empty_files,
+        row_filter=_row_filter(table.where, f"tables.{role}.where"),
     )
+
+
+def _row_filter(text: str | None, where: str) -> Callable[[StructType], Column] | None:
+    """Return the condition of the rows that are read, as a function of the table's schema."""
+    if text is None:
+        return None
+    tree = parse_condition(text)
+    return lambda schema: to_condition(tree, schema, where=where, nan="missing")
 
 
 def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) -> Outputs:

@@ -9,6 +9,7 @@ from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
 from sparkweights.config.fairness import check_fairness
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
+from sparkweights.costs.condition import parse_condition
 from sparkweights.costs.expression import names
 from sparkweights.costs.matrix import REVIEW
 from sparkweights.models.declaration import ClassCount
@@ -332,6 +333,8 @@ def _check_locations(config: Config) -> None:
         if role in {"scored", "quarantine"}:
             _check_output(role, table)
         _check_reading(role, table)
+        if table.where is not None:
+            _check_condition(f"tables.{role}.where", table.where)
         if table.format in {"csv", "json"} and table.schema_ddl is None:
             raise ConfigError(
                 f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
@@ -365,6 +368,13 @@ def _check_locations(config: Config) -> None:
                     "written must be separate from everything else.",
                     hint="give each its own folder.",
                 )
+
+
+def _check_condition(where: str, text: str) -> None:
+    try:
+        parse_condition(text)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
 
 
 def _check_catalog_names(named: Mapping[str, Table]) -> None:
@@ -435,6 +445,12 @@ def _check_output(role: str, table: Table) -> None:
             f"tables.{role}.partition: {join_names(table.partition)} given; an output table is "
             "partitioned by the run.",
             hint=f"leave tables.{role}.partition out.",
+        )
+    if table.where is not None:
+        raise ConfigError(
+            f"tables.{role}.where: {table.where!r}; a condition selects rows of a table that is "
+            "read.",
+            hint=f"leave tables.{role}.where out.",
         )
 
 

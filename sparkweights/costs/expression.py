@@ -61,7 +61,9 @@ class Call:
 Expression = Number | Name | Operation | Call
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A word of an expression, with its offset in the text."""
+
     kind: str
     text: str
     offset: int
@@ -99,11 +101,19 @@ def parse(text: str) -> Expression:
             f"A cost expression of {len(text)} characters; at most {MAX_LENGTH} are allowed.",
             hint="compute this cost as a column of the table and name the column here.",
         )
-    return _Parser(text).parse()
+    return ExpressionParser(text).expression()
 
 
-class _Parser:
+class ExpressionParser:
     """Recursive descent over one text; each method consumes one grammar rule."""
+
+    pattern = _TOKEN
+    subject = "Cost expression"
+    symbols = "numbers, columns, + - * /, parentheses, min, max, coalesce"
+    hint = (
+        "a column name with dots or spaces goes in backticks; for anything richer, compute the "
+        "cost as a column of the table and name it here."
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -116,31 +126,33 @@ class _Parser:
                 operands[MAX_OPERANDS], f"at most {MAX_OPERANDS} numbers and columns together"
             )
 
-    def parse(self) -> Expression:
+    def expression(self) -> Expression:
+        """Return the tree of the whole text."""
         tree = self._sum()
-        token = self._peek()
-        if token.kind != "end":
-            raise self._error(token, "an operator (+ - * /) or the end of the expression")
+        self._end("an operator (+ - * /) or the end of the expression")
         return tree
 
-    def _tokens(self) -> Iterator[_Token]:
+    def _end(self, allowed: str) -> None:
+        token = self._peek()
+        if token.kind != "end":
+            raise self._error(token, allowed)
+
+    def _tokens(self) -> Iterator[Token]:
         offset = 0
         while offset < len(self.text):
-            match = _TOKEN.match(self.text, offset)
+            match = self.pattern.match(self.text, offset)
             if match is None:
-                token = _Token("other", self.text[offset], offset)
-                raise self._error(
-                    token, "numbers, columns, + - * /, parentheses, min, max, coalesce"
-                )
+                token = Token("other", self.text[offset], offset)
+                raise self._error(token, self.symbols)
             if match.lastgroup != "space":
-                yield _Token(str(match.lastgroup), match.group(), offset)
+                yield Token(str(match.lastgroup), match.group(), offset)
             offset = match.end()
-        yield _Token("end", "", offset)
+        yield Token("end", "", offset)
 
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self.tokens[self.next]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self.tokens[self.next]
         self.next += 1
         return token
@@ -173,7 +185,7 @@ class _Parser:
         if token.kind == "number":
             return self._literal(token)
         if token.kind == "name":
-            return self._call(token) if self._peek().text == "(" else _name(token)
+            return self._call(token) if self._peek().text == "(" else name_of(token)
         if token.text == "(":
             self._descend(token)
             tree = self._sum()
@@ -182,13 +194,13 @@ class _Parser:
             return tree
         raise self._error(token, "a number, a column or '('")
 
-    def _literal(self, token: _Token) -> Number:
+    def _literal(self, token: Token) -> Number:
         value = float(token.text)
         if math.isinf(value):
             raise self._error(token, "a finite number")
         return Number(value)
 
-    def _call(self, name: _Token) -> Expression:
+    def _call(self, name: Token) -> Expression:
         if name.text not in FUNCTIONS:
             raise self._error(name, f"one of the functions {', '.join(FUNCTIONS)}")
         self._descend(name)
@@ -203,30 +215,30 @@ class _Parser:
             raise self._error(closing, f"a second argument of {name.text}")
         return Call(name.text, tuple(arguments))
 
-    def _expect(self, symbol: str) -> _Token:
+    def _expect(self, symbol: str) -> Token:
         token = self._take()
         if token.text != symbol:
             raise self._error(token, f"'{symbol}'")
         return token
 
-    def _descend(self, token: _Token) -> None:
+    def _descend(self, token: Token) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self._error(token, f"at most {MAX_DEPTH} levels of nesting")
 
-    def _error(self, token: _Token, allowed: str) -> ConfigError:
+    def _error(self, token: Token, allowed: str) -> ConfigError:
         line = self.text.count("\n", 0, token.offset) + 1
         start = self.text.rfind("\n", 0, token.offset) + 1
         token_text = "the end" if token.kind == "end" else f"'{token.text}'"
         return ConfigError(
-            f"Cost expression {self.text!r}: {token_text} at line {line}, column "
+            f"{self.subject} {self.text!r}: {token_text} at line {line}, column "
             f"{token.offset - start + 1}; expected {allowed}.",
-            hint="a column name with dots or spaces goes in backticks; for anything richer, "
-            "compute the cost as a column of the table and name it here.",
+            hint=self.hint,
         )
 
 
-def _name(token: _Token) -> Name:
+def name_of(token: Token) -> Name:
+    """Return the column that a token names, without its backticks."""
     name = token.text
     if name.startswith("`"):
         name = name[1:-1].replace("``", "`")

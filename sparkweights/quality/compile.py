@@ -9,25 +9,31 @@ expectation that cannot be written as a Column is run by the library itself.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, reduce
+from itertools import groupby
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from sparkweights.core.columns import column
+from sparkweights.costs.spark import to_condition
+from sparkweights.quality.conditions import row_condition, unexpected_rows
+from sparkweights.quality.docs import write_docs
+from sparkweights.quality.entries import UNEXPECTED_ROWS
 from sparkweights.quality.library import (
     evaluate,
     expectation,
+    failed_with,
     open_batch,
     quiet_library,
+    quoted_names,
     result_of,
     run_natively,
-    write_docs,
+    with_plain_names,
 )
-from sparkweights.quality.needs import SPARK_ERRORS, Need, sort_needs
+from sparkweights.quality.needs import SPARK_ERRORS, Need, Request, sort_needs
 from sparkweights.quality.suite import CheckReport, Suite
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from sparkweights.quality.needs import Repeated
     from sparkweights.storage.location import Location
 
+_CONDITIONS = ("counts", "unexpected", "repeated")  # parts of a need that select rows themselves
 MAX_PATTERNS = 1_000  # lists of matched conditions; if there are more, a query counts the rows
 
 
@@ -52,7 +59,7 @@ class CompiledSuite:
         As its file states it.
     table
         The table's name, for the report.
-    natives, needs
+    requests, needs
         Per expectation, the library's and what it asks for; None where the library runs it.
     engine
         The library's execution engine, on a table without rows.
@@ -60,7 +67,7 @@ class CompiledSuite:
 
     suite: Suite
     table: str
-    natives: tuple[Native, ...]
+    requests: tuple[Request, ...]
     needs: tuple[Need | None, ...]
     engine: Native
 
@@ -121,7 +128,13 @@ class CompiledSuite:
         """Ids of the critical expectations that each condition belongs to."""
         ids: dict[MetricId, list[str]] = {id_: [] for id_ in self._conditions}
         for entry, need in zip(self.suite.expectations, self.needs, strict=True):
-            if need is not None and need.by_row and entry["severity"] == "critical":
+            of_table = self.suite.mostly == "table" and (entry["kwargs"].get("mostly") or 1) < 1
+            if (
+                need is not None
+                and need.by_row
+                and entry["severity"] == "critical"
+                and not of_table
+            ):
                 for id_ in need.unexpected:
                     ids[id_].append(entry["id"])
         return list(ids.values())
@@ -181,22 +194,62 @@ class CompiledSuite:
             metrics = self._metrics(df, measured)
             metrics |= self._collect_heavy(df) | self._collect_repeated(df)
             outcomes, left = [], []
-            for native, need in zip(self.natives, self.needs, strict=True):
+            for position, need in enumerate(self.needs):
                 outcome = None if need is None else _evaluate(need, metrics, self.engine)
                 if outcome is None:
-                    left.append(native)
+                    left.append(position)
                 else:
                     outcomes.append(outcome)
-            if left:
-                batch = open_batch(gx, df, self.table)
-                outcomes += run_natively(gx, batch, left, self.suite.name)
+            return outcomes + self._run_natively(gx, df, left)
+
+    def _run_natively(self, gx: Native, df: DataFrame, positions: list[int]) -> list[Native]:
+        """Return the results of the library's own run of expectations, on the rows they are about.
+
+        SQL of a suite is never run: its conditions are applied before, as Columns.
+        """
+        outcomes = [
+            failed_with(self.requests[position].native, "the condition cannot be applied")
+            for position in positions
+            if self._is_sql(position)
+        ]
+        left = [position for position in positions if not self._is_sql(position)]
+        left.sort(key=lambda position: self.requests[position].scope)
+        for _, group in groupby(left, key=lambda position: self.requests[position].scope):
+            scoped = list(group)
+            condition = self.requests[scoped[0]].condition
+            rows_df, names = with_plain_names(df if condition is None else df.filter(condition))
+            natives = [expectation(gx, self.suite.expectations[one], names) for one in scoped]
+            batch = open_batch(gx, rows_df, self.table)
+            outcomes += run_natively(gx, batch, natives, self.suite.name)
         return outcomes
 
+    def _is_sql(self, position: int) -> bool:
+        return bool(self.suite.expectations[position]["type"] == UNEXPECTED_ROWS)
+
+    def run_alone(self, df: DataFrame, position: int) -> list[Native]:
+        """Return the result of one expectation, or the error that it alone causes."""
+        need = self.needs[position]
+        with quiet_library() as gx:
+            if need is None or not self._is_sql(position):
+                return self._run_natively(gx, df, [position])
+            entries = (self.suite.expectations[position],)
+            alone = replace(
+                self,
+                suite=replace(self.suite, expectations=entries),
+                requests=(self.requests[position],),
+                needs=(need,),
+            )
+            try:
+                return alone.outcomes(df, _collect(df, alone))
+            except SPARK_ERRORS as error:
+                return [failed_with(need.native, str(error))]
+
     def _gather(self, part: str) -> dict[MetricId, Any]:
+        """Return a part of every need whose metrics are those of all rows, or are conditions."""
         return {
             id_: entry
             for need in self.needs
-            if need is not None
+            if need is not None and (need.condition is None or part in _CONDITIONS)
             for id_, entry in getattr(need, part).items()
         }
 
@@ -215,11 +268,14 @@ class CompiledSuite:
         metrics |= self._counts(df, measured)
         for need in filter(None, self.needs):
             metrics |= {id_: rows - metrics[passed] for id_, passed in need.kept.items()}
-        if not rows:
-            # The library sums where this module counts, and a sum over no rows is null.
-            metrics |= {
-                id_: None for id_ in self._conditions if str(id_[0]).startswith("column_values.")
-            }
+        # The library sums where this module counts, and a sum over no rows is null.
+        for need in filter(None, self.needs):
+            if not need.count_rows(rows, metrics):
+                metrics |= {
+                    id_: None
+                    for id_ in (*need.counts, *need.unexpected)
+                    if str(id_[0]).startswith("column_values.")
+                }
         return metrics
 
     def _counts(self, df: DataFrame, measured: Mapping[str, Any]) -> dict[MetricId, int]:
@@ -238,17 +294,21 @@ class CompiledSuite:
         return {id_: measured[self._name(f"count {i}")] for i, id_ in enumerate(conditions)}
 
     def _collect_heavy(self, df: DataFrame) -> dict[MetricId, object]:
-        aggregates = self._gather("heavy")
-        if not aggregates:
-            return {}
-        try:
-            row = df.agg(
-                *[aggregate.alias(f"h{i}") for i, aggregate in enumerate(aggregates.values())]
-            ).first()
-        except SPARK_ERRORS:
-            return {}  # the library's own run will report the error
-        assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
-        return dict(zip(aggregates, row, strict=True))
+        """Return aggregates that keep many values, and those of rows that a condition selects.
+
+        One query for all rows, and one per row condition.
+        """
+        aggregates = {"": self._gather("heavy")}
+        conditions: dict[str, Column] = {}
+        for need in filter(None, self.needs):
+            if need.condition is not None:
+                conditions[need.scope] = need.condition
+                aggregates.setdefault(need.scope, {}).update(need.light | need.heavy)
+        values: dict[MetricId, object] = {}
+        for scope, scoped in aggregates.items():
+            rows_df = df.filter(conditions[scope]) if scope else df
+            values |= _collect_aggregates(rows_df, scoped)
+        return values
 
     def _collect_repeated(self, df: DataFrame) -> dict[MetricId, int]:
         counts = {}
@@ -258,6 +318,22 @@ class CompiledSuite:
             except SPARK_ERRORS:
                 continue  # the library's own run will report the error
         return counts
+
+
+def _collect_aggregates(
+    df: DataFrame, aggregates: Mapping[MetricId, Column]
+) -> dict[MetricId, object]:
+    """Return the values of aggregates, in one query; none where it fails."""
+    if not aggregates:
+        return {}
+    try:
+        row = df.agg(
+            *[aggregate.alias(f"h{i}") for i, aggregate in enumerate(aggregates.values())]
+        ).first()
+    except SPARK_ERRORS:
+        return {}  # the library's own run will report the error
+    assert row is not None  # noqa: S101 (an aggregate without groups always has its row)
+    return dict(zip(aggregates, row, strict=True))
 
 
 def _any(conditions: Sequence[Column]) -> Column:
@@ -285,11 +361,13 @@ def compile_suite(df: DataFrame, suite: Suite, *, table: str) -> CompiledSuite:
     Raises
     ------
     ConfigError
-        If an expectation is not one that Great Expectations knows, or its kwargs are wrong.
+        If an expectation is not one that Great Expectations knows, its kwargs are wrong, or its
+        condition does not fit the table's columns.
     """
     # The library takes a second for fifty expectations; a session asks for the same ones often.
     entries = json.dumps(suite.expectations, default=str)
-    return _compiled(df.sparkSession, df.schema.json(), suite.name, entries, table)
+    compiled = _compiled(df.sparkSession, df.schema.json(), suite.name, entries, table)
+    return replace(compiled, suite=replace(compiled.suite, mostly=suite.mostly))
 
 
 @lru_cache(maxsize=8)
@@ -300,9 +378,28 @@ def _compiled(
     # Columns need only the schema, so the library plans on a table without rows.
     df = spark.createDataFrame([], T.StructType.fromJson(json.loads(schema)))
     with quiet_library() as gx:
-        natives = tuple(expectation(gx, entry) for entry in suite.expectations)
+        names = quoted_names(df.columns)
+        requests = tuple(
+            _request(entry, expectation(gx, entry, names), df.schema)
+            for entry in suite.expectations
+        )
         engine = open_batch(gx, df, table).data.execution_engine
-        return CompiledSuite(suite, table, natives, tuple(sort_needs(df, engine, natives)), engine)
+        needs = tuple(sort_needs(df, engine, requests))
+        return CompiledSuite(suite, table, requests, needs, engine)
+
+
+def _request(entry: Mapping[str, Any], native: Native, schema: T.StructType) -> Request:
+    """Return an expectation with its conditions as Columns; NaN is a number in them, as in SQL."""
+    kwargs, where = entry["kwargs"], f"expectation '{entry['id']}'"
+    if entry["type"] == UNEXPECTED_ROWS:
+        tree = unexpected_rows(kwargs["unexpected_rows_query"])
+        rows = to_condition(tree, schema, where=where, nan="largest")
+        return Request(native, unexpected_rows=rows)
+    if kwargs.get("row_condition") is None:
+        return Request(native)
+    tree = row_condition(kwargs["row_condition"], kwargs.get("condition_parser"))
+    condition = to_condition(tree, schema, where=where, nan="largest")
+    return Request(native, repr(tree), condition)
 
 
 def run_suite(
@@ -326,8 +423,7 @@ def run_suite(
     outcomes = _run(df, compiled)
     if docs is not None:
         with quiet_library() as gx:
-            natives = compiled.natives
-            write_docs(gx, natives, outcomes, name=suite.name, table=table, docs=docs)
+            write_docs(gx, suite, outcomes, table=table, docs=docs)
     return _report(suite, table, outcomes)
 
 
@@ -337,13 +433,11 @@ def _run(df: DataFrame, compiled: CompiledSuite) -> list[Native]:
         measured = _collect(df, compiled)
     except SPARK_ERRORS:
         # An error ends the query for all expectations; run alone, each one reports its own error.
-        with quiet_library() as gx:
-            batch = open_batch(gx, df, compiled.table)
-            return [
-                outcome
-                for native in compiled.natives
-                for outcome in run_natively(gx, batch, [native], compiled.suite.name)
-            ]
+        return [
+            outcome
+            for position in range(len(compiled.requests))
+            for outcome in compiled.run_alone(df, position)
+        ]
     return compiled.outcomes(df, measured)
 
 
@@ -357,12 +451,13 @@ def _collect(df: DataFrame, compiled: CompiledSuite) -> dict[str, Any]:
 def _evaluate(need: Need, metrics: Mapping[MetricId, object], engine: Native) -> Native | None:
     if any(id_ not in metrics for id_ in need.ids):
         return None
-    return evaluate(need.native, {**need.known, **{id_: metrics[id_] for id_ in need.ids}}, engine)
+    values = {id_[:-1]: metrics[id_] for id_ in need.ids}  # without the scope
+    return evaluate(need.native, {**need.known, **values}, engine)
 
 
 def _count_repeated(df: DataFrame, repeated: Repeated) -> int:
     """Return how many rows share their values with another, in one query."""
-    groups_df = df.filter(repeated.kept).groupBy(*map(column, repeated.columns)).count()
+    groups_df = df.filter(repeated.kept).groupBy(*repeated.columns).count()
     row = groups_df.agg(F.sum(F.when(F.col("count") > 1, F.col("count")))).first()
     return 0 if row is None or row[0] is None else int(row[0])
 

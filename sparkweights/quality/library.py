@@ -10,31 +10,39 @@ import math
 import os
 import re
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import date
+from decimal import Decimal
+from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.core.columns import column
 from sparkweights.core.errors import ConfigError, did_you_mean, without_values
+from sparkweights.core.roles import quoted
+from sparkweights.quality.entries import UNEXPECTED_ROWS
 from sparkweights.quality.suite import CheckResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame
-
-    from sparkweights.storage.location import Location
 
     MetricId = tuple[object, ...]  # the key of a metric in the library
 
 Native = Any  # an object of Great Expectations, which has no type annotations
 # BASIC adds counts to the verdict; a partial_unexpected_count of 0 keeps sample values out.
 OF_SCHEMA = ("table.columns", "table.column_types", "table.column_count")  # they read no row
-_NO_FILE_NAME = re.compile(r"[^\w.-]+")  # of a suite's name, which becomes that of a page
+# Kwargs that name columns. Spark reads a dot as access to a field; the library puts some into SQL.
+_COLUMNS = ("column", "column_A", "column_B", "column_list", "column_set")
+_SAME_NAMES: Mapping[str, str] = MappingProxyType({})
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)?)?")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
 def open_batch(gx: Native, df: DataFrame, table: str) -> Native:
     """Return Great Expectations' batch of a table, loaded into its engine; no row is read."""
-    batch = _whole(_context(gx, None), table).get_batch(batch_parameters={"dataframe": df})
+    batch = _whole(context_of(gx), table).get_batch(batch_parameters={"dataframe": df})
     batch.data.execution_engine.batch_manager.load_batch_list(batch_list=[batch])
     return batch
 
@@ -49,7 +57,7 @@ def run_natively(
     ConfigError
         If the library refuses an expectation's kwargs.
     """
-    suite = _native_suite(gx, expectations, name)
+    suite = native_suite(gx, expectations, name)
     try:
         return list(batch.validate(suite, result_format=RESULT_FORMAT).results)
     except (ValueError, TypeError, LookupError) as error:
@@ -66,70 +74,6 @@ def run_natively(
             f"be run: {reason}.",
             hint="correct its kwargs in the suite.",
         ) from None
-
-
-def write_docs(
-    gx: Native,
-    expectations: Sequence[Native],
-    outcomes: Sequence[Native],
-    *,
-    name: str,
-    table: str,
-    docs: Location,
-) -> None:
-    """Write the library's Data Docs from existing results; nothing is run.
-
-    Parameters
-    ----------
-    outcomes
-        The library's own results for the expectations.
-    name, table
-        Of the suite and the table, for the pages.
-    docs
-        The folder to write into.
-    """
-    from great_expectations.core import (  # noqa: PLC0415 (with the library)
-        ExpectationSuiteValidationResult,
-        RunIdentifier,
-    )
-    from great_expectations.data_context.types.resource_identifiers import (  # noqa: PLC0415
-        ExpectationSuiteIdentifier,
-        ValidationResultIdentifier,
-    )
-
-    context, name = _context(gx, docs), _NO_FILE_NAME.sub("_", name)
-    context.suites.add(_native_suite(gx, expectations, name))
-    run, of_suite = RunIdentifier(run_time=datetime.now(UTC)), ExpectationSuiteIdentifier(name)
-    statistics = _statistics(outcomes)
-    meta = {
-        "run_id": run,
-        "great_expectations_version": gx.__version__,
-        "batch_spec": {"data_asset_name": table},  # the pages read the table's name from it
-    }
-    context.validation_results_store.store_validation_results(
-        suite_validation_result=ExpectationSuiteValidationResult(
-            success=not statistics["unsuccessful_expectations"],
-            results=list(outcomes),
-            suite_name=name,
-            statistics=statistics,
-            meta=meta,
-        ),
-        suite_validation_result_identifier=ValidationResultIdentifier(
-            expectation_suite_identifier=of_suite, run_id=run, batch_identifier=table
-        ),
-        expectation_suite_identifier=of_suite,
-    )
-    context.build_data_docs()
-
-
-def _statistics(outcomes: Sequence[Native]) -> dict[str, object]:
-    passed, evaluated = sum(outcome.success for outcome in outcomes), len(outcomes)
-    return {
-        "evaluated_expectations": evaluated,
-        "successful_expectations": passed,
-        "unsuccessful_expectations": evaluated - passed,
-        "success_percent": 100 * passed / evaluated if evaluated else None,
-    }
 
 
 def as_column_metric(engine: Native, name: str, metric: Native) -> Native | None:
@@ -204,7 +148,8 @@ def evaluate(native: Native, metrics: Mapping[MetricId, object], engine: Native)
         return None
 
 
-def _native_suite(gx: Native, expectations: Sequence[Native], name: str) -> Native:
+def native_suite(gx: Native, expectations: Sequence[Native], name: str) -> Native:
+    """Return the library's suite of these expectations."""
     native = gx.ExpectationSuite(name=name)
     native.expectations = list(expectations)
     return native
@@ -230,7 +175,8 @@ def quiet_library() -> Iterator[Native]:
         logger.level = level
 
 
-def _context(gx: Native, docs: Location | None) -> Native:
+def context_of(gx: Native) -> Native:
+    """Return a context of the library that writes nothing."""
     from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -242,36 +188,35 @@ def _context(gx: Native, docs: Location | None) -> Native:
         mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory)
     )
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    if docs is not None:
-        context.add_data_docs_site(
-            site_name="docs",
-            site_config={
-                "class_name": "SiteBuilder",
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                "store_backend": {
-                    "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": docs.local_path,
-                },
-            },
-        )
     return context
 
 
-def expectation(gx: Native, entry: Mapping[str, Any]) -> Native:
-    """Return the library's expectation for an entry of a suite.
+def expectation(
+    gx: Native, entry: Mapping[str, Any], names: Mapping[str, str] = _SAME_NAMES
+) -> Native:
+    """Return the library's expectation for an entry of a suite, without its ``row_condition``.
+
+    Parameters
+    ----------
+    names
+        Column -> its name in the library's batch, where that differs.
 
     Raises
     ------
     ConfigError
         If the library knows none of this type, or its kwargs are wrong.
     """
-    kwargs = {**entry["kwargs"], "severity": entry["severity"]}
-    meta = {**(entry.get("meta") or {}), "sparkweights_id": entry["id"]}
-    known = {
-        kind.expectation_type: kind
-        for name, kind in vars(gx.expectations).items()
-        if name.startswith("Expect") and name != "Expectation"
+    kwargs = {
+        key: _renamed(value, names) if key in _COLUMNS else value
+        for key, value in entry["kwargs"].items()
+        if key not in {"row_condition", "condition_parser"}
     }
+    meta = {
+        **(entry.get("meta") or {}),
+        "sparkweights_id": entry["id"],
+        "sparkweights_column": entry["kwargs"].get("column"),
+    }
+    known = known_types(gx)
     if entry["type"] not in known:
         raise ConfigError(
             f"Unknown expectation type '{entry['type']}' in the suite.",
@@ -282,7 +227,7 @@ def expectation(gx: Native, entry: Mapping[str, Any]) -> Native:
     )
 
     try:
-        return known[entry["type"]](**kwargs, meta=meta)
+        return known[entry["type"]](**kwargs, severity=entry["severity"], meta=meta)
     except (ValueError, TypeError, GreatExpectationsError) as error:
         lines = str(error).splitlines()
         problems = "; ".join(line.strip() for line in lines[1:] or lines)
@@ -292,28 +237,85 @@ def expectation(gx: Native, entry: Mapping[str, Any]) -> Native:
         ) from None
 
 
+def known_types(gx: Native) -> dict[str, Native]:
+    """Return the library's types of expectations by name."""
+    return {
+        kind.expectation_type: kind
+        for name, kind in vars(gx.expectations).items()
+        if name.startswith(("Expect", "UnexpectedRows")) and name != "Expectation"
+    }
+
+
+def _renamed(value: object, names: Mapping[str, str]) -> object:
+    if isinstance(value, list):
+        return [_renamed(entry, names) for entry in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def quoted_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that `pyspark.sql.functions.col` takes, where they differ from the column's.
+
+    With a dot in a name, the library itself expects its quoted form.
+    """
+    return {name: quoted(name) for name in names if "." in name or "`" in name}
+
+
+def with_plain_names(df: DataFrame) -> tuple[DataFrame, dict[str, str]]:
+    """Return a table for the library's own run, and its columns' new names where they differ.
+
+    The library puts names into SQL in some places, so that a column's name could be run as SQL.
+    """
+    taken = {name.casefold() for name in df.columns}
+    free = (name for i in count() if (name := f"column_{i}") not in taken)
+    names = {name: next(free) for name in df.columns if not _PLAIN_NAME.fullmatch(name)}
+    if not names:
+        return df, names
+    return df.select(*[column(name).alias(names.get(name, name)) for name in df.columns]), names
+
+
+def failed_with(native: Native, message: str) -> Native:
+    """Return the library's result for an expectation that could not be evaluated."""
+    from great_expectations.core import ExpectationValidationResult  # noqa: PLC0415
+
+    info = {"raised_exception": True, "exception_traceback": None, "exception_message": message}
+    return ExpectationValidationResult(
+        success=False, expectation_config=native.configuration, result={}, exception_info=info
+    )
+
+
 def result_of(outcome: Native) -> CheckResult:
     """Return a result of the library as a `CheckResult`."""
     config = outcome.expectation_config
     result = outcome.result or {}
-    observed = result.get("observed_value")
-    # A number is an aggregate; anything else may be a value of the table.
-    is_aggregate = (
-        isinstance(observed, (int, float))
-        and not isinstance(observed, bool)
-        and math.isfinite(observed)  # JSON has no NaN
-    )
+    observed, unexpected = result.get("observed_value"), result.get("unexpected_count")
+    if config.type == UNEXPECTED_ROWS:  # what it observes is the number of rows that fail
+        observed, unexpected = None, observed
     return CheckResult(
         id=config.meta["sparkweights_id"],
         type=config.type,
-        column=config.kwargs.get("column"),
+        column=config.meta["sparkweights_column"],
         severity=str(getattr(config.severity, "value", config.severity) or "critical"),
         success=bool(outcome.success),
         elements=result.get("element_count"),
-        unexpected=result.get("unexpected_count"),
-        observed=observed if is_aggregate else None,
+        unexpected=unexpected,
+        observed=_observed(observed),
         error=_error(outcome.exception_info or {}),
     )
+
+
+def _observed(value: object) -> float | str | None:
+    """Return an observed number, or a date or time as text; any other text may be a row's value."""
+    match value:
+        case bool():
+            return None
+        case int() | float() | Decimal() if math.isfinite(value):  # JSON has no NaN
+            return float(value) if isinstance(value, Decimal) else value
+        case date():  # a datetime is one as well
+            return value.isoformat()
+        case str() if _DATE.fullmatch(value):  # of the library's own run
+            return value
+        case _:
+            return None
 
 
 def _error(info: Mapping[str, object]) -> str | None:

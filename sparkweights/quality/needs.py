@@ -18,12 +18,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from sparkweights.core.columns import column
 from sparkweights.quality.library import (
     OF_SCHEMA,
     RESULT_FORMAT,
     as_column_metric,
     compute_metrics,
+    quoted_names,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +37,16 @@ if TYPE_CHECKING:
 
 # Errors of Java itself, such as that of an invalid pattern, arrive without Spark's class.
 SPARK_ERRORS = (PySparkException, Py4JError)
+UNEXPECTED_ROW_COUNT = "unexpected_rows_query.row_count"
 COUNT, KEPT, VALUES = ".unexpected_count", ".filtered_row_count", ".unexpected_values"
 ROWS = "table.row_count"
 REPEATED = ("column_values.unique", "compound_columns.unique")
 # Metrics that return values of the table; they are never computed.
-SAMPLES = ("column.distinct_values.not_in_set", "column.distinct_values.missing_from_column")
+SAMPLES = (
+    "unexpected_rows_query.table",
+    "column.distinct_values.not_in_set",
+    "column.distinct_values.missing_from_column",
+)
 _PAIR = {"both_values_are_missing": "all", "either_value_is_missing": "any", "neither": "none"}
 _MANY = {"all_values_are_missing": "all", "any_value_is_missing": "any", "never": "none"}
 # These need numbers, whatever their kwargs.
@@ -62,18 +67,25 @@ _EXACT = 2_147_483_647  # percentile_approx's accuracy at which it errs by no ra
 class Repeated:
     """Values, of the kept rows, that occur more than once; the rows that hold them are counted."""
 
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     kept: Column
 
 
 @dataclass(frozen=True)
 class Need:
-    """The metrics that one expectation needs; the key of every metric is the library's id.
+    """The metrics that one expectation needs, by the library's id with the scope appended.
+
+    Expectations with different row conditions share the library's ids, so that the scope is needed
+    to tell their metrics apart.
 
     Attributes
     ----------
     native
         The library's expectation.
+    scope
+        The row condition as text; empty without one.
+    condition
+        The rows that the expectation is about; None without a row condition.
     unexpected
         The condition under which a row is unexpected.
     counts
@@ -85,7 +97,7 @@ class Need:
     repeated
         Values that must be unique.
     known
-        Values that need no rows.
+        Values that need no rows; their ids have no scope.
     rows
         Ids of the number of rows.
     kept
@@ -95,6 +107,8 @@ class Need:
     """
 
     native: Native
+    scope: str = ""
+    condition: Column | None = None
     unexpected: dict[MetricId, Column] = field(default_factory=dict)
     counts: dict[MetricId, Column] = field(default_factory=dict)
     light: dict[MetricId, Column] = field(default_factory=dict)
@@ -111,8 +125,42 @@ class Need:
         parts = (self.unexpected, self.counts, self.light, self.heavy, self.repeated)
         return [id_ for part in parts for id_ in part] + [*self.rows, *self.kept]
 
+    def scoped(self, id_: MetricId) -> MetricId:
+        """Return a metric's id with the scope of this expectation."""
+        return (*id_, self.scope)
 
-def sort_needs(df: DataFrame, engine: Native, natives: Sequence[Native]) -> list[Need | None]:
+    def count_rows(self, rows: int, metrics: Mapping[MetricId, object]) -> object:
+        """Return the number of rows that the expectation is about, from the values of metrics."""
+        if self.condition is None:
+            return rows
+        return next((metrics[id_] for id_ in self.counts if id_[0] == ROWS), rows)
+
+    def within(self, condition: Column) -> Column:
+        """Return a condition on the rows that the expectation is about."""
+        return condition if self.condition is None else self.condition & condition
+
+
+@dataclass(frozen=True)
+class Request:
+    """An expectation of the library, and what the suite states beside it.
+
+    Attributes
+    ----------
+    native
+        The library's expectation, without its row condition.
+    scope, condition
+        The row condition, as text and as a Column; empty and None without one.
+    unexpected_rows
+        The condition under which a row is unexpected, where the suite states it as SQL.
+    """
+
+    native: Native
+    scope: str = ""
+    condition: Column | None = None
+    unexpected_rows: Column | None = None
+
+
+def sort_needs(df: DataFrame, engine: Native, requests: Sequence[Request]) -> list[Need | None]:
     """Return what each expectation needs; None for one that the library has to run itself.
 
     Parameters
@@ -122,29 +170,33 @@ def sort_needs(df: DataFrame, engine: Native, natives: Sequence[Native]) -> list
     engine
         The library's execution engine, on a table of the same schema.
     """
-    requests = [_asked(native, engine) for native in natives]
+    asked = [_asked(request.native, engine) for request in requests]
     columns = [
         part
-        for metrics in requests
+        for metrics in asked
         for metric in (metrics or {}).values()
         if (part := as_column_metric(engine, metric.metric_name, metric)) is not None
     ]
     values = compute_metrics(engine, columns)
-    texts = {entry.name for entry in df.schema if isinstance(entry.dataType, T.StringType)}
-    numbers = {entry.name for entry in df.schema if isinstance(entry.dataType, T.NumericType)}
+    quoted = quoted_names(df.columns)
+    types = {quoted.get(entry.name, entry.name): entry.dataType for entry in df.schema}
+    texts = {name for name, data_type in types.items() if isinstance(data_type, T.StringType)}
+    numbers = {name for name, data_type in types.items() if isinstance(data_type, T.NumericType)}
     needs = [
         None
-        if metrics is None or _casts_text(native, texts, numbers) or _has_broken_pattern(df, native)
-        else _sorted(native, metrics, values, engine)
-        for native, metrics in zip(natives, requests, strict=True)
+        if metrics is None
+        or _casts_text(request.native, texts, numbers)
+        or _has_broken_pattern(df, request.native)
+        else _sorted(request, metrics, values, engine)
+        for request, metrics in zip(requests, asked, strict=True)
     ]
     return _require_rows(df, needs)
 
 
 def _asked(native: Native, engine: Native) -> Mapping[str, Native] | None:
     """Return the metrics that an expectation asks for; None where the library must run it."""
-    if getattr(native, "row_condition", None):
-        return None
+    if any("`" in name.strip("`") for name in columns_of(native)):
+        return None  # the library quotes such a name wrongly, and puts it into SQL
     try:
         dependencies = native.get_validation_dependencies(
             execution_engine=engine, runtime_configuration={"result_format": RESULT_FORMAT}
@@ -155,10 +207,15 @@ def _asked(native: Native, engine: Native) -> Mapping[str, Native] | None:
     return metrics
 
 
+def columns_of(native: Native) -> list[str]:
+    """Return the columns that an expectation reads, as it names them."""
+    single = [getattr(native, name, None) for name in ("column", "column_A", "column_B")]
+    return [name for name in single if name] + list(getattr(native, "column_list", None) or ())
+
+
 def _casts_text(native: Native, texts: set[str], numbers: set[str]) -> bool:
     """Whether Spark would cast text to numbers, which fails at the first text that is no number."""
-    names = {getattr(native, name, None) for name in ("column", "column_A", "column_B")}
-    names |= set(getattr(native, "column_list", None) or ())
+    names = set(columns_of(native))
     bounds = [getattr(native, name, None) for name in ("min_value", "max_value", "sum_total")]
     allowed = [*bounds, *(getattr(native, "value_set", None) or ())]
     words = (value for value in allowed if isinstance(value, str) and not _is_number(value))
@@ -195,14 +252,18 @@ def _has_broken_pattern(df: DataFrame, native: Native) -> bool:
 
 
 def _sorted(
-    native: Native,
+    request: Request,
     metrics: Mapping[str, Native],
     values: Mapping[MetricId, Native],
     engine: Native,
 ) -> Need | None:
-    need = Need(native)
+    native = request.native
+    need = Need(native, request.scope, request.condition)
     for metric in metrics.values():
         name = metric.metric_name  # the key of the mapping may differ
+        if name.endswith(UNEXPECTED_ROW_COUNT) and request.unexpected_rows is not None:
+            need.unexpected[need.scoped(metric.id)] = need.within(request.unexpected_rows)
+            continue
         if _without_columns(need, name, metric):
             continue
         part = as_column_metric(engine, name, metric)
@@ -214,29 +275,35 @@ def _sorted(
             skipped = ignored(native)
             condition = values[part.id][0] if skipped is None else values[part.id][0] & ~skipped
             is_native_metric = name.removesuffix(COUNT) == getattr(native, "map_metric", None)
-            (need.unexpected if is_native_metric else need.counts)[metric.id] = condition
+            conditions = need.unexpected if is_native_metric else need.counts
+            conditions[need.scoped(metric.id)] = need.within(condition)
         else:
-            (need.heavy if "distinct" in name else need.light)[metric.id] = values[part.id][0]
+            aggregates = need.heavy if "distinct" in name else need.light
+            aggregates[need.scoped(metric.id)] = values[part.id][0]
     return replace(need, by_row=bool(need.unexpected))
 
 
 def _without_columns(need: Need, name: str, metric: Native) -> bool:
     """Add a metric for which the library has no Column, if this module can compute it."""
-    native = need.native
-    if name == ROWS:
-        need.rows.append(metric.id)
+    native, id_ = need.native, need.scoped(metric.id)
+    if name == ROWS and need.condition is not None:
+        need.counts[id_] = need.condition
+    elif name == ROWS:
+        need.rows.append(id_)
     elif name.endswith(VALUES) or name in SAMPLES:
         need.known[metric.id] = []
+    elif name.endswith(KEPT) and need.condition is not None:
+        need.counts[id_] = need.condition & ~_or_never(ignored(native))
     elif name.endswith(KEPT):
-        skipped = (f"{name} ignored", metric.id)
+        skipped = (f"{name} ignored", metric.id, need.scope)
         need.counts[skipped] = _or_never(ignored(native))
-        need.kept[metric.id] = skipped
+        need.kept[id_] = skipped
     elif name.endswith(COUNT) and name.removesuffix(COUNT) in REPEATED:
-        need.repeated[metric.id] = _repeated(native)
+        need.repeated[id_] = _repeated(need)
     elif name in _LIGHT or name in _HEAVY:
-        value, kwargs = column(metric.metric_domain_kwargs["column"]), metric.metric_value_kwargs
+        value, kwargs = F.col(metric.metric_domain_kwargs["column"]), metric.metric_value_kwargs
         part, builders = (need.light, _LIGHT) if name in _LIGHT else (need.heavy, _HEAVY)
-        part[metric.id] = builders[name](value, kwargs or {})
+        part[id_] = builders[name](value, kwargs or {})
     else:
         return False
     return True
@@ -265,10 +332,12 @@ def _require_rows(df: DataFrame, needs: Sequence[Need | None]) -> list[Need | No
     return [need if is_by_row([need]) else None for need in needs]
 
 
-def _repeated(native: Native) -> Repeated:
+def _repeated(need: Need) -> Repeated:
+    native = need.native
+    columns = tuple(map(F.col, columns_of(native)))
     if getattr(native, "column_list", None) is not None:
-        return Repeated(tuple(native.column_list), ~_or_never(ignored(native)))
-    return Repeated((native.column,), column(native.column).isNotNull())
+        return Repeated(columns, need.within(~_or_never(ignored(native))))
+    return Repeated(columns, need.within(columns[0].isNotNull()))
 
 
 def _or_never(condition: Column | None) -> Column:
@@ -281,8 +350,7 @@ def ignored(native: Native) -> Column | None:
     if rule is None:
         return None
     pair = getattr(native, "column_A", None) is not None
-    names = [native.column_A, native.column_B] if pair else list(native.column_list)
-    missing = [column(name).isNull() for name in names]
+    missing = [F.col(name).isNull() for name in columns_of(native)]
     which = (_PAIR if pair else _MANY)[rule]
     if which == "none":
         return None

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
-from sparkweights.core.errors import ConfigError, did_you_mean
+from sparkweights.core.errors import ConfigError
+from sparkweights.quality.entries import Dialect, read_entry
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
@@ -19,15 +21,35 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import AnyLocation
 
 MAX_BYTES = 5_000_000  # of a suite's file: ten thousand expectations
-SEVERITIES = ("critical", "warning", "info")
+Mostly = Literal["rows", "table"]
+_NONE: Mapping[str, object] = MappingProxyType({})
+_OLD_NOTICE = (
+    "The suite '{path}' has the form of Great Expectations before 1.0; it was converted. Save it "
+    "with a release of 1.x to keep other tools from refusing it."
+)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as its file states it: a name and entries, each with an id and a severity."""
+    """A suite as its file states it.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    expectations
+        Its entries, each with an id and a severity; parameters have their values.
+    notices
+        What was converted while it was read.
+    mostly
+        What a critical check of rows with ``mostly`` decides: with ``rows``, each failing row is
+        set aside; with ``table``, none is, and the check fails or passes for the table.
+    """
 
     name: str
     expectations: tuple[Mapping[str, Any], ...]
+    notices: tuple[str, ...] = ()
+    mostly: Mostly = "rows"
 
     @property
     def sha(self) -> str:
@@ -51,7 +73,8 @@ class CheckResult:
     elements, unexpected
         Values examined and values that failed, where the expectation counts them.
     observed
-        The number observed, for expectations about a table or an aggregate.
+        The number observed, for expectations about a table or an aggregate; of dates and times,
+        text in ISO 8601.
     error
         Why the expectation could not be evaluated, or None.
     """
@@ -63,7 +86,7 @@ class CheckResult:
     success: bool
     elements: int | None = None
     unexpected: int | None = None
-    observed: float | None = None
+    observed: float | str | None = None
     error: str | None = None
 
     @property
@@ -72,6 +95,8 @@ class CheckResult:
         subject = self.type if self.column is None else f"{self.type}({self.column})"
         if self.error is not None:
             return f"{subject} could not be evaluated: {self.error}"
+        if self.unexpected is not None and self.elements is None:
+            return f"{subject}: {self.unexpected} rows"
         if self.unexpected is not None:
             return f"{subject}: {self.unexpected} of {self.elements} values"
         return subject if self.observed is None else f"{subject}: observed {self.observed}"
@@ -105,13 +130,18 @@ class CheckReport:
         return frozenset(result.id for result in self.results if result.unexpected != 0)
 
 
-def load_suite(file: AnyLocation) -> Suite:
+def load_suite(file: AnyLocation, parameters: Mapping[str, object] = _NONE) -> Suite:
     """Read a suite file and give every expectation an id that stays the same between runs.
+
+    Parameters
+    ----------
+    parameters
+        Name -> value, for ``{"$PARAMETER": name}`` in the file; they replace those of the file.
 
     Raises
     ------
     ConfigError
-        If the file is missing, is not JSON, or is not a suite.
+        If the file is missing, is not JSON, or is not a suite of data alone.
     """
     path = Location.of(file)
     try:
@@ -132,8 +162,12 @@ def load_suite(file: AnyLocation) -> Suite:
             f"'{path}' is not an expectation suite: it has no list 'expectations'.",
             hint='a suite looks like {"name": "incoming", "expectations": [...]}.',
         )
-    name = str(record.get("name") or path.stem)
-    expectations = tuple(_entry(entry, i, path) for i, entry in enumerate(entries))
+    dialect = Dialect.of(record)
+    values = {**dialect.parameters, **parameters}
+    expectations = tuple(
+        read_entry(entry, f"{path}: expectations[{i}]", dialect, values)
+        for i, entry in enumerate(entries)
+    )
     positions: dict[str, int] = {}
     for i, entry in enumerate(expectations):
         first = positions.setdefault(entry["id"], i)
@@ -142,33 +176,5 @@ def load_suite(file: AnyLocation) -> Suite:
                 f"{path}: expectations[{first}] and expectations[{i}] are both '{entry['id']}'.",
                 hint="give each a different id, or remove the copy.",
             )
-    return Suite(name, expectations)
-
-
-def _entry(entry: Any, position: int, path: Location) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)
-    where = f"{path}: expectations[{position}]"
-    if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
-        raise ConfigError(f"{where} has no 'type'.", hint="name the expectation's type.")
-    severity = entry.get("severity", "critical")
-    if severity not in SEVERITIES:
-        raise ConfigError(
-            f"{where}: severity {severity!r}; allowed: {', '.join(SEVERITIES)}.",
-            hint=did_you_mean(str(severity), SEVERITIES),
-        )
-    kwargs = entry.get("kwargs", {})
-    for key, value in (("kwargs", kwargs), ("meta", entry.get("meta") or {})):
-        if not isinstance(value, dict):
-            raise ConfigError(
-                f"{where}: {key} is {value!r}; allowed: an object.",
-                hint='for instance "kwargs": {"column": "amount"}.',
-            )
-    if not isinstance(entry.get("id") or "", str) or "meta" in kwargs:
-        raise ConfigError(
-            f"{where}: an id is text, and meta stands beside kwargs.",
-            hint="correct the entry.",
-        )
-    about = entry["type"] + json.dumps(kwargs, sort_keys=True)
-    digest = hashlib.sha256(about.encode()).hexdigest()[:8]
-    subject = entry["type"].removeprefix("expect_").removeprefix("column_values_to_")
-    fallback = f"{kwargs.get('column', 'table')}:{subject}:{digest}"
-    return {**entry, "kwargs": kwargs, "severity": severity, "id": entry.get("id") or fallback}
+    notices = (_OLD_NOTICE.format(path=path),) if dialect.is_old else ()
+    return Suite(dialect.name or path.stem, expectations, notices)

@@ -35,7 +35,7 @@ class CheckOutcome(Part):
     success: bool
     elements: int | None = None
     unexpected: int | None = None
-    observed: int | float | None = None
+    observed: int | float | str | None = None
     error: str | None = None
 
     @property

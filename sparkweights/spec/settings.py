@@ -25,6 +25,7 @@ Share = Annotated[Number, Field(gt=0, lt=1)]
 Positive = Annotated[Number, Field(gt=0)]
 ClassValue = StrictBool | StrictInt | StrictStr
 Part = Annotated[Number, Field(ge=0, le=1)]
+Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 Amount = StrictInt | StrictFloat | StrictStr
 
 
@@ -234,7 +235,7 @@ class Model(Section):
     """
 
     kind: Text = "boosted_trees"
-    params: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = {}
+    params: dict[str, Scalar] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
     patience: Annotated[StrictInt, Field(ge=1)] | None = None
     monotone: dict[Text, Literal[-1, 1]] = {}
@@ -266,9 +267,7 @@ class Tune(Section):
     points: Annotated[StrictInt, Field(ge=1, le=100)] = 9
     params: dict[
         Text,
-        Annotated[
-            tuple[StrictBool | StrictInt | StrictFloat | StrictStr, ...], Field(min_length=1)
-        ],
+        Annotated[tuple[Scalar, ...], Field(min_length=1)],
     ] = {}
     folds: Annotated[StrictInt, Field(ge=2, le=20)] = 3
     group: tuple[Text, ...] = ()
@@ -499,6 +498,13 @@ class Checks(Section):
         quarantined; other critical failures stop the run.
     scored
         Suite that the scored rows must pass before they are published.
+    parameters
+        Name -> value, for ``{"$PARAMETER": name}`` in the suites: numbers, text, booleans, or a
+        list of them. They replace the values that a suite's file sets.
+    mostly
+        What a critical row-level expectation with ``mostly`` below 1 decides. With ``rows``, each
+        row that fails it is quarantined, also where it passes; with ``table``, no row is, and the
+        run stops where more rows fail than ``mostly`` allows.
     max_quarantined
         Largest share of rows that may be quarantined; more stop the run.
     max_unscorable
@@ -518,6 +524,8 @@ class Checks(Section):
     labelled: Text | None = None
     incoming: Text | None = None
     scored: Text | None = None
+    parameters: dict[Text, Scalar | tuple[Scalar, ...]] = {}
+    mostly: Literal["rows", "table"] = "rows"
     max_quarantined: Part = 0.05
     max_unscorable: Part = 0.05
     max_missing_shift: Part = 0.2

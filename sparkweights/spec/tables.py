@@ -78,6 +78,9 @@ class Table(Section):
     partition
         Column -> value: only rows with these values are read, for instance one date of a table
         that holds many. ``{run_date}`` is replaced as in ``location``.
+    where
+        Condition of the rows that are read, of a table that is read; others do not exist for the
+        run. See the section on conditions.
     schema_ddl
         Columns and types of a csv or json table, as ``name type, ...``. Without it Spark infers
         the types again in each run, with another pass over the table.
@@ -99,6 +102,7 @@ class Table(Section):
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
     location: Text
     partition: dict[Text, StrictBool | StrictInt | StrictStr] = {}
+    where: Text | None = None
     schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
     options: dict[str, str] = {}
     malformed: Literal["refuse", "quarantine"] = "refuse"

@@ -21,9 +21,10 @@ from sparkweights.storage.location import Location
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+    from pyspark.sql.types import StructType
 
 TEXT_FORMATS = ("csv", "json")
 # A corrupt or vanished file must stop the job, whatever the cluster's defaults are.
@@ -60,6 +61,8 @@ class TableSource:
         Whether the last line of a csv file must end with a newline.
     ignore_empty_files
         Whether files of no bytes are skipped.
+    row_filter
+        From the table's schema to the condition of the rows that are read; None for all rows.
     """
 
     role: str
@@ -71,6 +74,7 @@ class TableSource:
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: bool = False
+    row_filter: Callable[[StructType], Column] | None = field(default=None, repr=False)
 
     @property
     def bytes(self) -> int | None:
@@ -116,7 +120,10 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
     except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
         raise _unreadable(error, source) from None
-    return _within(df, source)
+    df = _within(df, source)
+    if source.row_filter is None:
+        return df
+    return df.filter(_unseen_by_parsers(source.row_filter(df.schema), source))
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:
@@ -173,15 +180,19 @@ def _within(df: DataFrame, source: TableSource) -> DataFrame:
     }
     _require_values(df, values, source)
     # The value is cast to the column's type, not the other way round, so that a source can skip
-    # files by it. A parser of text must not skip rows by it: a line with too many fields has
-    # another value there, and would be left out unseen.
-    conditions = [
-        F.array_contains(F.array(value), column(name))
-        if source.format in TEXT_FORMATS
-        else column(name) == value
-        for name, value in values.items()
-    ]
-    return df.filter(reduce(and_, conditions))
+    # files by it.
+    conditions = [column(name) == value for name, value in values.items()]
+    return df.filter(_unseen_by_parsers(reduce(and_, conditions), source))
+
+
+def _unseen_by_parsers(condition: Column, source: TableSource) -> Column:
+    """Return a condition that no parser of text skips rows by.
+
+    A line with too many fields has another value in the column, and would be left out unseen.
+    """
+    if source.format not in TEXT_FORMATS:
+        return condition
+    return F.array_contains(F.array(condition), F.lit(col=True))
 
 
 def _require_values(df: DataFrame, values: Mapping[str, Column], source: TableSource) -> None:

@@ -200,3 +200,53 @@ def test_run_suite_observed_nan_is_no_number(spark: SparkSession, tmp_path: Path
             "kwargs": {"column": "x", "min_value": 0}}  # fmt: skip
     (result,) = run_suite(df, _suite(tmp_path, [mean]), table="incoming").results
     assert result.observed is None
+
+
+def test_row_conditions_mostly_and_dotted_names_decide_what_is_set_aside(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """A condition leaves rows out, a dotted name is a name, and `mostly` is a choice."""
+    df = spark.createDataFrame([(1.0, "x"), (5.0, "x"), (5.0, "y")], "`a.b` double, t string")
+    over = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "a.b", "max_value": 2},
+    }
+    in_x = {**over, "id": "x", "kwargs": {**over["kwargs"], "row_condition": "t = 'x'"}}
+    most = {**over, "id": "most", "kwargs": {**over["kwargs"], "mostly": 0.3}}
+    query = "SELECT * FROM {batch} WHERE `a.b` > 2"
+    rows = {"id": "rows", "type": "unexpected_rows_expectation",
+            "kwargs": {"unexpected_rows_query": query}}  # fmt: skip
+    suite = _suite(tmp_path, [in_x, most, rows])
+    checked = compile_suite(df, suite, table="t")
+    failed = [
+        set(row[0]) for row in df.select(checked.failed(checked.matched_conditions)).collect()
+    ]
+    assert failed == [set(), {"x", "most", "rows"}, {"most", "rows"}]
+    of_table = compile_suite(df, replace(suite, mostly="table"), table="t")
+    assert of_table.quarantining == {"x", "rows"}
+    by_id = {result.id: result for result in run_suite(df, suite, table="t").results}
+    assert [by_id[id_].success for id_ in ("x", "most", "rows")] == [False, True, False]
+    assert by_id["x"].column == "a.b"
+    assert by_id["rows"].sentence == "unexpected_rows_expectation: 2 rows"
+
+
+def test_run_suite_docs_escape_names_and_load_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    """A column's name is text on the pages, and the pages are complete without a network."""
+    evil = "<svg onload=alert(1)>$column`"
+    df = spark.createDataFrame([(1, 1)], f"`{evil.replace('`', '``')}` int, `a.b` int")
+    kwargs = {"column": evil, "max_value": 2}
+    entries = [
+        {"type": "expect_column_values_to_be_between", "kwargs": kwargs,
+         "meta": {"notes": {"format": "markdown", "content": [f"[x](javascript:1) {evil}"]}}},
+        {"type": "expect_column_values_to_not_be_null",
+         "kwargs": {"column": "a.b", "row_condition": "`a.b` > 0 and `a.b` < 1"}},
+    ]  # fmt: skip
+    report = run_suite(
+        df, _suite(tmp_path, entries), table="t", docs=Location.of(tmp_path / "docs")
+    )
+    assert len(report.results) == 2
+    pages = [page.read_text() for page in (tmp_path / "docs").rglob("*.html")]
+    assert any("&lt;svg onload=alert(1)&gt;$column`" in page for page in pages)
+    for page in pages:
+        assert "Content-Security-Policy" in page
+        assert not re.search(r"<(svg|script|link|img|iframe)\b|href=.javascript", page)

@@ -134,6 +134,8 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("labelled: {format: parquet, location: data/history}", "labelled: {format: parquet, location: file:///lender/x}\n  quarantine: {location: /lender/x}", ["tables.quarantine", "tables.labelled", "overlap"]),
         ("location: out/scored", "location: 'out/{run_date}'", ["tables.scored.location", "{run_date}", "every date"]),
         ("location: out/scored", "location: out/scored, schema: id bigint", ["tables.scored.schema", "from the run"]),
+        ("location: out/scored", "location: out/scored, where: id > 1", ["tables.scored.where", "a table that is read"]),
+        ("labelled: {", "labelled: {where: \"reflect('a', 'b') = 1\", ", ["tables.labelled.where", "'reflect' at line 1"]),
         ("numeric: [income, loan]", "numeric: [income, loan, probability_yes]", ["columns:", "probability_yes", "scored table"]),
         ("0.75 * loan", "0.75 * loan * probability_yes", ["costs:", "probability_yes", "scored table"]),
         ("name: loans", "name: loans\nartifacts: s3a://bucket/models", ["artifacts", "is on s3a"]),
