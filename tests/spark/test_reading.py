@@ -120,7 +120,7 @@ def test_damaged_columnar_files_are_refused(spark: SparkSession, tmp_path: Path,
     df = _read(spark, folder, {}, format=kind, ignore_empty_files=True)
     assert df.count() == 5
     # Spark takes the columns from either file, so that opening the table or reading it fails.
-    with pytest.raises(Exception, match="cannot be read|FAILED_READ_FILE") as caught:
+    with pytest.raises(Exception, match=r"cannot be read|FAILED_READ_FILE") as caught:
         _read(spark, folder, {f"z.{kind}": content[: len(content) // 2]}, format=kind).collect()
     assert isinstance(expected_failure(caught.value) or caught.value, InputError)
 
