@@ -119,9 +119,10 @@ def test_damaged_columnar_files_are_refused(spark: SparkSession, tmp_path: Path,
         _read(spark, folder, {f"z.{kind}": b""}, format=kind)
     df = _read(spark, folder, {}, format=kind, ignore_empty_files=True)
     assert df.count() == 5
-    with pytest.raises(Exception, match="FAILED_READ_FILE") as caught:
+    # Spark takes the columns from either file, so that opening the table or reading it fails.
+    with pytest.raises(Exception, match=r"cannot be read|FAILED_READ_FILE") as caught:
         _read(spark, folder, {f"z.{kind}": content[: len(content) // 2]}, format=kind).collect()
-    assert isinstance(expected_failure(caught.value), InputError)
+    assert isinstance(expected_failure(caught.value) or caught.value, InputError)
 
 
 def test_types_that_spark_cannot_read_are_told_by_column(
