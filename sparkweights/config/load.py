@@ -222,8 +222,8 @@ def _require_text(node: yaml.ScalarNode, where: str) -> None:
 
 
 def _shown(node: yaml.Node, key_path: KeyPath) -> str:
-    """Return how a message names a value; that of an option may be a secret."""
-    if "options" in key_path or not isinstance(node, yaml.ScalarNode):
+    """Return how a message names a value; below ``tables`` it may be the secret of an option."""
+    if key_path[:1] == ("tables",) or not isinstance(node, yaml.ScalarNode):
         return "its value"
     return f"'{node.value}'"
 

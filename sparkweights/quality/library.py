@@ -228,7 +228,7 @@ def expectation(
 
     try:
         return known[entry["type"]](**kwargs, severity=entry["severity"], meta=meta)
-    except (ValueError, TypeError, GreatExpectationsError) as error:
+    except (ValueError, TypeError, OverflowError, GreatExpectationsError) as error:
         lines = str(error).splitlines()
         problems = "; ".join(line.strip() for line in lines[1:] or lines)
         raise ConfigError(

@@ -273,7 +273,8 @@ def _edit_the_manifest(rng: random.Random, models: Models) -> None:
     if rng.random() < 0.5:
         file.write_bytes(b"another content")
         name = str(file.relative_to(models.bundle))
-        record["files"] = {**record["files"], name: _digest(file)} if record["files"] else {}
+        if isinstance(record["files"], dict):  # not the key that was replaced
+            record["files"][name] = _digest(file)
     text = rng.choice([json.dumps(record), "[" * 200_000, "", "null", '{"a": 1', "\udcff"])
     manifest.write_bytes(text.encode("utf-8", "surrogateescape"))
     if models.signed:
