@@ -123,7 +123,10 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     df = _within(df, source)
     if source.row_filter is None:
         return df
-    return df.filter(_unseen_by_parsers(source.row_filter(df.schema), source))
+    selected = source.row_filter(df.schema)
+    if MALFORMED_RECORD in df.columns:  # what cannot be parsed is quarantined, not left out
+        selected |= column(MALFORMED_RECORD).isNotNull()
+    return df.filter(_unseen_by_parsers(selected, source))
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:

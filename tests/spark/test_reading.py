@@ -101,6 +101,8 @@ def test_malformed_records_become_rows_with_the_record(spark: SparkSession, tmp_
     df = _read(spark, tmp_path, files, malformed="quarantine")
     records = {row["id"]: row[MALFORMED_RECORD] for row in df.collect()}
     assert records == {"1": None, "2": "2,3", "3": "3,many,c"}
+    others = {"malformed": "quarantine", "row_filter": lambda _: F.col("id") == "9"}
+    assert {row["id"] for row in _read(spark, tmp_path, files, **others).collect()} == {"2", "3"}
     forged: Files = {"a.csv": HEADER + '1,2,"a\n9,9,b"\n'}
     with pytest.raises(InputError, match="ends inside quotes"):
         _read(spark, tmp_path, forged, malformed="quarantine")
