@@ -61,11 +61,11 @@ def write_docs(
     docs
         The folder to write into.
     """
-    from great_expectations.core import (  # noqa: PLC0415 (with the library)
+    from great_expectations.core import (
         ExpectationSuiteValidationResult,
         RunIdentifier,
     )
-    from great_expectations.data_context.types.resource_identifiers import (  # noqa: PLC0415
+    from great_expectations.data_context.types.resource_identifiers import (
         ExpectationSuiteIdentifier,
         ValidationResultIdentifier,
     )
@@ -132,8 +132,8 @@ def _without_conditions(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _hidden_outcome(outcome: Native, entries: Mapping[str, Mapping[str, Any]]) -> Native:
     """Return a result of the library for the pages, with the suite's own kwargs."""
-    from great_expectations.core import ExpectationValidationResult  # noqa: PLC0415
-    from great_expectations.expectations.expectation_configuration import (  # noqa: PLC0415
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations.expectation_configuration import (
         ExpectationConfiguration,
     )
 

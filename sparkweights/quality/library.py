@@ -81,12 +81,12 @@ def as_column_metric(engine: Native, name: str, metric: Native) -> Native | None
 
     None where there is none, or where its condition depends on other rows.
     """
-    from great_expectations.core.metric_function_types import (  # noqa: PLC0415 (with the library)
+    from great_expectations.core.metric_function_types import (
         MetricPartialFunctionTypes as Kinds,
     )
-    from great_expectations.exceptions import GreatExpectationsError  # noqa: PLC0415
-    from great_expectations.expectations.registry import get_metric_provider  # noqa: PLC0415
-    from great_expectations.validator.metric_configuration import (  # noqa: PLC0415
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.registry import get_metric_provider
+    from great_expectations.validator.metric_configuration import (
         MetricConfiguration,
     )
 
@@ -113,7 +113,7 @@ def as_column_metric(engine: Native, name: str, metric: Native) -> Native | None
 
 def _reads_rows(engine: Native, metric: Native) -> bool:
     """Whether a metric's Column depends on other rows, as a z-score does on the mean."""
-    from great_expectations.expectations.registry import get_metric_provider  # noqa: PLC0415
+    from great_expectations.expectations.registry import get_metric_provider
 
     provider, _ = get_metric_provider(metric.metric_name, engine)
     needs = provider.get_evaluation_dependencies(metric=metric, execution_engine=engine)
@@ -129,7 +129,7 @@ def _reads_rows(engine: Native, metric: Native) -> bool:
 
 def compute_metrics(engine: Native, metrics: Sequence[Native]) -> dict[MetricId, Native]:
     """Return the values of metrics by id; those that fail are left out."""
-    from great_expectations.validator.metrics_calculator import MetricsCalculator  # noqa: PLC0415
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
 
     calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
     values, _ = calculator.compute_metrics(metric_configurations=list(metrics))
@@ -164,7 +164,7 @@ def _whole(context: Native, table: str) -> Native:
 def quiet_library() -> Iterator[Native]:
     """Import the library where it is needed (it takes seconds), offline and without its logs."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx  # noqa: PLC0415
+    import great_expectations as gx
 
     # A failing metric is logged with its traceback; the result has its error message.
     logger = logging.getLogger("great_expectations")
@@ -177,7 +177,7 @@ def quiet_library() -> Iterator[Native]:
 
 def context_of(gx: Native) -> Native:
     """Return a context of the library that writes nothing."""
-    from great_expectations.data_context.types.base import (  # noqa: PLC0415 (with the library)
+    from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
     )
@@ -222,7 +222,7 @@ def expectation(
             f"Unknown expectation type '{entry['type']}' in the suite.",
             hint=did_you_mean(entry["type"], known) or "see Great Expectations' gallery.",
         )
-    from great_expectations.exceptions import (  # noqa: PLC0415 (with the library)
+    from great_expectations.exceptions import (
         GreatExpectationsError,
     )
 
@@ -275,7 +275,7 @@ def with_plain_names(df: DataFrame) -> tuple[DataFrame, dict[str, str]]:
 
 def failed_with(native: Native, message: str) -> Native:
     """Return the library's result for an expectation that could not be evaluated."""
-    from great_expectations.core import ExpectationValidationResult  # noqa: PLC0415
+    from great_expectations.core import ExpectationValidationResult
 
     info = {"raised_exception": True, "exception_traceback": None, "exception_message": message}
     return ExpectationValidationResult(
