@@ -145,6 +145,7 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
         "feature_names", "sensitive", "ledger", "reference", "calibration", "resampling",
         "pruning", "stopping", "split", "contest", "costs", "weights", "typical",
         "evaluation", "config", "version", "files", "refit", "held_out", "selection", "spec",
+        "left_out",
     }  # fmt: skip
     assert manifest["sensitive"] == ["sex", "age", "marriage", "education"]
     assert not set(manifest["sensitive"]) & set(manifest["feature_names"])

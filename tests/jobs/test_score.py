@@ -124,6 +124,7 @@ def test_score_manifest_says_what_a_reader_needs(shop: Shop) -> None:
         "decisions",
         "expected_classes", "expected_cost", "prior", "ledger", "costs", "checks", "tables",
         "versions", "durations_s", "label_shift", "review", "reasons", "faults",
+        "missing_shifts",
         "quarantined_for", "config",
     }  # fmt: skip
     assert set(manifest) == golden
