@@ -250,7 +250,7 @@ class _ConditionParser(ExpressionParser):
         return Membership(left, tuple(values))
 
     def _operand(self) -> Operand:
-        token = self._peek()
+        token, start = self._peek(), self.next
         if token.kind == "text":
             self._take()
             quote = token.text[0]
@@ -258,7 +258,9 @@ class _ConditionParser(ExpressionParser):
         if token.kind == "name" and token.text.lower() in {"true", "false"}:
             self._take()
             return Flag(token.text.lower() == "true")
-        return self._sum()
+        tree = self._sum()
+        self._require_few(self.tokens[start : self.next])
+        return tree
 
     def _atom(self) -> Expression:
         token = self._peek()

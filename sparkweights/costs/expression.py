@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkweights.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FUNCTIONS = ("min", "max", "coalesce")
 MAX_LENGTH = 2_000  # a longer cost is a generated program
@@ -120,17 +120,20 @@ class ExpressionParser:
         self.tokens = list(self._tokens())
         self.next = 0
         self.depth = 0
-        operands = [token for token in self.tokens if token.kind in {"number", "name"}]
+
+    def expression(self) -> Expression:
+        """Return the tree of the whole text."""
+        self._require_few(self.tokens)
+        tree = self._sum()
+        self._end("an operator (+ - * /) or the end of the expression")
+        return tree
+
+    def _require_few(self, tokens: Sequence[Token]) -> None:
+        operands = [token for token in tokens if token.kind in {"number", "name"}]
         if len(operands) > MAX_OPERANDS:
             raise self._error(
                 operands[MAX_OPERANDS], f"at most {MAX_OPERANDS} numbers and columns together"
             )
-
-    def expression(self) -> Expression:
-        """Return the tree of the whole text."""
-        tree = self._sum()
-        self._end("an operator (+ - * /) or the end of the expression")
-        return tree
 
     def _end(self, allowed: str) -> None:
         token = self._peek()

@@ -81,6 +81,7 @@ def test_holds_follows_sql_with_nan_as_missing(text: str, *, expected: bool) -> 
         ("a > 1 -- and", "'and' at line 1, column 10"),
         ("not " * 60 + "a = 1", "at most 50 levels"),
         (" or ".join(["a = 1"] * (MAX_COMPARISONS + 1)), "at most 100 are allowed"),
+        ("a > " + " + ".join(["a"] * 101), "at most 100 numbers and columns together"),
         ("a = 1 or " * 300, "at most 2000 are allowed"),
     ],
 )
