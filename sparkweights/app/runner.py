@@ -506,7 +506,7 @@ class Runner:
         source = self._source(role)
         if role != "scored":
             return source
-        return replace(source, partition={"run_date": self.run_date.isoformat()})
+        return replace(source, partition={"run_date": (self.run_date.isoformat(),)})
 
     def _read(self, source: TableSource) -> DataFrame:
         """Open a table, and refuse damaged files before a job begins."""

@@ -48,8 +48,10 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         schema_ddl=table.schema_ddl,
         options=resolve_secrets(table.options, where=f"tables.{role}.options"),
         partition={
-            name: dated(value, run_date) if isinstance(value, str) else value
-            for name, value in table.partition.items()
+            name: tuple(
+                dated(value, run_date) if isinstance(value, str) else value for value in values
+            )
+            for name, values in table.partition_values.items()
         },
         malformed=table.malformed,
         final_newline=table.final_newline,

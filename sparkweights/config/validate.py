@@ -395,8 +395,12 @@ def _check_catalog_names(named: Mapping[str, Table]) -> None:
 
 def _check_reading(role: str, table: Table) -> None:
     """Refuse settings of reading that do not apply to the table, or are stated in two ways."""
-    named = {f"partition.{name}": value for name, value in table.partition.items()}
-    for key, value in {"location": table.location, **named}.items():
+    named = [
+        (f"partition.{name}", value)
+        for name, values in table.partition_values.items()
+        for value in values
+    ]
+    for key, value in [("location", table.location), *named]:
         if isinstance(value, str):
             check_placeholders(f"tables.{role}.{key}", value)
     is_text = table.format in {"csv", "json"}

@@ -94,8 +94,10 @@ class InputColumns:
                 )
 
     def number(self, name: str) -> Array:
-        """Return a column of numbers as float64; a missing one is NaN."""
+        """Return a column of numbers as float64, booleans as 0 and 1; a missing one is NaN."""
         values = self._arrow(name)
+        if _kind_of(values.type) == "boolean":
+            values = values.cast(pa.int8())
         if _kind_of(values.type) != "number":  # no value at all
             return np.full(len(values), np.nan)
         return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))

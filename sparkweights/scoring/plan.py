@@ -8,7 +8,7 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, FloatType
+from pyspark.sql.types import DoubleType, FloatType, StringType
 
 from sparkweights.core.columns import MALFORMED_RECORD, column, unless_nan
 from sparkweights.core.roles import reason_cols
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import StructType
+    from pyspark.sql.types import DataType, StructType
 
     from sparkweights.costs.review import ReviewCutoff
     from sparkweights.probability.label_shift import LabelShift
@@ -107,14 +107,9 @@ class ScoringPlan:
         return is_malformed(schema) | self.without_key(schema)
 
     def without_key(self, schema: StructType) -> Column:
-        """Return whether a row that was parsed lacks a key; NaN is none."""
-        keys = [
-            unless_nan(column(key))
-            if isinstance(schema[key].dataType, (DoubleType, FloatType))
-            else column(key)
-            for key in self.spec.problem.roles.keys
-        ]
-        return ~is_malformed(schema) & reduce(or_, [key.isNull() for key in keys])
+        """Return whether a row that was parsed lacks a key; NaN and blank text are none."""
+        lacks = [_lacks(key, schema[key].dataType) for key in self.spec.problem.roles.keys]
+        return ~is_malformed(schema) & reduce(or_, lacks)
 
     def price(self, passing_df: DataFrame, scorer: Scorer) -> DataFrame:
         """Append probabilities, expected costs by decision, and faults.
@@ -234,6 +229,17 @@ class ScoringPlan:
             .withColumn("failed_checks", failed)
             .withColumn("run_id", F.lit(run.run_id))
         )
+
+
+def _lacks(key: str, data_type: DataType) -> Column:
+    value = column(key)
+    match data_type:
+        case DoubleType() | FloatType():
+            return unless_nan(value).isNull()
+        case StringType():
+            return F.coalesce(F.trim(value) == "", F.lit(col=True))
+        case _:
+            return value.isNull()
 
 
 def review_order(problem: DecisionProblem, seed: int) -> Column:

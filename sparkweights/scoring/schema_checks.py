@@ -159,7 +159,7 @@ def require_labelled(schema: StructType, spec: TrainingSpec) -> None:
     needed += [*spec.weight_spec.grouping.columns, *spec.split.group]
     require_columns(schema, needed, table="labelled")
     require_label(schema, roles, table="labelled")
-    require_kind(schema, roles.numeric, ("number",), table="labelled", role="numeric")
+    require_kind(schema, roles.numeric, ("number", "boolean"), table="labelled", role="numeric")
     kinds = ("text", "number", "boolean")
     require_kind(schema, roles.categorical, kinds, table="labelled", role="categorical")
     if roles.weight is not None:

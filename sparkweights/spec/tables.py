@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, field_serializer
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, field_serializer
 
 from sparkweights.core.errors import ConfigError, without_credentials
 from sparkweights.spec.settings import Section, Text
@@ -14,6 +14,7 @@ from sparkweights.spec.settings import Section, Text
 if TYPE_CHECKING:
     from datetime import date
 
+PartitionValue = StrictBool | StrictInt | StrictStr
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # to a variable of the environment
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_ ]*)(?::([^{}]*))?\}")
@@ -60,6 +61,13 @@ def scheme_of(location: str) -> str:
     return match[1].lower() if match else "file"
 
 
+def _option_text(value: object) -> object:
+    """Return an option as Spark's reader takes it: ``true`` of YAML is a boolean, 5 a number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 class Table(Section):
     """Where a table is stored and how it is read.
 
@@ -76,8 +84,8 @@ class Table(Section):
         are read, ``{run_date}`` is replaced by the date of the run, as 2026-03-01;
         ``{run_date:%Y%m%d}`` by 20260301.
     partition
-        Column -> value: only rows with these values are read, for instance one date of a table
-        that holds many. ``{run_date}`` is replaced as in ``location``.
+        Column -> value, or a list of values: only rows with these values are read, for instance
+        one date of a table that holds many. ``{run_date}`` is replaced as in ``location``.
     where
         Condition of the rows that are read, of a table that is read; others do not exist for the
         run. See the section on conditions.
@@ -101,10 +109,12 @@ class Table(Section):
 
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
     location: Text
-    partition: dict[Text, StrictBool | StrictInt | StrictStr] = {}
+    partition: dict[
+        Text, PartitionValue | Annotated[tuple[PartitionValue, ...], Field(min_length=1)]
+    ] = {}
     where: Text | None = None
     schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
-    options: dict[str, str] = {}
+    options: dict[str, Annotated[str, BeforeValidator(_option_text)]] = {}
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: StrictBool = False
@@ -118,6 +128,14 @@ class Table(Section):
         text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
         digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
         return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
+
+    @property
+    def partition_values(self) -> dict[str, tuple[PartitionValue, ...]]:
+        """Column -> the values whose rows are read."""
+        return {
+            name: value if isinstance(value, tuple) else (value,)
+            for name, value in self.partition.items()
+        }
 
     @property
     def scheme(self) -> str:

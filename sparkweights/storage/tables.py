@@ -21,7 +21,7 @@ from sparkweights.storage.location import Location
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
     from pyspark.sql.types import StructType
@@ -53,7 +53,7 @@ class TableSource:
     options
         Spark's reader options; they may hold secrets and are never logged.
     partition
-        Column -> value of the rows that are read; without any, all rows are read.
+        Column -> the values of the rows that are read; without any, all rows are read.
     malformed
         Whether a record of a text file that cannot be parsed stops the run, or becomes a row with
         the record in `MALFORMED_RECORD`.
@@ -70,7 +70,7 @@ class TableSource:
     format: str
     schema_ddl: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    partition: Mapping[str, str | int] = field(default_factory=dict)
+    partition: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: bool = False
@@ -88,11 +88,11 @@ class TableSource:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folder of the requested partition, if it is one, and the whole table."""
+        """The folder of the requested partition, if it may be one, and the whole table."""
         whole = self.location.rstrip("/") or "/"
-        if not self.partition:
+        if not self.partition or any(len(values) > 1 for values in self.partition.values()):
             return (whole,)
-        names = [f"{name}={value}" for name, value in self.partition.items()]
+        names = [f"{name}={value}" for name, (value,) in self.partition.items()]
         return ("/".join([whole, *names]), whole)
 
     def option(self, name: str, default: str = "") -> str:
@@ -120,13 +120,8 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
     except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
         raise _unreadable(error, source) from None
-    df = _within(df, source)
-    if source.row_filter is None:
-        return df
-    selected = source.row_filter(df.schema)
-    if MALFORMED_RECORD in df.columns:  # what cannot be parsed is quarantined, not left out
-        selected |= column(MALFORMED_RECORD).isNotNull()
-    return df.filter(_unseen_by_parsers(selected, source))
+    condition = _selected(df, source)
+    return df if condition is None else df.filter(condition)
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:
@@ -172,41 +167,53 @@ def without_malformed(df: DataFrame) -> DataFrame:
     return df.filter(column(MALFORMED_RECORD).isNull()).drop(MALFORMED_RECORD)
 
 
-def _within(df: DataFrame, source: TableSource) -> DataFrame:
-    """Return the rows of the requested partition."""
+def _selected(df: DataFrame, source: TableSource) -> Column | None:
+    """Return whether a row is read: by its partition and the table's condition; None for all."""
+    conditions = _of_partition(df, source)
+    if source.row_filter is not None:
+        conditions.append(source.row_filter(df.schema))
+    if not conditions:
+        return None
+    selected = reduce(and_, conditions)
+    if source.format not in TEXT_FORMATS:
+        return selected
+    if MALFORMED_RECORD in df.columns:  # what cannot be parsed is quarantined, not left out
+        selected |= column(MALFORMED_RECORD).isNotNull()
+    # No parser of text may skip rows by the condition: a line with too many fields has another
+    # value in the column, and would be left out unseen.
+    return F.array_contains(F.array(selected), F.lit(col=True))
+
+
+def _of_partition(df: DataFrame, source: TableSource) -> list[Column]:
+    """Return the conditions of the requested partition."""
     if not source.partition:
-        return df
+        return []
     require_columns(df.schema, list(source.partition), table=source.role)
-    values = {
-        name: F.lit(str(value)).try_cast(df.schema[name].dataType)
-        for name, value in source.partition.items()
-    }
-    _require_values(df, values, source)
+    values = [(name, value) for name, stated in source.partition.items() for value in stated]
+    cast = [F.lit(str(value)).try_cast(df.schema[name].dataType) for name, value in values]
+    _require_values(df, values, cast, source)
     # The value is cast to the column's type, not the other way round, so that a source can skip
     # files by it.
-    conditions = [column(name) == value for name, value in values.items()]
-    return df.filter(_unseen_by_parsers(reduce(and_, conditions), source))
+    return [
+        column(name).isin([one for (of, _), one in zip(values, cast, strict=True) if of == name])
+        for name in source.partition
+    ]
 
 
-def _unseen_by_parsers(condition: Column, source: TableSource) -> Column:
-    """Return a condition that no parser of text skips rows by.
-
-    A line with too many fields has another value in the column, and would be left out unseen.
-    """
-    if source.format not in TEXT_FORMATS:
-        return condition
-    return F.array_contains(F.array(condition), F.lit(col=True))
-
-
-def _require_values(df: DataFrame, values: Mapping[str, Column], source: TableSource) -> None:
+def _require_values(
+    df: DataFrame,
+    values: Sequence[tuple[str, str | int]],
+    cast: Sequence[Column],
+    source: TableSource,
+) -> None:
     """Refuse the value of a partition that no row can have."""
-    nulls = [value.isNull().alias(f"is_null_{i}") for i, value in enumerate(values.values())]
+    nulls = [value.isNull().alias(f"is_null_{i}") for i, value in enumerate(cast)]
     (row,) = df.sparkSession.range(1).select(*nulls).collect()
-    for name, is_null in zip(values, row, strict=True):
+    for (name, value), is_null in zip(values, row, strict=True):
         if is_null:
             raise InputError(
                 f"tables.{source.role}.partition: column '{name}' is "
-                f"{df.schema[name].dataType.simpleString()}, and '{source.partition[name]}' is no "
+                f"{df.schema[name].dataType.simpleString()}, and '{value}' is no "
                 "value of that type.",
                 hint="write the value as the column holds it, for instance "
                 f"{name}: '{{run_date:%Y%m%d}}' for 20260301.",
@@ -313,7 +320,9 @@ def require_rows(df: DataFrame, source: TableSource) -> None:
     """
     if not df.isEmpty():
         return
-    part = ", ".join(f"{name} = {value}" for name, value in source.partition.items())
+    part = ", ".join(
+        f"{name} = {' or '.join(map(str, values))}" for name, values in source.partition.items()
+    )
     moments = [
         name
         for name in source.partition

@@ -105,6 +105,7 @@ def test_outputs_page_lists_the_columns_of_both_tables(loans: Path, spark: Spark
         "probability_<class>": ["probability_repaid", "probability_defaulted"],
         "expected_cost_<decision>": ["expected_cost_approve", "expected_cost_decline"],
         "reason_1 .. reason_k": [],  # without `reasons` in the configuration
+        "malformed_record": [],  # without `malformed: quarantine` of a text table
         "<all>": spark.read.parquet(str(loans / "data" / "incoming")).columns,
     }
     for table, stated in (("scored", SCORED), ("quarantine", QUARANTINE)):

@@ -39,6 +39,7 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
         "id": np.arange(rows), "x1": x[:, 0], "x2": x[:, 1],
         "amount": np.round(rng.lognormal(4, 1, rows), 2),
         "w": rng.choice([1.0, 2.0, 3.0], rows), "y": y,
+        "member": rng.random(rows) < 0.5,
     })  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
         "columns": {
             "keys": ["id"], "label": "y", "outside": "drop",
             "classes": {"repaid": 0, "late": 1, "loss": [2, 9], "fraud": 3},
-            "numeric": ["x1", "x2"], "weight": "w",
+            "numeric": ["x1", "x2", "member"], "weight": "w",
         },
         "costs": COSTS,
         "checks": None,

@@ -64,15 +64,21 @@ def test_score_of_a_feature_that_is_null_on_every_row_exits_3(
 
 
 def test_score_of_rows_that_lack_a_feature_is_refused_by_choice(own_shop: Shop) -> None:
-    """`features.missing: refuse` gives them no decision; unseen categories are in the record."""
+    """`features.missing: refuse` gives them no decision; unseen categories are in the record.
+
+    Blank text is no key: such rows are set aside.
+    """
     frame = _incoming()
-    lacking = int(frame["in.come"].isna().sum())
+    frame["loan id"] = frame["loan id"].astype(str)
+    frame.loc[390:, "loan id"] = " "
+    lacking = int(frame.loc[:389, "in.come"].isna().sum())
     frame.loc[:59, "card type"] = "platinum"
     own_shop.table("incoming", frame)
     config = own_shop.config(features={"missing": "refuse"}, checks__max_unscorable=1)
     assert own_shop.run("score", config, "--quiet") == 0
     record = own_shop.manifest()
     assert record["faults"] == {"missing in.come": lacking}
+    assert record["quarantined_for"] == {"keys are present": 10}
     (shift,) = record["missing_shifts"]
     assert (shift["column"], shift["kind"], shift["share"]) == ("card type", "unseen", 0.15)
 

@@ -90,9 +90,12 @@ def test_sound_text_is_read_as_it_is(spark: SparkSession, tmp_path: Path) -> Non
         _read(spark, tmp_path / "j", {"a.json": array}, format="json", options=several).count() == 2
     )
     torn = {"d=20260301/a.csv": HEADER + "1,2,a\n", "d=20260302/a.csv": HEADER + "1\n"}
-    assert _read(spark, tmp_path / "p", torn, partition={"d": "20260301"}).count() == 1
+    assert _read(spark, tmp_path / "p", torn, partition={"d": ("20260301",)}).count() == 1
     with pytest.raises(InputError, match="'d' is int, and '2026-03-01' is no value of that type"):
-        _read(spark, tmp_path / "p", torn, partition={"d": "2026-03-01"})
+        _read(spark, tmp_path / "p", torn, partition={"d": ("2026-03-01",)})
+    days = {f"d={day}/a.csv": HEADER + f"{day},2,a\n" for day in (1, 2, 3)}
+    several_days = _read(spark, tmp_path / "q", days, partition={"d": ("1", "3")})
+    assert sorted(row["id"] for row in several_days.collect()) == ["1", "3"]
 
 
 def test_malformed_records_become_rows_with_the_record(spark: SparkSession, tmp_path: Path) -> None:

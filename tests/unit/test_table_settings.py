@@ -65,6 +65,18 @@ def test_settings_of_reading_that_do_not_apply_are_refused(
 
 
 @given(st.text(st.sampled_from("ab/[]{}*?\\-"), max_size=12))
+def test_options_are_the_words_of_sparks_reader() -> None:
+    """A boolean or a number of YAML is the text that the reader takes."""
+    table = Table(location="data", options={"header": True, "maxColumns": 100, "sep": ";"})
+    assert table.options == {"header": "true", "maxColumns": "100", "sep": ";"}
+
+
+def test_partition_may_list_values() -> None:
+    """One value is a list of one."""
+    table = Table(location="data", partition={"month": [1, 2], "branch": "north"})
+    assert table.partition_values == {"month": (1, 2), "branch": ("north",)}
+
+
 def test_literal_path_has_no_character_of_a_pattern_left(path: str) -> None:
     """Every one is escaped, and without the escapes the path is the same."""
     literal = literal_path(path)
