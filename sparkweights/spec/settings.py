@@ -54,7 +54,7 @@ class Columns(Section):
     Attributes
     ----------
     keys
-        Columns that together identify a row.
+        Columns that together identify a row. A row whose key is null, NaN or blank is quarantined.
     label
         The outcome column of the labelled table.
     classes
@@ -63,7 +63,7 @@ class Columns(Section):
         Labelled rows whose label is null or no class. ``refuse``: the run stops. ``drop``: they
         are left out, and counted in the record and the report.
     numeric
-        Numeric features: names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
+        Numeric features; a boolean is 0 or 1. Names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
         Ranges and patterns skip columns that have another role.
     categorical
         Categorical features.
