@@ -63,8 +63,8 @@ class Columns(Section):
         Labelled rows whose label is null or no class. ``refuse``: the run stops. ``drop``: they
         are left out, and counted in the record and the report.
     numeric
-        Numeric features; a boolean is 0 or 1. Names, ranges ``{from: a, to: b}`` and patterns ``{matching: regex}``.
-        Ranges and patterns skip columns that have another role.
+        Numeric features; a boolean is 0 or 1. Names, ranges ``{from: a, to: b}`` and patterns
+        ``{matching: regex}``. Ranges and patterns skip columns that have another role.
     categorical
         Categorical features.
     sensitive
