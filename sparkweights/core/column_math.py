@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
 
 
 def literal_array(values: Sequence[float]) -> Column:
-    """Return doubles as one literal array, in three calls to Spark whatever their number.
+    """Return doubles as one literal array.
 
-    `pyspark.sql.functions.lit` calls the engine once or more for each value. The text is parsed
-    when the query is planned, and Python's shortest text of a double is read back exactly.
+    Making it takes the engine a call per value, so the same values are made once in a process.
     """
-    return F.split(F.lit(",".join(map(repr, map(float, values)))), ",").cast("array<double>")
+    return _literal_array(np.array(values, dtype=np.float64).tobytes(), remote=is_remote())
+
+
+@lru_cache(maxsize=256)
+def _literal_array(doubles: bytes, *, remote: bool) -> Column:  # noqa: ARG001 (a key)
+    return F.lit(np.frombuffer(doubles, dtype=np.float64))
 
 
 def binary(log_odds: Column) -> list[Column]:
