@@ -155,7 +155,9 @@ def test_check_params_names_what_is_allowed() -> None:
         check_params("forest", {"numTree": 5})
     with pytest.raises(ConfigError, match=r"model.params.device: 'tpu'; allowed: one of cpu, cuda"):
         check_params("xgboost", {"device": "tpu"})
-    with pytest.raises(ConfigError, match="xgboost has no Param 'scale_pos_weight'"):
+    with pytest.raises(
+        ConfigError, match="'scale_pos_weight' is set by sparkweights, from weights"
+    ):
         check_params("xgboost", {"scale_pos_weight": 20})
 
 
