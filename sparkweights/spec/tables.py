@@ -62,10 +62,11 @@ def scheme_of(location: str) -> str:
 
 
 def _option_text(value: object) -> object:
-    """Return an option as Spark's reader takes it: ``true`` of YAML is a boolean, 5 a number."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
+    """Return an option as Spark's reader takes it: ``true`` of YAML is a boolean.
+
+    Numbers are refused: YAML drops the zeros in front of a password.
+    """
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class Table(Section):

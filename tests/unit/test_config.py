@@ -154,7 +154,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("name: loans", "name: loans\nseed: -1", ["loan.yaml:2: seed", "-1", "greater than or equal to 0"]),
         ("name: loans", "name: lo\0ans", ["not valid YAML"]),
         ("location: out/scored", 'location: "out\\0scored"', ["tables.scored.location", "without control characters"]),
-        ("location: out/scored", "location: out/scored, options: {header: true}", ["tables.scored.options.header", "not shown", "in quotes"]),
+        ("location: out/scored", "location: out/scored, options: {maxColumns: 100}", ["tables.scored.options.maxColumns", "not shown", "in quotes"]),
         ("scheme: cost", "scheme: costs", ["loan.yaml:14: weights.scheme"]),
         ("name: loans", "name: loans\n? [a, b]\n: 1", ["loan.yaml:2", "keys are text"]),
         ("decline: {no: 100", "Approve: {no: 100", ["costs", "'Approve'", "'approve'", "upper from lower case"]),

@@ -23,6 +23,7 @@ def _publication(root: Path, owner: str = "loans", mode: int = 0o750) -> FolderP
         root=Location.of(root).with_mode(mode),
         file_format="parquet",
         owner=owner,
+        spark=MagicMock(),  # asked for the types of an earlier date alone
     )
 
 

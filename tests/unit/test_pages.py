@@ -9,7 +9,7 @@ import pytest
 
 from docs.generate import GENERATED, PAGES, refresh
 from sparkweights.config.schema import Config
-from sparkweights.spec import settings
+from sparkweights.spec import security, settings, tables
 from sparkweights.weights.spec import SCHEMES
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +36,15 @@ def test_readme_opens_every_page() -> None:
 
 @pages
 def test_page_links_lead_to_files(page: Path) -> None:
-    """Relative links resolve from the page's folder."""
-    text = page.read_text(encoding="utf-8")
-    broken = [one for one in LINK.findall(text) if not (page.parent / one).is_file()]
-    assert not [one for one in broken if not one.startswith("https://")]
+    """Relative links resolve from the page's folder, and lead to a heading where they name one."""
+    links = [one for one in LINK.findall(page.read_text("utf-8")) if not one.startswith("https://")]
+    for link in links:
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.is_file(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
 
 
 @pages
@@ -74,7 +79,8 @@ def test_configuration_page_has_a_table_for_every_section() -> None:
     """Each once, and a heading for each key at the top of the file that is a section."""
     kinds = {
         name
-        for name, kind in vars(settings).items()
+        for module in (settings, tables, security)
+        for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, settings.Section)
         and kind not in {settings.Section, settings.ColumnRange, settings.ColumnsMatching}

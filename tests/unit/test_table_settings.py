@@ -65,9 +65,9 @@ def test_settings_of_reading_that_do_not_apply_are_refused(
 
 
 def test_options_are_the_words_of_sparks_reader() -> None:
-    """A boolean or a number of YAML is the text that the reader takes."""
-    table = Table(location="data", options={"header": True, "maxColumns": 100, "sep": ";"})
-    assert table.options == {"header": "true", "maxColumns": "100", "sep": ";"}
+    """A boolean of YAML is the text that the reader takes."""
+    table = Table(location="data", options={"header": True, "sep": ";"})
+    assert table.options == {"header": "true", "sep": ";"}
 
 
 def test_partition_may_list_values() -> None:
