@@ -257,7 +257,7 @@ LEFT = {
     "name",
     [
         "random",
-        "empty",
+        pytest.param("empty", marks=pytest.mark.slow),
         pytest.param("one row", marks=pytest.mark.slow),
         pytest.param("all null", marks=pytest.mark.slow),
     ],
