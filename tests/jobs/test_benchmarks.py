@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
-LONG = {"checks", "intercept", "reference", "scaling", "scoring"}  # half a minute and more
+LONG = {
+    "checks",
+    "evaluate",
+    "intercept",
+    "reference",
+    "scaling",
+    "scoring",
+}  # half a minute and more
 CASES = sorted(path.stem for path in (FOLDER / "rightness").glob("[a-z]*.py"))
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED - BY_HAND)
 
