@@ -91,9 +91,7 @@ def require_columns(schema: T.StructType, names: Iterable[str], *, table: str) -
         if name not in present:
             raise InputError(
                 f"Table '{table}' has no column '{name}'; it has {join_names(sorted(present))}.",
-                hint=_flatten(schema, name)
-                or did_you_mean(name, present)
-                or "correct the column's name in the configuration, or the table.",
+                hint=_flatten(schema, name) or did_you_mean(name, present) or _absent_hint(table),
             )
 
 
@@ -107,6 +105,16 @@ def _flatten(schema: T.StructType, name: str) -> str | None:
     return (
         f"'{outer}' is a struct of {fields}; flatten it where the table is made, for instance "
         f"{outer}.{inner.partition('.')[0]} AS {name.replace('.', '_')}, and name that column."
+    )
+
+
+def _absent_hint(table: str) -> str:
+    hint = "correct the column's name in the configuration, or the table"
+    if table not in {"labelled", "incoming"}:
+        return f"{hint}."
+    return (
+        f"{hint}; where only some of its Parquet or ORC files hold it, set "
+        f"tables.{table}.options: {{mergeSchema: true}}."
     )
 
 
