@@ -42,7 +42,8 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     Attributes
     ----------
     classes_
-        The values of the label in ascending order, as scikit-learn has them.
+        The values of the label in ascending order, as scikit-learn has them; the names of the
+        classes where one of them has several values.
     class_names_
         The names of the classes in the same order.
     decisions_
@@ -149,7 +150,7 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         Parameters
         ----------
         y
-            The label of each row: values of `classes_`.
+            The label of each row, as the label column holds it.
         sample_weight
             How often each row counts.
 

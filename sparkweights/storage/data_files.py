@@ -63,7 +63,7 @@ def _empty_files(spark: SparkSession, source: TableSource, files: list[str]) -> 
     """Return the files of no bytes, which Spark's readers skip without a word."""
     if source.is_local:
         return {file for file in files if Location.of(file).size == 0}
-    # Spark lists an empty file, and reads its length no more than its content.
+    # A scan leaves out files of no bytes; of the others it reads the path and no content.
     if not files:
         return set()
     sized_df = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
