@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# `make fuzz` takes about half an hour; `make test` contains a small share of it.
-.PHONY: demo test test-slow test-engines fuzz lint unit docs lock package clean java
+# `make fuzz` and `make faults` take about half an hour each; `make test` contains a small share of
+# the first.
+.PHONY: demo test test-slow test-engines fuzz faults lint unit docs lock package clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -21,6 +22,9 @@ test-engines: $(STAMP)
 
 fuzz: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/fuzz/run.py
+
+faults: $(STAMP)
+	PYTHONPATH=.:tests/jobs $(BIN)/python tests/faults/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

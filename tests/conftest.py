@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -23,10 +24,19 @@ os.environ.setdefault(
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
 
+    Planned = Callable[[], AbstractContextManager[None]]
     Install = Callable[[str, Mapping[str, str], Mapping[str, str]], None]
+
+
+AS_IN_JOBS = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "true",
+}
 
 
 class OneFileOneWorker(LoadFileScheduling):
@@ -130,8 +140,40 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.catalogImplementation", "hive")
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:it;create=true")
         .config("spark.log.level", "ERROR")
+        # Of small tables a run spends a third of its time compiling code and planning anew.
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+        .config("spark.sql.adaptive.enabled", "false")
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
         .getOrCreate()
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def planned_as_in_jobs(spark: SparkSession) -> Planned:
+    """Compile generated code and plan adaptively, which the tests' session leaves out."""
+
+    @contextmanager
+    def planned() -> Iterator[None]:
+        before = {key: spark.conf.get(key) for key in AS_IN_JOBS}
+        for key, value in AS_IN_JOBS.items():
+            spark.conf.set(key, value)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                spark.conf.set(key, str(value))
+
+    return planned
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plans(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Plan as jobs do where the tests are about what Spark computes."""
+    planned = nullcontext
+    if request.path.parent.name == "spark":
+        planned = request.getfixturevalue("planned_as_in_jobs")
+    with planned():
+        yield

@@ -17,6 +17,8 @@ import yaml
 from sparkweights.cli.main import main
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pyspark.sql import SparkSession
@@ -145,12 +147,13 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def demo(
-    spark: SparkSession,
+    planned_as_in_jobs: Callable[[], AbstractContextManager[None]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Run the demo once into a folder."""
+    """Run the demo once into a folder, planned as users run it."""
     folder = tmp_path_factory.mktemp("demo") / "here"
-    assert main(["demo", "--into", str(folder), "--quiet"]) == 0
+    with planned_as_in_jobs():
+        assert main(["demo", "--into", str(folder), "--quiet"]) == 0
     return folder
 
 
@@ -167,13 +170,13 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return open_shop(tmp_path_factory.mktemp("shop"))
 
 
-def open_shop(folder: Path) -> Shop:
-    """Set up a lender whose last night went well."""
+def open_shop(folder: Path, **changes: Any) -> Shop:
+    """Set up a lender whose last night went well; the changes are those of its configuration."""
     made = Shop(folder)
     made.table("history", history())
     made.table("incoming", history(400, seed=2).drop(columns="outcome"))
     (folder / "incoming.json").write_text(json.dumps(SUITE), encoding="utf-8")
-    config = made.config()
+    config = made.config(**changes)
     assert made.run("train", config, "--quiet") == 0
     assert made.run("score", config, "--quiet") == 0
     return made
