@@ -15,7 +15,7 @@ test: lint
 	$(BIN)/pytest
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	SPARKWEIGHTS_TEST_PLANS="as in jobs" $(BIN)/pytest -m slow
 
 test-engines: $(STAMP)
 	$(BIN)/pytest -m engines

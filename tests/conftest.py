@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     Install = Callable[[str, Mapping[str, str], Mapping[str, str]], None]
 
 
+# A run over a small table spends a third of its time compiling code and planning anew; the slow
+# tests, the demo and modules that ask for it do so all the same.
+PLANNED_AS_IN_JOBS = os.environ.get("SPARKWEIGHTS_TEST_PLANS") == "as in jobs"
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 AS_IN_JOBS = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
@@ -140,10 +148,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.catalogImplementation", "hive")
         .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:it;create=true")
         .config("spark.log.level", "ERROR")
-        # Of small tables a run spends a third of its time compiling code and planning anew.
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .config("spark.sql.adaptive.enabled", "false")
+        .config(map=AS_IN_JOBS if PLANNED_AS_IN_JOBS else INTERPRETED)
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
         .getOrCreate()
     )
@@ -153,7 +158,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def planned_as_in_jobs(spark: SparkSession) -> Planned:
-    """Compile generated code and plan adaptively, which the tests' session leaves out."""
+    """Return what has Spark compile generated code and plan adaptively while it is entered."""
 
     @contextmanager
     def planned() -> Iterator[None]:
@@ -169,11 +174,8 @@ def planned_as_in_jobs(spark: SparkSession) -> Planned:
     return planned
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _plans(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Plan as jobs do where the tests are about what Spark computes."""
-    planned = nullcontext
-    if request.path.parent.name == "spark":
-        planned = request.getfixturevalue("planned_as_in_jobs")
-    with planned():
+@pytest.fixture(scope="module")
+def generated_code(planned_as_in_jobs: Planned) -> Iterator[None]:
+    """Plan a module's queries as jobs do: what Spark makes of our expressions is its subject."""
+    with planned_as_in_jobs():
         yield

@@ -37,8 +37,8 @@ def invert_reweighting(probabilities: Sequence[T], factors: Sequence[T]) -> list
 
     Examples
     --------
-    >>> invert_reweighting([0.5, 0.5], [1.0, 9.0])
-    [0.9, 0.1]
+    >>> invert_reweighting([0.5, 0.5], [1.0, 4.0])
+    [0.8, 0.2]
     """
     return _normalise([p / f for p, f in zip(probabilities, factors, strict=True)])
 

@@ -151,6 +151,7 @@ def test_train_resampled_rows_are_undone_to_the_population(shop: Shop) -> None:
     assert found["mean_probability"] == pytest.approx(found["share"], abs=3 * error)
 
 
+@pytest.mark.slow
 def test_odd_names_survive_training_and_scoring(shop: Shop) -> None:
     """Dots, spaces, quotes and other alphabets in the names of classes and decisions."""
     good, bad, yes, no = "re.paid 'x'", 'dé fault"', "say.yes", "d'où ?"

@@ -115,6 +115,7 @@ def test_score_a_failed_run_changes_no_row_of_the_catalog(
     assert len(_rows(spark, f"{lending}.scored")) == 59
 
 
+@pytest.mark.slow
 def test_score_that_replaced_the_quarantine_alone_says_so(
     own_shop: Shop,
     spark: SparkSession,
@@ -146,6 +147,7 @@ def test_score_that_replaced_the_quarantine_alone_says_so(
     assert len(_rows(spark, f"{lending}.scored")) == 50
 
 
+@pytest.mark.slow
 def test_quarantine_of_the_catalog_takes_new_columns_and_refuses_other_types(
     own_shop: Shop,
     spark: SparkSession,

@@ -131,6 +131,7 @@ def test_collect_paired_costs_equals_numpy(spark: SparkSession) -> None:
     assert found.after == pytest.approx(np.average(kept["b"], weights=kept["w"]))
 
 
+@pytest.mark.slow
 def test_a_champion_split_by_other_keys_is_not_compared_with(
     own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+import pytest
 from conftest import RUN_DATE, Shop
 
 
+@pytest.mark.slow
 def test_train_monotone_columns_are_kept_and_their_reasons_state_a_direction(
     own_shop: Shop,
 ) -> None:

@@ -121,10 +121,8 @@ def test_score_killed_at_a_moment_leaves_a_whole_partition(
     assert not [*out.rglob("_staging/*"), *(out / "runs").rglob("manifest.pending.json")]
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [pytest.param("loading the model", marks=pytest.mark.slow), "scoring, checking and staging"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["loading the model", "scoring, checking and staging"])
 def test_score_interrupted_says_so_and_changes_nothing(own_shop: Shop, moment: str) -> None:
     """Ctrl-C is one line and exit code 130, also within a call to the engine."""
     before = _rows(own_shop)

@@ -97,6 +97,7 @@ def _savings(frame: pd.DataFrame, decision: pd.Series) -> float:
     return 1 - _cost(frame, decision) / min(constant)
 
 
+@pytest.mark.slow
 def test_rules_cost_weights_cut_by_the_rows_costs_are_the_bayes_decision(lender: Lender) -> None:
     """Weights undone, then priced, and weighted odds cut by the row's costs over the mean ones.
 
@@ -114,6 +115,7 @@ def test_rules_cost_weights_cut_by_the_rows_costs_are_the_bayes_decision(lender:
     assert {"approve", "decline"} == set(cut)
 
 
+@pytest.mark.slow
 def test_rules_without_weights_the_bayes_decision_is_nearly_the_same(lender: Lender) -> None:
     """Weights change the fit a little, and the decisions on fewer than one row in ten."""
     ours, plain = _scored(lender, lender.weighted), _scored(lender, lender.unweighted)
@@ -121,6 +123,7 @@ def test_rules_without_weights_the_bayes_decision_is_nearly_the_same(lender: Len
     assert abs(_savings(ours, ours["d"]) - _savings(plain, plain["d"])) <= 0.02
 
 
+@pytest.mark.slow
 def test_rules_double_count_loses_a_sixth_and_is_refused(lender: Lender) -> None:
     """Pricing probabilities that carry the cost weights is costly, and the ledger says why."""
     ours = _scored(lender, lender.weighted)

@@ -18,6 +18,8 @@ from sparkweights.costs.policy import DecisionPolicy
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 
 def test_what_is_no_number_gets_no_decision(spark: SparkSession) -> None:
     """NaN equals NaN in Spark, and would be the least cost of the decision declared first."""

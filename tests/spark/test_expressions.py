@@ -26,6 +26,8 @@ from sparkweights.costs.spark import check_costs, to_column
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 COLUMNS = ["a", "loan.amount", "c d", "tick`ed"]
 VALUES = [None, math.nan, 0.0, -0.5, 1.0, 3.25, -7.0, 1e6, 1e200, -1e200]
 

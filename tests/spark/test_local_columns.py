@@ -31,6 +31,8 @@ from sparkweights.weights.spark import class_weight_columns, group_key
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 SCHEMA = (
     "id int, x double, y float, town string, code double, price decimal(12,2), n bigint, "
     "flag boolean, day date, at timestamp_ntz"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 NAMES = ("income", "late", "debt")
 ROLES = ColumnRoles(("id",), "y", {"repaid": 0, "defaulted": 1}, NAMES, ())
 PARAMS = {"n_estimators": 15, "max_depth": 4, "learning_rate": 0.3}

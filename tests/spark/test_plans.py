@@ -17,6 +17,8 @@ from sparkweights.core.column_math import literal_array
 from sparkweights.evaluation.fairness_cells import Grouping, collect_cells
 from sparkweights.probability.label_shift import collect_histogram
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 STEPS = 7  # each reads the one before three times: 3^7 copies of the first where they are repeated
 MAX_COPIES = 200
 

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from sparkweights.config.schema import Config
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 KINDS: dict[str, dict[str, Any]] = {
     "logistic": {"regParam": 0.01},
     "boosted_trees": {"maxIter": 4, "maxDepth": 3},

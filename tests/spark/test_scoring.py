@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 ROWS = 60_000
 ROLES = ColumnRoles(("id",), "y", {"repay": 0, "default": 1}, ("x1", "x2"), ())
 

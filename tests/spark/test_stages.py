@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 ROWS = 600
 CLASSES = {"re paid": 0, "de.fault": 1}
 COSTS = {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+pytestmark = pytest.mark.usefixtures("generated_code")
+
 
 @pytest.fixture(scope="module")
 def people(spark: SparkSession) -> DataFrame:
