@@ -235,7 +235,7 @@ def _verified_manifest(folder: Location, present: frozenset[str], key: bytes | N
     if SIGNATURE not in present:
         raise ModelError(
             f"The model bundle '{folder}' has no signature, and one is asked for.",
-            hint="train with signing in the configuration, or name a version that was signed.",
+            hint="train again with signing in the configuration, or name a signed version.",
         )
     signature = (folder / SIGNATURE).read_plain(MAX_BYTES)
     if not hmac.compare_digest(signature, _line(_signature(content, key))):
