@@ -3,19 +3,25 @@
 # `docker run --init -v /lender:/data sparkweights score --config loan.yaml --run-date 2026-03-01`;
 # the user `runner` must be able to write the folder. On a cluster: `--entrypoint spark-submit`,
 # with a job of /opt/sparkweights/jobs.
-FROM python:3.11-slim-bookworm
-RUN apt-get update \
+FROM python:3.11.17-slim-bookworm@sha256:0a310eeecf4e1f5a0743f9a6520c90c88d089c903ca5fd283f501e3a805f5f89
+# The base image's list of sources names, in comments, the snapshot of Debian that it was made from.
+# Packages come from there, so that the digest pins their versions as well; old lists are valid.
+RUN sed -i -e '/^URIs:/d' -e 's/^# http/URIs: http/' /etc/apt/sources.list.d/debian.sources \
+    && apt-get -o Acquire::Check-Valid-Until=false update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless procps \
-    && rm -rf /var/lib/apt/lists/*
-WORKDIR /opt/sparkweights
-COPY requirements.lock pyproject.toml README.md LICENSE ./
-COPY sparkweights ./sparkweights
-COPY jobs ./jobs
-# The lock pins what is installed, and holds the developers' tools as well, which are not.
-RUN pip install --no-cache-dir --constraint requirements.lock ".[xgboost]" \
+    && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home runner \
     && mkdir /data && chown runner /data
+WORKDIR /opt/sparkweights
+COPY requirements-runtime.lock ./
+# pyspark is published as source: the base image's setuptools builds it, and none is downloaded.
+RUN pip install --no-cache-dir --require-hashes --no-build-isolation -r requirements-runtime.lock
+COPY LICENSE ./
+COPY jobs ./jobs
+COPY sparkweights ./sparkweights
+ENV PYTHONPATH=/opt/sparkweights
 USER runner
 WORKDIR /data
-ENTRYPOINT ["sparkweights"]
+# -P: no module is imported from the folder of the data.
+ENTRYPOINT ["python", "-P", "-m", "sparkweights"]
 CMD ["--help"]

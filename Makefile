@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
+	--quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 # `make fuzz` and `make faults` take about half an hour each; `make test` contains a small share of
 # the first.
@@ -41,18 +44,18 @@ docs: $(STAMP)
 # A second call finds the stamp newer than what it was made from and installs nothing.
 $(STAMP): requirements.lock pyproject.toml | java
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
 java:
 	@sh .ci/java
 
+# Versions that are locked stay; `rm requirements*.lock` first takes the newest ones.
 lock:
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--output-file requirements.lock
+	$(INSTALL) uv
+	$(LOCK) --group dev --output-file requirements.lock
+	$(LOCK) --extra xgboost --constraint requirements.lock --output-file requirements-runtime.lock
 
 package: $(STAMP)
 	mkdir -p build

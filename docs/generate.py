@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -228,6 +229,25 @@ def module_map(_: str) -> str:
     return "\n\n".join(parts)
 
 
+def dependency_table(_: str) -> str:
+    """Return the releases of the locked run-time packages, which ``dependencies.py`` has read."""
+    record = json.loads((ROOT / "docs" / "dependencies.json").read_text(encoding="utf-8"))
+    rows = (
+        (
+            f"`{one['name']}`",
+            one["version"],
+            one["licence"],
+            one["released"],
+            one["first"],
+            one["newest"],
+            "not stated" if one["advisories"] is None else ", ".join(one["advisories"]) or "none",
+        )
+        for one in record["releases"]
+    )
+    head = ("package", "version", "licence", "released", "first", "newest", "vulnerabilities")
+    return f"As the package index stated on {record['read_on']}:\n\n{_table(head, rows)}"
+
+
 BLOCKS: Mapping[str, Callable[[str], str]] = {
     "keys": key_table,
     "parameters": parameter_table,
@@ -237,6 +257,7 @@ BLOCKS: Mapping[str, Callable[[str], str]] = {
     "exit_codes": exit_code_table,
     "layers": layer_list,
     "modules": module_map,
+    "dependencies": dependency_table,
 }
 
 

@@ -54,7 +54,7 @@ from sparkweights.scoring.schema_checks import (
     require_own_record,
     require_scorable,
 )
-from sparkweights.storage.data_files import verify_files
+from sparkweights.storage.data_files import files_state, verify_files
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
 from sparkweights.storage.tables import (
@@ -80,7 +80,7 @@ from sparkweights.training.tune import Tuning, tune
 from sparkweights.weights.spec import BY_ROW_WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -133,6 +133,7 @@ class Runner:
     config: Config
     run_date: date
     progress: Progress = field(default_factory=LoggedProgress)
+    _verified: set[Hashable] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_outside_bundles(self.config)
@@ -509,9 +510,16 @@ class Runner:
         return replace(source, partition={"run_date": (self.run_date.isoformat(),)})
 
     def _read(self, source: TableSource) -> DataFrame:
-        """Open a table, and refuse damaged files before a job begins."""
+        """Open a table, and refuse damaged files before a job begins.
+
+        `run` reads each table for several verbs; the text of files that no one has changed in the
+        meantime is parsed once.
+        """
         df = read_table(self.spark, source)
-        verify_files(self.spark, source, df)
+        state = files_state(source, df)  # before the verification: a later change is noticed
+        if state is None or state not in self._verified:
+            verify_files(self.spark, source, df)
+            self._verified.add(state)
         return df
 
     def _source(self, role: str) -> TableSource:

@@ -42,6 +42,15 @@ _SIGNED = (
 _ADVICE = "restore the folder from a copy, or train again."
 
 
+class SigningKey(bytes):
+    """A key that no representation of what holds it shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+
 @dataclass(frozen=True)
 class VerifiedBundle:
     """The content of a bundle, after every check that its manifest allows.
@@ -225,16 +234,16 @@ def _verified_manifest(folder: Location, present: frozenset[str], key: bytes | N
         return content
     if SIGNATURE not in present:
         raise ModelError(
-            f"The model bundle '{folder}' has no signature, and the configuration asks for one.",
-            hint="train again with this configuration, or name a version that was signed.",
+            f"The model bundle '{folder}' has no signature, and one is asked for.",
+            hint="train again with signing in the configuration, or name a signed version.",
         )
     signature = (folder / SIGNATURE).read_plain(MAX_BYTES)
     if not hmac.compare_digest(signature, _line(_signature(content, key))):
         raise ModelError(
             f"The signature of the model bundle '{folder}' is not by this key: it was altered, or "
             "signed with another key.",
-            hint="check the key that signing names; else restore the folder from a copy, or train "
-            "again.",
+            hint="check the key, which signing names in a configuration; else restore the folder "
+            "from a copy, or train again.",
         )
     return content
 

@@ -34,6 +34,8 @@ NEGATIVE, POSITIVE, UNKNOWN = range(3)  # outcomes: whether least cost is favour
 DRAWS = 2_000
 MIN_OUTCOMES = 10  # effective rows of an outcome; with fewer, a rate is not measured
 SIGNIFICANCE = 0.05
+MIN_NAMED = 10  # rows of a group whose value is stated; that of fewer rows would tell of persons
+OTHERS = "others"  # all groups of fewer rows together
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ class ColumnFairness:
     groups
         Those of enough rows.
     small
-        Group -> rows, of groups with too few rows to be measured.
+        Group -> rows, of groups with too few rows to be measured; those of fewer than `MIN_NAMED`
+        rows together, as `OTHERS`.
     gaps
         Rate -> the largest difference of it; of acceptance to the reference where one was stated.
         Only rates that two groups have.
@@ -257,7 +260,7 @@ def measure_column(
         for group, group_cells in cells.items()
         if rows_of[group] >= min_rows and group_cells.weight.sum() > 0
     }
-    small = {group: rows for group, rows in rows_of.items() if group not in kept}
+    small = _pool_rare({group: rows for group, rows in rows_of.items() if group not in kept})
     if not kept:
         return ColumnFairness(column, None, (), small, {})
     chosen = (
@@ -285,6 +288,12 @@ def measure_column(
     return ColumnFairness(
         column, chosen, groups, small, {rate: gap for rate, gap in gaps.items() if gap is not None}
     )
+
+
+def _pool_rare(rows_of: Mapping[str, int]) -> dict[str, int]:
+    named = {group: rows for group, rows in rows_of.items() if rows >= MIN_NAMED}
+    others = sum(rows for rows in rows_of.values() if rows < MIN_NAMED)
+    return {**named, OTHERS: named.get(OTHERS, 0) + others} if others else named
 
 
 _Samples = Mapping[str, Mapping[str, Array]]

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from sparkweights.bundle.integrity import read_bundle
+from sparkweights.bundle.integrity import SigningKey, read_bundle
 from sparkweights.core.errors import InputError, join_names
 from sparkweights.local.columns import InputColumns
 from sparkweights.local.scorer import LocalScorer
@@ -38,6 +38,9 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         The folder of all versions, ``artifacts`` of the configuration.
     version
         A version's name, or None for the current one.
+    key
+        With which its signature is verified; None if none is asked for. It is not shown with the
+        classifier, but a pickle of the classifier holds it.
 
     Attributes
     ----------
@@ -55,9 +58,13 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         The version of the bundle.
     """
 
-    def __init__(self, location: AnyLocation, version: str | None = None) -> None:
+    def __init__(
+        self, location: AnyLocation, version: str | None = None, key: bytes | None = None
+    ) -> None:
         self.location = location
         self.version = version
+        # scikit-learn shows every parameter, and a copy must be given what it is to hold.
+        self.key = key if key is None or isinstance(key, SigningKey) else SigningKey(key)
 
     def fit(self, X: object = None, y: object = None) -> Self:
         """Load the bundle; rows are ignored, as the model is trained already.
@@ -65,11 +72,13 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         Raises
         ------
         ModelError
-            If there is no bundle, a file of it is missing, altered or added, or it needs Spark.
+            If there is no bundle, a file of it is missing, altered or added, its signature is
+            missing or wrong, or it needs Spark.
         ConfigError
             If the library of the learner is missing.
         """
-        scorer = LocalScorer.of(read_bundle(Location.of(self.location), self.version))
+        verified = read_bundle(Location.of(self.location), self.version, self.key)
+        scorer = LocalScorer.of(verified)
         roles = scorer.problem.roles
         # The name of a class stands for its values where some class has several.
         several = any(isinstance(value, tuple) for value in roles.classes.values())
@@ -200,7 +209,9 @@ class BundleClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return np.asarray(owner[index])
 
 
-def load_classifier(location: AnyLocation, version: str | None = None) -> BundleClassifier:
+def load_classifier(
+    location: AnyLocation, version: str | None = None, *, key: bytes | None = None
+) -> BundleClassifier:
     """Open a model bundle on one machine as a classifier, without Spark and Java.
 
     Parameters
@@ -209,12 +220,15 @@ def load_classifier(location: AnyLocation, version: str | None = None) -> Bundle
         The folder of all versions, ``artifacts`` of the configuration.
     version
         A version's name, or None for the current one.
+    key
+        With which its signature is verified; None if none is asked for.
 
     Raises
     ------
     ModelError
-        If there is no bundle, a file of it is missing, altered or added, or it needs Spark.
+        If there is no bundle, a file of it is missing, altered or added, its signature is missing
+        or wrong, or it needs Spark.
     ConfigError
         If the library of the learner is missing.
     """
-    return BundleClassifier(location, version).fit()
+    return BundleClassifier(location, version, key).fit()

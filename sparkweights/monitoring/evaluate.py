@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, require_columns
 from sparkweights.core.errors import ModelError, join_names
+from sparkweights.evaluation.fairness import MIN_NAMED, OTHERS
 from sparkweights.models.base import LABEL
 from sparkweights.monitoring.fairness import FairnessResult, collect_fairness, fairness_columns
 from sparkweights.records.evaluation import MODEL, Segment, SegmentClass
@@ -133,11 +134,21 @@ def _require_decisions(least_cost: Mapping[str, str], decisions: Sequence[str]) 
 
 
 def summarise_segments(result: EvaluationResult, settings: Evaluate) -> tuple[Segment, ...]:
-    """Return the record of each segment; segments with few rows are counted, not measured."""
-    return tuple(
+    """Return the record of each segment; segments with few rows are counted, not measured.
+
+    Those of fewer than `MIN_NAMED` rows are one segment, of the value `OTHERS` in each column.
+    """
+    every = [
         _segment(dict(zip(settings.by, key, strict=True)), evaluation, settings.min_rows)
         for key, evaluation in result.segments.items()
-    )
+    ]
+    named = tuple(each for each in every if each.measured or each.rows >= MIN_NAMED)
+    rare = [each for each in every if not each.measured and each.rows < MIN_NAMED]
+    if not rare:
+        return named
+    others = dict.fromkeys(settings.by, OTHERS)
+    rows, weight = sum(each.rows for each in rare), sum(each.weight for each in rare)
+    return (*named, Segment(others, rows, weight, measured=False))
 
 
 def _segment(values: dict[str, str | None], evaluation: Evaluation, least: int) -> Segment:

@@ -48,7 +48,8 @@ class ColumnSummary(Part):
     reference
         The group that others are compared with; None where no group has enough rows.
     small
-        Group -> rows, of those that are counted and not measured.
+        Group -> rows, of those that are counted and not measured; see
+        `sparkweights.evaluation.fairness.ColumnFairness`.
     gaps
         Rate -> the largest difference of it.
     """

@@ -383,7 +383,8 @@ class Evaluate(Section):
     by
         Columns whose combined values are a segment; sensitive columns are allowed.
     min_rows
-        A segment of fewer rows is counted and not measured.
+        A segment of fewer rows is counted and not measured. Nor is one of fewer than ten rows
+        named, as that would tell of persons.
     exact
         Keep every distinct score instead of 8,192 bins.
     backtest
@@ -444,7 +445,8 @@ class Fairness(Section):
         Column -> the group that the others are compared with; by default the group that is
         accepted most often.
     min_rows
-        A group of fewer rows is counted and not measured.
+        A group of fewer rows is counted and not measured. Nor is one of fewer than ten rows
+        named, as that would tell of persons.
     ratio
         Least ratio of acceptance between groups; 0.8 is the four-fifths rule.
     difference

@@ -16,9 +16,28 @@ from sparkweights.storage.tables import TEXT_FORMATS, TableSource
 from sparkweights.storage.text_records import TextTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
+
+
+def files_state(source: TableSource, df: DataFrame) -> Hashable:
+    """Return what differs where a file of a table was added, removed or changed; else None.
+
+    It is known of local files. A table whose state is that of an earlier verification needs none.
+
+    Parameters
+    ----------
+    df
+        The table, as opened by `read_table`.
+    """
+    if not source.is_local:
+        return None
+    try:
+        states = frozenset((file, Location.of(unquote(file)).state) for file in df.inputFiles())
+    except OSError:  # removed in the meantime; the reading itself reports it
+        return None
+    return source.role, states
 
 
 def verify_files(spark: SparkSession, source: TableSource, df: DataFrame) -> None:

@@ -249,6 +249,18 @@ class Location:
         """Bytes of the file, or of every file below the folder together."""
         return sum(self._sizes().values())
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """What differs after every change of a local file, also one that keeps size and dates.
+
+        Raises
+        ------
+        OSError
+            If it is on another storage, or not there.
+        """
+        status = os.stat(self.local_path)
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
     def open(self) -> BufferedIOBase:
         """Open a file for reading.
 

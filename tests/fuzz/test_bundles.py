@@ -57,7 +57,7 @@ def test_loaded_bytes_are_those_that_were_verified(models: Models, tmp_path: Pat
     ("signed", "key", "message"),
     [
         (True, b"another key of thirty-two bytes!", "is not by this key"),
-        (False, KEY, "has no signature, and the configuration asks for one"),
+        (False, KEY, "has no signature, and one is asked for"),
     ],
 )
 def test_signature_that_is_wrong_or_missing_is_refused_in_a_sentence(

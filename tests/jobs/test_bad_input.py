@@ -429,7 +429,7 @@ def test_model_that_is_no_version_or_lacks_a_signature_exits_5(
     assert f"is version '{version}'" in refused("score", 5, "--model", "v2", artifacts=str(bundle))
     monkeypatch.setenv("MODEL_KEY", "0123456789abcdef")
     line = refused("score", 5, artifacts=str(bundle), signing={"key_variable": "MODEL_KEY"})
-    assert "has no signature, and the configuration asks for one" in line
+    assert "has no signature, and one is asked for" in line
 
 
 def test_score_bundle_of_a_newer_spark_exits_5(bundle: Path, refused: Callable[..., str]) -> None:

@@ -153,6 +153,18 @@ def test_small_groups_are_counted_and_not_measured() -> None:
     assert section.sentence == "No column has two groups of enough rows to compare."
 
 
+def test_groups_of_fewer_than_ten_rows_are_counted_together_and_not_named() -> None:
+    """A value that a few rows have tells of persons; a group of ten has its name."""
+    cells = {**_two(99, 90, 300, 100), **{f"name {i}": _two(i, 0, 1, 0)["a"] for i in (1, 9, 10)}}
+    found = measure_column("town", cells, min_rows=100)
+    assert found.small == {"a": 99, "name 10": 10, "others": 1 + 9}
+    cells["others"] = _two(20, 0, 1, 0)["a"]  # a value of this name
+    assert measure_column("town", cells, min_rows=100).small["others"] == 20 + 1 + 9
+    measured = measure_column("town", cells, min_rows=9)  # the configuration asks for it
+    assert "name 9" in {own.group for own in measured.groups}
+    assert measured.small == {"others": 1}
+
+
 def _record(found: Any) -> FairnessSummary:
     return FairnessSummary.from_dict({
         "favourable": "approve", "positive": ["repaid"], "min_rows": 100,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import hmac
 import json
 import math
 import random
@@ -60,11 +61,11 @@ def _write_bundle(artifacts: Path, **changes: Any) -> Path:
     problem = DecisionProblem(ROLES, CostMatrix.parse(COSTS, ROLES.class_names))
     manifest["spec"] = TrainingSpec(problem, seed=3, scratch="").to_dict()
     (bundle / "manifest.json").write_text(json.dumps(manifest | changes), encoding="utf-8")
-    _sign(bundle)
+    _write_checksum(bundle)
     return bundle
 
 
-def _sign(bundle: Path) -> None:
+def _write_checksum(bundle: Path) -> None:
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     (bundle / "manifest.sha256").write_text(f"{digest}\n", encoding="utf-8")
 
@@ -199,6 +200,32 @@ def test_classifier_refuses_bundles_that_it_cannot_open(tmp_path: Path) -> None:
         open_model("logistic", SavedModel({}, 2))
     with pytest.raises(ModelError, match=r"files of the model of kind 'xgboost' have a form"):
         open_model("xgboost", SavedModel({"model.json": b"{}"}, 2))
+
+
+def test_classifier_verifies_the_signature_that_a_key_asks_for(tmp_path: Path) -> None:
+    """Whoever rewrites the manifest and its checksum has no key; and the key is shown nowhere."""
+    key = b"0123456789abcdef-secret"
+    folder = tmp_path / "models"
+    bundle = _write_bundle(folder)
+    with pytest.raises(ModelError, match="has no signature, and one is asked for"):
+        load_classifier(folder, key=key)
+    content = (bundle / "manifest.json").read_bytes()
+    signature = hmac.new(key, b"sparkweights bundle\0" + content, "sha256").hexdigest()
+    (bundle / "manifest.hmac").write_text(f"{signature}\n", encoding="utf-8")
+    classifier = load_classifier(folder, key=key)
+    assert classifier.version_ == load_classifier(folder).version_
+    copy = clone(classifier)
+    for shown in (classifier, copy, classifier.get_params(), classifier._repr_html_()):
+        assert "secret" not in repr(shown)
+    with pytest.raises(ModelError, match="is not by this key"):
+        load_classifier(folder, key=b"another key of 23 bytes")
+    manifest = json.loads(content) | {"spark": "4.3.1"}
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    _write_checksum(bundle)
+    assert load_classifier(folder).version_ == classifier.version_  # checksums find accidents
+    for altered in (copy, classifier):
+        with pytest.raises(ModelError, match="is not by this key"):
+            altered.fit()
 
 
 def test_local_encoders_have_the_fields_of_the_encoders() -> None:

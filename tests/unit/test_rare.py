@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -10,8 +13,10 @@ from sparkweights.evaluation.cost_curves import cost_profile
 from sparkweights.evaluation.discrimination import roc_auc
 from sparkweights.evaluation.h_measure import cost_shape, h_measure, prior_shape, threshold_shape
 from sparkweights.evaluation.score_table import BINS, ScoreTable, bin_numbers, least_scores
+from sparkweights.monitoring.evaluate import EvaluationResult, summarise_segments
 from sparkweights.records.evaluation import Segment
 from sparkweights.report.evaluation_report import _cells
+from sparkweights.spec.settings import Evaluate
 
 
 def test_bin_numbers_never_descend_and_cuts_at_an_edge_split_rows_as_the_table_says() -> None:
@@ -80,3 +85,21 @@ def test_evaluation_report_cost_of_a_row_divides_by_its_weight() -> None:
         decisions={}, classes={},
     )  # fmt: skip
     assert _cells(segment, [], [])[1] == "2.00"
+
+
+def test_segments_of_fewer_than_ten_rows_are_counted_together_and_not_named() -> None:
+    """Names that a few rows have are in no record; rows and weights add up."""
+    cell = SimpleNamespace(weight=0.5)
+    rows_of = {("Smith", "x"): 1, ("north", "x"): 10, (None, "x"): 9}
+    segments: dict[Any, Any] = {
+        key: SimpleNamespace(rows=rows, cells={"approve": dict.fromkeys(range(rows), cell)})
+        for key, rows in rows_of.items()
+    }
+    result = EvaluationResult(overall=SimpleNamespace(), segments=segments)  # type: ignore[arg-type]
+    found = summarise_segments(result, Evaluate(by=("town", "kind"), min_rows=100))
+    assert found == (
+        Segment({"town": "north", "kind": "x"}, 10, 5.0, measured=False),
+        Segment({"town": "others", "kind": "others"}, 10, 5.0, measured=False),
+    )
+    del segments["Smith", "x"], segments[None, "x"]
+    assert len(summarise_segments(result, Evaluate(by=("town", "kind"), min_rows=100))) == 1
