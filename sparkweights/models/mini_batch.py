@@ -127,7 +127,7 @@ class MiniBatch(Learner):
         try:
             result = run_rounds(
                 run,
-                State.start(_start(moments)),
+                State.start(start_of(moments)),
                 rounds,
                 _limits(settings.params),
                 settings.progress.step,
@@ -193,10 +193,11 @@ def _limits(params: Mapping[str, ParamValue]) -> Limits:
     )
 
 
-def _start(moments: Moments) -> Array:
+def start_of(moments: Moments) -> Array:
     """Return the parameters of the class shares alone."""
     logs = np.log(moments.weights / moments.weights.sum())
     intercepts = logs[1:] - logs[:1] if len(logs) == 2 else logs - logs.mean()
+    intercepts = np.round(intercepts, 6)  # another processor's logarithm may end in another digit
     parameters = np.zeros((len(intercepts), len(moments.mean) + 1))
     parameters[:, -1] = intercepts
     return parameters

@@ -55,7 +55,10 @@ _RESULT_TYPES = {
 
 @dataclass(frozen=True)
 class Moments:
-    """Counts and moments of weighted rows.
+    """Counts and moments of weighted rows, to some seven digits.
+
+    The last digits of a sum depend on the order in which Spark adds its parts. Rounded moments do
+    not; any numbers near the moments standardise as well.
 
     Attributes
     ----------
@@ -77,7 +80,8 @@ class Moments:
 def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
     """Compute the moments of the rows, in one Spark job."""
     weight = F.col(WEIGHT)
-    summary = Summarizer.metrics("mean", "variance").summary(F.col(FEATURES), weight)
+    measures = ("mean", "variance", "min", "max")
+    summary = Summarizer.metrics(*measures).summary(F.col(FEATURES), weight)
     groups = (
         fit_df.groupBy(LABEL)
         .agg(
@@ -91,8 +95,7 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
             "rows",
             "weight",
             "square",
-            vector_to_array(F.col("summary.mean")).alias("mean"),
-            vector_to_array(F.col("summary.variance")).alias("variance"),
+            *[vector_to_array(F.col(f"summary.{name}")).alias(name) for name in measures],
         )
         .orderBy(LABEL)
         .collect()
@@ -101,13 +104,23 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
     for row in groups:
         weights[int(row[LABEL])] = row["weight"]
     shares = np.array([row["weight"] for row in groups]) / weights.sum()
-    means = np.array([row["mean"] for row in groups])
+    means, variances, lowest, highest = (
+        np.array([row[name] for row in groups]) for name in measures
+    )
     # MLlib's variance is that of reliability weights, whose divisor is not the sum of weights.
     divisors = np.array([1 - row["square"] / row["weight"] ** 2 for row in groups])
-    within = np.array([row["variance"] for row in groups]) * divisors[:, None]
     mean = shares @ means
-    variance = shares @ (within + (means - mean) ** 2)
-    return Moments(sum(row["rows"] for row in groups), weights, mean, np.sqrt(variance))
+    variance = shares @ (variances * divisors[:, None] + (means - mean) ** 2)
+    # The sums of a feature without variance give one of some last digits.
+    varies = lowest.min(axis=0) < highest.max(axis=0)
+    deviation = _rounded(np.where(varies, np.sqrt(variance), 0.0))
+    unit = np.where(deviation > 0, deviation / 1_024, 1.0)
+    rows = sum(row["rows"] for row in groups)
+    return Moments(rows, _rounded(weights), np.round(mean / unit) * unit, deviation)
+
+
+def _rounded(values: Array) -> Array:
+    return values.astype(np.float32).astype(np.float64)
 
 
 def count_blocks(rows: int, positions: int) -> int:

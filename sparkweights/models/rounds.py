@@ -357,8 +357,8 @@ class Limits:
     rounds
         The largest number of rounds.
     tol
-        A round that lowers the objective by less than this share of it is the last; 0 for no such
-        end.
+        A round that changes the objective by less than this share of it is the last; 0 for no
+        such end.
     seconds
         No round begins later than this; 0 for no limit. It makes the number of rounds, and with it
         the model, depend on the machine.
@@ -421,7 +421,7 @@ def run_rounds(
 
 
 def _has_converged(before: Round, entry: Round, tol: float) -> bool:
-    return tol > 0 and before.loss - entry.loss < tol * abs(entry.loss)
+    return abs(before.loss - entry.loss) < tol * abs(entry.loss)
 
 
 def _progress(rounds: Sequence[Round], limits: Limits, elapsed: float) -> str:

@@ -1,0 +1,140 @@
+"""Rounds on executors: the same model whatever the partitions, MLlib's optimum, and corrections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import functions as F
+
+from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT, learner
+from sparkweights.models.packed_rows import BLOCK_BYTES, BLOCK_ROWS, count_blocks
+from sparkweights.probability.corrections import Ledger
+from sparkweights.probability.focal import invert_focal
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.models.mini_batch import MiniBatchModel
+
+EXACT = {
+    "batch_rows": 0,
+    "optimizer": "sgd",
+    "learning_rate": 2.0,
+    "momentum": 0.7,
+    "schedule": "constant",
+    "rounds": 400,
+    "tol": 1e-9,
+}
+
+
+def _frame(classes: int, seed: int, rows: int = 1_500) -> pd.DataFrame:
+    """Return correlated features in unlike units, classes and weights."""
+    rng = np.random.default_rng([seed, classes])
+    x = rng.normal(size=(rows, 3)) @ (np.eye(3) + 0.3 * rng.normal(size=(3, 3)))
+    score = x @ rng.normal(size=(3, classes)) + rng.normal(size=classes)
+    y = (score + rng.gumbel(size=score.shape)).argmax(axis=1)
+    frame = pd.DataFrame(x * [1, 100, 0.01] + [50, 0, -1], columns=["a", "b", "c"])
+    return frame.assign(constant=7.0, y=y.astype(float), w=rng.uniform(0.5, 3.0, rows))
+
+
+def _vectors(spark: SparkSession, frame: pd.DataFrame) -> DataFrame:
+    return spark.createDataFrame(frame).select(
+        array_to_vector(F.array("a", "b", "c", "constant")).alias(FEATURES),
+        F.col("y").alias(LABEL),
+        F.col("w").alias(WEIGHT),
+    )
+
+
+def _fit(df: DataFrame, params: dict[str, Any], classes: int, kind: str = "mini_batch") -> Any:
+    return learner(kind).fit(df, params, seed=1, classes=classes)
+
+
+def test_model_is_the_same_to_the_last_bit_for_other_partitions_and_order(
+    spark: SparkSession,
+) -> None:
+    """The rows' own numbers decide which block and batch they are in."""
+    frame = _frame(3, 1)
+    params = {"rounds": 2, "sampling": "loss", "batch_rows": 100}
+    one = _fit(_vectors(spark, frame).coalesce(1), params, 3)
+    shuffled = _vectors(spark, frame.sample(frac=1, random_state=2)).repartition(3)
+    other: MiniBatchModel = _fit(shuffled, params, 3)
+    assert (one.parameters == other.parameters).all()
+    assert one.rounds == other.rounds
+    assert (one.parameters[:, 3] == 0).all()  # a feature without variance says nothing
+
+
+def test_focal_correction_of_columns_is_that_of_arrays(spark: SparkSession) -> None:
+    """From certainty to certainty, with weights and factors, for two classes and three."""
+    rng = np.random.default_rng(3)
+    for classes in (2, 3):
+        q = rng.dirichlet(np.full(classes, 0.05), 60)
+        q[:2] = np.eye(classes)[:2]
+        names = [f"class {c}" for c in range(classes)]
+        alpha = dict(zip(names, [0.5, 3.0, 1.0][:classes], strict=True))
+        ledger = Ledger.by_hand(
+            dict.fromkeys(names, 1 / classes), {n: 1.0 + c for c, n in enumerate(names)}
+        ).with_focal_loss(2.0, alpha)
+        df = spark.createDataFrame(pd.DataFrame(q, columns=names))
+        natural = ledger.invert_weights([F.col(f"`{name}`") for name in names])
+        found = df.select(*[p.alias(str(c)) for c, p in enumerate(natural)]).toPandas().to_numpy()
+        eta = invert_focal(list(q.T), 2.0, tuple(alpha.values()))
+        expected = np.stack(eta, axis=1) / (1.0 + np.arange(classes))
+        expected /= expected.sum(axis=1, keepdims=True)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_blocks_are_small_and_depend_on_the_rows_alone() -> None:
+    """Neither too many rows, nor too many bytes, however wide the rows are."""
+    assert count_blocks(1, 20) == 1
+    assert count_blocks(4_000_000, 20) == -(-4_000_000 // BLOCK_ROWS)
+    assert count_blocks(100_000, 4_000) * BLOCK_BYTES >= 100_000 * 4_000 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_all_rows_reach_the_optimum_of_mllib(spark: SparkSession, classes: int, seed: int) -> None:
+    """Coefficients per standard deviation within 1e-3, without and with a penalty."""
+    df = _vectors(spark, _frame(classes, seed)).cache()
+    l2 = 0.02 if seed % 2 else 0.0
+    found: MiniBatchModel = _fit(df, {**EXACT, "l2": l2}, classes)
+    oracle = _fit(df, {"regParam": l2, "tol": 1e-10, "maxIter": 500}, classes, "logistic")
+    unit = np.array([1, 100, 0.01, 1])
+    expected, slopes = oracle.slopes, found.slopes
+    if classes > 2:
+        expected = expected - expected.mean(axis=0)
+    assert np.abs((slopes - expected) * unit).max() < 1e-3
+    df.unpersist()
+
+
+@pytest.mark.slow
+def test_focal_model_is_as_near_the_truth_as_cross_entropy_once_inverted(
+    spark: SparkSession,
+) -> None:
+    """Data of a known law: 1.5 times cross-entropy's error, and a third of the distorted one's."""
+    rng = np.random.default_rng(1)
+    cells = rng.integers(0, 8, 30_000)
+    truth = rng.uniform(0.02, 0.6, 8)
+    frame = pd.DataFrame({"cell": cells, "y": (rng.random(len(cells)) < truth[cells]) * 1.0})
+    one_hot = [(F.col("cell") == c).cast("double") for c in range(8)]
+    df = spark.createDataFrame(frame).select(
+        array_to_vector(F.array(*one_hot)).alias(FEATURES),
+        F.col("y").alias(LABEL),
+        F.lit(1.0).alias(WEIGHT),
+        "cell",
+    )
+    ledger = Ledger.by_hand({"good": 0.7, "bad": 0.3})
+    errors = {}
+    for gamma in (0.0, 2.0):
+        model: MiniBatchModel = _fit(df.drop("cell"), {**EXACT, "focal_gamma": gamma}, 2)
+        learned = model.scores(F.col(MARGIN))
+        natural = ledger.with_focal_loss(model.focal_gamma).invert_weights(learned)
+        scored_df = model.append_margin(df).groupBy("cell")
+        means = scored_df.agg(F.avg(learned[1]), F.avg(natural[1])).orderBy("cell").collect()
+        errors[gamma] = np.abs(np.array([row[1:] for row in means]) - truth[:, None]).mean(axis=0)
+    assert errors[2.0][1] <= 1.5 * errors[0.0][1]
+    assert errors[2.0][1] <= errors[2.0][0] / 3
