@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from sparkweights.models.losses import Array
 
-UNIFORM, CLASS_BALANCED, LOSS = "uniform", "class_balanced", "loss"
 # Of every draw: no row counts more than 1 / FLOOR times, and a row whose loss is 0 is still drawn.
 FLOOR = 0.1
 

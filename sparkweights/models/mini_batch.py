@@ -20,9 +20,10 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
 from sparkweights.models.base import FEATURES, MARGIN, STAGES, Learner, StagedModel
+from sparkweights.models.choices import ADAM
 from sparkweights.models.linear import LinearModel
 from sparkweights.models.losses import ClassLoss
-from sparkweights.models.optimizers import ADAM, Adam, Clipping, Schedule, Sgd, State
+from sparkweights.models.optimizers import Adam, Clipping, Schedule, Sgd, State
 from sparkweights.models.packed_rows import collect_moments, collect_round, count_blocks, pack_rows
 from sparkweights.models.rounds import Limits, RoundSettings, run_rounds
 

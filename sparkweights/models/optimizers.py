@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from sparkweights.models.choices import CONSTANT, COSINE, INVERSE_TIME
+
 if TYPE_CHECKING:
     from sparkweights.models.losses import Array
-
-SGD, ADAM = "sgd", "adam"
-CONSTANT, INVERSE_TIME, COSINE = "constant", "inverse_time", "cosine"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +121,9 @@ class Schedule:
 
         Examples
         --------
-        >>> [round(Schedule(0.4, form, rounds=4).at(1), 3) for form in (CONSTANT, INVERSE_TIME)]
-        [0.4, 0.2]
-        >>> [round(Schedule(0.4, COSINE, rounds=4).at(time), 3) for time in (0, 2, 4)]
+        >>> Schedule(0.4, "inverse_time").at(1)
+        0.2
+        >>> [round(Schedule(0.4, "cosine", rounds=4).at(time), 3) for time in (0, 2, 4)]
         [0.4, 0.2, 0.0]
         """
         if self.form == INVERSE_TIME:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.bounds import Bound
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
-from sparkweights.models.batches import CLASS_BALANCED, LOSS, UNIFORM
+from sparkweights.models.choices import (
+    ADAM,
+    CLASS_BALANCED,
+    CONSTANT,
+    COSINE,
+    INVERSE_TIME,
+    LOSS,
+    SGD,
+    UNIFORM,
+)
 from sparkweights.models.declaration import (
     Capabilities,
     ClassCount,
@@ -21,7 +30,6 @@ from sparkweights.models.declaration import (
     ParamValue,
     SparkRelease,
 )
-from sparkweights.models.optimizers import ADAM, CONSTANT, COSINE, INVERSE_TIME, SGD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

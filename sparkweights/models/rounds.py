@@ -30,14 +30,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sparkweights.core.errors import ConfigError
-from sparkweights.models.batches import (
-    CLASS_BALANCED,
-    UNIFORM,
-    class_balanced,
-    drawn,
-    permuted,
-    proportional,
-)
+from sparkweights.models.batches import class_balanced, drawn, permuted, proportional
+from sparkweights.models.choices import CLASS_BALANCED, UNIFORM
 from sparkweights.models.losses import gradient_of, log_probabilities, one_hot, penalty
 
 if TYPE_CHECKING:
@@ -70,8 +64,8 @@ class RoundSettings:
     passes
         How often a round passes over the rows of a block, with uniform batches.
     sampling
-        How rows are drawn into batches: `UNIFORM`, each once in a pass; `CLASS_BALANCED`; or
-        `LOSS`, in proportion to weight times loss at the start of the round.
+        How rows are drawn into batches: ``uniform``, each once in a pass; ``class_balanced``; or
+        ``loss``, in proportion to weight times loss at the start of the round.
     optimizer, schedule, clipping
         See `sparkweights.models.optimizers`.
     weight

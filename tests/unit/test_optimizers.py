@@ -7,10 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from sparkweights.models.choices import CONSTANT, COSINE, INVERSE_TIME
 from sparkweights.models.optimizers import (
-    CONSTANT,
-    COSINE,
-    INVERSE_TIME,
     Adam,
     Clipping,
     Schedule,

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.models.batches import class_balanced, drawn, permuted, proportional
+from sparkweights.models.choices import CONSTANT, COSINE
 from sparkweights.models.losses import (
     ClassLoss,
     gradient_of,
@@ -19,8 +20,6 @@ from sparkweights.models.losses import (
     softmax_loss,
 )
 from sparkweights.models.optimizers import (
-    CONSTANT,
-    COSINE,
     Adam,
     Clipping,
     Schedule,
