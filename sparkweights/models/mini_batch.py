@@ -19,6 +19,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
 
 from sparkweights.core.arrow_batches import per_batch
+from sparkweights.core.column_math import binary
 from sparkweights.models.base import FEATURES, MARGIN, STAGES, Learner, StagedModel
 from sparkweights.models.choices import ADAM
 from sparkweights.models.linear import LinearModel
@@ -26,11 +27,12 @@ from sparkweights.models.losses import ClassLoss
 from sparkweights.models.optimizers import Adam, Clipping, Schedule, Sgd, State
 from sparkweights.models.packed_rows import collect_moments, collect_round, count_blocks, pack_rows
 from sparkweights.models.rounds import Limits, RoundSettings, run_rounds
+from sparkweights.probability.corrections import FocalLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from sparkweights.models.base import Array, FitSettings
     from sparkweights.models.declaration import ParamValue
@@ -101,6 +103,23 @@ class MiniBatchModel(LinearModel, StagedModel):
     def first_stages(self, stages: int, _workspace: Location, /) -> MiniBatchModel:
         """Return the model as it was after the first rounds, with the record of all."""
         return replace(self, parameters=self.by_round[stages - 1])
+
+    def slope(self, weighted: Column, /) -> Column:
+        """Return the change of the margin with the log odds of the class, as a difference quotient.
+
+        With more than two classes it is that of the class against all others together.
+        """
+        if self.focal_gamma == 0:
+            return super().slope(weighted)
+        loss, step = FocalLoss(self.focal_gamma), 1e-3
+
+        def log_odds(margin: Column) -> Column:
+            others, own = loss.invert(binary(margin))
+            return F.log(own / others)
+
+        margin = F.log(weighted / (1 - weighted))
+        rise = log_odds(margin + step) - log_odds(margin - step)
+        return F.coalesce(2 * step / rise, F.lit(1.0))
 
     def training_rounds(self) -> tuple[Round, ...]:
         """Return the record of each round."""

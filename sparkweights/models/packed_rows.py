@@ -5,7 +5,9 @@ bytes between Java and Python and no single values, which takes a fraction of th
 
 Rows are assigned to blocks, and ordered within them, by a hash of their own numbers and the seed.
 Blocks are thus random samples of the rows, and the same rows give the same blocks, however they
-were ordered or partitioned before. That takes one shuffle.
+were ordered or partitioned before. That takes one shuffle. Where many rows repeat others, whose
+hashes are equal, the repetitions are numbered first, which takes another one: equal rows belong
+into all blocks.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.stat import Summarizer
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from sparkweights.models.rounds import RoundSettings
 
 BLOCK_ROWS, BLOCK_BYTES = 131_072, 32 << 20  # a block has no more than either
+MAX_REPEATED = 0.1  # share of the rows; with more, repetitions are numbered
 _HASH, _VALUES = "hash", "values"
 _BLOCK_TYPES = {
     "key": pa.int64(),
@@ -69,16 +73,20 @@ class Moments:
     mean, deviation
         ``[position]``: weighted mean and standard deviation of the features, where a weight counts
         as a repetition.
+    repeated
+        Whether many rows repeat others.
     """
 
     rows: int
     weights: Array
     mean: Array
     deviation: Array
+    repeated: bool = False
 
 
 def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
     """Compute the moments of the rows, in one Spark job."""
+    content = F.xxhash64(vector_to_array(F.col(FEATURES)), LABEL, WEIGHT)
     weight = F.col(WEIGHT)
     measures = ("mean", "variance", "min", "max")
     summary = Summarizer.metrics(*measures).summary(F.col(FEATURES), weight)
@@ -88,6 +96,7 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
             F.count(F.lit(1)).alias("rows"),
             F.sum(weight).alias("weight"),
             F.sum(weight * weight).alias("square"),
+            F.approx_count_distinct(content, 0.02).alias("distinct"),
             summary.alias("summary"),
         )
         .select(
@@ -95,6 +104,7 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
             "rows",
             "weight",
             "square",
+            "distinct",
             *[vector_to_array(F.col(f"summary.{name}")).alias(name) for name in measures],
         )
         .orderBy(LABEL)
@@ -116,7 +126,8 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
     deviation = _rounded(np.where(varies, np.sqrt(variance), 0.0))
     unit = np.where(deviation > 0, deviation / 1_024, 1.0)
     rows = sum(row["rows"] for row in groups)
-    return Moments(rows, _rounded(weights), np.round(mean / unit) * unit, deviation)
+    repeated = sum(row["distinct"] for row in groups) < (1 - MAX_REPEATED) * rows
+    return Moments(rows, _rounded(weights), np.round(mean / unit) * unit, deviation, repeated)
 
 
 def _rounded(values: Array) -> Array:
@@ -144,6 +155,9 @@ def pack_rows(fit_df: DataFrame, moments: Moments, seed: int) -> DataFrame:
     values_df = fit_df.select(vector_to_array(F.col(FEATURES)).alias(_VALUES), LABEL, WEIGHT)
     hashed_df = values_df.withColumn(_HASH, F.xxhash64(_VALUES, LABEL, WEIGHT, F.lit(seed)))
     blocks = count_blocks(moments.rows, len(mean))
+    if moments.repeated and blocks > 1:
+        number = F.row_number().over(Window.partitionBy(_HASH).orderBy(_HASH))
+        hashed_df = hashed_df.withColumn(_HASH, F.xxhash64(_HASH, number))
     return hashed_df.repartition(blocks, _HASH).mapInArrow(
         pack, "key long, features binary, labels binary, weights binary"
     )

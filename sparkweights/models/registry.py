@@ -188,6 +188,7 @@ _MINI_BATCH = LearnerDeclaration(
     },
     capabilities=Capabilities(linear=True, staged=ClassCount.ANY, explainable=True),
     local_reader="sparkweights.local.models:read_mini_batch",
+    impossible={"alpha": "a factor per class is a class weight, which weights states"},
 )
 BUILT_IN: Mapping[str, LearnerDeclaration] = {
     declared.kind: declared

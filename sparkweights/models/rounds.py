@@ -394,12 +394,12 @@ def run_rounds(
         If the objective is no longer finite.
     """
     state, begun = start, time.monotonic()
-    parameters, rounds = list[np.ndarray](), list[Round]()
+    parameters, rounds, ends = list[np.ndarray](), list[Round](), list[float]()
     for number in range(limits.rounds):
-        elapsed = time.monotonic() - begun
-        if rounds and 0 < limits.seconds <= elapsed:
+        ends.append(time.monotonic() - begun)
+        if rounds and 0 < limits.seconds <= ends[-1]:
             break
-        report(_progress(rounds, limits, elapsed))
+        report(_progress(rounds, limits, ends))
         state, entry = combine(run(state, number), state, number, settings)
         if not (math.isfinite(entry.loss) and np.isfinite(state.parameters).all()):
             raise ConfigError(
@@ -418,12 +418,20 @@ def _has_converged(before: Round, entry: Round, tol: float) -> bool:
     return abs(before.loss - entry.loss) < tol * abs(entry.loss)
 
 
-def _progress(rounds: Sequence[Round], limits: Limits, elapsed: float) -> str:
-    """Return the line of the next round, with the estimated time that all rounds still take."""
+def _progress(rounds: Sequence[Round], limits: Limits, ends: Sequence[float]) -> str:
+    """Return the line of the next round, with the estimated time that all rounds still take.
+
+    Parameters
+    ----------
+    ends
+        Seconds until the start, and until the end of each round. The first round is left out of
+        the estimate as soon as there is another: the rows are packed in it.
+    """
     line = f"round {len(rounds) + 1} of {limits.rounds}"
     if not rounds:
         return line
-    left = elapsed / len(rounds) * (limits.rounds - len(rounds))
+    timed = ends[1:] if len(ends) > 2 else ends
+    left = (timed[-1] - timed[0]) / (len(timed) - 1) * (limits.rounds - len(rounds))
     if limits.seconds:
-        left = min(left, limits.seconds - elapsed)
+        left = min(left, limits.seconds - ends[-1])
     return f"{line}: loss {rounds[-1].loss:.5g}, {left:.0f} s left"

@@ -10,15 +10,17 @@ import pytest
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
+from sparkweights.models import packed_rows
 from sparkweights.models.base import FEATURES, LABEL, MARGIN, WEIGHT, learner
+from sparkweights.models.mini_batch import MiniBatchModel
 from sparkweights.models.packed_rows import BLOCK_BYTES, BLOCK_ROWS, count_blocks
+from sparkweights.models.registry import declaration
 from sparkweights.probability.corrections import Ledger
 from sparkweights.probability.focal import invert_focal
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from sparkweights.models.mini_batch import MiniBatchModel
 
 EXACT = {
     "batch_rows": 0,
@@ -85,6 +87,40 @@ def test_focal_correction_of_columns_is_that_of_arrays(spark: SparkSession) -> N
         expected = np.stack(eta, axis=1) / (1.0 + np.arange(classes))
         expected /= expected.sum(axis=1, keepdims=True)
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_slope_of_a_focal_model_is_that_of_its_distortion(spark: SparkSession) -> None:
+    """Against the derivative of the inverse in arrays; of cross-entropy it is 1."""
+    q = np.array([0.05, 0.3, 0.5, 0.9])
+    model = MiniBatchModel(declaration("mini_batch"), 2, np.zeros((1, 2)), 2.0)
+    df = spark.createDataFrame(pd.DataFrame({"q": q}))
+    found = [row[0] for row in df.select(model.slope(F.col("q"))).collect()]
+
+    def log_odds(margin: np.ndarray) -> np.ndarray:
+        low, high = invert_focal([1 / (1 + np.exp(margin)), 1 / (1 + np.exp(-margin))], 2.0)
+        return np.log(high / low)
+
+    margin = np.log(q / (1 - q))
+    rise = (log_odds(margin + 1e-5) - log_odds(margin - 1e-5)) / 2e-5
+    assert found == pytest.approx(1 / rise, rel=1e-4)
+    assert (rise > 1).all()  # focal loss learns margins that are too small
+
+
+def test_rows_that_repeat_are_in_all_blocks(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four kinds of rows, 300 of each, in blocks of 100: none is a block of its own."""
+    monkeypatch.setattr(packed_rows, "BLOCK_ROWS", 100)
+    frame = pd.DataFrame({"a": [0.0, 1.0] * 600, "b": 1.0, "c": 2.0, "constant": 0.0, "w": 1.0})
+    df = _vectors(spark, frame.assign(y=np.repeat([0.0, 1.0], 600))).coalesce(1)
+    moments = packed_rows.collect_moments(df, 2)
+    assert moments.repeated
+    blocks = packed_rows.pack_rows(df, moments, seed=1).collect()
+    labels = [np.frombuffer(block["labels"]) for block in blocks]
+    assert sum(map(len, labels)) == 1_200
+    assert len(labels) == 12
+    assert all(60 < len(of_block) < 140 for of_block in labels)
+    assert all(0.2 < of_block.mean() < 0.8 for of_block in labels)
 
 
 def test_blocks_are_small_and_depend_on_the_rows_alone() -> None:

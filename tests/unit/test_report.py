@@ -78,6 +78,31 @@ def rendered(name: str) -> str:
 KINDS = ("model", "run", "nasty")
 
 
+def test_model_page_of_a_training_in_rounds_shows_losses_and_gradients() -> None:
+    """Loss by class, the share of clipped steps and the largest of them; without rounds neither."""
+    manifest = record("model_manifest")
+    names = manifest["classes"]
+    manifest["rounds"] = [
+        {
+            "loss": loss,
+            "class_losses": [loss / 2] * len(names),
+            "gradient_norm": loss,
+            "gradient_variance": None if loss == 0.7 else 4 * loss,
+            "largest": 0.25,
+            "clipped": 0.5,
+            "rate": 0.1,
+        }
+        for loss in (0.7, 0.5, 0.4)
+    ]
+    kept = TrainingRecord.from_dict(manifest)
+    assert kept.to_dict()["rounds"] == manifest["rounds"]
+    sections = {section.id: section for section in model_page(kept).sections}
+    assert "from 0.7 to 0.4" in sections["rounds"].sentence
+    assert "50.0 % of the steps were clipped" in sections["gradients"].sentence
+    assert "has norm 0.25" in sections["gradients"].sentence
+    assert "rounds" not in {section.id for section in pages("model").sections}
+
+
 class ColumnInTwoModels(HTMLParser):
     """What a browser would see: elements with their attributes, nesting and text."""
 
