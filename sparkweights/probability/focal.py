@@ -77,7 +77,7 @@ def invert_focal(
     Focal loss learns probabilities nearer to 1/2:
 
     >>> [round(float(p), 3) for p in invert_focal([0.7, 0.3], 2.0)]
-    [0.863, 0.137]
+    [0.906, 0.094]
     """
     logs = [
         _log_inverse_slope(p, _sum_of_others(probabilities, k), gamma, functions)
