@@ -187,7 +187,7 @@ class FittedModel(ABC):
 
 
 class StagedModel(FittedModel):
-    """A model that is a sum of stages, any first ones of which are a model too."""
+    """A model that is trained in stages, and that knows what it was after each of them."""
 
     @abstractmethod
     def append_stages(self, df: DataFrame, workspace: Location, /) -> DataFrame:

@@ -147,8 +147,8 @@ class Capabilities:
     constrainable
         Whether it can be fitted under `sparkweights.models.constraints.Constraints`.
     staged
-        For how many classes its model is a sum of stages, any first ones of which are a model too
-        (`sparkweights.models.base.StagedModel`).
+        For how many classes it is trained in stages (trees of boosting, or rounds), after each of
+        which there is a model (`sparkweights.models.base.StagedModel`).
     prunable
         Whether its model is one tree that can be pruned (`sparkweights.models.base.PrunableModel`).
     explainable
