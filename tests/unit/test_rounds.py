@@ -32,6 +32,7 @@ from sparkweights.models.rounds import (
     RoundSettings,
     RoundsResult,
     block_round,
+    combine,
     run_rounds,
 )
 
@@ -182,6 +183,22 @@ def test_importance_sampling_cuts_the_variance_and_keeps_the_mean(
     for found in (important, uniform):
         error = found.std(axis=0) / np.sqrt(len(found))  # no less than it is
         assert (np.abs(found.mean(axis=0) - exact[0]) < 4 * error).all()
+
+
+def test_record_shows_the_variance_that_importance_sampling_cuts() -> None:
+    """The record of the first round, from the class shares, has a tenth of it at most."""
+    x, y = _rare()
+    w = np.ones(len(y))
+    settings = settings_of(y, w, batch_rows=256, steps=390, schedule=Schedule(1e-6))
+    start = State.start(np.array([[0.0] * 5 + [np.log(0.001)]]))
+    block = Block(0, x.astype(np.float32), y, w)
+    variance = {}
+    for sampling in ("uniform", "class_balanced", "loss"):
+        drawn_so = replace(settings, sampling=sampling)
+        result = block_round(block, start, 0, drawn_so)
+        variance[sampling] = combine([result], start, 0, drawn_so)[1].gradient_variance
+    assert variance["uniform"] > 10 * variance["class_balanced"] > 0
+    assert variance["uniform"] > 10 * variance["loss"] > 0
 
 
 def test_uniform_batches_hold_each_row_once_a_pass() -> None:
