@@ -49,7 +49,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "mini_batch": {
         "batch_rows": 0,
-        "rounds": 6,
+        "rounds": 4,
         "optimizer": "sgd",
         "learning_rate": 1.0,
         "schedule": "constant",
@@ -238,7 +238,7 @@ def test_long_boosting_without_checkpoints_is_told_of(
         pytest.param("boosted_trees", 2, marks=pytest.mark.slow),
         ("xgboost", 2),
         ("xgboost", 3),
-        ("mini_batch", 2),
+        pytest.param("mini_batch", 2, marks=pytest.mark.slow),
         ("mini_batch", 3),
     ],
 )

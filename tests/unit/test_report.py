@@ -24,6 +24,7 @@ from sparkweights.report.figures.canvas import LONGEST
 from sparkweights.report.model_report import model_page, model_report
 from sparkweights.report.numbers import NO_SAVINGS, amount, percent, savings, span
 from sparkweights.report.page import Fact, Figure, Page, Section, render_page
+from sparkweights.report.rounds_sections import rounds_sections
 from sparkweights.report.run_report import run_page, run_report
 from sparkweights.report.shared_sections import ledger_section
 from sparkweights.report.tables import table
@@ -96,7 +97,7 @@ def test_model_page_of_a_training_in_rounds_shows_losses_and_gradients() -> None
     ]
     kept = TrainingRecord.from_dict(manifest)
     assert kept.to_dict()["rounds"] == manifest["rounds"]
-    sections = {section.id: section for section in model_page(kept).sections}
+    sections = {section.id: section for section in rounds_sections(kept)}
     assert "from 0.7 to 0.4" in sections["rounds"].sentence
     assert "50.0 % of the steps were clipped" in sections["gradients"].sentence
     assert "has norm 0.25" in sections["gradients"].sentence
