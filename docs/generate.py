@@ -29,6 +29,8 @@ from sparkweights.weights.spec import SCHEMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from sparkweights.models.declaration import ParamValue
+
     Schema = Mapping[str, Any]  # JSON
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,10 +160,14 @@ def parameter_table(_: str) -> str:
     for kind, learner in BUILT_IN.items():
         for name, bound in learner.params.items():
             default = learner.defaults.get(name)
-            told = f"`{kind}`" + ("" if default is None else f" (default {default:g})")
+            told = f"`{kind}`" + ("" if default is None else f" (default {_shown(default)})")
             kinds.setdefault((name, str(bound)), []).append(told)
     rows = [(f"`{name}`", bound, ", ".join(of)) for (name, bound), of in kinds.items()]
     return _table(("parameter", "values", "learners"), rows)
+
+
+def _shown(value: ParamValue) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def verb_table(_: str) -> str:

@@ -5,6 +5,7 @@ Each function here opens the models of one kind, which names it in its `LearnerD
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -209,6 +210,12 @@ def read_logistic(saved: SavedModel) -> LocalLogistic:
     """Read MLlib's logistic regression."""
     (row,) = saved.table("data").to_pylist()
     return LocalLogistic(_matrix(row["coefficientMatrix"]), _vector(row["interceptVector"]))
+
+
+def read_mini_batch(saved: SavedModel) -> LocalLogistic:
+    """Read the parameters of a softmax regression."""
+    parameters = np.asarray(json.loads(saved.read("model.json"))["parameters"], dtype=np.float64)
+    return LocalLogistic(parameters[:, :-1], parameters[:, -1])
 
 
 def read_boosted_trees(saved: SavedModel) -> LocalBoosting:

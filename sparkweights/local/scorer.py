@@ -12,6 +12,7 @@ from sparkweights.local.corrections import calibrate, invert_weights, shift_prio
 from sparkweights.local.costs import RowCosts
 from sparkweights.local.encoders import LocalPlan
 from sparkweights.local.models import SavedModel, open_model
+from sparkweights.probability.focal import invert_focal
 from sparkweights.spec.outputs import UNSCORABLE
 from sparkweights.weights.rule import WeightRule
 
@@ -105,7 +106,7 @@ class LocalScorer:
             If the library of the learner is missing.
         """
         manifest = bundle.manifest
-        uncorrected = [step.kind for step in manifest.ledger.reweightings if step.is_uncorrected]
+        uncorrected = manifest.ledger.uncorrected
         if uncorrected:
             raise ModelError(
                 f"The ledger of the model '{bundle.version}' does not invert its "
@@ -151,7 +152,10 @@ class LocalScorer:
         usable = self.plan.is_usable(columns)
         rows = self.plan.matrix(columns)
         rows[~usable] = 0.0  # so that no library meets infinity; NaN replaces the result below
-        natural = list(self.model.probabilities(rows).T)
+        natural: list[Array] = list(self.model.probabilities(rows).T)
+        loss = self.manifest.ledger.loss
+        if loss is not None:
+            natural = invert_focal(natural, loss.gamma, loss.alpha)
         for rule in self.rules:
             natural = invert_weights(natural, rule, columns)
         if self.manifest.calibration is not None:

@@ -8,7 +8,7 @@ its own: `StagedModel`, `PrunableModel`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError, ModelError
+from sparkweights.core.progress import LoggedProgress
 from sparkweights.core.versions import release
 from sparkweights.models.declaration import ClassCount
 from sparkweights.models.registry import declaration, kinds_that
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from sparkweights.core.progress import Progress
     from sparkweights.features.plan import FeaturePlan
     from sparkweights.models.attributions import Explainer
     from sparkweights.models.constraints import Constraints
     from sparkweights.models.declaration import Capabilities, LearnerDeclaration, ParamValue
+    from sparkweights.models.rounds import Round
     from sparkweights.storage.location import Location
     from sparkweights.trees.pruning import PlainTree
 
@@ -73,12 +76,15 @@ class FitSettings:
         How many there are.
     constraints
         None unless the learner is `constrainable`.
+    progress
+        Receives the steps of a long fit.
     """
 
     params: Mapping[str, ParamValue]
     seed: int
     classes: int
     constraints: Constraints | None = None
+    progress: Progress = field(default_factory=LoggedProgress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +148,15 @@ class FittedModel(ABC):
         Of a linear model that is per unit of the position.
         """
 
+    @property
+    def focal_gamma(self) -> float:
+        """The gamma of the focal loss that it was fitted with, which the ledger inverts; else 0."""
+        return 0.0
+
+    def training_rounds(self) -> tuple[Round, ...]:
+        """Return the record of its training in rounds; empty where there were none."""
+        return ()
+
     def coefficients(self) -> tuple[float, ...] | None:
         """Return intercept and slopes of the log odds of two classes; None where there are none."""
         return None
@@ -172,7 +187,7 @@ class FittedModel(ABC):
 
 
 class StagedModel(FittedModel):
-    """A model that is a sum of stages, any first ones of which are a model too."""
+    """A model that is trained in stages, and that knows what it was after each of them."""
 
     @abstractmethod
     def append_stages(self, df: DataFrame, workspace: Location, /) -> DataFrame:
@@ -231,6 +246,7 @@ class Learner(ABC):
         seed: int,
         classes: int,
         constraints: Constraints | None = None,
+        progress: Progress | None = None,
     ) -> FittedModel:
         """Fit a model.
 
@@ -244,6 +260,8 @@ class Learner(ABC):
             How many there are; each has rows in ``fit_df``.
         constraints
             On the effects of positions, for learners that are `constrainable`.
+        progress
+            Receives the steps of a long fit; by default the log.
 
         Raises
         ------
@@ -263,7 +281,8 @@ class Learner(ABC):
             )
         require_trainable(self.declaration, fit_df.sparkSession)
         typed = self.declaration.typed(params)
-        return self._fit(fit_df, FitSettings(typed, seed, classes, constraints))
+        reported = LoggedProgress() if progress is None else progress
+        return self._fit(fit_df, FitSettings(typed, seed, classes, constraints, reported))
 
     @abstractmethod
     def _fit(self, fit_df: DataFrame, settings: FitSettings) -> FittedModel:

@@ -147,8 +147,8 @@ class Capabilities:
     constrainable
         Whether it can be fitted under `sparkweights.models.constraints.Constraints`.
     staged
-        For how many classes its model is a sum of stages, any first ones of which are a model too
-        (`sparkweights.models.base.StagedModel`).
+        For how many classes it is trained in stages (trees of boosting, or rounds), after each of
+        which there is a model (`sparkweights.models.base.StagedModel`).
     prunable
         Whether its model is one tree that can be pruned (`sparkweights.models.base.PrunableModel`).
     explainable
@@ -195,6 +195,9 @@ class LearnerDeclaration:
         ``module:attribute`` of the function that opens its models' files without Spark: from a
         `sparkweights.local.models.SavedModel` to a `sparkweights.local.models.LocalModel`. None
         where they need Spark.
+    impossible
+        Parameters of other learners that a user may look for -> why this one cannot have them, as
+        the end of a sentence.
     """
 
     kind: str
@@ -205,6 +208,7 @@ class LearnerDeclaration:
     extra: Extra | None = None
     reasons_extra: Extra | None = None
     local_reader: str | None = None
+    impossible: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, params: Mapping[str, ParamValue]) -> dict[str, ParamValue]:
         """Return the user's parameters, with `defaults` for those that are not set."""
@@ -238,6 +242,11 @@ class LearnerDeclaration:
 
     def _unknown_param(self, name: str, where: str) -> ConfigError:
         allowed = join_names(self.params)
+        if name in self.impossible:
+            return ConfigError(
+                f"{where}: {self.kind} cannot have the Param '{name}': {self.impossible[name]}.",
+                hint=f"leave {name} out, or choose another model.kind.",
+            )
         key = _SET_FROM.get(name.casefold().replace("_", ""))
         if key is not None:
             return ConfigError(

@@ -12,6 +12,16 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.bounds import Bound
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
+from sparkweights.models.choices import (
+    ADAM,
+    CLASS_BALANCED,
+    CONSTANT,
+    COSINE,
+    INVERSE_TIME,
+    LOSS,
+    SGD,
+    UNIFORM,
+)
 from sparkweights.models.declaration import (
     Capabilities,
     ClassCount,
@@ -33,6 +43,7 @@ _COUNT = Bound(int, 1, 10_000)
 _SHARE = Bound(float, 0, 1)
 _POSITIVE = Bound(float, 0)
 _RATE = Bound(float, 1e-6, 1)
+_LIMIT = Bound(float, 1e-9)
 _GROWING: Mapping[str, Bound] = {
     "maxDepth": Bound(int, 0, 30),
     "maxBins": Bound(int, 2, 100_000),
@@ -138,9 +149,50 @@ _XGBOOST = LearnerDeclaration(
     extra=XGBOOST,
     reasons_extra=XGBOOST,
     local_reader="sparkweights.local.models:read_xgboost",
+    impossible={
+        "focal_gamma": "its training on Spark takes an objective by name, and none of XGBoost's "
+        "names is a focal loss",
+    },
+)
+_MINI_BATCH = LearnerDeclaration(
+    "mini_batch",
+    "sparkweights.models.mini_batch:MiniBatch",
+    params={
+        "focal_gamma": Bound(float, 0, 10),
+        "l2": _POSITIVE,
+        "rounds": _COUNT,
+        "batch_rows": Bound(int, 0, 10_000_000),
+        "sampling": Bound(str, choices=(UNIFORM, CLASS_BALANCED, LOSS)),
+        "optimizer": Bound(str, choices=(SGD, ADAM)),
+        "learning_rate": Bound(float, 1e-6, 100),
+        "momentum": Bound(float, 0, 0.999),
+        "schedule": Bound(str, choices=(CONSTANT, INVERSE_TIME, COSINE)),
+        "clip_norm": _LIMIT,
+        "clip_value": _LIMIT,
+        "clip_class": _LIMIT,
+        "tol": _POSITIVE,
+        "max_seconds": _POSITIVE,
+    },
+    # Five rounds of these come within 1e-4 of the least log loss on tables of 200,000 rows, with
+    # two classes and four, the rarest 1 %; SGD needs a rate of each table's own.
+    defaults={
+        "focal_gamma": 0.0,
+        "l2": 0.0,
+        "rounds": 20,
+        "batch_rows": 256,
+        "sampling": UNIFORM,
+        "optimizer": ADAM,
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "schedule": COSINE,
+    },
+    capabilities=Capabilities(linear=True, staged=ClassCount.ANY, explainable=True),
+    local_reader="sparkweights.local.models:read_mini_batch",
+    impossible={"alpha": "a factor per class is a class weight, which weights states"},
 )
 BUILT_IN: Mapping[str, LearnerDeclaration] = {
-    declared.kind: declared for declared in (_LOGISTIC, _BOOSTED_TREES, _TREE, _FOREST, _XGBOOST)
+    declared.kind: declared
+    for declared in (_LOGISTIC, _BOOSTED_TREES, _TREE, _FOREST, _XGBOOST, _MINI_BATCH)
 }
 
 

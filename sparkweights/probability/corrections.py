@@ -1,9 +1,9 @@
 """The ledger: what moved probabilities away from the population, and which corrections were made.
 
 A ledger describes a set of probabilities. Training adds reweightings (class weights, per-row
-weights, resampling); each is inverted once; calibration confirms the natural prior; a prior shift
-moves the probabilities to another population. Each step returns a new ledger, and refuses what
-would correct twice or price too early.
+weights, resampling) and a loss that is not proper; each is inverted once; calibration confirms the
+natural prior; a prior shift moves the probabilities to another population. Each step returns a new
+ledger, and refuses what would correct twice or price too early.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError, ModelError, join_names
+from sparkweights.probability.focal import Functions, invert_focal
 from sparkweights.probability.odds import invert_reweighting, reweight
 from sparkweights.probability.settings import require_prior
 from sparkweights.weights.rule import WeightRule
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
-WEIGHTS, RESAMPLING = "weights", "resampling"
+WEIGHTS, RESAMPLING, FOCAL = "weights", "resampling", "focal"
+_COLUMNS = Functions(
+    F.log,
+    F.log1p,
+    F.exp,
+    lambda first, second: F.greatest(first, F.lit(second)),
+    lambda holds, then, otherwise: F.when(holds, then).otherwise(otherwise),
+)
 
 
 class Correction(Protocol):
@@ -70,6 +78,11 @@ class Reweighting:
         return self.rule.columns
 
     @property
+    def name(self) -> str:
+        """The scheme and the kind."""
+        return f"{self.rule.scheme} {self.kind}"
+
+    @property
     def is_uncorrected(self) -> bool:
         """Whether the probabilities still carry it."""
         return not self.inverted and not self.rule.is_uniform
@@ -83,6 +96,46 @@ class Reweighting:
     def to_dict(self) -> dict[str, object]:
         """Return it ready for JSON."""
         return {"kind": self.kind, "rule": self.rule.to_dict(), "undone": self.inverted}
+
+
+@dataclass(frozen=True)
+class FocalLoss:
+    """The model minimises the focal loss, which is not proper.
+
+    Attributes
+    ----------
+    gamma
+        >= 0; see `sparkweights.probability.focal`.
+    alpha
+        A factor > 0 per class, in index order; None for 1 each.
+    inverted
+        Whether the probabilities have been corrected for it.
+    """
+
+    gamma: float
+    alpha: tuple[float, ...] | None = None
+    inverted: bool = False
+    kind = FOCAL
+    columns: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The loss and its gamma."""
+        return f"focal loss of gamma {self.gamma:g}"
+
+    @property
+    def is_uncorrected(self) -> bool:
+        """Whether the probabilities still carry it."""
+        return not self.inverted
+
+    def invert(self, probabilities: Sequence[Column]) -> list[Column]:
+        """Return the probabilities of the classes, of which the loss learned a distortion."""
+        return invert_focal(probabilities, self.gamma, self.alpha, functions=_COLUMNS)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it ready for JSON."""
+        alpha = None if self.alpha is None else list(self.alpha)
+        return {"gamma": self.gamma, "alpha": alpha, "inverted": self.inverted}
 
 
 @dataclass(frozen=True)
@@ -126,6 +179,8 @@ class Ledger:
         The natural share of each class in the labelled table.
     reweightings
         What reweighted the training data, in the order of training.
+    loss
+        A loss that is not proper; None where the learner's is.
     calibration
         The method fitted on held-out rows without class weights, or ``none``. Its map is stored
         with the model, and does not move the mean probabilities away from the prior.
@@ -145,6 +200,7 @@ class Ledger:
     reweightings: tuple[Reweighting, ...] = ()
     calibration: str = "none"
     shift: PriorShift | None = None
+    loss: FocalLoss | None = None
 
     @classmethod
     def by_hand(
@@ -184,7 +240,11 @@ class Ledger:
     @property
     def corrections(self) -> tuple[Correction, ...]:
         """The steps that can be inverted, in their order."""
-        return (*self.reweightings, *([] if self.shift is None else [self.shift]))
+        return (*self._of_training, *([] if self.shift is None else [self.shift]))
+
+    @property
+    def _of_training(self) -> tuple[Reweighting | FocalLoss, ...]:
+        return (*self.reweightings, *([] if self.loss is None else [self.loss]))
 
     @property
     def target_prior(self) -> Mapping[str, float] | None:
@@ -192,9 +252,9 @@ class Ledger:
         return None if self.shift is None else self.shift.target
 
     @property
-    def uncorrected(self) -> tuple[Reweighting, ...]:
-        """The reweightings that the probabilities still carry."""
-        return tuple(step for step in self.reweightings if step.is_uncorrected)
+    def uncorrected(self) -> tuple[Reweighting | FocalLoss, ...]:
+        """What the probabilities still carry of the training."""
+        return tuple(step for step in self._of_training if step.is_uncorrected)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -215,32 +275,74 @@ class Ledger:
                 f"{join_names(self.prior)}.",
                 hint="name the same classes in the same order.",
             )
-        corrected = self.calibration != "none" or self.shift is not None
-        if corrected or any(step.inverted for step in self.reweightings):
-            raise ModelError(
-                f"These probabilities were corrected already; {kind} reweight training data, "
-                "before any correction.",
-                hint="record what reweighted the training first, then invert it and calibrate.",
-            )
+        self._require_uncorrected(f"{kind} reweight training data, before any correction")
         return replace(self, reweightings=(*self.reweightings, Reweighting(kind, rule)))
 
+    def with_focal_loss(self, gamma: float, alpha: Mapping[str, float] | None = None) -> Ledger:
+        """Return the ledger of a model that minimises the focal loss.
+
+        Parameters
+        ----------
+        gamma
+            Of the loss; 0 with no ``alpha`` is the cross-entropy, which is proper, and changes
+            nothing.
+        alpha
+            Class name -> its factor in the loss; None for 1 each.
+
+        Raises
+        ------
+        ModelError
+            If the probabilities were corrected already, or have a loss already.
+        ConfigError
+            If gamma is not finite and >= 0, or ``alpha`` misses a class or is not finite and > 0.
+        """
+        if not 0 <= gamma < math.inf:
+            raise ConfigError(f"gamma: {gamma}; allowed: a finite number >= 0.")
+        if gamma == 0 and alpha is None:
+            return self
+        for name in self.prior if alpha is not None else ():
+            value = (alpha or {}).get(name)
+            if value is None or not 0 < value < math.inf:
+                raise ConfigError(
+                    f"alpha: class '{name}' has the factor {value}; each class of the prior "
+                    f"({join_names(self.prior)}) needs a finite number > 0.",
+                    hint="write 1 for the class that the others are compared with.",
+                )
+        self._require_uncorrected("a loss acts in training, before any correction")
+        if self.loss is not None:
+            raise ModelError(
+                f"These probabilities have the {self.loss.name} already; a model has one loss.",
+                hint="record the loss once.",
+            )
+        factors = None if alpha is None else tuple(alpha[name] for name in self.prior)
+        return replace(self, loss=FocalLoss(gamma, factors))
+
+    def _require_uncorrected(self, reason: str) -> None:
+        corrected = self.calibration != "none" or self.shift is not None
+        if corrected or any(step.inverted for step in self._of_training):
+            raise ModelError(
+                f"These probabilities were corrected already; {reason}.",
+                hint="record what training did first, then invert it and calibrate.",
+            )
+
     def with_weights_inverted(self) -> Ledger:
-        """Return the ledger of the probabilities with every reweighting inverted.
+        """Return the ledger of the probabilities with loss and reweightings inverted.
 
         Raises
         ------
         ModelError
             If they were corrected before: correcting twice moves them the other way.
         """
-        done = [step for step in self.reweightings if step.inverted]
+        done = [step for step in self._of_training if step.inverted]
         if done:
             raise ModelError(
-                f"The {done[0].rule.scheme} {done[0].kind} of these probabilities were inverted "
-                "already; inverting them twice would move the probabilities the other way.",
+                f"The effect of the {done[0].name} on these probabilities was inverted already; "
+                "inverting it twice would move the probabilities the other way.",
                 hint="use the probabilities as they are.",
             )
         inverted = tuple(replace(step, inverted=True) for step in self.reweightings)
-        return replace(self, reweightings=inverted)
+        loss = None if self.loss is None else replace(self.loss, inverted=True)
+        return replace(self, reweightings=inverted, loss=loss)
 
     def with_calibration(self, method: str) -> Ledger:
         """Return the ledger of probabilities calibrated to the natural prior.
@@ -288,7 +390,7 @@ class Ledger:
             C_FP / (C_FP + C_FN) really decide at 1 / (1 + w^2), w being C_FN / C_FP.
         """
         if self.uncorrected:
-            what = " and ".join(f"{step.rule.scheme} {step.kind}" for step in self.uncorrected)
+            what = " and ".join(step.name for step in self.uncorrected)
             raise ModelError(
                 f"These probabilities still carry the {what} of the training; pricing them with "
                 "the costs as well would count the costs twice (with weights of ratio w the "
@@ -297,7 +399,9 @@ class Ledger:
             )
 
     def invert_weights(self, probabilities: Sequence[Column]) -> list[Column]:
-        """Return the natural probabilities behind probabilities that carry every reweighting.
+        """Return the natural probabilities behind probabilities that carry all of the training.
+
+        The loss is inverted first: what it distorts are the probabilities of the reweighted rows.
 
         Parameters
         ----------
@@ -310,7 +414,7 @@ class Ledger:
             p_c(x) per class; null where a weight is.
         """
         natural = list(probabilities)
-        for step in self.reweightings:
+        for step in reversed(self._of_training):
             natural = step.invert(natural)
         return natural
 
@@ -325,6 +429,9 @@ class Ledger:
             state = "inverted" if step.inverted else "not inverted"
             nothing = " (all equal, so nothing changes)" if step.rule.is_uniform else ""
             lines.append(f"Training used {step.rule.scheme} {step.kind}{nothing}: {state}.")
+        if self.loss is not None:
+            state = "inverted" if self.loss.inverted else "not inverted"
+            lines.append(f"The model minimises the {self.loss.name}: {state}.")
         if self.calibration != "none":
             lines.append(f"Calibrated by {self.calibration} on held-out rows without weights.")
         if self.shift is not None:
@@ -338,12 +445,13 @@ class Ledger:
             "bends": [step.to_dict() for step in self.reweightings],
             "calibration": self.calibration,
             "target_prior": None if self.shift is None else self.shift.to_dict(),
+            **({} if self.loss is None else {"loss": self.loss.to_dict()}),
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Ledger:
         """Read a ledger that `to_dict` wrote."""
-        prior, target = record["prior"], record["target_prior"]
+        prior, target, loss = record["prior"], record["target_prior"], record.get("loss")
         return cls(
             prior=prior,
             reweightings=tuple(
@@ -352,7 +460,13 @@ class Ledger:
             ),
             calibration=record["calibration"],
             shift=None if target is None else PriorShift(prior, target),
+            loss=None if loss is None else _focal_loss(loss),
         )
+
+
+def _focal_loss(record: Mapping[str, Any]) -> FocalLoss:
+    alpha = record["alpha"]
+    return FocalLoss(record["gamma"], None if alpha is None else tuple(alpha), record["inverted"])
 
 
 def _shares(prior: Mapping[str, float]) -> str:

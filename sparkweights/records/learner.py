@@ -59,3 +59,32 @@ class ModelSummary(LearnerSummary):
     monotone: Mapping[str, int] = field(default_factory=dict)
     interactions: tuple[tuple[str, ...], ...] = ()
     choice: LearnerChoice | None = None
+
+
+@part
+class RoundSummary(Part):
+    """A round of a training in rounds; see `sparkweights.models.rounds.Round`.
+
+    Attributes
+    ----------
+    loss
+        The objective at the start of the round.
+    class_losses
+        Mean loss of each class, in index order.
+    gradient_norm, gradient_variance
+        Of the gradients of its steps, before clipping; no variance with one step.
+    largest
+        The largest norm of a gradient after clipping.
+    clipped
+        Share of the steps whose gradient was clipped.
+    rate
+        The learning rate at the start of the round.
+    """
+
+    loss: Measure
+    class_losses: tuple[Measure, ...]
+    gradient_norm: Measure
+    gradient_variance: Measure
+    largest: Measure
+    clipped: float
+    rate: float

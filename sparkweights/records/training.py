@@ -11,7 +11,7 @@ from pydantic import Field
 from sparkweights.core.errors import ModelError, SparkweightsError
 from sparkweights.records.base import Interval, Measure, Part, Plain, Record, Shares, part
 from sparkweights.records.evaluation import EvaluationSummary
-from sparkweights.records.learner import ModelSummary
+from sparkweights.records.learner import ModelSummary, RoundSummary
 from sparkweights.records.weights import LedgerSummary, WeightsRecord
 from sparkweights.spec.problem import DecisionProblem
 from sparkweights.spec.training import TrainingSpec
@@ -290,6 +290,8 @@ class TrainingRecord(Record):
         The selection of accepted rows, where the configuration names it.
     left_out
         Why labelled rows were left out -> how many.
+    rounds
+        Of the published model, where its learner trains in rounds.
     version, files
         The bundle's name, and the SHA-256 of each of its files; publishing adds them.
     """
@@ -324,6 +326,7 @@ class TrainingRecord(Record):
     config: Plain
     selection: SelectionSummary | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    rounds: tuple[RoundSummary, ...] = ()
     version: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -350,5 +353,6 @@ class TrainingRecord(Record):
         return TrainingSpec.from_dict(self.spec, scratch="").problem
 
     def absent(self) -> Collection[str]:
-        """Return what publishing has not added yet, and what older bundles do not have."""
-        return [name for name in ("version", "files", "spec") if not getattr(self, name)]
+        """Return what publishing has not added yet, and what not every bundle has."""
+        names = ("version", "files", "spec", "rounds")
+        return [name for name in names if not getattr(self, name)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -85,6 +85,21 @@ class ReweightingSummary(Part):
 
 
 @part
+class FocalLossSummary(Part):
+    """The focal loss of a model, and whether its distortion was inverted.
+
+    Attributes
+    ----------
+    gamma, alpha
+        See `sparkweights.probability.corrections.FocalLoss`.
+    """
+
+    gamma: float
+    alpha: tuple[float, ...] | None
+    inverted: bool
+
+
+@part
 class LedgerSummary(Part):
     """The ledger as `sparkweights.probability.corrections.Ledger` states it.
 
@@ -94,12 +109,27 @@ class LedgerSummary(Part):
         Class name -> natural share, and the share that probabilities were moved to, if any.
     calibration
         The method, or ``none``.
+    loss
+        A loss that is not proper; None where the learner's is.
     """
 
     prior: Shares
     reweightings: Annotated[tuple[ReweightingSummary, ...], Field(alias="bends")]
     calibration: str
     target_prior: Shares | None
+    loss: FocalLossSummary | None = None
+
+    @property
+    def uncorrected(self) -> tuple[str, ...]:
+        """What the probabilities still carry of the training."""
+        carried = [step.kind for step in self.reweightings if step.is_uncorrected]
+        if self.loss is not None and not self.loss.inverted:
+            carried.append("focal loss")
+        return tuple(carried)
+
+    def absent(self) -> Collection[str]:
+        """Return the key of a loss that there is not."""
+        return ["loss"] if self.loss is None else []
 
 
 @part

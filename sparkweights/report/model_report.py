@@ -18,6 +18,7 @@ from sparkweights.report.numbers import (
     savings,
 )
 from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
+from sparkweights.report.rounds_sections import rounds_sections
 from sparkweights.report.selection_sections import selection_sections
 from sparkweights.report.sentences import calibration_sentence
 from sparkweights.report.shared_sections import (
@@ -86,6 +87,7 @@ def model_page(
         *([] if tuning is None else [tuning_section(tuning)]),
         *([importance_section(importance)] if importance and importance.columns else []),
         ledger_section(record.ledger),
+        *rounds_sections(record),
         *size_sections(record),
         *comparison_sections(record.comparison),
         *selection_sections(record.selection),

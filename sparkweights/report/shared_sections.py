@@ -48,6 +48,12 @@ def ledger_section(ledger: LedgerSummary) -> Section:
         state = "inverted" if entry.inverted else "not inverted"
         uniform = " (all equal, so nothing changes)" if entry.rule.is_uniform else ""
         steps.append(f"Training used {entry.rule.scheme} {entry.kind}{uniform}: {state}.")
+    if ledger.loss is not None:
+        state = "inverted" if ledger.loss.inverted else "not inverted"
+        steps.append(
+            f"The model minimises the focal loss of gamma {number(ledger.loss.gamma)}, which "
+            f"learns a distortion of the probabilities: {state}."
+        )
     if ledger.calibration != "none":
         steps.append(
             f"Calibrated ({ledger.calibration}) on held-out rows that carry no class weights."
@@ -55,8 +61,9 @@ def ledger_section(ledger: LedgerSummary) -> Section:
     if ledger.target_prior is not None:
         steps.append(f"Moved to a population of {shares(ledger.target_prior)}.")
     sentence = (
-        "The probabilities still carry weights; pricing them would count the costs twice."
-        if any(entry.is_uncorrected for entry in ledger.reweightings)
+        f"The probabilities still carry {join_names(ledger.uncorrected)}; pricing them would "
+        "count the costs twice."
+        if ledger.uncorrected
         else "Every reweighting of the training data has been inverted once, so the probabilities "
         "can be priced."
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sparkweights.report.numbers import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+T = TypeVar("T")
 
 _NUMBER = re.compile(r"^[+\-\u2212]?[\d,]+(\.\d+)?(e[+-]?\d+)?( ?%| s)?$")
 
@@ -55,7 +57,7 @@ def facts_table(caption: str, facts: Sequence[tuple[str, str]]) -> Table:
     return table(caption, ("what", "value"), [fact for fact in facts if fact[1]])
 
 
-def sample_points(values: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+def sample_points(values: Sequence[T], most: int) -> list[T]:
     """Return at most ``most`` points, evenly spaced, with the first and the last."""
     if len(values) <= most:
         return list(values)

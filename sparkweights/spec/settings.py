@@ -222,9 +222,9 @@ class Model(Section):
         For ``tree``: prune along the weakest-link path by this measure of risk, as far as it costs
         nothing on the calibration rows.
     patience
-        For ``xgboost``, and ``boosted_trees`` of two classes: keep the number of boosting stages
-        with the least log loss of the corrected probabilities on the calibration rows; this many
-        stages without an improvement end the search.
+        For ``xgboost``, ``mini_batch``, and ``boosted_trees`` of two classes: keep the number of
+        boosting stages, or of rounds, with the least log loss of the corrected probabilities on the
+        calibration rows; this many stages without an improvement end the search.
     monotone
         For ``xgboost`` of two classes: numeric column -> 1 where the probability of the second
         class must not fall as the value rises, -1 where it must not rise. The fitted trees are

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.core.progress import Progress
     from sparkweights.models.base import FittedModel
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.probability.corrections import Ledger
@@ -216,13 +217,22 @@ def held_out_scorer(bundle: ModelBundle) -> RowScorer:
     return scorers[0] if scorers else published
 
 
-def fit_scorer(fit_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, ledger: Ledger) -> Scorer:
+def fit_scorer(
+    fit_df: DataFrame,
+    spec: TrainingSpec,
+    plan: FeaturePlan,
+    ledger: Ledger,
+    progress: Progress | None = None,
+) -> Scorer:
     """Fit the configured learner on rows of `FEATURES`, `LABEL` and `WEIGHT`.
 
     Parameters
     ----------
     ledger
-        What training does to the probabilities; it is inverted when rows are scored.
+        How the training rows are reweighted; with what the learner's loss does to probabilities,
+        it is inverted when rows are scored.
+    progress
+        Receives the steps of a long fit.
     """
     model = learner(spec.model.kind).fit(
         fit_df.select(FEATURES, LABEL, WEIGHT),
@@ -230,7 +240,9 @@ def fit_scorer(fit_df: DataFrame, spec: TrainingSpec, plan: FeaturePlan, ledger:
         seed=spec.seed,
         classes=len(spec.problem.roles.class_names),
         constraints=constraints_of(plan, spec),
+        progress=progress,
     )
+    ledger = ledger.with_focal_loss(model.focal_gamma)
     return Scorer(model, plan, spec.problem.roles.class_names, ledger)
 
 
@@ -298,6 +310,7 @@ def cross_fit(
     ledger: Ledger,
     *,
     calibrates: Column,
+    progress: Progress | None = None,
 ) -> CrossFit:
     """Fit a model per fold and one on all rows, invert the weights, and calibrate across folds.
 
@@ -309,10 +322,12 @@ def cross_fit(
         Of the training.
     calibrates
         Whether a row is used to calibrate.
+    progress
+        Receives the steps of the fit on all rows, which is as long as the others.
     """
     folds = fitting.split.crossed
     tasks: list[Callable[[], Scorer]] = [
-        partial(fit_scorer, prepared_df, spec, fitting.plan, ledger),
+        partial(fit_scorer, prepared_df, spec, fitting.plan, ledger, progress),
         *(
             partial(
                 fit_scorer,

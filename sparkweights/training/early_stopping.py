@@ -1,4 +1,4 @@
-"""Early stopping: the number of boosting stages by the log loss of corrected probabilities."""
+"""Early stopping: the number of stages by the log loss of corrected probabilities."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def stop_early(
 ) -> tuple[Scorer, StoppingSummary]:
     """Return the scorer of the stages after which the loss on held-out rows no longer falls.
 
-    The learners boost without held-out rows, and their early stopping, where they have it,
+    The learners train without held-out rows, and their early stopping, where they have it,
     evaluates weighted scores. Here all stages are fitted, and one Spark job computes the loss of
     the corrected probabilities after each.
 
     Parameters
     ----------
     scorer
-        Of a boosted model; its ledger inverts the weights.
+        Of a staged model; its ledger inverts the weights.
     held_out_df
         Prepared rows that the model was not fitted on, ``rows`` of them.
     workspace

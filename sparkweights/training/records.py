@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sparkweights.core.versions import digest, versions
 from sparkweights.models.registry import declaration
 from sparkweights.records import BacktestRecord, TrainingRecord, TuningRecord, WeightsRecord
-from sparkweights.records.learner import LearnerSummary, ModelSummary
+from sparkweights.records.learner import LearnerSummary, ModelSummary, RoundSummary
 from sparkweights.records.studies import (
     OriginClass,
     OriginSummary,
@@ -150,6 +150,9 @@ def training_record(  # noqa: PLR0913 (a record of everything)
         spec=spec.to_dict(),
         config=settings,
         selection=None if selection is None else SelectionSummary.from_dict(selection.to_dict()),
+        rounds=tuple(
+            RoundSummary.from_dict(asdict(entry)) for entry in scorer.model.training_rounds()
+        ),
     )
 
 

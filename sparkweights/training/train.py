@@ -235,7 +235,7 @@ def fit_parts(
         ledger = training_ledger(
             _natural_prior(counts, spec, class_weights), class_weights, resampling
         )
-        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger)
+        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger, progress)
         progress.step("calibrating on held-out rows")
         finished = select_and_calibrate(bare, prepared_df, spec, counts.size(CALIBRATE))
         _warn(finished.calibration, progress)
@@ -348,6 +348,7 @@ def _fit_folds(
                 counts.prior if timed else class_weights.weighting.prior, class_weights, None
             ),
             calibrates=F.col(CALIBRATES),
+            progress=progress,
         )
         _warn(fits.choice, progress)
         yield prepared_df, fits, counts.rows

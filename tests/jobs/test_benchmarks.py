@@ -20,6 +20,7 @@ LONG = {
     "checks",
     "evaluate",
     "intercept",
+    "minibatch",
     "reference",
     "scaling",
     "scoring",

@@ -87,4 +87,7 @@ def test_patience_is_refused_where_nothing_is_boosted(
     """A logistic model has no stages."""
     config = shop.config("refused.yaml", model={"kind": "logistic", "patience": 5})
     assert shop.run("train", config, "--quiet") == 2
-    assert "model.patience: 5 needs kind xgboost, or boosted_trees" in capsys.readouterr().err
+    assert (
+        "model.patience: 5 needs kind xgboost, mini_batch, or boosted_trees"
+        in capsys.readouterr().err
+    )

@@ -23,7 +23,7 @@ from sparkweights.models.base import (
     StagedModel,
     learner,
 )
-from sparkweights.models.losses import softmax_loss
+from sparkweights.models.losses import one_hot, softmax_loss
 from sparkweights.models.registry import BUILT_IN, check_params, declaration
 from sparkweights.storage.location import Location
 
@@ -46,6 +46,14 @@ SMALL: dict[str, dict[str, Any]] = {
         "colsample_bytree": 1.0,
         "subsample": 1.0,  # a row that is repeated is drawn anew each time
         "tree_method": "hist",
+    },
+    "mini_batch": {
+        "batch_rows": 0,
+        "rounds": 4,
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+        "schedule": "constant",
+        "focal_gamma": 1.0,
     },
 }
 each_learner = pytest.mark.parametrize("kind", list(BUILT_IN))
@@ -167,15 +175,14 @@ def test_logistic_optimum_has_no_weighted_gradient(spark: SparkSession, classes:
     frame = _frame(classes)
     model: Any = _fit(_vectors(spark, frame), "logistic", classes)
     native = model.native
-    slopes, intercepts = native.coefficientMatrix.toArray(), native.interceptVector.toArray()
     assert (model.coefficients() is None) == (classes != 2)
-    if classes == 2:  # one row of log odds, of the second class
-        slopes, intercepts = np.vstack([0 * slopes, slopes]), np.array([0.0, intercepts[0]])
-    x = np.column_stack([frame[["a", "b", "c"]].to_numpy(), np.ones(len(frame))])
-    coefficients = np.column_stack([slopes, intercepts])
-    y, w = frame["y"].to_numpy(), frame["w"].to_numpy()
-    assert np.linalg.norm(softmax_loss(coefficients, x, y, w).gradient) < 1e-4
-    worse = softmax_loss(coefficients * 1.1, x, y, w)
+    coefficients = np.column_stack([
+        native.coefficientMatrix.toArray(), native.interceptVector.toArray()
+    ])  # fmt: skip
+    x, w = frame[["a", "b", "c"]].to_numpy(), frame["w"].to_numpy()
+    targets = one_hot(frame["y"].to_numpy(), classes)
+    assert np.linalg.norm(softmax_loss(coefficients, x, targets, w).gradient) < 1e-4
+    worse = softmax_loss(coefficients * 1.1, x, targets, w)
     assert np.linalg.norm(worse.gradient) > 1e-2
 
 
@@ -185,6 +192,13 @@ def test_learner_defaults_are_within_their_bounds_and_give_way(kind: str) -> Non
     own = declaration(kind)
     check_params(kind, own.defaults)
     assert own.typed({}) == own.resolve({}) == dict(own.defaults)
+
+
+def test_focal_loss_of_xgboost_is_refused_with_its_reason() -> None:
+    """Its Spark estimator takes an objective by name; ours has one, under the same key."""
+    with pytest.raises(ConfigError, match=r"xgboost cannot have .*takes an objective by name"):
+        check_params("xgboost", {"focal_gamma": 2.0})
+    check_params("mini_batch", {"focal_gamma": 2.0})
 
 
 def test_xgboost_defaults_are_for_noisy_tables() -> None:
@@ -220,7 +234,13 @@ def test_long_boosting_without_checkpoints_is_told_of(
 
 @pytest.mark.parametrize(
     ("kind", "classes"),
-    [pytest.param("boosted_trees", 2, marks=pytest.mark.slow), ("xgboost", 2), ("xgboost", 3)],
+    [
+        pytest.param("boosted_trees", 2, marks=pytest.mark.slow),
+        ("xgboost", 2),
+        ("xgboost", 3),
+        pytest.param("mini_batch", 2, marks=pytest.mark.slow),
+        ("mini_batch", 3),
+    ],
 )
 def test_staged_learner_first_stages_are_a_model_of_their_own(
     spark: SparkSession, tmp_path: Path, kind: str, classes: int

@@ -104,3 +104,21 @@ def test_palette_of_figures_is_the_light_one_of_the_page() -> None:
     light = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[0]
     palette = dict(re.findall(r"--(\w+): (#\w{6})", light))
     assert {palette[token]: token for token in TOKENS.values()} == TOKENS
+
+
+def test_rounds_are_drawn_by_class_and_told_in_a_table() -> None:
+    """A line per class, the round that was kept, and one row per round with the clipped share."""
+    losses = figures.LossByRound(
+        (0.7, 0.5, 0.4), {"good": (0.6, 0.4, 0.3), "bad": (0.9, 0.8, 0.7)}, 2
+    )
+    svg = figures.draw_loss_by_round(losses)
+    for words in ("good", "bad", "all rows, and penalty", "model taken here"):
+        assert words in svg
+    assert figures.loss_table(losses).rows[1] == ("2", "0.5", "0.4", "0.8")
+    nan = float("nan")
+    one_step = figures.GradientsByRound((2.0, 1.0), (nan, nan), (1.0, 1.0), (1.0, 0.0))
+    assert "standard deviation" not in figures.draw_gradients_by_round(one_step)
+    assert figures.gradients_table(one_step).rows[0] == ("1", "2", "", "1", "100.0 %")
+    many = figures.GradientsByRound((2.0,) * 80, (3.0,) * 80, (1.0,) * 80, (0.25,) * 80)
+    assert "standard deviation" in figures.draw_gradients_by_round(many)
+    assert len(figures.gradients_table(many).rows) == 25

@@ -24,6 +24,7 @@ from sparkweights.report.figures.canvas import LONGEST
 from sparkweights.report.model_report import model_page, model_report
 from sparkweights.report.numbers import NO_SAVINGS, amount, percent, savings, span
 from sparkweights.report.page import Fact, Figure, Page, Section, render_page
+from sparkweights.report.rounds_sections import rounds_sections
 from sparkweights.report.run_report import run_page, run_report
 from sparkweights.report.shared_sections import ledger_section
 from sparkweights.report.tables import table
@@ -76,6 +77,31 @@ def rendered(name: str) -> str:
 
 
 KINDS = ("model", "run", "nasty")
+
+
+def test_model_page_of_a_training_in_rounds_shows_losses_and_gradients() -> None:
+    """Loss by class, the share of clipped steps and the largest of them; without rounds neither."""
+    manifest = record("model_manifest")
+    names = manifest["classes"]
+    manifest["rounds"] = [
+        {
+            "loss": loss,
+            "class_losses": [loss / 2] * len(names),
+            "gradient_norm": loss,
+            "gradient_variance": None if loss == 0.7 else 4 * loss,
+            "largest": 0.25,
+            "clipped": 0.5,
+            "rate": 0.1,
+        }
+        for loss in (0.7, 0.5, 0.4)
+    ]
+    kept = TrainingRecord.from_dict(manifest)
+    assert kept.to_dict()["rounds"] == manifest["rounds"]
+    sections = {section.id: section for section in rounds_sections(kept)}
+    assert "from 0.7 to 0.4" in sections["rounds"].sentence
+    assert "50.0 % of the steps were clipped" in sections["gradients"].sentence
+    assert "has norm 0.25" in sections["gradients"].sentence
+    assert "rounds" not in {section.id for section in pages("model").sections}
 
 
 class ColumnInTwoModels(HTMLParser):

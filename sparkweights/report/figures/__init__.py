@@ -39,6 +39,14 @@ from sparkweights.report.figures.lines import (
     threshold_cost_table,
     tuning_table,
 )
+from sparkweights.report.figures.rounds import (
+    GradientsByRound,
+    LossByRound,
+    draw_gradients_by_round,
+    draw_loss_by_round,
+    gradients_table,
+    loss_table,
+)
 
 __all__ = [
     "MAX_BARS",
@@ -48,6 +56,8 @@ __all__ = [
     "Costs",
     "Decisions",
     "Drift",
+    "GradientsByRound",
+    "LossByRound",
     "Point",
     "PrecisionRecall",
     "Reliability",
@@ -63,14 +73,18 @@ __all__ = [
     "draw_costs",
     "draw_decisions",
     "draw_drift",
+    "draw_gradients_by_round",
     "draw_importance",
+    "draw_loss_by_round",
     "draw_precision_recall",
     "draw_reliability",
     "draw_roc",
     "draw_threshold_cost",
     "draw_tuning",
     "drift_table",
+    "gradients_table",
     "importance_table",
+    "loss_table",
     "precision_recall_table",
     "reliability_table",
     "roc_table",
