@@ -179,6 +179,7 @@ def _thinned(frame: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return pd.concat([bad.sample(bads, random_state=seed), good.sample(goods, random_state=seed)])
 
 
+@pytest.mark.slow
 def test_shift_recovers_the_prior_of_thinned_clients_and_saves_money(
     lender: Lender, strangers: pd.DataFrame, spark: SparkSession
 ) -> None:

@@ -294,7 +294,7 @@ def test_cost_decider_refuses_probabilities_that_carry_weights(loans: DataFrame)
     )
     decided_df = decider.transform(corrector.transform(loans))
     assert decided_df.dropna(subset=["decision"]).count() == ROWS
-    with pytest.raises(ModelError, match="inverting them twice"):
+    with pytest.raises(ModelError, match="inverting it twice"):
         ProbabilityCorrector(ledger=after).transform(loans)
 
 

@@ -82,7 +82,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "not below 1"]),
         ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
         ("kind: logistic", "prune: gini, kind: logistic", ["model.prune", "'gini'", "kind tree"]),
-        ("kind: logistic", "kind: mini_batch", ["model.kind", "'mini_batch'", "available: logistic, boosted_trees, tree, forest, xgboost"]),
+        ("kind: logistic", "kind: perceptron", ["model.kind", "'perceptron'", "available: logistic, boosted_trees, tree, forest, xgboost, mini_batch"]),
         ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
         ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),
         ("regParam: 0.01", "maxIter: 2.5", ["model.params.maxIter", "2.5", "whole number"]),
