@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from conftest import open_shop
@@ -30,11 +32,12 @@ def main() -> int:
     spark.sparkContext.setLogLevel("OFF")
     bad = tried = 0
     with tempfile.TemporaryDirectory() as name:
-        lender = open_shop(
-            Path(name) / "lender",
-            model={"kind": "boosted_trees", "params": {"maxIter": 5, "maxDepth": 3}},
-            decision={"calibration": "isotonic"},
-        ).folder
+        with redirect_stdout(StringIO()):
+            lender = open_shop(
+                Path(name) / "lender",
+                model={"kind": "boosted_trees", "params": {"maxIter": 5, "maxDepth": 3}},
+                decision={"calibration": "isotonic"},
+            ).folder
         for verb in options.verb or ROUNDS:
             length = measure_length(lender, Path(name) / "trial", verb)
             sys.stdout.write(f"{verb} takes {length:.0f} s\n")
