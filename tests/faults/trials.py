@@ -97,7 +97,7 @@ class Scene:
         sessions = {process.pid for process in self.processes}
         return [pid for pid, command in _processes(sessions) if name in command]
 
-    def blow(self, sent: signal.Signals, name: str) -> None:
+    def send(self, sent: signal.Signals, name: str) -> None:
         """Send a signal to the processes of a name, as soon as there is one."""
         while self.running():
             found = self.members(name)
@@ -133,7 +133,7 @@ class Fault:
         Exit codes of the first run, besides 0 where it had ended before.
     prepare
         Done before the run starts.
-    mend
+    repair
         Done after it has ended, before the run is repeated.
     readable
         Whether the old output stays where it is, so that a reader must see it.
@@ -144,7 +144,7 @@ class Fault:
     happen: Callable[[Scene], None]
     allowed: frozenset[int]
     prepare: Callable[[Scene], None] = lambda _scene: None
-    mend: Callable[[Scene], None] = lambda _scene: None
+    repair: Callable[[Scene], None] = lambda _scene: None
     readable: bool = True
     traced: bool = False
 
@@ -199,7 +199,7 @@ def _mount(*options: str) -> None:
 
 
 def _remove_folder(scene: Scene) -> None:
-    """Remove what the verb writes into, as a clean-up script that went astray does."""
+    """Remove what the verb writes into, as a clean-up script with a wrong path does."""
     name = "scored" if scene.verb == "score" else "models"
     shutil.rmtree(scene.out / name, ignore_errors=True)
 
@@ -226,10 +226,10 @@ FAULTS: Mapping[str, Fault] = {
     ),
     # The thread that receives PySpark's accumulators tells that its connection has ended.
     "java killed": Fault(
-        lambda scene: scene.blow(signal.SIGKILL, "java"), frozenset({1}), traced=True
+        lambda scene: scene.send(signal.SIGKILL, "java"), frozenset({1}), traced=True
     ),
     "worker killed": Fault(
-        lambda scene: scene.blow(signal.SIGKILL, "pyspark.daemon"), frozenset({1})
+        lambda scene: scene.send(signal.SIGKILL, "pyspark.daemon"), frozenset({1})
     ),
     "stopped and resumed": Fault(_stop_and_resume, frozenset()),
     "terminated": Fault(
@@ -377,7 +377,7 @@ def _try(scene: Scene, fault: Fault, name: str, length: float) -> Finding:
     if len(codes) > 1 and 0 not in codes:
         wrong.append(f"neither of two runs succeeded: {codes}")
     wrong += _left_over(scene)
-    fault.mend(scene)
+    fault.repair(scene)
     wrong += _repeat(scene)
     seen = reader.stop()
     if fault.readable:

@@ -171,7 +171,7 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 def open_shop(folder: Path, **changes: Any) -> Shop:
-    """Set up a lender whose last night went well; the changes are those of its configuration."""
+    """Set up a lender with a model and scored rows; the changes are to its configuration."""
     made = Shop(folder)
     made.table("history", history())
     made.table("incoming", history(400, seed=2).drop(columns="outcome"))
