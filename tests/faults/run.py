@@ -1,6 +1,6 @@
 """`make faults`: 60 faults at random moments of `score` and `train`, the same ones for a seed.
 
-It takes about half an hour, and the right to mount a small disk.
+It takes about an hour, and the right to mount a small disk.
 """
 
 from __future__ import annotations
