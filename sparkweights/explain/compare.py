@@ -40,6 +40,7 @@ from sparkweights.training.cross_fit import (
     fit_scorer,
     held_out_rows,
     held_out_scorer,
+    score_by_fold,
 )
 from sparkweights.training.data import (
     PART,
@@ -53,7 +54,7 @@ from sparkweights.training.select import select_and_calibrate
 from sparkweights.weights.rule import WeightRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -255,13 +256,17 @@ def _areas(
     test_df: DataFrame, weighted: RowScorer, unweighted: RowScorer, weight: Column
 ) -> dict[str, AreaShift]:
     """Compare the areas under the ROC curves of both on the same rows, one Spark job per class."""
-    added = [*weighted.weighted_cols, *weighted.probability_cols]
-    kept_df = test_df.withColumn(_KEPT, F.col(FEATURES))
     names = {c: f"__unweighted_{c}" for c in range(len(unweighted.classes))}
-    unweighted_df = unweighted.score(kept_df).withColumns(
-        {names[c]: column(name) for c, name in enumerate(unweighted.probability_cols)}
-    )
-    both_df = weighted.score(unweighted_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
+
+    def append(df: DataFrame, scorers: Sequence[RowScorer]) -> DataFrame:
+        first, second = scorers
+        scored_df = first.score(df.withColumn(_KEPT, F.col(FEATURES))).withColumns(
+            {names[c]: column(name) for c, name in enumerate(first.probability_cols)}
+        )
+        added = [*first.weighted_cols, *first.probability_cols]
+        return second.score(scored_df.drop(*added).withColumn(FEATURES, F.col(_KEPT)))
+
+    both_df = score_by_fold(test_df, [unweighted, weighted], append)
     first = 1 if len(unweighted.classes) == 2 else 0  # of two, each is the complement of the other
     return {
         name: compare_areas(

@@ -129,9 +129,9 @@ _XGBOOST = LearnerDeclaration(
     },
     # XGBoost's own (100 trees of depth 6, rate .3, no sampling) fit the noise of small tables: on
     # six of seven tables of 1,000 to 15,000 rows, 200 shallow, sampled trees of rate .05 have the
-    # smaller held-out log loss. Of four pairs of penalties (2 and 2, 5 and 5, 10 and 10, and these),
-    # tried with five folds on sixteen tables of 1,000 to 39,000 rows, these save as much as the best
-    # on most and lose little where a leaf of few rows is right; `benchmarks.reference` has the rest.
+    # smaller held-out log loss. Of four pairs of penalties (2 and 2, 5 and 5, 10 and 10, and these)
+    # on sixteen tables of 1,000 to 39,000 rows, these save about as much as the best of the four on
+    # most tables, and lose little where a leaf of few rows is right.
     defaults={
         "n_estimators": 200,
         "max_depth": 3,

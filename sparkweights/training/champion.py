@@ -16,7 +16,8 @@ from sparkweights.records.training import ChampionComparison, ComparisonCosts
 from sparkweights.sampling.split import MIN_ROWS, TEST
 from sparkweights.scoring.scorer import natural_probabilities
 from sparkweights.storage.location import Location
-from sparkweights.training.cross_fit import held_out_scorer
+from sparkweights.storage.scratch import keep_rows
+from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer
 from sparkweights.training.data import FOLD, PART, split_obstacle, with_parts, with_parts_of_bundle
 from sparkweights.training.evaluate import block_order
 
@@ -43,8 +44,9 @@ def compare_with_champion(
 ) -> ChampionComparison:
     """Compare the new model with the champion, and decide whether to promote it.
 
-    One Spark job over the labelled table if there is a champion. Only test rows of both splits
-    count, so no model is evaluated on rows that it was fitted or calibrated on.
+    One pass over the labelled table if there is a champion, and one over kept rows if folds tested
+    it. Only test rows of both splits count, so no model is evaluated on rows that it was fitted or
+    calibrated on.
 
     Parameters
     ----------
@@ -102,26 +104,30 @@ def _obstacle(labelled_df: DataFrame, spec: TrainingSpec, champion: ModelBundle)
 def _collect_costs(
     labelled_df: DataFrame, spec: TrainingSpec, trained: TrainingResult, champion: ModelBundle
 ) -> tuple[PairedCosts | None, str | None]:
+    weight = spec.problem.roles.weight
     # Filter before scoring: Spark does not push a filter below a model's function.
     parted_df = with_parts(labelled_df, spec.problem.roles, trained.split, spec.seed)
     tested_df = parted_df.filter(F.col(PART) == TEST).drop(PART, FOLD)
     champion_df = with_parts_of_bundle(tested_df, spec.problem.roles, champion).filter(
         F.col(PART) == TEST
     )
-    decided_df = _append_decision_cost(champion_df, held_out_scorer(champion), spec, CHAMPION).drop(
-        PART, FOLD
-    )
-    challenger_df = with_parts(decided_df, spec.problem.roles, trained.split, spec.seed)
-    decided_df = _append_decision_cost(challenger_df, trained.held_out_scorer, spec, CHALLENGER)
-    weight = spec.problem.roles.weight
-    costs = collect_paired_costs(
-        decided_df,
-        *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
-        index=class_index(spec.problem.roles),
-        classes=spec.problem.roles.class_names,
-        order=block_order(spec.unit_columns, spec.seed),
-        weight=None if weight is None else column(weight).cast("double"),
-    )
+    champion_scorer = held_out_scorer(champion)
+    decided_df = _append_decision_cost(champion_df, champion_scorer, spec, CHAMPION)
+    with ExitStack() as stack:
+        if isinstance(champion_scorer, CrossFittedScorer):
+            # The challenger's folds are others, so that five folds of each would make 25 plans.
+            decided_df = stack.enter_context(keep_rows(decided_df, Location.of(spec.scratch)))
+        challenger_df = with_parts(
+            decided_df.drop(PART, FOLD), spec.problem.roles, trained.split, spec.seed
+        )
+        costs = collect_paired_costs(
+            _append_decision_cost(challenger_df, trained.held_out_scorer, spec, CHALLENGER),
+            *[Decided(F.col(name), F.col(name + _COST)) for name in (CHAMPION, CHALLENGER)],
+            index=class_index(spec.problem.roles),
+            classes=spec.problem.roles.class_names,
+            order=block_order(spec.unit_columns, spec.seed),
+            weight=None if weight is None else column(weight).cast("double"),
+        )
     needed = MIN_ROWS * len(spec.problem.roles.class_names)
     if costs.rows < needed:
         return None, f"only {costs.rows} rows are unseen by both models; {needed} are needed"

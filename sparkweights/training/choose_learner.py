@@ -27,6 +27,7 @@ from sparkweights.models.registry import (
     AUTO_SIMPLE,
     capabilities,
 )
+from sparkweights.training.cross_fit import score_by_fold
 from sparkweights.training.early_stopping import MIN_PROBABILITY
 from sparkweights.training.evaluate import block_order
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sparkweights.models.declaration import ParamValue
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
+
+_LOSSES = ("__first_loss", "__second_loss")
 
 
 def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
@@ -95,26 +98,30 @@ def collect_paired_losses(
     index
         The index of the row's class.
     """
-    df, names = rows_df.withColumn(LABEL, index), ("__first", "__second")
-    for name, scorer in zip(names, scorers, strict=True):
+    df = score_by_fold(rows_df.withColumn(LABEL, index), scorers, _append_losses)
+    weight = sample_weight(spec.problem.roles)
+    blocks = (
+        df.select(
+            F.floor(block_order(spec.unit_columns, spec.seed) * BLOCKS).alias("block"),
+            weight.alias("weight"),
+            *_LOSSES,
+        )
+        .groupBy("block")
+        .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in _LOSSES])
+        .collect()
+    )
+    return paired_losses(np.array([row[1:] for row in blocks], dtype=float))
+
+
+def _append_losses(df: DataFrame, scorers: Sequence[RowScorer]) -> DataFrame:
+    for name, scorer in zip(_LOSSES, scorers, strict=True):
         probabilities = F.array(*map(column, scorer.probability_cols))
         likelihood = F.greatest(
             F.get(probabilities, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY)
         )
         df = scorer.score(df).withColumn(name, -F.log(likelihood))
         df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
-    weight = sample_weight(spec.problem.roles)
-    blocks = (
-        df.select(
-            F.floor(block_order(spec.unit_columns, spec.seed) * BLOCKS).alias("block"),
-            weight.alias("weight"),
-            *names,
-        )
-        .groupBy("block")
-        .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in names])
-        .collect()
-    )
-    return paired_losses(np.array([row[1:] for row in blocks], dtype=float))
+    return df
 
 
 def paired_losses(blocks: np.ndarray) -> PairedLosses:
