@@ -109,7 +109,13 @@ def _by_spark(
 
     orders = F.col("choosing"), F.col("dealing")
     found = collect_importance(
-        df, append, ("a", "b"), np.ones(2), rows=len(x), orders=orders, weight=F.lit(1.0)
+        df,
+        before_and_after(append),
+        ("a", "b"),
+        np.ones(2),
+        rows=len(x),
+        orders=orders,
+        weight=F.lit(1.0),
     )
     return found[0].cost, found[0].standard_error
 
@@ -164,7 +170,7 @@ def _without_a_part(spark: SparkSession, *, quick: bool) -> tuple[float, float, 
 
     found = collect_importance(
         test_df,
-        append,
+        before_and_after(append),
         plan.sources,
         np.ones(len(plan.sources)),
         rows=rows,

@@ -15,6 +15,7 @@ from sparkweights.core.errors import ModelError
 from sparkweights.evaluation.ranking import AreaShift, compare_areas
 from sparkweights.explain.importance import (
     Importance,
+    before_and_after,
     collect_importance,
     collect_standard_deviations,
     ranks,
@@ -54,7 +55,7 @@ from sparkweights.training.select import select_and_calibrate
 from sparkweights.weights.rule import WeightRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -305,9 +306,18 @@ def _importance(
     units = collect_standard_deviations(test_df, len(sources)) if linear else np.ones(len(sources))
     shares = np.mean([model.importances() * units for model in models], axis=0)
     prices = F.array(*[F.array(*row) for row in spec.problem.policy.costs()])
+    policy = spec.problem.policy.reading(PRICES)
+
+    def append_costs(df: DataFrame, permute: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        def append(fold_df: DataFrame, scorers: Sequence[RowScorer]) -> DataFrame:
+            cost_of = partial(_append_cost, scorers[0], policy)
+            return before_and_after(cost_of)(fold_df, permute)
+
+        return score_by_fold(df, [scorer], append)
+
     return collect_importance(
         test_df.withColumn(PRICES, prices),
-        partial(_append_cost, scorer, spec.problem.policy.reading(PRICES)),
+        append_costs,
         sources,
         shares,
         rows=rows,

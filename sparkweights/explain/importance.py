@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pyspark.sql import Column, DataFrame
+
+    Transform = Callable[[DataFrame], DataFrame]
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -86,9 +89,22 @@ def collect_standard_deviations(df: DataFrame, size: int) -> Array:
     return deviations
 
 
+def before_and_after(
+    cost_of: Callable[[DataFrame, str], DataFrame],
+) -> Callable[[DataFrame, Transform], DataFrame]:
+    """Return what `collect_importance` calls, for a model that is the same for all rows.
+
+    Parameters
+    ----------
+    cost_of
+        Appends the cost of the model's decision on the row under a name.
+    """
+    return lambda df, permute: cost_of(permute(cost_of(df, BASE_COST)), COST)
+
+
 def collect_importance(
     df: DataFrame,
-    cost_of: Callable[[DataFrame, str], DataFrame],
+    append_costs: Callable[[DataFrame, Transform], DataFrame],
     sources: Sequence[str],
     shares: Array,
     *,
@@ -103,10 +119,11 @@ def collect_importance(
     ----------
     df
         Prepared rows with known outcomes that the model was not fitted on.
-    cost_of
-        Appends, under a name, the cost of the model's decision on the row; it reads `FEATURES` and
-        ``correction_cols``, and leaves all other columns. Costs that depend on one of these must
-        have been computed before.
+    append_costs
+        Appends `BASE_COST`, the cost of the model's decision on the row, calls its second argument,
+        which permutes columns, and appends the cost of the decision then as `COST`. A cost reads
+        `FEATURES` and ``correction_cols``, and leaves all other columns; what it depends on beside
+        the decision must have been computed before.
     sources
         Per position of the vector, the column it was made from.
     shares
@@ -126,8 +143,8 @@ def collect_importance(
     moved = [name for name in correction_cols if name in names]
     weighted_df = df.withColumn(PAIR_WEIGHT, weight)
     paired_df = _pair(weighted_df, sample_order, donor_order, rows=rows, part=part, moved=moved)
-    permuted_df = _permute_each(cost_of(paired_df, BASE_COST), names, sources, moved)
-    sums = _collect_sums(cost_of(permuted_df, COST))
+    permute = partial(_permute_each, names=names, sources=sources, moved=moved)
+    sums = _collect_sums(append_costs(paired_df, permute))
     total = shares.sum() or 1.0
     result = []
     for turn, name in enumerate(names):

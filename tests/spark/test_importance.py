@@ -18,7 +18,12 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.evaluation.ranking import compare_areas
 from sparkweights.explain.compare import PERMUTATION_ORDER, SAMPLE_ORDER, _importance
-from sparkweights.explain.importance import collect_importance, collect_standard_deviations, ranks
+from sparkweights.explain.importance import (
+    before_and_after,
+    collect_importance,
+    collect_standard_deviations,
+    ranks,
+)
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.corrections import Ledger
@@ -99,7 +104,7 @@ def test_importance_equals_the_mean_over_all_donors(
         shares = shares * collect_standard_deviations(df, len(plan.names))
     found = collect_importance(
         df,
-        partial(_append_cost, model),
+        before_and_after(partial(_append_cost, model)),
         plan.sources,
         shares,
         rows=ROWS,
@@ -173,7 +178,7 @@ def test_importance_standard_error_holds_the_donors(
     df = spark.createDataFrame(frame).withColumn(FEATURES, array_to_vector(F.array("a", "b")))
     orders = F.col("choosing"), F.col("dealing")
     given = {"rows": 5_000, "orders": orders, "weight": F.lit(1.0)}
-    found = collect_importance(df, append, ("a", "b"), np.ones(2), **given)[0]
+    found = collect_importance(df, before_and_after(append), ("a", "b"), np.ones(2), **given)[0]
     assert found.standard_error == pytest.approx(np.std(drawn), rel=0.25)
     assert found.cost == pytest.approx(np.mean(drawn), abs=4 * found.standard_error)
     assert found.cost != pytest.approx(np.mean(drawn), abs=1e-12)  # the draws are others
@@ -248,7 +253,7 @@ def test_importance_takes_few_jobs(
     spark.sparkContext.setJobGroup("importance", "importance")
     collect_importance(
         df,
-        partial(_append_cost, model),
+        before_and_after(partial(_append_cost, model)),
         plan.sources,
         np.ones(len(plan.names)),
         rows=ROWS,
