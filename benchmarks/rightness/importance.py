@@ -20,7 +20,7 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.expression import Name, Number
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.costs.policy import DecisionPolicy
-from sparkweights.explain.importance import MAX_DONORS, collect_importance
+from sparkweights.explain.importance import MAX_DONORS, before_and_after, collect_importance
 from sparkweights.features.fit import learn_features
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.corrections import Ledger
