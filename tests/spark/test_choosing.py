@@ -20,7 +20,8 @@ from sparkweights.training.choose_learner import (
     paired_losses,
     require_named_kind,
 )
-from sparkweights.training.data import weigh
+from sparkweights.training.cross_fit import CrossFittedScorer, score_by_fold
+from sparkweights.training.data import FOLD, weigh
 from sparkweights.training.train import train
 
 if TYPE_CHECKING:
@@ -126,9 +127,34 @@ def test_paired_losses_are_those_of_scikit_learn(spark: SparkSession, weight: st
     assert found.losses == pytest.approx(tuple(expected))
 
 
-def _given(name: str) -> Any:
+def test_crossed_models_are_compared_fold_by_fold(spark: SparkSession) -> None:
+    """Each row by the models of its fold; the plan reads the rows once per fold, not per pair."""
+    rows, folds = 600, 3
+    rng = np.random.default_rng(6)
+    names = [f"{scorer}{fold}" for scorer in "pq" for fold in range(folds)]
+    table = pd.DataFrame(rng.random((rows, 2 * folds)), columns=names)
+    table["id"], table["y"] = np.arange(rows), (rng.random(rows) < 0.3).astype(int)
+    table[FOLD] = rng.integers(0, folds, rows)
+    df = spark.createDataFrame(table)
+    scorers = [
+        CrossFittedScorer(tuple(_given(f"{name}{fold}", name) for fold in range(folds)))
+        for name in "pq"
+    ]
+    own = {name: [table[f"{name}{fold}"][i] for i, fold in enumerate(table[FOLD])] for name in "pq"}
+    expected = [log_loss(table.y, own[name]) for name in "pq"]
+    found = collect_paired_losses(df, scorers, F.col("y"), _spec())
+    assert found.losses == pytest.approx(tuple(expected))
+
+    def append(fold_df: DataFrame, of_fold: Any) -> DataFrame:
+        return of_fold[1].score(of_fold[0].score(fold_df))
+
+    plan = score_by_fold(df, scorers, append)._jdf.queryExecution().analyzed().toString()
+    assert plan.count("LogicalRDD") + plan.count("LocalRelation") == folds
+
+
+def _given(name: str, output: str | None = None) -> Any:
     """Return a scorer whose probabilities are a column of the table."""
-    names = (f"{name}_0", f"{name}_1")
+    names = (f"{output or name}_0", f"{output or name}_1")
 
     def score(df: DataFrame) -> DataFrame:
         return df.withColumns({names[0]: 1 - F.col(name), names[1]: F.col(name)})
