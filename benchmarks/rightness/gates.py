@@ -108,6 +108,7 @@ def is_stopped(p: Array, bad: Array, *, stratified: bool) -> bool:
         constant_costs={"no": np.zeros(1)},
         policy_costs={},
         block_weights=np.array([rows]),
+        block_losses=np.zeros(1),
         square_weights={"good": rows - float(bad.sum()), "bad": float(bad.sum())},
         right_decisions={"good": "no", "bad": "no"},
     )  # fmt: skip

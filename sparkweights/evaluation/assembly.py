@@ -70,6 +70,7 @@ def evaluation_of(sums: Mapping[str, Array], scored: Scored, *, exact: bool) -> 
         constant_costs=dict(zip(constant, costs, strict=False)),
         policy_costs=dict(zip(scored.policy_costs, costs[len(constant) :], strict=True)),
         block_weights=by_block("weight"),
+        block_losses=by_block("loss"),
         square_weights={name: total(f"square_{c}") for c, name in enumerate(names)},
         right_decisions=scored.right_decisions,
         weighted_tables=dict(zip(names, tables[len(names) :], strict=False)),

@@ -240,14 +240,14 @@ def _measures(scored: Scored) -> list[Column]:
     entry, w = F.col("__entry"), F.col("__w")
     p, y = entry["p"], entry["y"]
     is_block_entry = entry["kind"] == BLOCK_SUMS
-    happened = F.least(F.greatest(F.when(y, p).otherwise(1 - p), F.lit(CLIP)), F.lit(1 - CLIP))
+    happened = F.when(p.isNotNull(), F.when(y, p).otherwise(1 - p))
     measures = {
         "positives": F.when(y, w),
         "negatives": F.when(~y, w),
         "score_sum": w * p,
         "square_sum": w * p * p,
         "positive_score_sum": F.when(y, w * p),
-        "log_loss_sum": -w * F.log(F.when(p.isNotNull(), happened)),
+        "log_loss_sum": w * _log_loss(happened),
     }
     if scored.two:
         approve, decline = _sides(scored, 1)
@@ -259,10 +259,20 @@ def _measures(scored: Scored) -> list[Column]:
     return [*ends, *(F.sum(value).alias(name) for name, value in measures.items())]
 
 
+def _log_loss(happened: Column) -> Column:
+    """Return -log of the probability of what happened, which is clipped."""
+    return -F.log(F.least(F.greatest(happened, F.lit(CLIP)), F.lit(1 - CLIP)))
+
+
 def _block_measures(scored: Scored, is_block_entry: Column, w: Column) -> dict[str, Column]:
-    """Return the sums over a block's rows: weights, costs, decisions, and expected costs."""
+    """Return the sums over a block's rows: weights, losses, costs, decisions, expected costs."""
     measures = {}
     measures["weight"] = F.when(is_block_entry, w)
+    happened = F.lit(None).cast("double")
+    for c, name in enumerate(scored.probability_cols.values()):
+        is_class = is_block_entry & (column(scored.class_col) == c)
+        happened = F.when(is_class, column(name).cast("double")).otherwise(happened)
+    measures["loss"] = F.when(happened.isNotNull(), w * _log_loss(happened))
     for c in range(len(scored.classes)):
         of_class = is_block_entry & (column(scored.class_col) == c)
         measures[f"square_{c}"] = F.when(of_class, w * w)

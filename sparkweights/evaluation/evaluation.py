@@ -123,6 +123,8 @@ class Evaluation:
     block_weights
         ``[block]``: sample weight of each block; rows are assigned to blocks at random, or by
         cluster.
+    block_losses
+        ``[block]``: the sum of sample weight times -log of the probability of the row's class.
     square_weights
         Class name -> sum of the squared weights of its rows.
     right_decisions
@@ -140,6 +142,7 @@ class Evaluation:
     constant_costs: Mapping[str, Array]
     policy_costs: Mapping[str, Array]
     block_weights: Array
+    block_losses: Array
     square_weights: Mapping[str, float]
     right_decisions: Mapping[str, str]
     weighted_tables: Mapping[str, ScoreTable] = field(default_factory=dict)

@@ -14,33 +14,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.sql import functions as F
 
-from sparkweights.core.columns import column, sample_weight
 from sparkweights.core.errors import ConfigError
-from sparkweights.evaluation.intervals import BLOCKS
 from sparkweights.features.fit import WIDE
-from sparkweights.models.base import LABEL, can_train
+from sparkweights.models.base import can_train
 from sparkweights.models.registry import (
     AUTO,
     AUTO_FLEXIBLE,
     AUTO_SIMPLE,
     capabilities,
 )
-from sparkweights.training.cross_fit import score_by_fold
-from sparkweights.training.early_stopping import MIN_PROBABILITY
-from sparkweights.training.evaluate import block_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
+    from sparkweights.evaluation.evaluation import Evaluation
     from sparkweights.models.declaration import ParamValue
-    from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
-
-_LOSSES = ("__first_loss", "__second_loss")
 
 
 def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
@@ -86,42 +78,10 @@ class PairedLosses:
         return first - second > self.standard_error
 
 
-def collect_paired_losses(
-    rows_df: DataFrame, scorers: Sequence[RowScorer], index: Column, spec: TrainingSpec
-) -> PairedLosses:
-    """Return the log losses of two models on rows that neither was fitted on, in one Spark job.
-
-    Parameters
-    ----------
-    rows_df
-        Rows that both scorers can score.
-    index
-        The index of the row's class.
-    """
-    df = score_by_fold(rows_df.withColumn(LABEL, index), scorers, _append_losses)
-    weight = sample_weight(spec.problem.roles)
-    blocks = (
-        df.select(
-            F.floor(block_order(spec.unit_columns, spec.seed) * BLOCKS).alias("block"),
-            weight.alias("weight"),
-            *_LOSSES,
-        )
-        .groupBy("block")
-        .agg(F.sum("weight"), *[F.sum(F.col("weight") * F.col(name)) for name in _LOSSES])
-        .collect()
-    )
-    return paired_losses(np.array([row[1:] for row in blocks], dtype=float))
-
-
-def _append_losses(df: DataFrame, scorers: Sequence[RowScorer]) -> DataFrame:
-    for name, scorer in zip(_LOSSES, scorers, strict=True):
-        probabilities = F.array(*map(column, scorer.probability_cols))
-        likelihood = F.greatest(
-            F.get(probabilities, F.col(LABEL).cast("int")), F.lit(MIN_PROBABILITY)
-        )
-        df = scorer.score(df).withColumn(name, -F.log(likelihood))
-        df = df.drop(*scorer.weighted_cols, *scorer.probability_cols)
-    return df
+def compare_losses(first: Evaluation, second: Evaluation) -> PairedLosses:
+    """Compare the log losses of two evaluations of the same rows, in the same blocks."""
+    sums = np.column_stack([first.block_weights, first.block_losses, second.block_losses])
+    return paired_losses(sums[first.block_weights > 0])
 
 
 def paired_losses(blocks: np.ndarray) -> PairedLosses:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from sparkweights.core.columns import class_index, sample_weight
+from sparkweights.core.columns import sample_weight
 from sparkweights.evaluation.drift import collect_bins
 from sparkweights.models.base import LABEL
 from sparkweights.models.registry import AUTO
@@ -26,7 +26,7 @@ from sparkweights.sampling.split import (
 )
 from sparkweights.scoring.reason_rules import reference_of, typical_of
 from sparkweights.storage.location import Location
-from sparkweights.training.choose_learner import candidates, collect_paired_losses
+from sparkweights.training.choose_learner import candidates, compare_losses
 from sparkweights.training.cross_fit import (
     CrossFit,
     CrossFittedScorer,
@@ -148,13 +148,7 @@ def train(
         (_train_and_evaluate(labelled_df, candidate, class_weights, progress), candidate)
         for candidate in candidates(spec, labelled_df.sparkSession)
     ]
-    tested_df = with_parts(labelled_df, spec.problem.roles, simple[0].split, spec.seed)
-    comparison = collect_paired_losses(
-        tested_df.filter(F.col(PART) == TEST),
-        [simple[0].held_out_scorer, flexible[0].held_out_scorer],
-        class_index(spec.problem.roles),
-        spec,
-    )
+    comparison = compare_losses(simple[0].evaluation, flexible[0].evaluation)
     trained, chosen = flexible if comparison.second_is_better else simple
     progress.step(f"chose {chosen.model.kind}")
     kinds = (simple[1].model.kind, flexible[1].model.kind)

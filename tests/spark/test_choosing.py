@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F
-from sklearn.metrics import log_loss
 
 from sparkweights import Config
 from sparkweights.config.resolve import training_spec
@@ -16,7 +15,7 @@ from sparkweights.core.errors import ConfigError
 from sparkweights.core.progress import LoggedProgress
 from sparkweights.training.choose_learner import (
     candidates,
-    collect_paired_losses,
+    compare_losses,
     paired_losses,
     require_named_kind,
 )
@@ -111,55 +110,46 @@ def test_a_row_of_weight_two_counts_as_twice_in_its_block() -> None:
     assert once.losses == pytest.approx((1.6 / 3, 1.3 / 3))
 
 
-@pytest.mark.parametrize("weight", [None, "w"])
-def test_paired_losses_are_those_of_scikit_learn(spark: SparkSession, weight: str | None) -> None:
-    """Means over rows, with weights, of the probability of the row's own class."""
-    rows = 500
-    rng = np.random.default_rng(5)
-    table = pd.DataFrame(rng.random((rows, 2)), columns=["p", "q"])
-    table["id"], table["y"] = np.arange(rows), (rng.random(rows) < 0.3).astype(int)
-    table["w"] = rng.integers(1, 4, rows).astype(float) if weight else 1.0
-    spec = _spec()
-    spec = replace(spec, problem=spec.problem.with_weight(weight))
-    scorers: Any = [_given("p"), _given("q")]
-    found = collect_paired_losses(spark.createDataFrame(table), scorers, F.col("y"), spec)
-    expected = [log_loss(table.y, table[name], sample_weight=table.w) for name in ("p", "q")]
-    assert found.losses == pytest.approx(tuple(expected))
+def test_evaluations_are_compared_by_blocks_that_hold_rows() -> None:
+    """Blocks without rows, as of a small table, count for nothing."""
+    weights = np.array([2.0, 0.0, 1.0])
+    first, second = (
+        SimpleNamespace(block_weights=weights, block_losses=losses)
+        for losses in (np.array([1.4, 0.0, 0.2]), np.array([1.0, 0.0, 0.3]))
+    )
+    expected = paired_losses(np.array([[2.0, 1.4, 1.0], [1.0, 0.2, 0.3]]))
+    assert compare_losses(first, second) == expected  # type: ignore[arg-type]
 
 
-def test_crossed_models_are_compared_fold_by_fold(spark: SparkSession) -> None:
+def test_crossed_models_score_rows_fold_by_fold(spark: SparkSession) -> None:
     """Each row by the models of its fold; the plan reads the rows once per fold, not per pair."""
-    rows, folds = 600, 3
+    rows, folds = 60, 3
     rng = np.random.default_rng(6)
     names = [f"{scorer}{fold}" for scorer in "pq" for fold in range(folds)]
     table = pd.DataFrame(rng.random((rows, 2 * folds)), columns=names)
-    table["id"], table["y"] = np.arange(rows), (rng.random(rows) < 0.3).astype(int)
     table[FOLD] = rng.integers(0, folds, rows)
-    df = spark.createDataFrame(table)
-    scorers = [
-        CrossFittedScorer(tuple(_given(f"{name}{fold}", name) for fold in range(folds)))
+    scorers: Any = [
+        CrossFittedScorer(tuple(_given(f"{name}{fold}", name) for fold in range(folds)))  # type: ignore[arg-type]
         for name in "pq"
     ]
-    own = {name: [table[f"{name}{fold}"][i] for i, fold in enumerate(table[FOLD])] for name in "pq"}
-    expected = [log_loss(table.y, own[name]) for name in "pq"]
-    found = collect_paired_losses(df, scorers, F.col("y"), _spec())
-    assert found.losses == pytest.approx(tuple(expected))
 
     def append(fold_df: DataFrame, of_fold: Any) -> DataFrame:
         return of_fold[1].score(of_fold[0].score(fold_df))
 
-    plan = score_by_fold(df, scorers, append)._jdf.queryExecution().analyzed().toString()
+    df = score_by_fold(spark.createDataFrame(table), scorers, append)
+    for row in df.collect():
+        assert (row["p"], row["q"]) == (row[f"p{row[FOLD]}"], row[f"q{row[FOLD]}"])
+    plan = df._jdf.queryExecution().analyzed().toString()
     assert plan.count("LogicalRDD") + plan.count("LocalRelation") == folds
 
 
-def _given(name: str, output: str | None = None) -> Any:
-    """Return a scorer whose probabilities are a column of the table."""
-    names = (f"{output or name}_0", f"{output or name}_1")
+def _given(name: str, output: str) -> Any:
+    """Return a scorer whose probability is a column of the table."""
 
     def score(df: DataFrame) -> DataFrame:
-        return df.withColumns({names[0]: 1 - F.col(name), names[1]: F.col(name)})
+        return df.withColumn(output, F.col(name))
 
-    return SimpleNamespace(score=score, probability_cols=names, weighted_cols=())
+    return SimpleNamespace(score=score)
 
 
 def test_auto_refuses_parameters_and_verbs_of_one_learner() -> None:

@@ -120,6 +120,8 @@ def test_collect_evaluation_equals_scikit_learn_and_pandas(
     )
     low, high = found.cost_interval("ours")
     assert low < ours < high
+    by_row = log_loss(truth, p, sample_weight=w)
+    assert found.block_losses.sum() / found.weight == pytest.approx(by_row, abs=1e-9)
 
 
 def test_collect_evaluation_costs_of_every_cut_are_those_of_the_rows(spark: SparkSession) -> None:
@@ -173,6 +175,8 @@ def test_collect_evaluation_three_classes_equal_scikit_learn(spark: SparkSession
     assert found.macro()["auc"] == pytest.approx(
         roc_auc_score(y, p, multi_class="ovr", average="macro"), abs=1e-9
     )
+    by_row = log_loss(y, p)
+    assert found.block_losses.sum() / found.weight == pytest.approx(by_row, abs=1e-9)
     assert found.cost("ours") == (p.argmax(axis=1) != y).sum()
 
 
@@ -358,6 +362,7 @@ def _evaluation(p: Any, positives: Any, negatives: Any, squares: float = 1.0) ->
         {"no": nothing},
         {},
         np.array([of_class + of_others]),
+        nothing,
         {"bad": of_class * squares, "good": of_others * squares},
         {"bad": "no"},
     )
