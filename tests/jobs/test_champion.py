@@ -62,6 +62,7 @@ def test_the_same_model_again_shows_no_difference_and_is_not_promoted(
     assert "are fewer than 10" in told
 
 
+@pytest.mark.slow
 def test_a_better_model_replaces_a_blind_one(own_shop: Shop) -> None:
     """A champion that saw only amounts loses to one that sees the late payments."""
     costs = {

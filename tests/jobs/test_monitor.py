@@ -118,6 +118,7 @@ def test_monitor_known_outcomes_and_overrides_are_judged(
         assert any(told in sentence for sentence in record["exceeded"]), told
 
 
+@pytest.mark.slow
 def test_monitor_counts_rows_by_their_weight_and_doubts_by_effective_rows(
     halves: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,6 +208,7 @@ def test_train_leaves_out_rows_whose_outcome_cannot_be_known(
     assert RUN_DATE == "2026-03-01"
 
 
+@pytest.mark.slow
 def test_backtest_shows_a_ranking_that_fades_and_its_trend(
     lender: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

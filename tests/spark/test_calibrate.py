@@ -66,6 +66,7 @@ def test_calibrator_bent_probabilities_return_to_the_truth(
     assert np.abs(found - true).mean() < allowed * np.abs(bent - true).mean()
 
 
+@pytest.mark.slow
 def test_calibrator_power_is_recovered(spark: SparkSession) -> None:
     """The inverse of p^2 is temperature 2, and slope 1/2 on the log odds with no intercept."""
     for classes in (2, 3):
