@@ -152,7 +152,23 @@ class LocalScorer:
         usable = self.plan.is_usable(columns)
         rows = self.plan.matrix(columns)
         rows[~usable] = 0.0  # so that no library meets infinity; NaN replaces the result below
-        natural: list[Array] = list(self.model.probabilities(rows).T)
+        natural = self.correct(list(self.model.probabilities(rows).T), columns)
+        probabilities = np.stack(natural, axis=1)
+        usable &= np.isfinite(probabilities).all(axis=1)
+        probabilities[~usable] = np.nan
+        return probabilities
+
+    def correct(self, learned: list[Array], columns: InputColumns) -> list[Array]:
+        """Return natural, calibrated probabilities, per class, from those that the model learned.
+
+        Parameters
+        ----------
+        learned
+            Per class, the probability of each row.
+        columns
+            Of the rows, which weights that differ by row read.
+        """
+        natural = learned
         loss = self.manifest.ledger.loss
         if loss is not None:
             natural = invert_focal(natural, loss.gamma, loss.alpha)
@@ -163,10 +179,7 @@ class LocalScorer:
         ledger = self.manifest.ledger
         if ledger.target_prior is not None:
             natural = shift_prior(natural, ledger.prior, ledger.target_prior)
-        probabilities = np.stack(natural, axis=1)
-        usable &= np.isfinite(probabilities).all(axis=1)
-        probabilities[~usable] = np.nan
-        return probabilities
+        return natural
 
     def price(self, columns: InputColumns) -> PricedRows:
         """Return probabilities, costs and expected costs of rows."""
