@@ -26,6 +26,7 @@ from sparkweights.records.training import Refit
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.scratch import keep_rows
 from sparkweights.training.data import FOLD, constraints_of, learn_plan, outcome_order
+from sparkweights.training.targets import OUTCOMES, PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import Location
+    from sparkweights.training.targets import HardTargets
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
 HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
@@ -281,21 +283,30 @@ class CrossFitting:
     fold_plans
         Where encodings look at outcomes: by fold, learned without it. Empty otherwise: medians and
         levels do not depend on outcomes.
+    targets
+        What the models are fitted to.
     """
 
     split: Split
     plan: FeaturePlan
     fold_plans: tuple[FeaturePlan, ...]
+    targets: HardTargets = OUTCOMES
 
     @classmethod
-    def of(cls, split: Split, divided_df: DataFrame, spec: TrainingSpec) -> CrossFitting:
+    def of(
+        cls,
+        split: Split,
+        divided_df: DataFrame,
+        spec: TrainingSpec,
+        targets: HardTargets = OUTCOMES,
+    ) -> CrossFitting:
         """Learn the feature plans: one Spark job, and one more for encodings by outcome."""
         plan, plans = learn_plan(divided_df, spec), list[FeaturePlan]()
         if plan.looks_at_outcomes:
             others = [F.col(FOLD) != fold for fold in range(split.crossed)]
             order = outcome_order(spec)
             plans = learn_outcomes(divided_df, spec.problem.roles, plan, order, others)
-        return cls(split, plan, tuple(plans))
+        return cls(split, plan, tuple(plans), targets)
 
     def columns(self, spec: TrainingSpec) -> dict[str, Column]:
         """Return the additional columns of prepared rows: the fold, and vectors by fold."""
@@ -313,8 +324,18 @@ class CrossFitting:
         """Return the rows that the model of a fold is fitted on."""
         rows_df = prepared_df.filter(F.col(FOLD) != fold)
         if not self.fold_plans:
-            return rows_df
-        return rows_df.withColumn(FEATURES, F.col(_fold_features(fold)))
+            return self.targets.expand(rows_df, fold)
+        features = _fold_features(fold)
+        return self.targets.expand(rows_df.withColumn(FEATURES, F.col(features)), fold, features)
+
+    def every_row(self, prepared_df: DataFrame) -> DataFrame:
+        """Return the rows that the published model is fitted on."""
+        return self.targets.expand(prepared_df, PUBLISHED)
+
+    def new_vectors(self) -> dict[str, Column]:
+        """Return the feature vectors of rows that no plan was learned from, by name."""
+        by_fold = {_fold_features(k): plan.vector() for k, plan in enumerate(self.fold_plans)}
+        return {FEATURES: self.plan.vector(), **by_fold}
 
     def plan_without(self, fold: int) -> FeaturePlan:
         """Return the feature plan of a fold's model."""
@@ -349,7 +370,7 @@ def cross_fit(
     """
     folds = fitting.split.crossed
     tasks: list[Callable[[], Scorer]] = [
-        partial(fit_scorer, prepared_df, spec, fitting.plan, ledger, progress),
+        partial(fit_scorer, fitting.every_row(prepared_df), spec, fitting.plan, ledger, progress),
         *(
             partial(
                 fit_scorer,

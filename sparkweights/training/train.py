@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import sample_weight
 from sparkweights.evaluation.drift import collect_bins
-from sparkweights.models.base import LABEL
+from sparkweights.models.base import FEATURES, LABEL
 from sparkweights.models.registry import AUTO
 from sparkweights.probability.corrections import RESAMPLING, WEIGHTS, Ledger
 from sparkweights.probability.label_shift import collect_histogram
@@ -41,7 +41,6 @@ from sparkweights.training.data import (
     count_folds,
     count_parts,
     cross,
-    divide,
     learn_plan,
     plan_resampling,
     prepare_rows,
@@ -49,6 +48,7 @@ from sparkweights.training.data import (
 )
 from sparkweights.training.evaluate import evaluate, least_cost_decisions
 from sparkweights.training.select import SelectedModel, select_and_calibrate
+from sparkweights.training.targets import OUTCOMES, PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import RowScorer, Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.data import PartCounts, WeightingResult
+    from sparkweights.training.targets import HardTargets
 
 CALIBRATES = "__calibrates"
 
@@ -125,13 +126,23 @@ class TrainingResult:
 
 
 def train(
-    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    class_weights: WeightingResult,
+    progress: Progress,
+    targets: HardTargets = OUTCOMES,
 ) -> TrainingResult:
     """Fit, correct, calibrate and evaluate a model on disjoint rows of the labelled table.
 
     If `choose_refit` returns ``all``, the published model is fitted on all rows afterwards. With
     ``model.kind: auto`` two candidates are trained, and the better one is returned; see
     `sparkweights.training.choose_learner`.
+
+    Parameters
+    ----------
+    targets
+        What is learned from a row, and how the rows are split. Calibration and evaluation are by
+        outcomes whatever the targets.
 
     Raises
     ------
@@ -142,7 +153,7 @@ def train(
         than they are expected to.
     """
     if spec.model.kind != AUTO:
-        trained = _train_and_evaluate(labelled_df, spec, class_weights, progress)
+        trained = _train_and_evaluate(labelled_df, spec, class_weights, progress, targets)
         return _gate_and_refit(labelled_df, spec, class_weights, trained, progress)
     simple, flexible = [
         (_train_and_evaluate(labelled_df, candidate, class_weights, progress), candidate)
@@ -163,12 +174,16 @@ def train(
 
 
 def _train_and_evaluate(
-    labelled_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
+    labelled_df: DataFrame,
+    spec: TrainingSpec,
+    class_weights: WeightingResult,
+    progress: Progress,
+    targets: HardTargets = OUTCOMES,
 ) -> TrainingResult:
     refit = choose_refit(spec, class_weights.summary.rows)
     if refit.rows == "all" and spec.split.by is None:
-        return _train_crossed(labelled_df, spec, class_weights, refit, progress)
-    return _train_parts(labelled_df, spec, class_weights, refit, progress)
+        return _train_crossed(labelled_df, spec, class_weights, refit, progress, targets)
+    return _train_parts(labelled_df, spec, class_weights, refit, progress, targets)
 
 
 def _gate_and_refit(
@@ -215,21 +230,36 @@ class FitOnParts:
 
 @contextmanager
 def fit_parts(
-    divided_df: DataFrame, spec: TrainingSpec, class_weights: WeightingResult, progress: Progress
+    divided_df: DataFrame,
+    spec: TrainingSpec,
+    class_weights: WeightingResult,
+    progress: Progress,
+    targets: HardTargets = OUTCOMES,
 ) -> Iterator[FitOnParts]:
     """Fit on the fit rows of `PART` and calibrate on its calibration rows."""
     rule = class_weights.weighting.rule
     progress.step("learning the features")
     plan = learn_plan(divided_df, spec)
     resampling = plan_resampling(spec, class_weights)
-    with prepare_rows(divided_df, spec, rule, plan, resampling_plan=resampling) as prepared_df:
+    with (
+        prepare_rows(
+            targets.append(divided_df),
+            spec,
+            rule,
+            plan,
+            resampling_plan=resampling,
+            also=targets.columns(spec, rule),
+        ) as prepared_df,
+        targets.keep_unlabelled({FEATURES: plan.vector()}, spec, rule) as kept,
+    ):
         counts = count_parts(prepared_df, spec)
         require_rows(counts.by_class, spec.problem.roles, table=class_weights.summary.rows_by_class)
         progress.step(f"fitting {spec.model.kind}")
         ledger = training_ledger(
             _natural_prior(counts, spec, class_weights), class_weights, resampling
         )
-        bare = fit_scorer(prepared_df.filter(F.col(PART) == FIT), spec, plan, ledger, progress)
+        fit_df = kept.expand(prepared_df.filter(F.col(PART) == FIT), PUBLISHED)
+        bare = fit_scorer(fit_df, spec, plan, ledger, progress)
         progress.step("calibrating on held-out rows")
         finished = select_and_calibrate(bare, prepared_df, spec, counts.size(CALIBRATE))
         _warn(finished.calibration, progress)
@@ -243,10 +273,11 @@ def _train_parts(
     class_weights: WeightingResult,
     refit: Refit,
     progress: Progress,
+    targets: HardTargets,
 ) -> TrainingResult:
     roles = spec.problem.roles
-    split, divided_df = divide(labelled_df, spec, class_weights)
-    with fit_parts(divided_df, spec, class_weights, progress) as model:
+    split, divided_df = targets.divide(labelled_df, spec, class_weights)
+    with fit_parts(divided_df, spec, class_weights, progress, targets) as model:
         progress.step("evaluating on the test rows")
         scorer = model.finished.scorer
         measures = _measure(model.test_df, scorer, spec, class_weights)
@@ -269,11 +300,13 @@ def _train_crossed(
     class_weights: WeightingResult,
     refit: Refit,
     progress: Progress,
+    targets: HardTargets,
 ) -> TrainingResult:
     """Cross-fit; evaluate every row by the model that was fitted without it."""
     roles = spec.problem.roles
-    split, divided_df = cross(labelled_df, spec, class_weights, refit.folds)
-    with _fit_folds(split, divided_df, spec, class_weights, progress) as (prepared_df, fits, rows):
+    split, divided_df = targets.cross(labelled_df, spec, class_weights, refit.folds)
+    fitted = _fit_folds(split, divided_df, spec, class_weights, progress, targets)
+    with fitted as (prepared_df, fits, rows):
         progress.step("evaluating on the held-out folds")
         folder = Location.of(spec.scratch)
         with keep_scores(prepared_df, fits.held_out, folder) as (scored_df, scorer):
@@ -323,20 +356,26 @@ def _fit_folds(
     spec: TrainingSpec,
     class_weights: WeightingResult,
     progress: Progress,
+    targets: HardTargets = OUTCOMES,
 ) -> Iterator[tuple[DataFrame, CrossFit, int]]:
     progress.step("learning the features")
-    fitting = CrossFitting.of(split, divided_df, spec)
+    fitting = CrossFitting.of(split, divided_df, spec, targets)
     timed = CALIBRATES in divided_df.columns
     calibrates = F.col(CALIBRATES) if timed else F.lit(col=True)
-    also = {**fitting.columns(spec), CALIBRATES: calibrates}
     rule = class_weights.weighting.rule
-    with prepare_rows(divided_df, spec, rule, fitting.plan, also=also) as prepared_df:
+    also = {**fitting.columns(spec), CALIBRATES: calibrates, **targets.columns(spec, rule)}
+    with (
+        prepare_rows(
+            targets.append(divided_df), spec, rule, fitting.plan, also=also
+        ) as prepared_df,
+        targets.keep_unlabelled(fitting.new_vectors(), spec, rule) as kept,
+    ):
         counts = count_folds(prepared_df, spec, F.col(CALIBRATES))
         require_crossed_rows(counts.by_class, spec.problem.roles.class_names, split.crossed)
         progress.step(f"fitting {split.crossed + 1} {spec.model.kind} models, one per fold")
         fits = cross_fit(
             prepared_df,
-            fitting,
+            replace(fitting, targets=kept),
             spec,
             training_ledger(
                 counts.prior if timed else class_weights.weighting.prior, class_weights, None
