@@ -35,6 +35,33 @@ def training_spec(config: Config, columns: Sequence[str]) -> TrainingSpec:
     return _training_spec(config.resolve(columns))
 
 
+def student_spec(config: Config, columns: Sequence[str], teacher: TrainingRecord) -> TrainingSpec:
+    """Return how the student of a teacher is trained on a table.
+
+    Its rows are split as the teacher's were, and it is fitted on all rows if the teacher's
+    evaluation is of held-out folds.
+
+    Parameters
+    ----------
+    columns
+        See `training_spec`.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has no student.
+    """
+    spec, crossed = training_spec(config.student, columns), teacher.split.crossed
+    refit = {"refit": "all", "folds": crossed} if crossed else {"refit": "none"}
+    split = {"by": teacher.split.by, "group": tuple(teacher.split.group)}
+    return replace(
+        spec,
+        seed=teacher.model.seed,
+        train=spec.train.model_copy(update=refit),
+        split=spec.split.model_copy(update=split),
+    )
+
+
 def trained_spec(record: TrainingRecord, scratch: AnyLocation) -> TrainingSpec:
     """Return how the model of a bundle was trained.
 

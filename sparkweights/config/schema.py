@@ -20,6 +20,7 @@ from sparkweights.spec.settings import (
     Checks,
     Columns,
     Decision,
+    Distill,
     Evaluate,
     Fairness,
     Features,
@@ -104,6 +105,7 @@ class Config(Section):
     model: Model = Model()
     train: Train = Train()
     tune: Tune = Tune()
+    distill: Distill | None = None
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
     selection: Selection | None = None
@@ -202,6 +204,31 @@ class Config(Section):
         if self.review is None:
             return None
         return parse_amount(self.review.cost, where="review.cost")
+
+    @property
+    def student(self) -> Config:
+        """The configuration of the student that `distill` trains.
+
+        Raises
+        ------
+        ConfigError
+            If there is no section ``distill``.
+        """
+        settings = self.distill
+        if settings is None:
+            raise ConfigError(
+                "distill is missing; there is no student to train.",
+                hint="add for instance distill: {model: {kind: tree, params: {maxDepth: 5}}}.",
+            )
+        student = {
+            "model": settings.model,
+            "features": settings.features or self.features,
+            "weights": settings.weights or self.weights,
+            "resample": None,
+            "tune": Tune(),
+            "distill": None,
+        }
+        return self.model_copy(update=student)
 
     @property
     def decisions(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
+from sparkweights.config.distillation import check_distillation
 from sparkweights.config.fairness import check_fairness
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.costs.condition import parse_condition
@@ -54,6 +55,7 @@ def check_consistency(config: Config) -> None:
     check_constraints(config)
     check_fairness(config)
     _check_tune(config)
+    check_distillation(config)
 
 
 def _check_classes(config: Config) -> None:

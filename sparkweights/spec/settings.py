@@ -274,6 +274,42 @@ class Tune(Section):
     parallelism: Annotated[StrictInt, Field(ge=1, le=64)] = 2
 
 
+class Distill(Section):
+    """The student that `distill` trains on the probabilities of a teacher, the model in use.
+
+    Attributes
+    ----------
+    model
+        The student: ``logistic``, ``tree``, or any other learner, with its parameters. A linear
+        student of ``features: {numeric: binned}`` is a scorecard. Not ``auto``.
+    features
+        How columns become the student's features; by default as under ``features``.
+    weights
+        How the student's rows are weighted; by default as under ``weights``.
+    temperature
+        Probabilities are taken to the power of 1 / temperature and divided by their sum, which
+        brings out the smaller ones. Above 1, a calibration on outcomes is needed to correct it.
+    hard_share
+        Share of the outcome in what a row with an outcome teaches; the rest is the teacher's
+        probability.
+    artifacts
+        Folder of the students' bundles, which a configuration that scores with a student states as
+        its ``artifacts``.
+    export
+        Files that compute the same as the student. ``sql``: a query of standard SQL; ``spark_sql``:
+        one of Spark SQL; ``json``: the arithmetic as JSON; ``python``: the same and a scorer in
+        Python without a dependency. For linear students and single trees.
+    """
+
+    model: Model
+    features: Features | None = None
+    weights: Weights | None = None
+    temperature: Annotated[Number, Field(ge=1, le=100)] = 1.0
+    hard_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    artifacts: Text = "students"
+    export: tuple[Literal["sql", "spark_sql", "json", "python"], ...] = ()
+
+
 class Decision(Section):
     """From probabilities to decisions.
 

@@ -145,7 +145,7 @@ class Table(Section):
 
 
 class Tables(Section):
-    """The tables of the product: two that it reads and two that it writes.
+    """The tables of the product: those that it reads, and two that it writes.
 
     Attributes
     ----------
@@ -153,6 +153,9 @@ class Tables(Section):
         Rows with known outcomes, for weights, training and evaluation.
     incoming
         Rows to score.
+    unlabelled
+        Rows without outcome that a student learns from as well; see ``distill``. Rows whose keys
+        are in the labelled table are left out.
     scored
         The scored table, one partition per run date.
     quarantine
@@ -161,5 +164,6 @@ class Tables(Section):
 
     labelled: Table | None = None
     incoming: Table | None = None
+    unlabelled: Table | None = None
     scored: Table | None = None
     quarantine: Table | None = None

@@ -1,0 +1,45 @@
+"""What must hold between the student of a configuration and its other sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.core.errors import ConfigError
+from sparkweights.models.registry import AUTO
+
+if TYPE_CHECKING:
+    from sparkweights.config.schema import Config
+
+
+def check_distillation(config: Config) -> None:
+    """Refuse a student that cannot be trained.
+
+    Raises
+    ------
+    ConfigError
+        With the key path, the value, what is allowed, and the next step.
+    """
+    settings = config.distill
+    if settings is None:
+        return
+    if settings.model.kind == AUTO:
+        raise ConfigError(
+            f"distill.model.kind: {AUTO!r}, but a student is one learner.",
+            hint="name it, for instance logistic or tree.",
+        )
+    if settings.temperature > 1 and config.decision.calibration == "none":
+        raise ConfigError(
+            f"distill.temperature: {settings.temperature:g} moves probabilities towards each "
+            "other, and decision.calibration: none leaves them so.",
+            hint="leave the temperature out, or choose a calibration.",
+        )
+    if config.path(settings.artifacts) == config.path(config.artifacts):
+        raise ConfigError(
+            f"distill.artifacts: '{settings.artifacts}' is the folder of the teacher's models, "
+            "where a student would come into use.",
+            hint="name another folder.",
+        )
+    try:
+        config.student.check()
+    except ConfigError as error:
+        raise ConfigError(f"distill: {error.message}", hint=error.hint) from None
