@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkweights.app.publish_model import LabelledTable, export_model, publish_model
 from sparkweights.app.signing import signing_key
 from sparkweights.app.tables import (
     outputs,
@@ -14,13 +15,14 @@ from sparkweights.app.tables import (
     require_outside_bundles,
     table_source,
 )
-from sparkweights.bundle.bundle import ModelBundle, Reference, open_bundle, publish_bundle
+from sparkweights.bundle.bundle import ModelBundle, open_bundle
 from sparkweights.bundle.integrity import name_in_use, read_bundle
 from sparkweights.config.resolve import (
     edited_since,
     evaluation_spec,
     monitoring_spec,
     scoring_spec,
+    student_spec,
     trained_spec,
     training_spec,
 )
@@ -40,7 +42,7 @@ from sparkweights.quality.gates import gate_absent, gate_checks
 from sparkweights.quality.profile import collect_profile, propose_suite
 from sparkweights.quality.suite import CheckReport, Suite, load_suite
 from sparkweights.records.store import FolderRunStore
-from sparkweights.report import StageResult, model_report, pages_of
+from sparkweights.report import StageResult, pages_of
 from sparkweights.scoring.clock import Clock
 from sparkweights.scoring.plan import RunMetadata
 from sparkweights.scoring.record import check_record, run_id
@@ -64,13 +66,13 @@ from sparkweights.storage.tables import (
     without_malformed,
 )
 from sparkweights.training.backtest import Backtest, backtest
-from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.choose_learner import require_named_kind
 from sparkweights.training.data import WeightingResult, leave_out, plan_resampling, weigh
+from sparkweights.training.distill import Distillation, distill
 from sparkweights.training.records import (
     backtest_record,
-    model_version,
-    training_record,
+    distillation_record,
+    teacher_summary,
     tuning_record,
     weights_record,
 )
@@ -80,7 +82,7 @@ from sparkweights.training.tune import Tuning, tune
 from sparkweights.weights.spec import BY_ROW_WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from sparkweights.records import (
         BacktestRecord,
         CheckRecord,
+        DistillationRecord,
         EvaluationRecord,
         ImportanceRecord,
         MonitoringRecord,
@@ -103,14 +106,6 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import AnyLocation
-
-
-class LabelledTable(NamedTuple):
-    """The labelled rows that models learn from, and why others were left out -> how many."""
-
-    df: DataFrame
-    spec: TrainingSpec
-    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -148,7 +143,7 @@ class Runner:
             a model of the labelled table could not score the incoming table; or if an output table
             does not accept its rows.
         """
-        self._require_own_models()
+        self.require_own_models()
         self._require_own_record()
         written = outputs(self.spark, self.config, "", self.run_date)
         suites = self._suites()
@@ -182,7 +177,7 @@ class Runner:
 
         The configuration's ``promote`` decides whether it is promoted.
         """
-        self._require_own_models()
+        self.require_own_models()
         key = signing_key(self.config)
         labelled_df, spec, left_out = self._labelled()
         if class_weights is None:
@@ -194,37 +189,13 @@ class Runner:
             self._warn_of_params(spec.model.kind, spec.model.params)
         self._gate_files(labelled_df, spec)
         trained = train(labelled_df, spec, class_weights, self.progress)
-        self.progress.step("comparing with the model in use")
-        comparison = compare_with_champion(
-            labelled_df, spec, trained, self._artifacts, self.config.promote, key=key
-        )
-        if comparison.champion is not None and comparison.obstacle is not None:
-            self.progress.warn(
-                f"Model {comparison.champion} could not be compared with: {comparison.obstacle}."
-            )
-        now = datetime.now(UTC)
-        self.progress.step("publishing the model")
-        settings = self.config.resolve(labelled_df.columns).fingerprint()
-        record = training_record(
-            self.config.name,
-            spec,
-            labelled_df.schema,
+        record = publish_model(
+            self.config,
+            LabelledTable(labelled_df, spec, left_out),
             class_weights,
             trained,
-            comparison=comparison,
             selection=self._selection(trained.scorer),
-            left_out=left_out,
-            settings=settings,
-            now=now,
-        )
-        record = replace(record, version=model_version(self.config.fingerprint(), now))
-        publish_bundle(
-            self._artifacts,
-            record,
-            models=[trained.scorer.model, *(held_out.model for held_out in trained.held_out)],
-            reference=Reference(trained.scores, trained.bins),
-            report=model_report(record),
-            promote=comparison.promoted,
+            progress=self.progress,
             key=key,
         )
         return StageResult(trained, record)
@@ -270,6 +241,48 @@ class Runner:
         record = evaluation_record(self.config.name, spec, bundle, result)
         self.store.write(record)
         return StageResult(result, record)
+
+    def distill(self, version: str | None = None) -> StageResult[Distillation, DistillationRecord]:
+        """Train a student on a model's probabilities, compare the two, and publish the student.
+
+        Its bundle, its record and its exports go to the folder of the students.
+
+        Parameters
+        ----------
+        version
+            Of the teacher; the model in use by default.
+        """
+        config, settings = self.config, self.config.distilled
+        students = replace(self, config=config.student)
+        students.require_own_models()
+        key = signing_key(config)
+        self.progress.step("loading the model")
+        with self._bundle(version, self._artifacts) as teacher:
+            table = self._labelled(lambda columns: student_spec(config, columns, teacher.manifest))
+            unlabelled_df, spec = self._unlabelled(), table.spec
+            result = distill(
+                table.df, unlabelled_df, spec, teacher, settings, config.evaluate, self.progress
+            )
+            summary = teacher_summary(teacher, settings, result)
+        model = publish_model(
+            students.config,
+            table,
+            result.class_weights,
+            result.trained,
+            selection=self._selection(result.trained.scorer),
+            progress=self.progress,
+            key=key,
+            teacher=summary,
+        )
+        exports = export_model(students.config, model, settings.export, key)
+        record = distillation_record(model, result, config.evaluate, exports)
+        students.store.write(record)
+        return StageResult(result, record)
+
+    def _unlabelled(self) -> DataFrame | None:
+        if self.config.tables.unlabelled is None:
+            return None
+        return without_malformed(self._read(self._source("unlabelled")))
 
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
@@ -413,7 +426,14 @@ class Runner:
             )
         return trained
 
-    def _require_own_models(self) -> None:
+    def require_own_models(self) -> None:
+        """Refuse a folder of models that belong to another configuration.
+
+        Raises
+        ------
+        ConfigError
+            Naming both.
+        """
         name = name_in_use(self._artifacts)
         require_own_models(name, self.config.name, self.config.artifacts)
 
@@ -429,10 +449,19 @@ class Runner:
             if (location := getattr(self.config.checks, role)) is not None
         }
 
-    def _labelled(self) -> LabelledTable:
-        """Return the labelled table, and how a model of it is trained."""
+    def _labelled(
+        self, spec_of: Callable[[Sequence[str]], TrainingSpec] | None = None
+    ) -> LabelledTable:
+        """Return the labelled table, and how a model of it is trained.
+
+        Parameters
+        ----------
+        spec_of
+            From the table's columns; by default that of the configuration's model.
+        """
         df = self._read(self._source("labelled"))
-        df, spec = with_selection(df, training_spec(self.config, df.columns))
+        stated = training_spec(self.config, df.columns) if spec_of is None else spec_of(df.columns)
+        df, spec = with_selection(df, stated)
         require_labelled(df.schema, spec)
         kept_df, left_out = leave_out(df, spec, self.run_date)
         for cause, rows in left_out.items():

@@ -229,6 +229,11 @@ def _explain(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record.to_dict(), summary.explain_summary(record))
 
 
+def _distill(options: argparse.Namespace, progress: AnyProgress) -> None:
+    record = _runner(options, progress).distill(options.model).record
+    _show(options, progress, record.to_dict(), summary.distill_summary(record))
+
+
 def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
     record = _runner(options, progress).score(options.model).record
     _show(options, progress, record.to_dict(), summary.score_summary(record))
@@ -307,6 +312,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "tune": _tune,
     "evaluate": _evaluate,
     "explain": _explain,
+    "distill": _distill,
     "monitor": _monitor,
     "check": _check,
     "score": _score,

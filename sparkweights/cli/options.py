@@ -24,6 +24,7 @@ _VERBS = {
     "tune": "try weight ratios and parameters on folds; write the table and the curve",
     "evaluate": "evaluate a model on held-out rows, as a whole and by segment",
     "explain": "measure the importance of each column as a cost, with and without weights",
+    "distill": "train a small model on the probabilities of the model in use, and export it",
     "monitor": "compare a table with the model's reference rows",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
@@ -132,7 +133,7 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
             action="store_true",
             help="train and evaluate as of several past moments instead (needs split.by)",
         )
-    if name in {"score", "explain", "evaluate", "monitor"}:
+    if name in {"score", "explain", "evaluate", "distill", "monitor"}:
         verb.add_argument(
             "--model",
             metavar="VERSION",

@@ -6,9 +6,15 @@ import json
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from sparkweights.core.errors import join_names
 from sparkweights.records.evaluation import DOUBLE_COUNT, MODEL
 from sparkweights.records.runs import DECISIONS_TAKEN, expectation_words
 from sparkweights.report.check_sections import check_verdict, sort_by_urgency
+from sparkweights.report.distillation_report import (
+    fidelity_cells,
+    kept_sentence,
+    paired_sentence,
+)
 from sparkweights.report.numbers import (
     amount,
     count,
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from sparkweights.records import (
         BacktestRecord,
         CheckRecord,
+        DistillationRecord,
         EvaluationRecord,
         ImportanceRecord,
         MonitoringRecord,
@@ -304,6 +311,35 @@ def explain_summary(record: ImportanceRecord) -> str:
     return (
         f"Columns of model {record.model_version}, on {count(record.rows)} test rows\n"
         f"{table(rows)}\n  change: ranks that the column rises by weighting"
+    )
+
+
+def distill_summary(record: DistillationRecord) -> str:
+    """Return how closely a student follows its teacher, and what its decisions cost."""
+    overall, rare = record.overall, record.rare
+    rows = [
+        ("on the teacher's test rows", "all", record.rare_class),
+        ("rows", count(overall.rows), count(rare.rows)),
+        *zip(
+            (
+                "mean |p_student - p_teacher|",
+                "divergence from the teacher, nats",
+                "log loss of the teacher",
+                "log loss of the student",
+                "equal decisions",
+                "rank correlation",
+            ),
+            fidelity_cells(overall),
+            fidelity_cells(rare),
+            strict=True,
+        ),
+    ]
+    sentences = [kept_sentence(overall), paired_sentence(record)]
+    if record.exports:
+        sentences.append(f"Exported: {join_names(record.exports)}.")
+    return (
+        f"Student {record.model_version} ({record.model.words}) of teacher "
+        f"{record.teacher.version}\n{table(rows)}{_paragraphs(sentences)}"
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError
-from sparkweights.models.registry import AUTO
+from sparkweights.models.registry import AUTO, capabilities, kinds_that
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
+    from sparkweights.models.declaration import Capabilities
+    from sparkweights.spec.settings import Distill
 
 
 def check_distillation(config: Config) -> None:
@@ -39,7 +41,30 @@ def check_distillation(config: Config) -> None:
             "where a student would come into use.",
             hint="name another folder.",
         )
+    if settings.export:
+        _check_export(settings)
     try:
         config.student.check()
     except ConfigError as error:
         raise ConfigError(f"distill: {error.message}", hint=error.hint) from None
+
+
+def _check_export(settings: Distill) -> None:
+    """Refuse exports of models that have none, before one is trained and published."""
+    kind, params = settings.model.kind, settings.model.params
+    if not _has_export(capabilities(kind)):
+        raise ConfigError(
+            f"distill.export: models of kind {kind!r} have none; available for: "
+            f"{kinds_that(_has_export)}.",
+            hint="leave distill.export out, or choose another student.",
+        )
+    if params.get("focal_gamma"):
+        raise ConfigError(
+            "distill.export: a model with focal loss has none.",
+            hint="leave distill.export or focal_gamma out.",
+        )
+
+
+def _has_export(can: Capabilities) -> bool:
+    """Return whether models are linear, or one tree."""
+    return can.linear or can.prunable

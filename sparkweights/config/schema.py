@@ -206,29 +206,36 @@ class Config(Section):
         return parse_amount(self.review.cost, where="review.cost")
 
     @property
-    def student(self) -> Config:
-        """The configuration of the student that `distill` trains.
+    def distilled(self) -> Distill:
+        """The settings of the student.
 
         Raises
         ------
         ConfigError
-            If there is no section ``distill``.
+            If the file has no section ``distill``.
         """
-        settings = self.distill
-        if settings is None:
+        if self.distill is None:
             raise ConfigError(
                 "distill is missing; there is no student to train.",
                 hint="add for instance distill: {model: {kind: tree, params: {maxDepth: 5}}}.",
             )
-        student = {
-            "model": settings.model,
-            "features": settings.features or self.features,
-            "weights": settings.weights or self.weights,
-            "resample": None,
-            "tune": Tune(),
-            "distill": None,
-        }
-        return self.model_copy(update=student)
+        return self.distill
+
+    @property
+    def student(self) -> Config:
+        """The configuration of the student that `distill` trains."""
+        settings = self.distilled
+        return self.model_copy(
+            update={
+                "artifacts": settings.artifacts,
+                "model": settings.model,
+                "features": settings.features or self.features,
+                "weights": settings.weights or self.weights,
+                "resample": None,
+                "tune": Tune(),
+                "distill": None,
+            }
+        )
 
     @property
     def decisions(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """One typed, versioned record per stage; `sparkweights.records.store` writes them."""
 
 from sparkweights.records.base import Record
+from sparkweights.records.distillation import DistillationRecord
 from sparkweights.records.evaluation import EvaluationRecord
 from sparkweights.records.runs import CheckRecord, MonitoringRecord, RunRecord
 from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
@@ -10,6 +11,7 @@ from sparkweights.records.weights import WeightsRecord
 __all__ = [
     "BacktestRecord",
     "CheckRecord",
+    "DistillationRecord",
     "EvaluationRecord",
     "ImportanceRecord",
     "MonitoringRecord",

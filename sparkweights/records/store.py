@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sparkweights.records.base import Record, stated_name
+from sparkweights.records.distillation import DistillationRecord
 from sparkweights.records.evaluation import EvaluationRecord
 from sparkweights.records.runs import MonitoringRecord, RunRecord
 from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
@@ -29,6 +30,7 @@ _OF_ARTIFACTS: Mapping[type[Record], str] = {
     BacktestRecord: "backtest",
     ImportanceRecord: "importance",
     EvaluationRecord: "evaluation",
+    DistillationRecord: "distillation",
 }
 
 
@@ -116,7 +118,7 @@ class FolderRunStore:
             return self._of_date(record.run_date), "monitor"
         name = _OF_ARTIFACTS[type(record)]
         folder = self.artifacts / name
-        if isinstance(record, ImportanceRecord | EvaluationRecord):
+        if isinstance(record, ImportanceRecord | EvaluationRecord | DistillationRecord):
             return folder / record.model_version, name
         return folder, name
 

@@ -227,6 +227,27 @@ class ChampionComparison(Part):
 
 
 @part
+class TeacherSummary(Part):
+    """The model whose probabilities a student was fitted to; see `sparkweights.training.targets`.
+
+    Attributes
+    ----------
+    version, kind
+        Of the teacher.
+    temperature, hard_share
+        The temperature of its probabilities, and the share of the outcome in a target.
+    unlabelled_rows
+        Rows without outcome that the student learned from.
+    """
+
+    version: str
+    kind: str
+    temperature: float
+    hard_share: float
+    unlabelled_rows: int
+
+
+@part
 class ScoreBand(Part):
     """Applicants of similar scores; see `sparkweights.evaluation.selection.Band`."""
 
@@ -292,6 +313,8 @@ class TrainingRecord(Record):
         Why labelled rows were left out -> how many.
     rounds
         Of the published model, where its learner trains in rounds.
+    teacher
+        Of a student; None of a model that was fitted to outcomes alone.
     version, files
         The bundle's name, and the SHA-256 of each of its files; publishing adds them.
     """
@@ -327,6 +350,7 @@ class TrainingRecord(Record):
     selection: SelectionSummary | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     rounds: tuple[RoundSummary, ...] = ()
+    teacher: TeacherSummary | None = None
     version: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -354,5 +378,5 @@ class TrainingRecord(Record):
 
     def absent(self) -> Collection[str]:
         """Return what publishing has not added yet, and what not every bundle has."""
-        names = ("version", "files", "spec", "rounds")
+        names = ("version", "files", "spec", "rounds", "teacher")
         return [name for name in names if not getattr(self, name)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.records import (
     BacktestRecord,
+    DistillationRecord,
     EvaluationRecord,
     ImportanceRecord,
     MonitoringRecord,
@@ -14,6 +15,7 @@ from sparkweights.records import (
     TuningRecord,
 )
 from sparkweights.report.backtest_report import backtest_report
+from sparkweights.report.distillation_report import distillation_report
 from sparkweights.report.evaluation_report import evaluation_report
 from sparkweights.report.model_report import model_report
 from sparkweights.report.monitor_report import monitor_report
@@ -46,6 +48,11 @@ def _(record: MonitoringRecord) -> dict[str, str]:
 @pages_of.register(EvaluationRecord)
 def _(record: EvaluationRecord) -> dict[str, str]:
     return {"report.html": evaluation_report(record)}
+
+
+@pages_of.register(DistillationRecord)
+def _(record: DistillationRecord) -> dict[str, str]:
+    return {"report.html": distillation_report(record)}
 
 
 @pages_of.register(ImportanceRecord)

@@ -267,6 +267,13 @@ def _aim(entry: ClassWeight) -> str:
     return f", where the scheme without floor and cap gives {percent(entry.share_aimed)}"
 
 
+def _fitted_to(record: TrainingRecord) -> str:
+    teacher = record.teacher
+    if teacher is None:
+        return "outcomes"
+    return f"probabilities of the model {teacher.version} ({teacher.kind.replace('_', ' ')})"
+
+
 def _card_section(record: TrainingRecord) -> Section:
     sensitive = record.sensitive
     used = [name for name in sensitive if name in record.schema]
@@ -290,6 +297,7 @@ def _card_section(record: TrainingRecord) -> Section:
         ("sensitive, not used", join_names(kept) if kept else ""),
         ("sensitive, used as features", join_names(used) if used else ""),
         ("evaluated on", f"{tested}, {order}"),
+        ("fitted to", _fitted_to(record)),
         (
             "limits",
             (

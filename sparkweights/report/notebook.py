@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from sparkweights.records import (
     BacktestRecord,
+    DistillationRecord,
     EvaluationRecord,
     ImportanceRecord,
     MonitoringRecord,
@@ -21,6 +22,7 @@ from sparkweights.records import (
 from sparkweights.records.base import Part
 from sparkweights.records.evaluation import EvaluationSummary
 from sparkweights.report.backtest_report import origins_section
+from sparkweights.report.distillation_report import student_cost_section
 from sparkweights.report.evaluation_sections import decision_cost_section, scored_table_sections
 from sparkweights.report.model_report import balance_section
 from sparkweights.report.page import embed
@@ -66,6 +68,11 @@ def key_sections(record: Part) -> list[Section]:  # noqa: ARG001 (chooses the fu
 @key_sections.register(EvaluationRecord)
 def _(record: TrainingRecord | EvaluationRecord) -> list[Section]:
     return [decision_cost_section(record.evaluation)]
+
+
+@key_sections.register(DistillationRecord)
+def _(record: DistillationRecord) -> list[Section]:
+    return [student_cost_section(record)]
 
 
 @key_sections.register(EvaluationSummary)

@@ -7,8 +7,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import digest, versions
+from sparkweights.evaluation.fairness import MIN_NAMED, OTHERS
 from sparkweights.models.registry import declaration
-from sparkweights.records import BacktestRecord, TrainingRecord, TuningRecord, WeightsRecord
+from sparkweights.records import (
+    BacktestRecord,
+    DistillationRecord,
+    TrainingRecord,
+    TuningRecord,
+    WeightsRecord,
+)
+from sparkweights.records.distillation import FidelitySummary, SegmentFidelity
 from sparkweights.records.learner import LearnerSummary, ModelSummary, RoundSummary
 from sparkweights.records.studies import (
     OriginClass,
@@ -20,9 +28,11 @@ from sparkweights.records.studies import (
 from sparkweights.records.training import (
     CalibrationSummary,
     CalibratorSummary,
+    ComparisonCosts,
     HeldOutSummary,
     ResamplingSummary,
     SelectionSummary,
+    TeacherSummary,
 )
 from sparkweights.records.weights import (
     ClassWeight,
@@ -36,19 +46,23 @@ from sparkweights.training.data import summarise_split
 from sparkweights.training.evaluate import summarise_evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pyspark.sql.types import StructType
 
+    from sparkweights.bundle.bundle import ModelBundle
+    from sparkweights.evaluation.fidelity import Fidelity
     from sparkweights.evaluation.selection import Selection
     from sparkweights.evaluation.trend import Trend
     from sparkweights.probability.calibration_fit import Choice
     from sparkweights.records.training import ChampionComparison
     from sparkweights.scoring.scorer import Scorer
+    from sparkweights.spec.settings import Distill, Evaluate
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.backtest import Backtest, Origin
     from sparkweights.training.data import WeightingResult
+    from sparkweights.training.distill import Distillation
     from sparkweights.training.train import TrainingResult
     from sparkweights.training.trials import Difference, Trial
     from sparkweights.training.tune import Tuning
@@ -166,6 +180,76 @@ def _model(spec: TrainingSpec, trained: TrainingResult) -> ModelSummary:
         spec.model.interactions,
         choice,
     )
+
+
+def teacher_summary(bundle: ModelBundle, settings: Distill, result: Distillation) -> TeacherSummary:
+    """Return the teacher of a student, and what it taught."""
+    return TeacherSummary(
+        bundle.version,
+        bundle.kind,
+        settings.temperature,
+        settings.hard_share,
+        result.unlabelled_rows,
+    )
+
+
+def distillation_record(
+    student: TrainingRecord, result: Distillation, evaluate: Evaluate, exports: Sequence[str]
+) -> DistillationRecord:
+    """Return the distilling stage's record.
+
+    Parameters
+    ----------
+    student
+        The record of the student's training, with its version and its teacher.
+    exports
+        The names of the files that were written.
+
+    Raises
+    ------
+    ValueError
+        If the record names no teacher.
+    """
+    if student.teacher is None:
+        raise ValueError("the record of a training by outcomes")
+    fidelity = result.fidelity
+    return DistillationRecord(
+        name=student.name,
+        teacher=student.teacher,
+        model_version=str(student.version),
+        model=student.model,
+        rare_class=result.rare_class,
+        overall=FidelitySummary.from_dict(asdict(fidelity.overall)),
+        rare=FidelitySummary.from_dict(asdict(fidelity.rare_class)),
+        segments=_segments(fidelity.segments, evaluate) if evaluate.by else (),
+        min_rows=evaluate.min_rows,
+        costs=ComparisonCosts.from_dict(result.costs.to_dict()),
+        exports=tuple(exports),
+        versions=versions(),
+    )
+
+
+def _segments(
+    segments: Mapping[tuple[str | None, ...], Fidelity], evaluate: Evaluate
+) -> tuple[SegmentFidelity, ...]:
+    """Return each segment; those of fewer than `MIN_NAMED` rows are one, of the value `OTHERS`."""
+    named = [
+        SegmentFidelity(
+            dict(zip(evaluate.by, values, strict=True)),
+            fidelity.rows,
+            FidelitySummary.from_dict(asdict(fidelity))
+            if fidelity.rows >= evaluate.min_rows
+            else None,
+        )
+        for values, fidelity in segments.items()
+        if fidelity.rows >= min(MIN_NAMED, evaluate.min_rows)
+    ]
+    others = sum(fidelity.rows for fidelity in segments.values()) - sum(
+        segment.rows for segment in named
+    )
+    if others:
+        named.append(SegmentFidelity(dict.fromkeys(evaluate.by, OTHERS), others, None))
+    return tuple(named)
 
 
 def summarise_held_out(held_out: Scorer, published: Scorer) -> HeldOutSummary:
