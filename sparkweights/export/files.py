@@ -36,9 +36,7 @@ def export_files(bundle: VerifiedBundle, forms: Sequence[str]) -> dict[str, str]
     texts: dict[str, str] = {}
     for form in forms:
         if form in DIALECTS:
-            texts[f"{form}.sql" if form == "spark_sql" else "model.sql"] = to_sql(
-                formula, TABLE, DIALECTS[form]
-            )
+            texts[_QUERIES[form]] = to_sql(formula, TABLE, DIALECTS[form])
             continue
         texts["model.json"] = as_json(formula.to_dict(), indent=None)
         if form == "python":

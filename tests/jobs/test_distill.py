@@ -12,6 +12,7 @@ import pytest
 
 from sparkweights import load_classifier
 from sparkweights.export import standalone
+from sparkweights.records import TrainingRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,9 +115,9 @@ def test_student_probabilities_are_natural_in_spite_of_balanced_weights(
     student = load_classifier(distilled.students).predict_proba(rows)[:, 0]
     assert abs(student.mean() / teacher.mean() - 1) < 0.1
     assert np.corrcoef(student, teacher)[0, 1] > 0.9
-    (reweighting,) = distilled.manifest["ledger"]["reweightings"]
-    assert reweighting["inverted"]
-    assert reweighting["rule"]["scheme"] == "balanced"
+    (reweighting,) = TrainingRecord.from_dict(distilled.manifest).ledger.reweightings
+    assert reweighting.inverted
+    assert reweighting.rule.scheme == "balanced"
 
 
 def test_exports_equal_the_student_in_spark_and_python(
@@ -129,28 +130,33 @@ def test_exports_equal_the_student_in_spark_and_python(
     rows.loc[15:24, "late payments"] = None
     expected = load_classifier(distilled.students).transform(rows).reset_index(drop=True)
     numbers = expected.columns.drop("decision")
-    df = spark.createDataFrame(rows.astype({"card type": "string"}).astype(object).where(rows.notna(), None))
-    df.createOrReplaceTempView("incoming")
+    truth = expected[numbers].to_numpy()
+    incoming_df = spark.createDataFrame(rows.astype(object).where(rows.notna(), None))
+    incoming_df.createOrReplaceTempView("incoming")
     of_spark = spark.sql(distilled.export("model.spark.sql")).toPandas()
     of_spark = of_spark.set_index("loan id").loc[rows["loan id"]].reset_index()
     scorer = standalone.Scorer(json.loads(distilled.export("model.json")))
     of_python = pd.DataFrame([scorer.score(row) for row in rows.to_dict("records")])
     for found in (of_spark, of_python):
         assert found["decision"].tolist() == expected["decision"].tolist()
-        assert found[numbers].to_numpy(float) == pytest.approx(expected[numbers].to_numpy(), rel=1e-9)
+        assert found[numbers].to_numpy(float) == pytest.approx(truth, rel=1e-9)
     assert distilled.export("standalone.py").endswith("FUNCTIONS[function](*operands)\n")
     assert '"late payments"' in distilled.export("model.sql")
 
 
-def test_distill_refuses_what_it_cannot_do(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_distill_refuses_what_it_cannot_do(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """Before Spark starts; the sentence names the key."""
     refused = [
         (None, "distill is missing; there is no student to train"),
-        ({**STUDENT, "model": {"kind": "auto"}}, "distill.model.kind: 'auto', but a student is one"),
-        ({**STUDENT, "artifacts": "out/models"}, "distill.artifacts: 'out/models' is the folder of"),
-        ({**STUDENT, "model": {"kind": "forest"}}, "distill.export: models of kind 'forest' have"),
+        (
+            {**STUDENT, "model": {"kind": "auto"}},
+            "distill.model.kind: 'auto', but a student is one",
+        ),
+        (
+            {**STUDENT, "artifacts": "out/models"},
+            "distill.artifacts: 'out/models' is the folder of",
+        ),
+        ({**STUDENT, "model": {"kind": "forest"}}, "distill.export: models of kind 'forest'"),
         ({**STUDENT, "weights": {"scheme": "even"}}, "distill: weights.scheme"),
     ]
     for settings, sentence in refused:
