@@ -76,6 +76,13 @@ FILES: Mapping[str, tuple[str, str]] = {
     ),
     "<artifacts>/evaluation/<version>/": ("evaluate", "`evaluation.json` and `report.html`."),
     "<artifacts>/backtest/": ("evaluate --backtest", "`backtest.json` and `report.html`."),
+    "<students>/<version>/": ("distill", "A student's bundle, with the files of any bundle."),
+    "<students>/current": ("distill", "Version of the student in use."),
+    "<students>/distillation/<version>/": ("distill", "`distillation.json` and `report.html`."),
+    "<students>/export/<version>/": (
+        "distill",
+        "`model.sql`, `model.spark.sql`, `model.json` and `standalone.py`, as `distill.export` says.",
+    ),
     "<artifacts>/importance/<version>/": (
         "explain",
         "`importance.json`, `importance.parquet` and `report.html`.",

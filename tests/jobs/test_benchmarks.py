@@ -18,6 +18,7 @@ SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
 LONG = {
     "checks",
+    "distill",
     "evaluate",
     "intercept",
     "minibatch",
