@@ -81,7 +81,7 @@ FILES: Mapping[str, tuple[str, str]] = {
     "<students>/distillation/<version>/": ("distill", "`distillation.json` and `report.html`."),
     "<students>/export/<version>/": (
         "distill",
-        "`model.sql`, `model.spark.sql`, `model.json` and `standalone.py`, as `distill.export` says.",
+        "`model.sql`, `model.spark.sql`, `model.json`, `standalone.py`, as `distill.export` says.",
     ),
     "<artifacts>/importance/<version>/": (
         "explain",

@@ -163,3 +163,46 @@ def test_distill_refuses_what_it_cannot_do(shop: Shop, capsys: pytest.CaptureFix
         changes = {} if settings is None else {"distill": settings}
         assert shop.run("distill", shop.config("refused.yaml", **changes)) == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_student_of_a_cross_fitted_teacher_learns_from_the_teacher_of_its_fold(
+    own_shop: Shop,
+) -> None:
+    """All rows are test rows of both, in the teacher's folds; the scorecard is exported."""
+    crossed = {"refit": "all", "folds": 2}
+    scorecard = {
+        "model": {"kind": "logistic", "params": {"regParam": 0.001}},
+        "features": {"numeric": "binned"},
+        "temperature": 2,
+        "artifacts": "out/scorecards",
+        "export": ["python"],
+    }
+    config = own_shop.config("crossed.yaml", train=crossed, distill=scorecard)
+    assert own_shop.run("train", config, "--quiet") == 0
+    assert own_shop.run("distill", config, "--quiet") == 0
+    students, teachers = (own_shop.folder / "out" / name for name in ("scorecards", "models"))
+    (file,) = (students / "distillation").glob("*/distillation.json")
+    record = json.loads(file.read_text(encoding="utf-8"))
+    manifests = [
+        TrainingRecord.from_dict(
+            json.loads((folder / version / "manifest.json").read_text(encoding="utf-8"))
+        )
+        for folder, version in (
+            (students, record["model_version"]),
+            (teachers, record["teacher"]["version"]),
+        )
+    ]
+    student, teacher = manifests
+    assert student.split.folds == teacher.split.folds
+    assert student.split.crossed == len(student.held_out) == 2
+    assert record["overall"]["rows"] == 3_000
+    assert record["overall"]["student_savings"] > 0.9 * record["overall"]["teacher_savings"] > 0
+    assert record["overall"]["rank_correlation"] > 0.9
+    rows = pd.read_parquet(own_shop.folder / "data/incoming")
+    expected = load_classifier(students).transform(rows)
+    formula = json.loads((students / "export" / student.version / "model.json").read_text("utf-8"))
+    found = pd.DataFrame([standalone.Scorer(formula).score(row) for row in rows.to_dict("records")])
+    pd.testing.assert_frame_equal(
+        found[expected.columns], expected.reset_index(drop=True), rtol=1e-9, check_dtype=False
+    )
