@@ -16,14 +16,14 @@ from sparkweights.scoring.schema_checks import require_model, require_same_label
 from sparkweights.scoring.scorer import Scorer, natural_probabilities
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import keep_rows
-from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer
+from sparkweights.training.cross_fit import CrossFittedScorer, held_out_scorer, score_by_fold
 from sparkweights.training.data import PART, weigh, with_parts_of_bundle
 from sparkweights.training.evaluate import block_order
 from sparkweights.training.targets import SoftTargets, without_labelled
 from sparkweights.training.train import TrainingResult, train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -148,8 +148,12 @@ def _keep_predicted(
     """Score the test rows by both models that were not fitted on them; keep what is compared."""
     roles = spec.problem.roles
     parted_df = with_parts_of_bundle(labelled_df, roles, bundle).filter(F.col(PART) == TEST)
-    taught_df = _predict(parted_df, teacher, spec, TEACHER)
-    both_df = _predict(taught_df, trained.held_out_scorer, spec, STUDENT)
+
+    def append(df: DataFrame, scorers: Sequence[RowScorer]) -> DataFrame:
+        first, second = scorers
+        return _predict(_predict(df, first, spec, TEACHER), second, spec, STUDENT)
+
+    both_df = score_by_fold(parted_df, [teacher, trained.held_out_scorer], append)
     index = class_index(roles)
     constants = [
         spec.problem.policy.realised_cost(decision, index).alias(f"{_COST}_{i}")
