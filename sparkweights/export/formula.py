@@ -317,13 +317,16 @@ def _rows(count: int) -> InputColumns:
 
 def _expected_costs(matrix: CostMatrix, probabilities: Sequence[Term], steps: _Steps) -> list[Term]:
     """Return the expected cost of each decision; missing where a cost of the row is no amount."""
-    cells = [[_cost(cell) for cell in row] for row in matrix.cells]
-    checked = [
-        steps.add(f"{_STEP}cost_{decision}_{name}", cell)
-        for decision, row, stated in zip(matrix.decisions, cells, matrix.cells, strict=True)
-        for name, cell, amount in zip(matrix.classes, row, stated, strict=True)
-        if constant(amount) is None
+    cells = [
+        [
+            steps.add(f"{_STEP}cost_{decision}_{name}", _cost(cell))
+            if constant(cell) is None
+            else _cost(cell)
+            for name, cell in zip(matrix.classes, row, strict=True)
+        ]
+        for decision, row in zip(matrix.decisions, matrix.cells, strict=True)
     ]
+    checked = [cost for row in cells for cost in row if isinstance(cost, Value)]
     faults = [
         fault
         for cost in checked

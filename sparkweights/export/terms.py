@@ -44,7 +44,13 @@ class Term:
         return apply("/", other, self)
 
     def __neg__(self) -> Term:
-        return apply("-", 0.0, self)
+        match self:
+            case Constant(float() as value):
+                return Constant(-value)
+            case Apply("-", (Constant(0.0), negated)):
+                return negated
+            case _:
+                return apply("-", 0.0, self)
 
     def __lt__(self, other: Term | float) -> Term:
         return apply("<", self, other)
