@@ -144,20 +144,8 @@ def load_suite(file: AnyLocation, parameters: Mapping[str, object] = _NONE) -> S
         If the file is missing, is not JSON, or is not a suite of data alone.
     """
     path = Location.of(file)
-    try:
-        record = json.loads(path.read_text(limit=MAX_BYTES))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"No expectation suite at '{path}'.", hint="correct the path under checks."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
-        raise ConfigError(
-            f"The expectation suite '{path}' cannot be read: {reason}.",
-            hint="it should be a suite in Great Expectations' JSON.",
-        ) from None
-    entries = record.get("expectations") if isinstance(record, dict) else None
-    if not isinstance(entries, list):
+    record = _read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("expectations"), list):
         raise ConfigError(
             f"'{path}' is not an expectation suite: it has no list 'expectations'.",
             hint='a suite looks like {"name": "incoming", "expectations": [...]}.',
@@ -166,7 +154,7 @@ def load_suite(file: AnyLocation, parameters: Mapping[str, object] = _NONE) -> S
     values = {**dialect.parameters, **parameters}
     expectations = tuple(
         read_entry(entry, f"{path}: expectations[{i}]", dialect, values)
-        for i, entry in enumerate(entries)
+        for i, entry in enumerate(record["expectations"])
     )
     positions: dict[str, int] = {}
     for i, entry in enumerate(expectations):
@@ -178,3 +166,26 @@ def load_suite(file: AnyLocation, parameters: Mapping[str, object] = _NONE) -> S
             )
     notices = (_OLD_NOTICE.format(path=path),) if dialect.is_old else ()
     return Suite(dialect.name or path.stem, expectations, notices)
+
+
+def _read_json(path: Location) -> object:
+    try:
+        record = json.loads(path.read_text(limit=MAX_BYTES))
+        json.dumps(record, ensure_ascii=False).encode()  # refuses halves of surrogate pairs
+    except FileNotFoundError:
+        raise ConfigError(
+            f"No expectation suite at '{path}'.", hint="correct the path under checks."
+        ) from None
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"The expectation suite '{path}': a text holds half of a surrogate pair (\\ud800 to "
+            "\\udfff), which is no character.",
+            hint="write the character itself, or both halves of its pair.",
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise ConfigError(
+            f"The expectation suite '{path}' cannot be read: {reason}.",
+            hint="it should be a suite in Great Expectations' JSON.",
+        ) from None
+    return record

@@ -70,6 +70,20 @@ def test_parameters_have_the_values_of_configuration_then_file_then_default(
     ]
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"type": "\ud800", "kwargs": {}},
+        _entry(BETWEEN, column="\udfff", min_value=0),
+        {**_entry(BETWEEN, column="a", min_value=0), "meta": {"\ud800": 1}},
+    ],
+)
+def test_text_that_is_no_text_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
+    """Half of a surrogate pair has no encoding: nothing could be hashed, written or printed."""
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        _load(tmp_path, entry)
+
+
 @pytest.mark.parametrize("expression", ["low", "now()", "low - 1", "__import__('os')", 7, "1 / 0"])
 def test_parameter_without_a_value_is_refused(tmp_path: Path, expression: object) -> None:
     """It was a traceback; a function of the library's own expressions is not called."""
