@@ -7,8 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 	--quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-# `make fuzz` takes about a quarter of an hour, `make faults` an hour; `make test` contains a small share of
-# the first.
+# `make fuzz` takes about a quarter of an hour, `make faults` an hour; `make test` contains a small
+# share of the first.
 .PHONY: demo test test-slow test-engines fuzz faults lint unit docs lock package clean java
 
 demo: $(STAMP)
