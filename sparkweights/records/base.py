@@ -157,3 +157,16 @@ def stated_name(text: str) -> str | None:
         return None
     name = record.get("name") if isinstance(record, dict) else None
     return None if name is None else str(name)
+
+
+def segment_words(segment: Mapping[str, str | None]) -> str:
+    """Return a segment's columns and values in words.
+
+    Examples
+    --------
+    >>> segment_words({"branch": "north", "card": None})
+    'branch north, card missing'
+    """
+    return ", ".join(
+        f"{name} {'missing' if value is None else value}" for name, value in segment.items()
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sparkweights.records.base import Measure, Part, Record, part
+from sparkweights.records.base import Measure, Part, Record, part, segment_words
 from sparkweights.records.learner import ModelSummary
 from sparkweights.records.training import ComparisonCosts, TeacherSummary
 
@@ -58,10 +58,7 @@ class SegmentFidelity(Part):
     @property
     def words(self) -> str:
         """The segment in words."""
-        return ", ".join(
-            f"{name} {'missing' if value is None else value}"
-            for name, value in self.segment.items()
-        )
+        return segment_words(self.segment)
 
 
 @part

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sparkweights.records.base import Interval, Measure, Part, Record, part
+from sparkweights.records.base import Interval, Measure, Part, Record, part, segment_words
 from sparkweights.records.fairness import FairnessSummary
 from sparkweights.records.learner import ModelSummary
 
@@ -286,10 +286,7 @@ class Segment(Part):
     @property
     def words(self) -> str:
         """The segment in words."""
-        return ", ".join(
-            f"{name} {'missing' if value is None else value}"
-            for name, value in self.segment.items()
-        )
+        return segment_words(self.segment)
 
 
 @part
