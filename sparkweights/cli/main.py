@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sparkweights.cli import summary
@@ -28,12 +30,14 @@ from sparkweights.core.errors import (
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     from pyspark.sql import SparkSession
 
     from sparkweights.app.runner import Runner
 
 INTERRUPTED = 128 + signal.SIGINT
+CHILD_ENDS = 5  # seconds
 _INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchanged.\n"
 
 
@@ -93,24 +97,51 @@ def _open_session(name: str) -> SparkSession:
     """
     from sparkweights.app.session import open_session  # noqa: PLC0415
 
-    _exit_on_signals()
+    _exit_on_signals(_exit_while_java_starts)
     # Without a handler, Python prints the traceback of each call to a Java process that ended.
     logging.getLogger("py4j").addHandler(logging.NullHandler())
     spark = open_session(name)
-    _exit_on_signals()
+    _exit_on_signals(_exit_interrupted)
     return spark
 
 
-def _exit_on_signals() -> None:
+def _exit_on_signals(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _exit_interrupted)
-        signal.signal(signal.SIGTERM, _exit_interrupted)
+        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGTERM, handler)
 
 
-def _exit_interrupted(number: int, _frame: object) -> None:
+def _exit_interrupted(number: int, _frame: FrameType | None) -> NoReturn:
     sys.stderr.write(_INTERRUPTED)
     sys.stderr.flush()
     os._exit(128 + number)
+
+
+def _exit_while_java_starts(number: int, frame: FrameType | None) -> NoReturn:
+    """End Java first: it would write its own warnings below our last line.
+
+    A Java that is ready ends by itself when its parent does, and then removes its own files.
+    """
+    for child in _children():
+        with suppress(OSError):  # it has ended in between
+            _end(child)
+    _exit_interrupted(number, frame)
+
+
+def _end(child: int) -> None:
+    """End a child process, by force where it does not end in time, and wait for its end."""
+    os.kill(child, signal.SIGTERM)
+    until = time.monotonic() + CHILD_ENDS
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _children() -> list[int]:
+    """Return the children of this process; none where the system does not list them."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return [int(child) for file in lists for child in file.read_text(encoding="ascii").split()]
 
 
 def _fail(error: SparkweightsError) -> int:

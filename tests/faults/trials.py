@@ -43,7 +43,6 @@ ENDED = 30  # seconds after which no process of a run may be left
 POLL = 0.05  # seconds between two looks of the reader
 VARYING = ["scored_at"]  # differs between two runs of one date
 UNREADABLE = "unreadable:"
-JAVA_STARTS = "WARNING: Using incubator modules"
 DISK = 4_000_000  # bytes of the small disk, most of which is filled before the run
 
 
@@ -408,8 +407,7 @@ def _misread(scene: Scene, seen: set[str], known: set[str], brought: int) -> lis
 
 def _spoken(code: int, said: str, fault: Fault) -> list[str]:
     """Return what is wrong with an exit code and with what was written to standard error."""
-    # Java writes its line while it starts, which may be after a signal has ended its parent.
-    lines = [line for line in said.splitlines() if line.strip() and JAVA_STARTS not in line]
+    lines = [line for line in said.splitlines() if line.strip()]
     wrong = []
     if code not in {0, *fault.allowed}:
         wrong.append(f"exit code {code}: {' / '.join(lines[-3:])}")
