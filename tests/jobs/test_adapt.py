@@ -105,6 +105,7 @@ def test_score_review_takes_the_dearest_rows_within_capacity(shop: Shop) -> None
     assert manifest["review"]["rows"] == len(scored)
 
 
+@pytest.mark.slow
 def test_monitor_rows_that_a_human_decides_are_no_overrides(shop: Shop) -> None:
     """The model's decisions, and on the rows it sends to review another: nothing is overridden."""
     review = {"cost": "10 + 0.01 * amount", "capacity": 0.1}
@@ -130,6 +131,7 @@ def test_monitor_rows_that_a_human_decides_are_no_overrides(shop: Shop) -> None:
     assert not any("overridden" in sentence for sentence in record["exceeded"])
 
 
+@pytest.mark.slow
 def test_train_resampled_rows_are_undone_to_the_population(shop: Shop) -> None:
     """Half of the rows that repay are thinned away; the probabilities still speak of all."""
     config = shop.config(

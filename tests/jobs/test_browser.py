@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from conftest import Shop
     from playwright.sync_api import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,23 +35,40 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-def _reports(demo: Path) -> dict[str, Path]:
-    version = (demo / "out" / "models" / "current").read_text(encoding="utf-8").strip()
+def _reports(folder: Path) -> dict[str, Path]:
+    version = (folder / "out" / "models" / "current").read_text(encoding="utf-8").strip()
     return {
-        "model": demo / "out" / "models" / version / "report.html",
-        "run": next((demo / "out" / "runs").glob("*/report.html")),
+        "model": folder / "out" / "models" / version / "report.html",
+        "run": next((folder / "out" / "runs").glob("*/report.html")),
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["model", "run"])
+each_report = pytest.mark.parametrize("name", ["model", "run"])
+each_scheme = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@each_scheme
+@each_report
 def test_report_any_is_whole_readable_and_accessible(
-    demo: Path, browser: Browser, name: str, scheme: Any
+    shop: Shop, browser: Browser, name: str, scheme: Any
 ) -> None:
     """No request, no error, every chart within the page at 1280 and 390 pixels, no finding."""
+    _read(_reports(shop.folder)[name], browser, scheme)
+
+
+@pytest.mark.slow
+@each_scheme
+@each_report
+def test_demo_report_is_whole_readable_and_accessible(
+    demo: Path, browser: Browser, name: str, scheme: Any
+) -> None:
+    """As those of a small lender, with reasons and longer names."""
+    _read(_reports(demo)[name], browser, scheme)
+
+
+def _read(place: Path, browser: Browser, scheme: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    place = _reports(demo)[name]
     assert place.stat().st_size < 3_000_000
     context = browser.new_context(offline=True, color_scheme=scheme)
     page = context.new_page()
@@ -79,6 +97,7 @@ def test_report_any_is_whole_readable_and_accessible(
     context.close()
 
 
+@pytest.mark.slow
 def test_model_report_answers_a_risk_managers_questions(demo: Path, browser: Browser) -> None:
     """Ten findings, each behind an entry of the table of contents."""
     page = browser.new_context(offline=True).new_page()

@@ -94,6 +94,7 @@ def test_score_into_the_catalog_equals_the_folder_and_replaces_its_date_alone(
     assert dated_df.count() == 395
 
 
+@pytest.mark.slow
 def test_score_a_failed_run_changes_no_row_of_the_catalog(
     own_shop: Shop, spark: SparkSession, lending: str
 ) -> None:

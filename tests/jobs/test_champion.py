@@ -83,6 +83,7 @@ def test_a_better_model_replaces_a_blind_one(own_shop: Shop) -> None:
     assert _current(own_shop) == _newest(own_shop)["version"]
 
 
+@pytest.mark.slow
 def test_never_leaves_the_pointer_alone(own_shop: Shop) -> None:
     """A rehearsal publishes its bundle and changes nothing that scoring reads."""
     champion = _current(own_shop)
@@ -93,6 +94,7 @@ def test_never_leaves_the_pointer_alone(own_shop: Shop) -> None:
     assert contest["costs"]["rows"] < 0.3 * _newest(own_shop)["evaluation"]["rows"]
 
 
+@pytest.mark.slow
 def test_a_champion_that_cannot_score_the_table_is_named(
     own_shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

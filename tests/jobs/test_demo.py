@@ -11,10 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from sparkweights import load_classifier
+from sparkweights import Runner, load_classifier, load_config
+from sparkweights.demo import RUN_DATE, clients, write_demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
 
 OUT = Path("out")
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -27,6 +30,7 @@ def _manifest(folder: Path, models: str) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("models", "least"), [("models", 0.33), ("models_logistic", 0.23)])
 def test_demo_savings_are_above_the_bar_and_the_cut_at_half(
     demo: Path, models: str, least: float
@@ -38,6 +42,7 @@ def test_demo_savings_are_above_the_bar_and_the_cut_at_half(
     assert savings["double_count"] < savings["ours"] - 0.1
 
 
+@pytest.mark.slow
 def test_demo_every_client_is_accounted_for(demo: Path) -> None:
     """6,000 clients in; scored, unscorable and quarantined add up, on disk as in the manifest."""
     manifest = json.loads(
@@ -55,6 +60,7 @@ def test_demo_every_client_is_accounted_for(demo: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_demo_decisions_equal_argmin_recomputed_in_pandas(demo: Path) -> None:
     """Probabilities sum to 1, and every cost and decision follows from them and the limit."""
     scored = pd.read_parquet(demo / OUT / "scored")
@@ -73,6 +79,7 @@ def test_demo_decisions_equal_argmin_recomputed_in_pandas(demo: Path) -> None:
     assert both["expected_cost"].to_numpy() == pytest.approx(np.minimum(approve, decline), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_demo_decisions_are_those_of_a_classifier_on_one_machine(demo: Path) -> None:
     """Boosted trees and their calibration, on every scored client, without Spark."""
     scored = pd.read_parquet(demo / OUT / "scored").sort_values("client_id")
@@ -85,6 +92,7 @@ def test_demo_decisions_are_those_of_a_classifier_on_one_machine(demo: Path) -> 
     assert found["decision"].tolist() == scored["decision"].astype(str).tolist()
 
 
+@pytest.mark.slow
 def test_demo_scored_table_has_the_documented_columns(demo: Path) -> None:
     """The output contract, column by column."""
     scored = pd.read_parquet(demo / OUT / "scored")
@@ -96,6 +104,7 @@ def test_demo_scored_table_has_the_documented_columns(demo: Path) -> None:
     assert (scored["score_status"] == "scored").all()
 
 
+@pytest.mark.slow
 def test_demo_every_refusal_has_its_reasons_and_no_approval_has_any(demo: Path) -> None:
     """Reasons in the configuration's words, distinct, for declined clients alone."""
     scored = pd.read_parquet(demo / OUT / "scored")
@@ -120,6 +129,7 @@ def test_demo_every_refusal_has_its_reasons_and_no_approval_has_any(demo: Path) 
     assert manifest["reasons"] == scored["reason_1"].value_counts().to_dict()
 
 
+@pytest.mark.slow
 def test_demo_weights_and_prior_are_those_of_the_history(demo: Path) -> None:
     """Recomputed from the raw table: frequencies, prior, weighted shares, mean weight."""
     record = json.loads((demo / OUT / "models" / "weights" / "weights.json").read_text())
@@ -136,6 +146,7 @@ def test_demo_weights_and_prior_are_those_of_the_history(demo: Path) -> None:
     assert record["diagnostics"]["kish_ess"] == pytest.approx(raw.sum() ** 2 / (raw**2).sum())
 
 
+@pytest.mark.slow
 def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     """Golden shape of the bundle's manifest: what, from which rows, bent how, worth what."""
     manifest = _manifest(demo, "models")
@@ -155,6 +166,7 @@ def test_demo_model_manifest_tells_an_auditor_the_story(demo: Path) -> None:
     assert not [name for name in manifest["files"] if name.endswith((".pkl", ".pickle"))]
 
 
+@pytest.mark.slow
 def test_demo_report_shows_the_numbers_on_record(demo: Path) -> None:
     """Golden snapshot of the report's data: the same names and shapes, numbers within 2 %."""
     golden = json.loads((GOLDEN / "demo_evaluation.json").read_text(encoding="utf-8"))
@@ -187,10 +199,14 @@ def _differences(wanted: Any, found: Any, place: str) -> Iterator[str]:
         yield f"{place}: {wanted} and {found}"
 
 
+def test_demo_files_fit_each_other(spark: SparkSession, tmp_path: Path) -> None:
+    """The tables have the columns of the configuration, and the suites can be judged on them."""
+    folder = write_demo(tmp_path / "demo")
+    Runner(spark, load_config(folder / "credit_card.yaml"), RUN_DATE).preflight()
+
+
 def test_demo_carries_every_client_of_the_source() -> None:
     """Nothing is dropped: 30,000 clients, 6,636 defaults, 35 of them twins but for their id."""
-    from sparkweights.demo import clients
-
     table = clients().to_pandas()
     assert len(table) == 30_000
     assert table["defaulted"].sum() == 6_636

@@ -138,24 +138,29 @@ def test_outputs_page_lists_every_file_beside_the_tables(loans: Path) -> None:
     assert not unknown
 
 
-def test_python_blocks_run_and_print_what_the_page_states(
+def test_python_blocks_of_the_readme_run_and_print_what_it_states(
     spark: SparkSession,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A reader who pastes the Python gets the output beside it, a model and a scored table."""
-    _write_loans(tmp_path, CONFIGURATION.replace("kind: auto", "kind: logistic"))
+    """A reader who pastes the Python gets the output beside it."""
+    own = [block for block in blocks("python") if block.page == "README.md"]
+    assert any(block.output for block in own)
     monkeypatch.chdir(tmp_path)
-    printed = {}
-    for block in blocks("python"):
-        # Spark resolves a relative path from where it was started, not from where a test stands.
-        code = block.text.replace('parquet("', f'parquet("{tmp_path}/')
-        exec(compile(code, str(block), "exec"), {"spark": spark})  # noqa: S102 (the point of the test)
-        found = capsys.readouterr().out
-        printed[block.page, block.text.splitlines()[-1]] = found
-        if block.output:
-            assert found.strip() == block.output.strip(), str(block)
+    _run_blocks(own, tmp_path, spark, capsys)
+
+
+@pytest.mark.slow
+def test_python_blocks_of_all_pages_run_and_print_what_they_state(
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a model and a scored table at the end."""
+    monkeypatch.chdir(tmp_path)
+    printed = _run_blocks(blocks("python"), tmp_path, spark, capsys)
     assert sum(bool(block.output) for block in blocks("python")) >= 3
     ess = printed["notebooks.md", "print(model.stages[0].weight_diagnostics().kish_ess)"]
     assert 0 < float(ess) < 3_000
@@ -163,6 +168,23 @@ def test_python_blocks_run_and_print_what_the_page_states(
     assert float(savings) > 0
     assert "approve" in decisions
     assert (tmp_path / "out" / "scored" / f"run_date={RUN_DATE}").is_dir()
+
+
+def _run_blocks(
+    wanted: list[Block], folder: Path, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> dict[tuple[str, str], str]:
+    """Run blocks in a folder with README's tables; return page and last line -> output."""
+    _write_loans(folder, CONFIGURATION.replace("kind: auto", "kind: logistic"))
+    printed = {}
+    for block in wanted:
+        # Spark resolves a relative path from where it was started, not from where a test stands.
+        code = block.text.replace('parquet("', f'parquet("{folder}/')
+        exec(compile(code, str(block), "exec"), {"spark": spark})  # noqa: S102 (the point of the test)
+        found = capsys.readouterr().out
+        printed[block.page, block.text.splitlines()[-1]] = found
+        if block.output:
+            assert found.strip() == block.output.strip(), str(block)
+    return printed
 
 
 @pytest.mark.parametrize(

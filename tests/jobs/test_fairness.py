@@ -8,6 +8,7 @@ import pytest
 from conftest import Shop, history
 
 
+@pytest.mark.slow
 def test_evaluate_compares_sensitive_groups_without_being_asked(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

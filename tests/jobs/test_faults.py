@@ -103,7 +103,7 @@ def test_score_full_disk_exits_6_and_keeps_yesterday(
     pd.testing.assert_frame_equal(_rows(small_disk / "scored"), before)
 
 
-@pytest.mark.parametrize("how", ["another type", "gone"])
+@pytest.mark.parametrize("how", [pytest.param("another type", marks=pytest.mark.slow), "gone"])
 def test_score_table_that_changes_under_the_run_publishes_nothing(
     own_shop: Shop, spark: SparkSession, how: str
 ) -> None:

@@ -43,6 +43,7 @@ def test_evaluate_equals_what_training_found_and_segments_add_up(
     assert "Performance by segment" in (place / "evaluation" / version / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_records_show_their_key_chart_in_a_notebook(shop: Shop, spark: SparkSession) -> None:
     """What a cell displays is a chart with a name and a sentence, and runs nothing."""
     runner = Runner(spark, load_config(shop.config("shown.yaml")), date.fromisoformat(RUN_DATE))

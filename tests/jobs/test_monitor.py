@@ -60,6 +60,7 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~bad | (bad.cumsum() % 2 == 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
@@ -143,6 +144,7 @@ def test_monitor_counts_rows_by_their_weight_and_doubts_by_effective_rows(
     assert repeated["label_shift"]["effective_rows"] == pytest.approx(times.sum())
 
 
+@pytest.mark.slow
 def test_monitor_rows_without_a_decision_say_nothing_of_shares(
     halves: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
 ) -> None:

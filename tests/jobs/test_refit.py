@@ -123,6 +123,7 @@ def test_train_refit_by_group_holds_out_whole_customers(lender: Shop) -> None:
     assert grouped["split"]["group"] == ["customer"]
 
 
+@pytest.mark.slow
 def test_train_a_dozen_events_is_enough_where_none_is_set_aside(lender: Shop) -> None:
     """Of twelve events, three parts would leave two to calibrate and two to test."""
     frame = history(600)
@@ -191,6 +192,7 @@ def test_train_by_time_evaluates_forward_and_publishes_a_model_of_all_rows(lende
     assert 28 <= second - calibrate_end <= 31
 
 
+@pytest.mark.slow
 def test_train_leaves_out_rows_whose_outcome_cannot_be_known(
     lender: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

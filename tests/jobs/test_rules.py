@@ -140,6 +140,7 @@ def test_rules_double_count_loses_a_sixth_and_is_refused(lender: Lender) -> None
         held.require_natural()
 
 
+@pytest.mark.slow
 def test_rules_review_lowers_the_expected_cost_within_capacity(demo: Path) -> None:
     """At 3,000 a look and time for one client in twenty, the night is cheaper."""
     config = _variant(

@@ -87,6 +87,7 @@ def test_score_rerun_without_rows_empties_the_date_on_request(own_shop: Shop) ->
     assert not list((own_shop.folder / "out" / "scored").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_score_rows_do_not_depend_on_partitioning(own_shop: Shop, spark: SparkSession) -> None:
     """From one file, 7 and 60: identical rows, to the last bit but for scored_at."""
 
@@ -187,6 +188,7 @@ def test_train_and_score_with_a_pattern_and_outcome_encodings(tmp_path: Path) ->
     assert shop.run("explain", config, "--quiet") == 0
 
 
+@pytest.mark.slow
 def test_train_split_by_time_remembers_the_shares_of_the_calibration_rows(own_shop: Shop) -> None:
     """Defaults doubled long ago: a shift is measured from the shares of late, not of all time."""
     frame = history(4_000)

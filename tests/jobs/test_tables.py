@@ -38,6 +38,7 @@ def _tonight(location: str, **more: Any) -> dict[str, Any]:
     return {"format": "table", "location": location, "partition": {"as_of": "{run_date}"}, **more}
 
 
+@pytest.mark.slow
 def test_score_a_partition_of_a_catalog_table_equals_its_files(own_shop: Shop, nights: str) -> None:
     """The rows of the run's date, and of no other."""
     before = _rows(own_shop)

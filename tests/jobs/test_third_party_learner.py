@@ -26,6 +26,7 @@ def _record(folder: Path, name: str) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.slow
 def test_third_party_learner_is_one_like_all(
     spark: SparkSession,
     tmp_path: Path,

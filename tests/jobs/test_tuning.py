@@ -81,6 +81,7 @@ def _kept(shop: Shop, spark: SparkSession) -> pd.DataFrame:
     return kept.toPandas()
 
 
+@pytest.mark.slow
 def test_tune_unweighted_cost_equals_scikit_learns(shop: Shop, spark: SparkSession) -> None:
     """Without penalty and calibration, each fold costs what sklearn's fit would have cost."""
     one = {**TUNE, "ratio": [1, 1], "points": 1}
@@ -130,12 +131,14 @@ def test_tune_picks_the_parameter_that_works(shop: Shop) -> None:
     assert record["settings"]["model"]["params"]["regParam"] == 0.001
 
 
+@pytest.mark.slow
 def test_tune_group_keeps_its_rows_together(shop: Shop) -> None:
     """Groups are dealt whole; a group alone in the table leaves a fold empty, which is said."""
     record = _tuned(shop, tune={**TUNE, "points": 1, "ratio": [2, 2], "group": ["age"]})
     assert record["folds"]["by"] == ["age"]
 
 
+@pytest.mark.slow
 def test_tune_forward_in_time_learns_from_earlier_rows_only(shop: Shop) -> None:
     """A relation that turns round half way: the past misleads the future, both folds show it."""
     frame = history(6_000)

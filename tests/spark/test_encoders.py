@@ -126,6 +126,7 @@ def test_binned_is_the_log_odds_of_the_range(spark: SparkSession) -> None:
     assert [row[0] for row in infinite.select(plan.unusable()).collect()] == ["x", None]
 
 
+@pytest.mark.slow
 def test_binned_makes_a_bent_relation_linear(spark: SparkSession) -> None:
     """A U-shaped risk: a plain logistic model sees nothing, a binned one nearly everything."""
     from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
@@ -223,7 +224,10 @@ def test_target_feature_is_what_the_plan_says(spark: SparkSession) -> None:
     assert plan.to_dict()["encoders"][0]["kind"] == "target"
 
 
-@pytest.mark.parametrize("categorical", ["onehot", "ordered", "target"])
+@pytest.mark.parametrize(
+    "categorical",
+    ["onehot", *[pytest.param(name, marks=pytest.mark.slow) for name in ("ordered", "target")]],
+)
 def test_codes_are_the_same_categories_as_whatever_number(
     spark: SparkSession, categorical: str
 ) -> None:

@@ -288,7 +288,7 @@ def test_cheapest_tie_goes_to_the_first_declared(spark: SparkSession) -> None:
     assert [row[0] for row in df.select(chosen).collect()] == ["first", "second", None]
 
 
-@pytest.mark.parametrize("base", [1e-4, 0.5])
+@pytest.mark.parametrize("base", [1e-4, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_collect_evaluation_bins_lose_nothing_where_events_are_rare(
     spark: SparkSession, base: float
 ) -> None:
@@ -337,6 +337,7 @@ def test_collect_evaluation_expected_cost_by_stake_equals_the_rows(spark: SparkS
     assert low < total.ratio < high
 
 
+@pytest.mark.slow
 def test_collect_evaluation_clustered_rows_widen_every_interval(spark: SparkSession) -> None:
     """Every row ten times under one customer: as wide as the rows once, not a third of it."""
     rows = _scored(600).assign(customer=range(600))

@@ -87,6 +87,7 @@ def test_compare_slopes_intervals_hold_zero_only_where_the_model_is_right(
         assert all(held) != moved
 
 
+@pytest.mark.slow
 def test_compare_slopes_standard_error_is_that_of_repeated_samples(spark: SparkSession) -> None:
     """The sandwich against the spread of 40 samples fitted by Newton's method in NumPy."""
     rng = np.random.default_rng(3)

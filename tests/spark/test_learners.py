@@ -236,7 +236,7 @@ def test_long_boosting_without_checkpoints_is_told_of(
     ("kind", "classes"),
     [
         pytest.param("boosted_trees", 2, marks=pytest.mark.slow),
-        ("xgboost", 2),
+        pytest.param("xgboost", 2, marks=pytest.mark.slow),
         ("xgboost", 3),
         pytest.param("mini_batch", 2, marks=pytest.mark.slow),
         ("mini_batch", 3),

@@ -238,7 +238,10 @@ def _told(df: DataFrame, config: Config, bundle: Any) -> DataFrame:
     return append_reasons(decided_df, rule, bundle.plan.sources, F.col("decision"))
 
 
-@pytest.mark.parametrize(("rule", "name"), [(BY_ROW, "amount"), (BY_BRANCH, "branch")])
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [(BY_ROW, "amount"), pytest.param(BY_BRANCH, "branch", marks=pytest.mark.slow)],
+)
 def test_reasons_explain_the_natural_margin_not_the_weighted_one(
     spark: SparkSession, tmp_path: Path, rule: WeightRule, name: str
 ) -> None:

@@ -58,7 +58,10 @@ def _ids(df: DataFrame) -> list[int]:
     return sorted(row["id"] for row in df.select("id").collect())
 
 
-@pytest.mark.parametrize(("method", "ratio"), [("under", 0.5), ("over", 0.5), ("over", 1.0)])
+@pytest.mark.parametrize(
+    ("method", "ratio"),
+    [("under", 0.5), ("over", 0.5), pytest.param("over", 1.0, marks=pytest.mark.slow)],
+)
 def test_resample_meets_the_ratio_it_states(people: DataFrame, method: str, ratio: float) -> None:
     """The sampled prior is what was asked for, and what the rows then hold."""
     plan = _plan(people, method, ratio)

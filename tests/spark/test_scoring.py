@@ -163,6 +163,7 @@ def test_executors_can_score_evaluates_a_tree(
     assert not ask(spark)
 
 
+@pytest.mark.slow
 def test_score_many_rows_gives_mllibs_own_probabilities(
     spark: SparkSession, truth: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -132,7 +132,14 @@ def test_weigh_classes_cost_by_row_equals_brute_force(spark: SparkSession, cap: 
     assert effect.share_aimed[1] == pytest.approx(raw[bad].sum() / raw.sum())
 
 
-@pytest.mark.parametrize("scheme", ["balanced", "inverse_sqrt", "cost_balanced"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "balanced",
+        pytest.param("inverse_sqrt", marks=pytest.mark.slow),
+        pytest.param("cost_balanced", marks=pytest.mark.slow),
+    ],
+)
 def test_weigh_classes_by_group_equal_each_group_alone(spark: SparkSession, scheme: str) -> None:
     """Weights by region and month are those of the region's month alone; others get the pooled."""
     people = _people(600)
