@@ -28,6 +28,7 @@ from sparkweights.config.resolve import (
 )
 from sparkweights.core.columns import require_columns
 from sparkweights.core.errors import ConfigError, join_names
+from sparkweights.core.extras import REPORT
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
@@ -132,6 +133,8 @@ class Runner:
 
     def __post_init__(self) -> None:
         require_outside_bundles(self.config)
+        if not REPORT.is_installed:
+            self.progress.warn(f"No reports are written. {REPORT.refusal('They need')}")
 
     def preflight(self) -> None:
         """Refuse, before training, a scoring run whose tables, suites or secrets are missing.

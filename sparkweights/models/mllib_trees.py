@@ -27,6 +27,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import binary, literal_array, normalised
 from sparkweights.core.errors import ModelError
+from sparkweights.core.extras import XGBOOST
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
     FEATURES,
@@ -46,7 +47,6 @@ from sparkweights.models.mllib import (
     append_raw,
     impurity_decreases,
 )
-from sparkweights.models.registry import XGBOOST
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
@@ -316,6 +316,6 @@ def _explain_boosted(
 
 
 def _explainer(trees: list[FlatTree], features: int, sign: float = 1.0) -> TreeExplainer:
-    XGBOOST.require("reasons from trees need")
+    XGBOOST.require("reasons from trees need", "choose another model.kind")
     additive = AdditiveTrees.of(trees, features)
     return TreeExplainer(additive.json, sign=sign, trees=additive)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.costs.spark import to_condition
 from sparkweights.quality.conditions import row_condition, unexpected_rows
 from sparkweights.quality.docs import write_docs
@@ -33,7 +34,7 @@ from sparkweights.quality.library import (
     run_natively,
     with_plain_names,
 )
-from sparkweights.quality.needs import SPARK_ERRORS, Need, Request, sort_needs
+from sparkweights.quality.needs import Need, Request, sort_needs
 from sparkweights.quality.suite import CheckReport, Suite
 
 if TYPE_CHECKING:
