@@ -20,6 +20,7 @@ from pyspark.sql.utils import is_remote
 from sparkweights.bundle.integrity import CURRENT, read_bundle, write_manifest
 from sparkweights.core.engine_errors import LOADING_ERRORS
 from sparkweights.core.errors import ModelError, PublishError, SparkweightsError, spark_message
+from sparkweights.core.session_settings import read_setting
 from sparkweights.core.versions import release
 from sparkweights.evaluation.drift import bins_from_dict
 from sparkweights.features.plan import FeaturePlan
@@ -234,7 +235,7 @@ def open_bundle(verified: VerifiedBundle, scratch: Location) -> Iterator[ModelBu
 def _is_on_this_machine() -> bool:
     if is_remote():
         return False
-    return str(SparkSession.active().conf.get("spark.master", "")).startswith("local")
+    return (read_setting(SparkSession.active(), "spark.master") or "").startswith("local")
 
 
 def _load(verified: VerifiedBundle, scratch: Location) -> ModelBundle:

@@ -28,6 +28,7 @@ from pyspark.sql import functions as F
 from sparkweights.core.column_math import binary, literal_array, normalised
 from sparkweights.core.errors import ModelError
 from sparkweights.core.extras import XGBOOST
+from sparkweights.core.session_settings import read_setting
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
     FEATURES,
@@ -299,7 +300,7 @@ class BoostedTrees(Learner):
     def concern(self, params: Mapping[str, ParamValue], spark: SparkSession, /) -> str | None:
         """Warn of boosting so long that its history needs checkpoints, where there are none."""
         trees = params.get("maxIter", 0)
-        if float(trees) <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
+        if float(trees) <= LONG_BOOSTING or read_setting(spark, CHECKPOINTS):
             return None
         return (
             f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "

@@ -22,6 +22,7 @@ from pyspark.sql import types as T
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.core.roles import quoted
+from sparkweights.core.session_settings import read_setting
 from sparkweights.storage.location import Location
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
@@ -142,7 +143,7 @@ class CatalogPublication(Publication):
         return self._columns() if self._exists() else None
 
     def _require_catalog(self) -> None:
-        if self.spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory":
+        if read_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory":
             raise ConfigError(
                 f"Table '{self.name}' is to be written, but this session's catalog forgets its "
                 "tables when it ends.",
