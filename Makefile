@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal -
 
 # `make fuzz` takes about a quarter of an hour, `make faults` an hour; `make test` contains a small
 # share of the first.
-.PHONY: demo test test-slow test-engines fuzz faults lint unit docs lock package environment clean java
+.PHONY: demo test test-slow test-engines test-matrix fuzz faults lint unit docs lock package environment clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -28,6 +28,10 @@ fuzz: $(STAMP)
 
 faults: $(STAMP)
 	PYTHONPATH=.:tests/jobs $(BIN)/python tests/faults/run.py
+
+# An environment per release of Spark, kept in .matrix; some lanes on each: half an hour.
+test-matrix: $(STAMP)
+	$(BIN)/python tests/matrix/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit
