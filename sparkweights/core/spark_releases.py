@@ -5,6 +5,7 @@ The learners that need a later release state it in `sparkweights.models.registry
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,17 +35,34 @@ def has_approx_top_k() -> bool:
 def arrow_function(function: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:
     """Return a function of Arrow arrays of lists as a function of Columns, not deterministic.
 
-    Before Spark 4.1 the arrays pass through pandas, which changes no number in a list.
+    Before Spark 4.1 the arrays pass through pandas, where a NaN in a result becomes null.
+
+    Parameters
+    ----------
+    function
+        It returns lists of doubles, or lists of such lists, none of which holds a null.
+    returns
+        Their type, as Spark SQL writes it.
     """
+    if arrow_udf is not None:
+        newer: Callable[..., Column] = arrow_udf(function, returns).asNondeterministic()
+        return newer
 
     def of_series(*columns: pd.Series) -> pd.Series:
         result: pd.Series = function(*map(_as_lists, columns)).to_pandas()
         return result
 
-    older: Any = functions.pandas_udf
-    udf = older(of_series, returns) if arrow_udf is None else arrow_udf(function, returns)
-    row_function: Callable[..., Column] = udf.asNondeterministic()
-    return row_function
+    pandas_udf: Any = functions.pandas_udf
+    older = pandas_udf(of_series, returns).asNondeterministic()
+    depth = returns.count("array<")
+    return lambda *columns: _with_nan(older(*columns), depth)
+
+
+def _with_nan(value: Column, depth: int) -> Column:
+    """Return nested lists with NaN in place of null numbers; a missing list stays null."""
+    if depth == 0:
+        return F.coalesce(value, F.lit(math.nan))
+    return F.transform(value, lambda inner: _with_nan(inner, depth - 1))
 
 
 def _as_lists(column: pd.Series) -> pa.Array:
