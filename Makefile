@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal -
 
 # `make fuzz` takes about a quarter of an hour, `make faults` an hour; `make test` contains a small
 # share of the first.
-.PHONY: demo test test-slow test-engines fuzz faults lint unit docs lock package clean java
+.PHONY: demo test test-slow test-engines test-matrix fuzz faults lint unit docs lock package environment clean java
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -28,6 +28,10 @@ fuzz: $(STAMP)
 
 faults: $(STAMP)
 	PYTHONPATH=.:tests/jobs $(BIN)/python tests/faults/run.py
+
+# An environment per release of Spark, kept in .matrix; some lanes on each: half an hour.
+test-matrix: $(STAMP)
+	$(BIN)/python tests/matrix/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit
@@ -54,13 +58,23 @@ java:
 # Versions that are locked stay; `rm requirements*.lock` first takes the newest ones.
 lock:
 	$(INSTALL) uv
-	$(LOCK) --group dev --output-file requirements.lock
-	$(LOCK) --extra xgboost --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) --all-extras --group dev --output-file requirements.lock
+	$(LOCK) --all-extras --constraint requirements.lock --output-file requirements-runtime.lock
 
 package: $(STAMP)
 	mkdir -p build
 	rm -f build/sparkweights.zip
 	$(BIN)/python -m zipfile -c build/sparkweights.zip sparkweights
+
+# The locked packages but Spark, which the cluster has, for spark.archives. Executors need a Python
+# of the same path and version.
+environment:
+	rm -rf build/environment
+	$(PYTHON) -m venv build/environment
+	build/environment/bin/python -m pip install --quiet --require-hashes -r requirements-runtime.lock
+	build/environment/bin/python -m pip uninstall --quiet --yes pyspark py4j
+	build/environment/bin/python -m pip install --quiet --no-deps .
+	tar -czf build/environment.tar.gz -C build/environment .
 
 clean:
 	rm -rf $(VENV) build out sparkweights-demo

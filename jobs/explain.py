@@ -2,6 +2,6 @@
 
 import sys
 
-from sparkweights.cli.main import main
+from sparkweights.cli.main import run
 
-sys.exit(main(["explain", *sys.argv[1:]]))
+run(["explain", *sys.argv[1:]])

@@ -5,9 +5,9 @@ Without a verb it is `run`: weights, train and score in a row.
 
 import sys
 
-from sparkweights.cli.main import main
+from sparkweights.cli.main import run
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     named = bool(arguments) and not arguments[0].startswith("-")
-    sys.exit(main(arguments if named else ["run", *arguments]))
+    run(arguments if named else ["run", *arguments])

@@ -1,6 +1,6 @@
 """Score an imbalanced, costly decision on Apache Spark.
 
-The public names, importable from here; they load Spark when first touched.
+The public names, importable from here; they load Spark when first used.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sparkweights.core.about import __version__
+from sparkweights.core.extras import missing_extra
 
 if TYPE_CHECKING:
     from sparkweights.app.metrics import collect_evaluation
@@ -105,4 +106,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attributes have n
     """Import a public name on first use, so that `--help` does not wait for Spark."""
     if name not in _HOMES:
         raise AttributeError(f"module 'sparkweights' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from None

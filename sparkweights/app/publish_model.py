@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkweights.bundle.bundle import Reference, publish_bundle
 from sparkweights.bundle.integrity import read_bundle
 from sparkweights.export.files import export_files
-from sparkweights.report import model_report
+from sparkweights.report import pages_of
 from sparkweights.storage.files import write_text
 from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.records import model_version, training_record
@@ -90,7 +90,7 @@ def publish_model(
         record,
         models=[trained.scorer.model, *(held_out.model for held_out in trained.held_out)],
         reference=Reference(trained.scores, trained.bins),
-        report=model_report(record),
+        pages=pages_of(record),
         promote=comparison.promoted,
         key=key,
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sparkweights.app.publish_model import LabelledTable, export_model, publish_model
+from sparkweights.app.session import run_settings
 from sparkweights.app.signing import signing_key
 from sparkweights.app.tables import (
     outputs,
@@ -28,6 +30,7 @@ from sparkweights.config.resolve import (
 )
 from sparkweights.core.columns import require_columns
 from sparkweights.core.errors import ConfigError, join_names
+from sparkweights.core.extras import REPORT
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
@@ -108,6 +111,21 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import AnyLocation
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _on_session(verb: Callable[Concatenate[Runner, P], R]) -> Callable[Concatenate[Runner, P], R]:
+    """Give a verb the settings that every run needs; the session has its own ones afterwards."""
+
+    @wraps(verb)
+    def run(self: Runner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with run_settings(self.spark):
+            return verb(self, *args, **kwargs)
+
+    return run
+
+
 @dataclass(frozen=True)
 class Runner:
     """One configuration on one session.
@@ -132,7 +150,10 @@ class Runner:
 
     def __post_init__(self) -> None:
         require_outside_bundles(self.config)
+        if not REPORT.is_installed:
+            self.progress.warn(f"No reports are written. {REPORT.refusal('They need')}")
 
+    @_on_session
     def preflight(self) -> None:
         """Refuse, before training, a scoring run whose tables, suites or secrets are missing.
 
@@ -162,6 +183,7 @@ class Runner:
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
 
+    @_on_session
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         labelled_df, spec, _ = self._labelled()
@@ -170,6 +192,7 @@ class Runner:
         self.store.write(record)
         return StageResult(class_weights, record)
 
+    @_on_session
     def train(
         self, class_weights: WeightingResult | None = None
     ) -> StageResult[TrainingResult, TrainingRecord]:
@@ -200,6 +223,7 @@ class Runner:
         )
         return StageResult(trained, record)
 
+    @_on_session
     def tune(self) -> StageResult[Tuning, TuningRecord]:
         """Try weights and parameters on folds of the fit rows, and write the table and the curve.
 
@@ -216,6 +240,7 @@ class Runner:
         self.store.write(record)
         return StageResult(tuning, record)
 
+    @_on_session
     def explain(self, version: str | None = None) -> StageResult[Explanation, ImportanceRecord]:
         """Measure each column's importance, in cost, to a model and its unweighted baseline."""
         self.progress.step("loading the model")
@@ -227,6 +252,7 @@ class Runner:
         self.store.write(record)
         return StageResult(explanation, record)
 
+    @_on_session
     def evaluate(
         self, version: str | None = None
     ) -> StageResult[EvaluationResult, EvaluationRecord]:
@@ -242,6 +268,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
+    @_on_session
     def distill(self, version: str | None = None) -> StageResult[Distillation, DistillationRecord]:
         """Train a student on a model's probabilities, compare the two, and publish the student.
 
@@ -284,6 +311,7 @@ class Runner:
             return None
         return without_malformed(self._read(self._source("unlabelled")))
 
+    @_on_session
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec, _ = self._labelled()
@@ -294,6 +322,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
+    @_on_session
     def monitor(
         self, role: str, version: str | None = None
     ) -> StageResult[MonitoringResult, MonitoringRecord]:
@@ -309,6 +338,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
+    @_on_session
     def check(
         self, role: str, docs: AnyLocation | None = None
     ) -> StageResult[CheckReport, CheckRecord]:
@@ -330,6 +360,7 @@ class Runner:
         report = self._run_suite(df, role, pages)
         return StageResult(report, check_record(report))
 
+    @_on_session
     def suggest(self, role: str, target: AnyLocation) -> dict[str, object]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
 
@@ -353,6 +384,7 @@ class Runner:
         write_json(file, suite)
         return suite
 
+    @_on_session
     def score(
         self, version: str | None = None, into: Outputs | None = None
     ) -> StageResult[RunCounts, RunRecord]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from sparkweights.core.errors import SparkweightsError
+from sparkweights.core.errors import ConfigError, SparkweightsError
+from sparkweights.core.session_settings import use_settings
 from sparkweights.models.mllib_trees import CHECKPOINTS
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIME_ZONE = "spark.sql.session.timeZone"
+_UTC = {"UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00", "GMT", "Etc/GMT"}
 LOCAL_SETTINGS = {
     "spark.master": "local[*]",
     "spark.driver.memory": "2g",
@@ -26,16 +35,18 @@ LOCAL_SETTINGS = {
 
 
 def open_session(name: str) -> SparkSession:
-    """Return the session that spark-submit configured, or a quiet local one.
+    """Return the active session as it is, one that spark-submit configures, or a quiet local one.
 
     Raises
     ------
     SparkweightsError
         If Spark cannot start because there is no Java.
     """
-    builder = SparkSession.builder.appName(name)
-    # Dates and timestamps mean the same wherever the job runs.
-    builder = builder.config("spark.sql.session.timeZone", "UTC")
+    try:
+        return SparkSession.active()
+    except PySparkRuntimeError:  # there is none
+        builder = SparkSession.builder.appName(name)
+    builder = builder.config(TIME_ZONE, "UTC")
     if "SPARK_REMOTE" not in os.environ:  # a Connect server has its own settings
         # By default PySpark records the source line of every expression, which takes a third of
         # the planning time of large expressions.
@@ -46,8 +57,7 @@ def open_session(name: str) -> SparkSession:
         _use_utf8_names()
         for key, value in LOCAL_SETTINGS.items():
             builder = builder.config(key, value)
-        if SparkSession.getActiveSession() is None:  # a running session keeps its setting
-            builder = builder.config(CHECKPOINTS, checkpoint_folder())
+        builder = builder.config(CHECKPOINTS, checkpoint_folder())
         # Without this Spark logs a dozen lines at every start.
         logging = Path(__file__).with_name("log4j2.properties")
         if logging.is_file():
@@ -55,6 +65,27 @@ def open_session(name: str) -> SparkSession:
             builder = builder.config("spark.driver.extraJavaOptions", java)
         _require_java()
     return builder.getOrCreate()
+
+
+@contextmanager
+def run_settings(spark: SparkSession) -> Iterator[None]:
+    """Set what every run needs, for its length.
+
+    Dates and timestamps mean the same wherever the run takes place: those of UTC.
+
+    Raises
+    ------
+    ConfigError
+        If the session has another time zone and keeps it.
+    """
+    with use_settings(spark, {TIME_ZONE: "UTC"}):
+        zone = spark.conf.get(TIME_ZONE)
+        if zone not in _UTC:
+            raise ConfigError(
+                f"The session's time zone is '{zone}' and cannot be changed; allowed: UTC.",
+                hint=f"set {TIME_ZONE} to UTC where the session is made.",
+            )
+        yield
 
 
 def checkpoint_folder() -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError, Py4JNetworkError
-from pyspark.errors import PySparkException
-
+from sparkweights.core.engine_errors import NETWORK_ERRORS, SPARK_ERRORS
 from sparkweights.core.errors import (
     InputError,
     ModelError,
@@ -67,7 +65,7 @@ _QUOTABLE = (
 
 def is_of_spark(error: BaseException) -> bool:
     """Whether an exception comes from Spark, from Java or from the connection to them."""
-    return isinstance(error, (PySparkException, Py4JError, ConnectionError))
+    return isinstance(error, (*SPARK_ERRORS, ConnectionError))
 
 
 def expected_failure(error: Exception) -> SparkweightsError | None:
@@ -108,9 +106,7 @@ def _resource_failure(error: Exception, text: str) -> SparkweightsError | None:
             hint="shorten the costs or the check's regular expression, or give Java a larger stack "
             "(spark.driver.extraJavaOptions=-Xss16m, spark.executor.extraJavaOptions=-Xss16m).",
         )
-    if isinstance(error, (ConnectionError, Py4JNetworkError)) or any(
-        sign in text for sign in _DISCONNECTED
-    ):
+    if isinstance(error, NETWORK_ERRORS) or any(sign in text for sign in _DISCONNECTED):
         return SparkweightsError(
             "Spark's driver process ended, or cannot be reached; the operating system ends a "
             "process that needs more memory than there is.",

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError
 from pyspark import __version__ as running_spark
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
 from sparkweights.bundle.integrity import CURRENT, read_bundle, write_manifest
+from sparkweights.core.engine_errors import LOADING_ERRORS
 from sparkweights.core.errors import ModelError, PublishError, SparkweightsError, spark_message
+from sparkweights.core.session_settings import read_setting
 from sparkweights.core.versions import release
 from sparkweights.evaluation.drift import bins_from_dict
 from sparkweights.features.plan import FeaturePlan
@@ -34,7 +34,7 @@ from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkweights.bundle.integrity import VerifiedBundle
     from sparkweights.evaluation.drift import ColumnBins
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sparkweights.records.training import TrainingRecord
     from sparkweights.storage.location import AnyLocation
 
-REFERENCE, REPORT = "reference.json", "report.html"
+REFERENCE = "reference.json"
 MODEL, HELD_OUT = "model", "held_out"
 
 
@@ -119,7 +119,7 @@ def publish_bundle(
     *,
     models: Sequence[FittedModel],
     reference: Reference,
-    report: str,
+    pages: Mapping[str, str],
     promote: bool = True,
     key: bytes | None = None,
 ) -> Location:
@@ -131,8 +131,8 @@ def publish_bundle(
         Of the training; its ``version`` names the bundle.
     models
         The published model, then those of the record's ``held_out``.
-    report
-        The model's report, as HTML.
+    pages
+        The model's report: file name -> text.
     key
         Signs the bundle; None for a bundle without a signature.
 
@@ -154,7 +154,8 @@ def publish_bundle(
             "bins": [bins.to_dict() for bins in reference.bins],
         }
         (staged / REFERENCE).create(as_json(reference_record).encode())
-        (staged / REPORT).create(report.encode())
+        for name, text in pages.items():
+            (staged / name).create(text.encode())
         write_manifest(staged, record, key)
         try:
             staged.with_mode(artifacts.mode).settle()
@@ -234,7 +235,7 @@ def open_bundle(verified: VerifiedBundle, scratch: Location) -> Iterator[ModelBu
 def _is_on_this_machine() -> bool:
     if is_remote():
         return False
-    return str(SparkSession.active().conf.get("spark.master", "")).startswith("local")
+    return (read_setting(SparkSession.active(), "spark.master") or "").startswith("local")
 
 
 def _load(verified: VerifiedBundle, scratch: Location) -> ModelBundle:
@@ -275,7 +276,7 @@ def _content_of(verified: VerifiedBundle) -> Iterator[None]:
         yield
     except SparkweightsError:
         raise
-    except (PySparkException, Py4JJavaError) as error:
+    except LOADING_ERRORS as error:
         raise ModelError(
             f"The model bundle '{verified.folder}' cannot be loaded by Spark: "
             f"{spark_message(error)}.",

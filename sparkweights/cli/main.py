@@ -26,6 +26,7 @@ from sparkweights.core.errors import (
     printable,
     without_values,
 )
+from sparkweights.core.extras import missing_extra
 
 if TYPE_CHECKING:
     import argparse
@@ -41,12 +42,28 @@ CHILD_ENDS = 5  # seconds
 _INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchanged.\n"
 
 
-def entry_point() -> NoReturn:
-    """Run the command line and exit with its code."""
+def entry_point() -> None:
+    """Run the command line; return at success, and exit with the code of a failure.
+
+    A wheel task calls this function, and some schedulers report even an exit with code 0 as a
+    failure.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # the terminal may lack characters of a name
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(main(sys.argv[1:]))
+    run(sys.argv[1:])
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run one verb, as `main` does, and return at success.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code of a failure.
+    """
+    if code := main(arguments):
+        sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,6 +85,8 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the entry point: a bug, or an error of Spark)
         progress.close()
+        if (missing := missing_extra(error)) is not None:
+            return _fail(missing)
         return _fail_unexpectedly(error)
     progress.close()
     return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyspark.sql.pandas.functions import arrow_udf
+from sparkweights.core.spark_releases import arrow_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,9 @@ def per_batch(function: Callable[..., pa.Array], returns: str) -> Callable[..., 
     Parameters
     ----------
     function
-        One array per argument, of equal length; it returns an array of that length. Its
-        annotations are read by name: ``pa.Array``.
+        One array of lists of numbers per argument, of equal length; it returns an array of that
+        length. Its annotations are read by name: ``pa.Array``.
     returns
         The type of its elements, as Spark SQL writes it.
     """
-    as_udf: Any = arrow_udf  # its stubs know iterators only
-    row_function: Callable[..., Column] = as_udf(function, returns).asNondeterministic()
-    return row_function
+    return arrow_function(function, returns)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparkweights.core.errors import PublishError
-from sparkweights.models.registry import XGBOOST
+from sparkweights.core.extras import XGBOOST
 from sparkweights.storage.files import write_table, write_text
 from sparkweights.storage.location import Location
 

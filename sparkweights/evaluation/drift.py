@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from scipy.stats import chi2
 
 from sparkweights.core.columns import number, text
+from sparkweights.core.spark_releases import collect_commonest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TENTHS = 10
 MAX_LEVELS = 30  # of a category; rarer ones share a bin
+TRACKED_LEVELS = 10_000  # rows of each level are exact where a column has no more
 MAX_COLUMNS = 200  # that are monitored; of wide tables, only the scores are
 MIN_ROWS_OF_CLASS = 0.5  # the count of an empty bin, so that its logarithm is defined
 MIN_EXPECTED = 5.0  # expected rows of a bin in a chi-square test (Cochran 1954)
@@ -135,16 +137,19 @@ def collect_bins(
         return ()
     steps = F.array(*[F.lit(i / TENTHS) for i in range(1, TENTHS)])
     measures = [F.percentile_approx(number(name), steps) for name in numeric]
-    measures += [
-        F.call_function("approx_top_k", text(name), F.lit(MAX_LEVELS)) for name in categorical
-    ]
-    summary = df.agg(*[measure.alias(f"m{i}") for i, measure in enumerate(measures)]).collect()[0]
+    summary, commonest = collect_commonest(
+        df,
+        [text(name) for name in categorical],
+        most=MAX_LEVELS,
+        tracked=TRACKED_LEVELS,
+        measures=[measure.alias(f"m{i}") for i, measure in enumerate(measures)],
+    )
     bins = [
         ColumnBins(name, tuple(sorted(set(map(float, summary[i] or ())))))
         for i, name in enumerate(numeric)
     ]
-    for i, name in enumerate(categorical, start=len(numeric)):
-        levels = sorted(entry["item"] for entry in summary[i] or () if entry["item"] is not None)
+    for name, counts in zip(categorical, commonest, strict=True):
+        levels = sorted(level for level in counts if level is not None)
         bins.append(ColumnBins(name, levels=tuple(levels)))
     return count_bins(df, bins, weight)
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import class_index, column, number, sample_weight, text, unless_nan
 from sparkweights.core.errors import ConfigError, InputError, join_names
+from sparkweights.core.spark_releases import collect_commonest
 from sparkweights.features.encoders import (
     BinnedFeature,
     ByTarget,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row
 
     from sparkweights.core.roles import ColumnRoles
+    from sparkweights.core.spark_releases import Counts
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -91,8 +93,8 @@ def learn_features(
             "are learned plain.",
             hint="leave features.numeric out, or name fewer columns.",
         )
-    row, numbers = _collect_statistics(fit_df, roles, categorical, wide=wide)
-    levels = [_levels(row, i) for i in range(len(roles.categorical))]
+    row, numbers, commonest = _collect_statistics(fit_df, roles, categorical, wide=wide)
+    levels = [_levels(counts) for counts in commonest]
     _require_usable(row, roles, numbers, levels)
     encoders: list[Encoder] = []
     if wide:
@@ -107,7 +109,7 @@ def learn_features(
         _categorical(name, found, categorical, roles)
         for name, found in zip(roles.categorical, levels, strict=True)
     ]
-    plan = FeaturePlan(tuple(encoders), missing=_missing(row, numbers, roles))
+    plan = FeaturePlan(tuple(encoders), missing=_missing(row, numbers, commonest, roles))
     if not plan.looks_at_outcomes:
         return plan
     if order is None:
@@ -142,23 +144,22 @@ def _number_measures(value: Column, raw: Column, suffix: str = "") -> list[Colum
 
 def _collect_statistics(
     fit_df: DataFrame, roles: ColumnRoles, categorical: str, *, wide: bool
-) -> tuple[Row, list[_Statistics]]:
+) -> tuple[Row, list[_Statistics], list[Counts]]:
     measures = [F.count(F.lit(1)).alias("rows")]
     for i, name in enumerate(() if wide else roles.numeric):
         measures += _number_measures(number(name), column(name), f"_{i}")
     most = MAX_TARGET_LEVELS if categorical == "target" else MAX_LEVELS
-    for i, name in enumerate(roles.categorical):
-        # Null counts as an item, so there is one item more than levels.
-        top = F.call_function("approx_top_k", text(name), F.lit(most + 1), F.lit(10 * most))
-        measures.append(top.alias(f"levels_{i}"))
-        measures.append(F.count(text(name)).alias(f"known_{i}"))
-    row = fit_df.agg(*measures).collect()[0]
+    texts = [text(name) for name in roles.categorical]
+    measures += [F.count(value).alias(f"known_{i}") for i, value in enumerate(texts)]
+    # Null counts as a value, so there is one value more than levels.
+    row, commonest = collect_commonest(fit_df, texts, most + 1, 10 * most, measures)
     if wide:
-        return row, _collect_wide(fit_df, roles.numeric)
-    return row, [
+        return row, _collect_wide(fit_df, roles.numeric), commonest
+    numbers = [
         _Statistics(row[f"quantiles_{i}"], row[f"present_{i}"], row[f"infinite_{i}"])
         for i in range(len(roles.numeric))
     ]
+    return row, numbers, commonest
 
 
 def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Statistics]:
@@ -175,17 +176,20 @@ def _collect_wide(fit_df: DataFrame, names: Sequence[str]) -> list[_Statistics]:
     return [_Statistics(row["quantiles"], row["present"], row["infinite"]) for row in rows]
 
 
-def _missing(row: Row, numbers: Sequence[_Statistics], roles: ColumnRoles) -> MissingCounts:
+def _missing(
+    row: Row, numbers: Sequence[_Statistics], commonest: Sequence[Counts], roles: ColumnRoles
+) -> MissingCounts:
     """Count missing values, and values of categories that are too rare to be levels."""
     rows: int = row["rows"]
     pairs = zip(roles.numeric, numbers, strict=True)
     missing = {name: rows - summary.present for name, summary in pairs}
     unseen = {}
-    for i, name in enumerate(roles.categorical):
-        missing[name] = rows - row[f"known_{i}"]
-        kept = [entry for entry in row[f"levels_{i}"] or [] if entry["item"] is not None]
-        # The counts of approx_top_k are exact until a column has ten times as many categories.
-        unseen[name] = max(0, row[f"known_{i}"] - sum(entry["count"] for entry in kept))
+    for i, (name, counts) in enumerate(zip(roles.categorical, commonest, strict=True)):
+        known: int = row[f"known_{i}"]
+        missing[name] = rows - known
+        # The counts are exact until a column has ten times as many categories.
+        kept = sum(count for level, count in counts.items() if level is not None)
+        unseen[name] = max(0, known - kept)
     return MissingCounts(rows, missing, unseen)
 
 
@@ -278,10 +282,9 @@ def normal_scores(quantiles: Sequence[float]) -> tuple[tuple[float, float], ...]
     return tuple(knots) if len(knots) > 1 else ()
 
 
-def _levels(row: Row, i: int) -> tuple[str, ...]:
+def _levels(counts: Counts) -> tuple[str, ...]:
     """Return the levels of a categorical column, in order."""
-    entries = row[f"levels_{i}"] or []
-    return tuple(sorted(entry["item"] for entry in entries if entry["item"] is not None))
+    return tuple(sorted(level for level in counts if level is not None))
 
 
 def _categorical(name: str, levels: tuple[str, ...], encoding: str, roles: ColumnRoles) -> Encoder:

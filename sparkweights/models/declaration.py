@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkweights.core.bounds import Bound
+    from sparkweights.core.extras import Extra
 
 ParamValue = bool | float | str
 
@@ -68,51 +68,6 @@ class ClassCount(Enum):
         (True, False, False)
         """
         return self is ClassCount.ANY or (self is ClassCount.TWO and classes == 2)  # two classes
-
-
-@dataclass(frozen=True)
-class Extra:
-    """An optional library, and how it is installed.
-
-    Attributes
-    ----------
-    module
-        Name of the module to import.
-    install
-        What pip installs.
-    """
-
-    module: str
-    install: str
-
-    @property
-    def command(self) -> str:
-        """The command that installs it."""
-        return f"pip install '{self.install}'"
-
-    @property
-    def is_installed(self) -> bool:
-        """Whether the module can be imported; it is not."""
-        return find_spec(self.module) is not None
-
-    def require(self, subject: str) -> None:
-        """Refuse to go on where the library is missing.
-
-        Parameters
-        ----------
-        subject
-            The start of the sentence: what needs the library.
-
-        Raises
-        ------
-        ConfigError
-            With the command that installs it.
-        """
-        if not self.is_installed:
-            raise ConfigError(
-                f"{subject} the {self.module} library, which is not installed.",
-                hint=f"{self.command}, or choose another model.kind.",
-            )
 
 
 @dataclass(frozen=True)
@@ -267,4 +222,4 @@ class LearnerDeclaration:
             With the command that installs it.
         """
         if self.extra is not None:
-            self.extra.require(f"model.kind: {self.kind} needs")
+            self.extra.require(f"model.kind: {self.kind} needs", "choose another model.kind")

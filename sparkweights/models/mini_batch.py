@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pyspark import StorageLevel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
 
@@ -28,6 +27,7 @@ from sparkweights.models.optimizers import Adam, Clipping, Schedule, Sgd, State
 from sparkweights.models.packed_rows import collect_moments, collect_round, count_blocks, pack_rows
 from sparkweights.models.rounds import Limits, RoundSettings, run_rounds
 from sparkweights.probability.corrections import FocalLoss
+from sparkweights.storage.scratch import cached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,13 +138,11 @@ class MiniBatch(Learner):
         """Fit in one Spark job for the moments, one that packs, and one per round."""
         moments = collect_moments(fit_df, settings.classes)
         rounds = round_settings(settings.params, moments, settings.classes, settings.seed)
-        packed_df = pack_rows(fit_df, moments, settings.seed)
-        packed_df = packed_df.persist(StorageLevel.MEMORY_AND_DISK)
+        with cached(pack_rows(fit_df, moments, settings.seed)) as packed_df:
 
-        def run(state: State, number: int) -> list[BlockResult]:
-            return collect_round(packed_df, state, number, rounds)
+            def run(state: State, number: int) -> list[BlockResult]:
+                return collect_round(packed_df, state, number, rounds)
 
-        try:
             result = run_rounds(
                 run,
                 State.start(start_of(moments)),
@@ -152,8 +150,6 @@ class MiniBatch(Learner):
                 _limits(settings.params),
                 settings.progress.step,
             )
-        finally:
-            packed_df.unpersist()
         by_round = tuple(_in_own_units(parameters, moments) for parameters in result.parameters)
         return MiniBatchModel(
             self.declaration,

@@ -27,6 +27,8 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import binary, literal_array, normalised
 from sparkweights.core.errors import ModelError
+from sparkweights.core.extras import XGBOOST
+from sparkweights.core.session_settings import read_setting
 from sparkweights.models.attributions import TreeContrast, TreeExplainer
 from sparkweights.models.base import (
     FEATURES,
@@ -46,7 +48,6 @@ from sparkweights.models.mllib import (
     append_raw,
     impurity_decreases,
 )
-from sparkweights.models.registry import XGBOOST
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
@@ -299,7 +300,7 @@ class BoostedTrees(Learner):
     def concern(self, params: Mapping[str, ParamValue], spark: SparkSession, /) -> str | None:
         """Warn of boosting so long that its history needs checkpoints, where there are none."""
         trees = params.get("maxIter", 0)
-        if float(trees) <= LONG_BOOSTING or spark.conf.get(CHECKPOINTS, ""):
+        if float(trees) <= LONG_BOOSTING or read_setting(spark, CHECKPOINTS):
             return None
         return (
             f"{trees} boosted trees (maxIter) correct a row so often that tasks may overflow the "
@@ -316,6 +317,6 @@ def _explain_boosted(
 
 
 def _explainer(trees: list[FlatTree], features: int, sign: float = 1.0) -> TreeExplainer:
-    XGBOOST.require("reasons from trees need")
+    XGBOOST.require("reasons from trees need", "choose another model.kind")
     additive = AdditiveTrees.of(trees, features)
     return TreeExplainer(additive.json, sign=sign, trees=additive)

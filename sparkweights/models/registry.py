@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.bounds import Bound
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
+from sparkweights.core.extras import XGBOOST
 from sparkweights.models.choices import (
     ADAM,
     CLASS_BALANCED,
@@ -25,7 +26,6 @@ from sparkweights.models.choices import (
 from sparkweights.models.declaration import (
     Capabilities,
     ClassCount,
-    Extra,
     LearnerDeclaration,
     ParamValue,
     SparkRelease,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # for a learner that training chooses; see `sparkweights.training.choose_learner`
 GROUP = "sparkweights.learners"
-
-XGBOOST = Extra("xgboost", "sparkweights[xgboost]")
 
 _COUNT = Bound(int, 1, 10_000)
 _SHARE = Bound(float, 0, 1)
@@ -316,7 +314,8 @@ def require_explainable(kind: str) -> None:
                 hint="leave reasons out, or choose another model.kind.",
             )
         if declared.reasons_extra is not None:
-            declared.reasons_extra.require(f"reasons: for model.kind {kind} they need")
+            subject = f"reasons: for model.kind {kind} they need"
+            declared.reasons_extra.require(subject, "choose another model.kind")
 
 
 @cache

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.spark_releases import has_approx_top_k
 from sparkweights.costs.spark import to_condition
 from sparkweights.quality.conditions import row_condition, unexpected_rows
 from sparkweights.quality.docs import write_docs
@@ -33,7 +35,7 @@ from sparkweights.quality.library import (
     run_natively,
     with_plain_names,
 )
-from sparkweights.quality.needs import SPARK_ERRORS, Need, Request, sort_needs
+from sparkweights.quality.needs import Need, Request, sort_needs
 from sparkweights.quality.suite import CheckReport, Suite
 
 if TYPE_CHECKING:
@@ -147,9 +149,9 @@ class CompiledSuite:
         matched
             The value of `matched_conditions`, computed once per row. Give it where the aggregates
             are observed, because each observed aggregate costs time on every row. None in a
-            query, where Spark compiles the aggregates to fast code.
+            query, where Spark compiles the aggregates to fast code; Spark 4.0 has no other way.
         """
-        if matched is None:
+        if matched is None or not has_approx_top_k():
             return self._queried
         if not self._conditions:
             return self._totals

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparkweights.core.columns import column
 from sparkweights.core.errors import ConfigError, did_you_mean, without_values
+from sparkweights.core.extras import CHECKS
 from sparkweights.core.roles import quoted
 from sparkweights.quality.entries import UNEXPECTED_ROWS
 from sparkweights.quality.suite import CheckResult
@@ -162,7 +163,14 @@ def _whole(context: Native, table: str) -> Native:
 
 @contextmanager
 def quiet_library() -> Iterator[Native]:
-    """Import the library where it is needed (it takes seconds), offline and without its logs."""
+    """Import the library where it is needed (it takes seconds), offline and without its logs.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    CHECKS.require("An expectation suite needs", "leave the suites out of the configuration")
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 

@@ -13,11 +13,11 @@ from itertools import pairwise
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.quality.library import (
     OF_SCHEMA,
     RESULT_FORMAT,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     Kwargs = Mapping[str, Any]  # of an expectation or a metric, from JSON
 
-# Errors of Java itself, such as that of an invalid pattern, arrive without Spark's class.
-SPARK_ERRORS = (PySparkException, Py4JError)
 UNEXPECTED_ROW_COUNT = "unexpected_rows_query.row_count"
 COUNT, KEPT, VALUES = ".unexpected_count", ".filtered_row_count", ".unexpected_values"
 ROWS = "table.row_count"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
+from sparkweights.core.extras import REPORT
 from sparkweights.records import (
     BacktestRecord,
     DistillationRecord,
@@ -12,6 +13,7 @@ from sparkweights.records import (
     ImportanceRecord,
     MonitoringRecord,
     RunRecord,
+    TrainingRecord,
     TuningRecord,
 )
 from sparkweights.report.backtest_report import backtest_report
@@ -26,45 +28,57 @@ from sparkweights.report.study_reports import explain_report, tuning_figure, tun
 if TYPE_CHECKING:
     from sparkweights.records import Record
 
-__all__ = ["StageResult", "model_report", "pages_of"]
+__all__ = ["StageResult", "pages_of"]
+
+
+def pages_of(record: Record) -> dict[str, str]:
+    """Return the pages and figures of a record: file name -> HTML or SVG.
+
+    There are none where the libraries of reports are not installed: a job may do without.
+    """
+    return _pages(record) if REPORT.is_installed else {}
 
 
 @singledispatch
-def pages_of(record: Record) -> dict[str, str]:  # noqa: ARG001 (chooses the function below)
-    """Return the pages and figures of a record: file name -> HTML or SVG."""
+def _pages(record: Record) -> dict[str, str]:  # noqa: ARG001 (chooses the function below)
     return {}
 
 
-@pages_of.register(RunRecord)
+@_pages.register(TrainingRecord)
+def _(record: TrainingRecord) -> dict[str, str]:
+    return {"report.html": model_report(record)}
+
+
+@_pages.register(RunRecord)
 def _(record: RunRecord) -> dict[str, str]:
     return {"report.html": run_report(record)}
 
 
-@pages_of.register(MonitoringRecord)
+@_pages.register(MonitoringRecord)
 def _(record: MonitoringRecord) -> dict[str, str]:
     return {"monitor.html": monitor_report(record)}
 
 
-@pages_of.register(EvaluationRecord)
+@_pages.register(EvaluationRecord)
 def _(record: EvaluationRecord) -> dict[str, str]:
     return {"report.html": evaluation_report(record)}
 
 
-@pages_of.register(DistillationRecord)
+@_pages.register(DistillationRecord)
 def _(record: DistillationRecord) -> dict[str, str]:
     return {"report.html": distillation_report(record)}
 
 
-@pages_of.register(ImportanceRecord)
+@_pages.register(ImportanceRecord)
 def _(record: ImportanceRecord) -> dict[str, str]:
     return {"report.html": explain_report(record)}
 
 
-@pages_of.register(BacktestRecord)
+@_pages.register(BacktestRecord)
 def _(record: BacktestRecord) -> dict[str, str]:
     return {"report.html": backtest_report(record)}
 
 
-@pages_of.register(TuningRecord)
+@_pages.register(TuningRecord)
 def _(record: TuningRecord) -> dict[str, str]:
     return {"curve.svg": tuning_figure(record), "report.html": tuning_report(record)}

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from markupsafe import Markup, escape
-
+from sparkweights.core.extras import REPORT
 from sparkweights.records import (
     BacktestRecord,
     DistillationRecord,
@@ -25,7 +24,6 @@ from sparkweights.report.backtest_report import origins_section
 from sparkweights.report.distillation_report import student_cost_section
 from sparkweights.report.evaluation_sections import decision_cost_section, scored_table_sections
 from sparkweights.report.model_report import balance_section
-from sparkweights.report.page import embed
 from sparkweights.report.population_sections import drift_sections
 from sparkweights.report.run_report import decisions_section
 from sparkweights.report.study_sections import importance_section, tuning_section
@@ -55,6 +53,10 @@ class StageResult(Generic[ValueT, RecordT]):
     record: RecordT
 
     def _repr_html_(self) -> str:
+        if not REPORT.is_installed:
+            return f"<p>{REPORT.refusal('Charts need')}</p>"
+        from sparkweights.report.rendering import fragment  # noqa: PLC0415 (optional libraries)
+
         return "".join(map(fragment, key_sections(self.record)))
 
 
@@ -108,16 +110,3 @@ def _(record: ImportanceRecord) -> list[Section]:
 @key_sections.register(BacktestRecord)
 def _(record: BacktestRecord) -> list[Section]:
     return [origins_section(record)]
-
-
-def fragment(section: Section) -> str:
-    """Return the section's sentence and its figure, if it has one; all text is escaped."""
-    parts = [Markup("<p><strong>{}</strong><br>{}</p>").format(section.title, section.sentence)]
-    if section.figure is not None:
-        parts += [
-            Markup('<div style="max-width: 36em">{}</div>').format(
-                embed(section.figure, f"cell-{section.id}")
-            ),
-            Markup("<p><small>{}</small></p>").format(section.figure.reading),
-        ]
-    return str(escape(Markup("\n").join(parts)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import types as T
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import InputError, join_names, nearest
 from sparkweights.storage.location import Location
 from sparkweights.storage.spark_paths import literal_path
@@ -110,7 +109,7 @@ def _require_declared(
         try:
             merged = reader.option("mergeSchema", merge).option("basePath", source.folders[-1])
             names = merged.load([literal_path(path) for path in paths]).columns
-        except (PySparkException, Py4JError):  # the reading itself reports it
+        except SPARK_ERRORS:  # the reading itself reports it
             return
         held |= {name.casefold() for name in names}
         absent = [name for name in df.columns if name.casefold() not in held]

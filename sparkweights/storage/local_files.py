@@ -14,7 +14,8 @@ from contextlib import suppress
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "symbolic link", "hard link"
 OTHER = "special file"  # a FIFO, a socket, a device
 
-_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Windows has none of these, and one of its own for files that are not text.
+_PLAIN = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
 

@@ -7,9 +7,8 @@ during a run, by somebody who tidies up, would otherwise let a second run in.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -90,6 +89,10 @@ def lock(file: Location, protected: str) -> Iterator[None]:
 
 def _try_lock_folder(folder: Location) -> AbstractContextManager[object] | None:
     """Lock a folder as `try_lock` does a file; do nothing where the filesystem cannot."""
+    try:
+        import fcntl  # noqa: PLC0415 (Windows has none)
+    except ModuleNotFoundError:
+        return nullcontext()
     with ExitStack() as stack:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         descriptor = os.open(folder.local_path, flags)

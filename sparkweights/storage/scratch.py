@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from pyspark import StorageLevel
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import try_lock
 from sparkweights.storage.spark_paths import literal_path
@@ -119,8 +120,21 @@ def keep_rows(df: DataFrame, parent: Location) -> Iterator[DataFrame]:
         written = str(folder / "rows")
         df.write.parquet(written)
         read_df = df.sparkSession.read.schema(df.schema).parquet(literal_path(written))
-        kept_df = read_df.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
+        with cached(read_df) as kept_df:
             yield kept_df
-        finally:
-            kept_df.unpersist()
+
+
+@contextmanager
+def cached(df: DataFrame) -> Iterator[DataFrame]:
+    """Cache rows for many passes; where the engine has no cache, each pass computes them anew.
+
+    Engines without a cluster of their own (serverless) refuse to cache.
+    """
+    with ExitStack() as stack:
+        try:
+            cached_df = df.persist(StorageLevel.MEMORY_AND_DISK)
+        except SPARK_ERRORS:
+            cached_df = df
+        else:
+            stack.callback(cached_df.unpersist)
+        yield cached_df

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import InputError, join_names, spark_message
 from sparkweights.storage.location import Location
 from sparkweights.storage.spark_paths import literal_path
@@ -118,7 +118,7 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     try:
         df = _open(spark, source)
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
-    except (PySparkException, Py4JError) as error:  # py4j's: an error of a filesystem
+    except SPARK_ERRORS as error:
         raise _unreadable(error, source) from None
     condition = _selected(df, source)
     return df if condition is None else df.filter(condition)
@@ -220,7 +220,7 @@ def _require_values(
             )
 
 
-def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
+def _unreadable(error: Exception, source: TableSource) -> InputError:
     text = str(error)
     condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
     where = f"Table tables.{source.role} at '{source.location}' cannot be read"
@@ -251,7 +251,7 @@ def _unreadable(error: PySparkException | Py4JError, source: TableSource) -> Inp
     return InputError(f"{where}: {reason}.", hint="check the table's files, format and schema.")
 
 
-def _unmergeable(error: PySparkException | Py4JError, source: TableSource) -> InputError:
+def _unmergeable(error: Exception, source: TableSource) -> InputError:
     """Return the error of files whose columns have types that cannot be one type."""
     names = _differing(str(error))
     columns = f"column {join_names(names)} has" if names else "a column has"

@@ -84,7 +84,7 @@ def test_auto_tries_logistic_on_normal_scores_and_the_boosting_there_is(
     assert (boosting.model.kind, boosting.features.numeric) == ("xgboost", "auto")
     connected: Any = SimpleNamespace()
     assert candidates(_spec(), connected)[1].model.kind == "boosted_trees"
-    monkeypatch.setattr("sparkweights.models.declaration.find_spec", lambda _: None)
+    monkeypatch.setattr("sparkweights.core.extras.find_spec", lambda _: None)
     assert candidates(_spec(), spark)[1].model.kind == "boosted_trees"
     plain, _ = candidates(_spec(features={"numeric": "plain"}), spark)
     assert plain.features.numeric == "plain"

@@ -51,7 +51,7 @@ def test_demo_without_the_library_of_reasons_leaves_them_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plain installation gets a demo that runs, and is told what is missing."""
-    monkeypatch.setattr("sparkweights.models.declaration.find_spec", lambda _: None)
+    monkeypatch.setattr("sparkweights.core.extras.find_spec", lambda _: None)
     folder = write_demo(tmp_path)
     config = load_config(folder / "credit_card.yaml")
     assert config.reasons is None

@@ -41,7 +41,8 @@ def _run_time_packages() -> set[str]:
     """Return what the installed packages say that the project needs, for this Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     waiting = [Requirement(one) for one in project["dependencies"]]
-    waiting += [Requirement(one) for one in project["optional-dependencies"]["xgboost"]]
+    for extra, packages in project["optional-dependencies"].items():
+        waiting += map(Requirement, () if extra == "all" else packages)
     names = set[str]()
     while waiting:
         one = waiting.pop()

@@ -54,7 +54,7 @@ def _publish(artifacts: Location, version: str, **options: Any) -> Location:
         replace(record, version=version),
         models=models,
         reference=reference,
-        report="a page",
+        pages={"report.html": "a page"},
         **options,
     )
 

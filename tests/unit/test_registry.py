@@ -10,6 +10,7 @@ import pytest
 
 from sparkweights.config.load import load_config
 from sparkweights.core.errors import ConfigError, ModelError
+from sparkweights.core.extras import Extra
 from sparkweights.models import base
 from sparkweights.models.base import (
     ExplainerSettings,
@@ -18,7 +19,6 @@ from sparkweights.models.base import (
     learner,
     require_trainable,
 )
-from sparkweights.models.declaration import Extra
 from sparkweights.models.registry import (
     AUTO_FLEXIBLE,
     AUTO_SIMPLE,
@@ -48,7 +48,8 @@ THREE = {
     "costs": "{a: {good: 0, late: 5, bad: 9}, b: {good: 1, late: 0, bad: 0}}",
 }
 DECLARED = """
-from sparkweights.models.declaration import Extra, LearnerDeclaration
+from sparkweights.core.extras import Extra
+from sparkweights.models.declaration import LearnerDeclaration
 ONE = LearnerDeclaration("one", "package.missing:Learner", {{}}, **{more})
 """
 

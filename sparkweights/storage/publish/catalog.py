@@ -16,13 +16,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
 from uuid import uuid4
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.core.roles import quoted
+from sparkweights.core.session_settings import read_setting
 from sparkweights.storage.location import Location
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 DATE = "run_date"
 FORMATS = ("parquet", "orc")
-# PySpark passes errors of a filesystem on as py4j gives them.
-_ENGINE_ERRORS = (PySparkException, Py4JError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,7 +143,7 @@ class CatalogPublication(Publication):
         return self._columns() if self._exists() else None
 
     def _require_catalog(self) -> None:
-        if self.spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory":
+        if read_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory":
             raise ConfigError(
                 f"Table '{self.name}' is to be written, but this session's catalog forgets its "
                 "tables when it ends.",
@@ -237,7 +235,7 @@ class CatalogPublication(Publication):
         """
         while self._unpublished:
             schema = self._unpublished.pop()
-            with suppress(*_ENGINE_ERRORS):  # the error that stopped the run is the one to report
+            with suppress(*SPARK_ERRORS):  # the error that stopped the run is the one to report
                 none_df = self.spark.createDataFrame([], schema)
                 none_df.write.format(self.format).mode("overwrite").save(self.stage_path)
 
@@ -272,7 +270,7 @@ class CatalogPublication(Publication):
         """Ask the catalog; its refusal becomes a `PublishError`."""
         try:
             return question(*args, **kwargs)
-        except _ENGINE_ERRORS as error:
+        except SPARK_ERRORS as error:
             raise PublishError(
                 f"Table '{self.name}' cannot be written: {spark_message(error)}.",
                 hint="nothing was published; check the table's name, the catalog and your rights.",

@@ -7,16 +7,16 @@ The modules `folder` and `catalog` define where a stage lies and how it replaces
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import PublishError, QualityGateError
+from sparkweights.core.session_settings import use_settings
 from sparkweights.storage.keys import count_keys, count_repeats
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import date
 
@@ -121,7 +121,7 @@ class Publication(ABC):
             Whether most of the rows that are read are filtered out before the write.
         """
         writer = df.write.format(self.format).options(**self.options)
-        with _set(df.sparkSession, SETTINGS_FILTERED if few else SETTINGS):
+        with use_settings(df.sparkSession, SETTINGS_FILTERED if few else SETTINGS):
             writer.mode("error").partitionBy(*partition_by).save(self.stage_path)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
@@ -154,16 +154,3 @@ class Publication(ABC):
                 hint="nothing was published; remove the duplicate keys from the incoming table, "
                 "or add the column that tells its rows apart to columns.keys.",
             )
-
-
-@contextmanager
-def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
-    """Set the options of a fast write, and restore the old ones at the end."""
-    before = {name: spark.conf.get(name) for name in settings}
-    for name, value in settings.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            spark.conf.set(name, old or "")

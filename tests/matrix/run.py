@@ -1,0 +1,165 @@
+"""`make test-matrix`: the demo and some test files on each release of Spark.
+
+Each release has a virtual environment of its own below `.matrix`, which stays for the next time:
+the wheel, and the locked packages but for Spark. The demo's figures are compared with those of the
+newest release.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".matrix"
+RELEASES = ("4.3.0", "4.2.1", "4.1.4", "4.0.5")  # the newest first: others are compared with it
+FILES = (
+    "tests/spark/test_spark_releases.py",
+    "tests/spark/test_stages.py",
+    "tests/spark/test_features.py",
+    "tests/spark/test_learners.py",
+    "tests/spark/test_compiled.py",
+    "tests/spark/test_evaluate.py",
+    "tests/jobs/test_foreign_session.py",
+    "tests/jobs/test_monitor.py",
+    "tests/jobs/test_score.py",
+)
+TOOLS = ("pytest", "pytest-xdist", "hypothesis", "statsmodels", "fairlearn")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What a release of Spark has shown.
+
+    Attributes
+    ----------
+    release
+        Of Spark.
+    figures
+        Name -> figure of the demo; None where the demo failed.
+    tests
+        The last line of the tests.
+    passed
+        Whether all tests passed.
+    seconds
+        For both.
+    """
+
+    release: str
+    figures: dict[str, float] | None
+    tests: str
+    passed: bool
+    seconds: float
+
+
+def main() -> int:
+    """Run each release; return 1 if a demo or a test failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--release", action="append", choices=RELEASES, help="(default: all)")
+    parser.add_argument("--without-demo", action="store_true")
+    parser.add_argument("files", nargs="*", default=FILES, help="of tests (default: some lanes)")
+    options = parser.parse_args()
+    lanes = [
+        run_lane(release, options.files, demo=not options.without_demo)
+        for release in options.release or RELEASES
+    ]
+    for line in table(lanes):
+        sys.stdout.write(f"{line}\n")
+    demos = all(lane.figures is not None for lane in lanes) or options.without_demo
+    return 0 if demos and all(lane.passed for lane in lanes) else 1
+
+
+def run_lane(release: str, files: list[str], *, demo: bool) -> Lane:
+    """Run the demo from the installed wheel, and the tests of this folder, on one release."""
+    python = _environment(release)
+    begun = time.monotonic()
+    figures = _run_demo(python, release) if demo else None
+    ran = subprocess.run(
+        [python, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", *files],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    (FOLDER / f"{release}.log").write_text(ran.stdout, encoding="utf-8")
+    last = ran.stdout.rstrip().rpartition("\n")[2].strip("= ")
+    return Lane(release, figures, last, ran.returncode == 0, time.monotonic() - begun)
+
+
+def _environment(release: str) -> Path:
+    """Return the Python of a release's environment, with today's wheel in it."""
+    folder = FOLDER / release
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    FOLDER.joinpath("constraints.txt").write_text("\n".join(_constraints()), encoding="utf-8")
+    wheels = FOLDER / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), "."]
+    subprocess.run([sys.executable, *build], cwd=ROOT, check=True)
+    (wheel,) = wheels.glob("*.whl")
+    install = [*pip, "install", "--constraint", str(FOLDER / "constraints.txt")]
+    packages = [f"{wheel}[xgboost,checks,report]", f"pyspark=={release}", *TOOLS]
+    subprocess.run([python, *install, *packages], check=True)
+    again = ["--force-reinstall", "--no-deps", str(wheel)]  # its version is the one of before
+    subprocess.run([python, *install, *again], check=True)
+    return python
+
+
+def _constraints() -> list[str]:
+    """Return the locked versions but those of Spark and its bridge to Java."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w.-]+==\S+?(?: ; .+?)?) \\$", text, re.MULTILINE)
+    return [pin for pin in pins if not pin.startswith(("pyspark==", "py4j=="))]
+
+
+def _run_demo(python: Path, release: str) -> dict[str, float] | None:
+    """Return the demo's figures; None where it failed."""
+    into = FOLDER / f"demo-{release}"
+    shutil.rmtree(into, ignore_errors=True)
+    command = [python, "-P", "-m", "sparkweights", "demo", "--into", into, "--quiet", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(
+        command, cwd=FOLDER, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if ran.returncode != 0:
+        return None
+    record = json.loads(ran.stdout)
+    evaluation, run = record["model"]["evaluation"], record["score"]
+    return {
+        "savings": evaluation["savings"]["ours"],
+        "expected cost": run["expected_cost"],
+        **{f"{decision}": rows for decision, rows in run["decisions"].items()},
+    }
+
+
+def table(lanes: list[Lane]) -> list[str]:
+    """Return the lanes as a table in Markdown, with the figures' differences from the first."""
+    first = next((lane.figures for lane in lanes if lane.figures is not None), {})
+    lines = ["| Spark | demo | tests | seconds |", "| --- | --- | --- | ---: |"]
+    for lane in lanes:
+        if lane.figures is None:
+            shown = "-"
+        else:
+            differing = [name for name, figure in lane.figures.items() if figure != first[name]]
+            shown = ", ".join(
+                f"{name} {lane.figures[name]!r} instead of {first[name]!r}" for name in differing
+            )
+            shown = shown or f"savings {lane.figures['savings']:.4f}, the same figures"
+        lines.append(f"| {lane.release} | {shown} | {lane.tests} | {lane.seconds:.0f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
