@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
-import time
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import TextIOWrapper
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from sparkweights.cli import summary
+from sparkweights.cli import signals, summary
 from sparkweights.cli.options import make_parser
 from sparkweights.cli.terminal import AnyProgress, choose_progress
 from sparkweights.core.errors import (
@@ -31,15 +26,10 @@ from sparkweights.core.extras import missing_extra
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType
 
     from pyspark.sql import SparkSession
 
     from sparkweights.app.runner import Runner
-
-INTERRUPTED = 128 + signal.SIGINT
-CHILD_ENDS = 5  # seconds
-_INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchanged.\n"
 
 
 def entry_point() -> None:
@@ -74,15 +64,15 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(error)
     progress = choose_progress(quiet=options.quiet)
     try:
-        with _restored_signal_handlers():
+        with signals.restored_handlers():
             _VERBS[options.verb](options, progress)
     except SparkweightsError as error:
         progress.close()
         return _fail(error)
     except KeyboardInterrupt:
         progress.close()
-        sys.stderr.write(_INTERRUPTED)
-        return INTERRUPTED
+        sys.stderr.write(signals.INTERRUPTED)
+        return 128 + signals.INTERRUPT
     except Exception as error:  # noqa: BLE001 (the entry point: a bug, or an error of Spark)
         progress.close()
         if (missing := missing_extra(error)) is not None:
@@ -90,19 +80,6 @@ def main(arguments: Sequence[str]) -> int:
         return _fail_unexpectedly(error)
     progress.close()
     return 0
-
-
-@contextmanager
-def _restored_signal_handlers() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _open_session(name: str) -> SparkSession:
@@ -116,51 +93,12 @@ def _open_session(name: str) -> SparkSession:
     """
     from sparkweights.app.session import open_session  # noqa: PLC0415
 
-    _exit_on_signals(_exit_while_java_starts)
+    signals.exit_on_signals(signals.exit_while_java_starts)
     # Without a handler, Python prints the traceback of each call to a Java process that ended.
     logging.getLogger("py4j").addHandler(logging.NullHandler())
     spark = open_session(name)
-    _exit_on_signals(_exit_interrupted)
+    signals.exit_on_signals(signals.exit_interrupted)
     return spark
-
-
-def _exit_on_signals(handler: Callable[[int, FrameType | None], NoReturn]) -> None:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _exit_interrupted(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.stderr.write(_INTERRUPTED)
-    sys.stderr.flush()
-    os._exit(128 + number)
-
-
-def _exit_while_java_starts(number: int, frame: FrameType | None) -> NoReturn:
-    """End Java first: it would write its own warnings below our last line.
-
-    A Java that is ready ends by itself when its parent does, and then removes its own files.
-    """
-    for child in _children():
-        with suppress(OSError):  # it has ended in between
-            _end(child)
-    _exit_interrupted(number, frame)
-
-
-def _end(child: int) -> None:
-    """End a child process, by force where it does not end in time, and wait for its end."""
-    os.kill(child, signal.SIGTERM)
-    until = time.monotonic() + CHILD_ENDS
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > until:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.01)
-
-
-def _children() -> list[int]:
-    """Return the children of this process; none where the system does not list them."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(child) for file in lists for child in file.read_text(encoding="ascii").split()]
 
 
 def _fail(error: SparkweightsError) -> int:

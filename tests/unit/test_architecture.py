@@ -23,6 +23,7 @@ HAS_FILES_OF_ITS_OWN = {
     "sparkweights/storage/local_files.py": "the calls behind a location's local path",
     "sparkweights/storage/lock.py": "the library of locks, which takes a location's local path",
     "sparkweights/app/session.py": "Java, and what an engine on this machine needs",
+    "sparkweights/cli/signals.py": "the list of child processes, which the system keeps in files",
     "sparkweights/cli/options.py": "paths as they were typed, which messages repeat",
 }
 FORBIDDEN = ("_jvm", "sparkContext", ".rdd", "toPandas", "pickle")
