@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config.schema import Config
+    from sparkweights.spec.stream import StreamTable
     from sparkweights.spec.tables import Table
     from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
@@ -37,16 +38,33 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
     ConfigError
         If the configuration does not name it, or a secret is not set.
     """
-    table = config.table(role)
+    return _source(config, config.table(role), role, run_date, f"tables.{role}")
+
+
+def stream_source(config: Config, role: str, run_date: date) -> TableSource | None:
+    """Return where the micro-batches of a role, ``incoming`` or ``outcomes``, are read.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has no stream, or a secret is not set.
+    """
+    table: StreamTable | None = getattr(config.streamed, role)
+    if table is None:
+        return None
+    return _source(config, table, role, run_date, f"stream.{role}")
+
+
+def _source(config: Config, table: Table, role: str, run_date: date, where: str) -> TableSource:
     location = dated(table.location, run_date)
-    if table.scheme == "file":
+    if table.scheme == "file" and table.format not in {"kafka", "rate"}:
         location = str(config.path(location))
     return TableSource(
         role=role,
         location=location,
         format=table.format,
         schema_ddl=table.schema_ddl,
-        options=resolve_secrets(table.options, where=f"tables.{role}.options"),
+        options=resolve_secrets(table.options, where=f"{where}.options"),
         partition={
             name: tuple(
                 dated(value, run_date) if isinstance(value, str) else value for value in values
@@ -56,7 +74,7 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         malformed=table.malformed,
         final_newline=table.final_newline,
         ignore_empty_files=table.ignore_empty_files,
-        row_filter=_row_filter(table.where, f"tables.{role}.where"),
+        row_filter=_row_filter(table.where, f"{where}.where"),
     )
 
 
@@ -86,6 +104,8 @@ def require_outside_bundles(config: Config) -> None:
     """
     require_outside_bundle("artifacts", config.path(config.artifacts))
     require_outside_bundle("runs", config.path(config.runs))
+    if config.stream is not None:
+        require_outside_bundle("stream.folder", config.path(config.stream.folder))
     for role in ("scored", "quarantine"):
         table: Table | None = getattr(config.tables, role)
         if table is not None and table.scheme == "file":
