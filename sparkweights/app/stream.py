@@ -146,6 +146,7 @@ class ConfiguredStream:
             max_shift=self.spec.max_shift,
             moves_prior=stream.prior == "window",
             holds=stream.on_drift == "hold",
+            reference=None if learns else self.bundle.reference.scores,
         )
         return StreamSettings(
             name=config.name,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config.schema import Config
-    from sparkweights.spec.stream import StreamTable
-    from sparkweights.spec.tables import Table
+    from sparkweights.spec.stream import StreamSource
+    from sparkweights.spec.tables import Source, Table
     from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
 
@@ -38,7 +38,24 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
     ConfigError
         If the configuration does not name it, or a secret is not set.
     """
-    return _source(config, config.table(role), role, run_date, f"tables.{role}")
+    table = config.table(role)
+    return TableSource(
+        role=role,
+        location=_location(config, table, run_date),
+        format=table.format,
+        schema_ddl=table.schema_ddl,
+        options=resolve_secrets(table.options, where=f"tables.{role}.options"),
+        partition={
+            name: tuple(
+                dated(value, run_date) if isinstance(value, str) else value for value in values
+            )
+            for name, values in table.partition_values.items()
+        },
+        malformed=table.malformed,
+        final_newline=table.final_newline,
+        ignore_empty_files=table.ignore_empty_files,
+        row_filter=_row_filter(table.where, f"tables.{role}.where"),
+    )
 
 
 def stream_source(config: Config, role: str, run_date: date) -> TableSource | None:
@@ -49,33 +66,21 @@ def stream_source(config: Config, role: str, run_date: date) -> TableSource | No
     ConfigError
         If the configuration has no stream, or a secret is not set.
     """
-    table: StreamTable | None = getattr(config.streamed, role)
-    if table is None:
+    source: StreamSource | None = getattr(config.streamed, role)
+    if source is None:
         return None
-    return _source(config, table, role, run_date, f"stream.{role}")
-
-
-def _source(config: Config, table: Table, role: str, run_date: date, where: str) -> TableSource:
-    location = dated(table.location, run_date)
-    if table.scheme == "file" and table.format not in {"kafka", "rate"}:
-        location = str(config.path(location))
     return TableSource(
         role=role,
-        location=location,
-        format=table.format,
-        schema_ddl=table.schema_ddl,
-        options=resolve_secrets(table.options, where=f"{where}.options"),
-        partition={
-            name: tuple(
-                dated(value, run_date) if isinstance(value, str) else value for value in values
-            )
-            for name, values in table.partition_values.items()
-        },
-        malformed=table.malformed,
-        final_newline=table.final_newline,
-        ignore_empty_files=table.ignore_empty_files,
-        row_filter=_row_filter(table.where, f"{where}.where"),
+        location=_location(config, source, run_date),
+        format=source.format,
+        schema_ddl=source.schema_ddl,
+        options=resolve_secrets(source.options, where=f"stream.{role}.options"),
     )
+
+
+def _location(config: Config, source: Source, run_date: date) -> str:
+    location = dated(source.location, run_date)
+    return str(config.path(location)) if source.scheme == "file" else location
 
 
 def _row_filter(text: str | None, where: str) -> Callable[[StructType], Column] | None:

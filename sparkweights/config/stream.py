@@ -10,11 +10,10 @@ from sparkweights.weights.spec import BY_ROW
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
-    from sparkweights.spec.stream import Stream, StreamTable
+    from sparkweights.spec.stream import Stream, StreamSource
 
 MINI_BATCH = "mini_batch"
 _STATED_SCHEMA = ("csv", "json", "kafka")
-_OF_TABLES = ("partition", "where", "malformed", "final_newline", "ignore_empty_files")
 
 
 def check_stream(config: Config) -> None:
@@ -44,17 +43,11 @@ def check_stream(config: Config) -> None:
     _check_weights(config, settings)
 
 
-def _check_source(where: str, source: StreamTable) -> None:
+def _check_source(where: str, source: StreamSource) -> None:
     if source.format in _STATED_SCHEMA and source.schema_ddl is None:
         raise ConfigError(
             f"{where}.schema is missing; a stream of {source.format} does not state its columns.",
             hint="write them as 'name type, ...'.",
-        )
-    stated = [name for name in _OF_TABLES if name in source.model_fields_set]
-    if stated:
-        raise ConfigError(
-            f"{where}.{stated[0]}: a stream reads every row as it comes.",
-            hint=f"leave out {join_names(stated)}.",
         )
 
 

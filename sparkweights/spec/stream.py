@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictFloat, StrictInt
 
 from sparkweights.spec.settings import Positive, Section, Text
-from sparkweights.spec.tables import Table
-
-FILES = ("parquet", "orc", "csv", "json")
+from sparkweights.spec.tables import Source
 
 
-class StreamTable(Table):
-    """A source that rows arrive in; the keys are those of a table.
+class StreamSource(Source):
+    """A source that rows arrive in.
 
     Attributes
     ----------
@@ -23,14 +21,19 @@ class StreamTable(Table):
         or ``rate``, Spark's generator of the columns ``timestamp`` and ``value``, for load tests.
     location
         The folder, the table's name, the topic, or any text for ``rate``.
-    schema
+    schema_ddl
         Columns and types; required for csv, json and kafka. Of Parquet and ORC files they are read
         from the files that are there when the stream starts.
     options
         Options of Spark's reader, such as ``maxFilesPerTrigger``, which bounds a micro-batch.
     """
 
-    format: Literal["parquet", "orc", "csv", "json", "table", "kafka", "rate"] = "parquet"  # type: ignore[assignment]
+    format: Literal["parquet", "orc", "csv", "json", "table", "kafka", "rate"] = "parquet"
+
+    @property
+    def scheme(self) -> str:
+        """The storage scheme; the format where the location is no place of files."""
+        return self.format if self.format in {"kafka", "rate"} else super().scheme
 
 
 class StreamWindow(Section):
@@ -81,8 +84,8 @@ class Stream(Section):
     incoming
         Rows to score, with the columns of ``tables.incoming`` and ``columns.time``.
     outcomes
-        The keys of rows and their ``columns.label``, once it is known. Without it the model and
-        its prior stay as they are.
+        The keys of rows and their ``columns.label``, once it is known. Without it the model
+        stays as it is, and its class shares follow the latest scores alone.
     folder
         Folder of the scored and quarantined rows, the state, the checkpoint and the metrics.
     wait
@@ -105,8 +108,8 @@ class Stream(Section):
         Rows of a micro-batch of ``stream --backfill``.
     """
 
-    incoming: StreamTable
-    outcomes: StreamTable | None = None
+    incoming: StreamSource
+    outcomes: StreamSource | None = None
     folder: Text = "stream"
     wait: StrictInt | StrictFloat | Text | None = None
     window: StreamWindow = StreamWindow(rows=5_000)

@@ -61,6 +61,7 @@ def estimate_prior(
     window: Bucket | None,
     recent: ScoreHistogram | None,
     max_shift: float,
+    reference: ScoreHistogram | None = None,
 ) -> CurrentPrior:
     """Estimate the shares that the next batch is decided for.
 
@@ -74,10 +75,16 @@ def estimate_prior(
         The latest scores, whether their outcome is known or not; None without any.
     max_shift
         By which factor scores alone may move the odds of a class.
+    reference
+        Scores by class that the latest ones are compared with while the window has few rows: those
+        of the model's test rows; None where the model's scores are others by now.
     """
-    if window is None or window.rows < MIN_WINDOW:
-        return CurrentPrior(model, model, None, model)
     classes, pi = tuple(model), np.array(list(model.values()))
+    if window is None or window.rows < MIN_WINDOW:
+        if reference is None or recent is None:
+            return CurrentPrior(model, model, None, model)
+        shift = estimate_shift(reference, recent, model, max_shift=max_shift)
+        return CurrentPrior(model, model, shift, shift.target_prior() or model)
     factors = outcome_factors(model, window)
     outcomes = _named(classes, pi * factors)
     observed = window.scores.rows.sum(axis=0)

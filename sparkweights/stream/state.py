@@ -18,6 +18,7 @@ from sparkweights.stream.window import Window, WindowLimits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkweights.probability.priors import ScoreHistogram
     from sparkweights.stream.adwin import Moments
     from sparkweights.stream.learner import LabelledBatch, LearnerSettings, Run
     from sparkweights.stream.window import Bucket
@@ -27,7 +28,7 @@ VERSION = 1  # of the layout
 LOSS, SCORE = "loss", "score"  # what drift is detected on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StreamRules:
     """What a stream's state follows; resolved from settings and model.
 
@@ -47,6 +48,8 @@ class StreamRules:
         Whether decisions are for the class shares of the window.
     holds
         Whether a drift ends the learning of the model.
+    reference
+        See `sparkweights.stream.current_prior.estimate_prior`.
     """
 
     prior: Mapping[str, float]
@@ -56,6 +59,7 @@ class StreamRules:
     max_shift: float
     moves_prior: bool = True
     holds: bool = True
+    reference: ScoreHistogram | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,9 @@ class StreamState:
             return CurrentPrior(rules.prior, rules.prior, None, rules.prior)
         recent = self.recent.total
         scores = None if recent is None else recent.scores
-        return estimate_prior(rules.prior, self.window.total, scores, rules.max_shift)
+        return estimate_prior(
+            rules.prior, self.window.total, scores, rules.max_shift, rules.reference
+        )
 
     def with_scores(self, scored: Bucket, measure: Moments, rules: StreamRules) -> StreamState:
         """Return the state with the scores of a micro-batch.

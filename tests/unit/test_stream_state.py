@@ -172,6 +172,20 @@ def test_prior_follows_outcomes_and_then_the_scores_alone() -> None:
     assert limited.target == limited.outcomes  # the interval excludes what is allowed
 
 
+def test_prior_before_outcomes_follows_the_scores_beside_the_models_test_rows() -> None:
+    """The test rows are 5 % bad, the later ones 8 %."""
+    rng = np.random.default_rng(6)
+
+    def draw(share: float) -> tuple[Any, Any]:
+        labels = (rng.random(20_000) < share).astype(int)
+        return sigmoid(2 * rng.normal(2.0 * labels) - 2 + np.log(0.05 / 0.95)), labels
+
+    recent, reference = histogram(draw(0.08)[0]), histogram(*draw(0.05))
+    found = estimate_prior(PRIOR, None, recent, 2.0, reference)
+    assert found.outcomes == PRIOR
+    assert found.target["bad"] == pytest.approx(0.08, abs=0.01)
+
+
 def test_prior_of_few_outcomes_is_the_models() -> None:
     """Nothing is known from some dozens of rows; nor do they move a learner's margins."""
     window = few(0, rows=int(MIN_WINDOW) - 1)

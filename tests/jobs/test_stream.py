@@ -1,0 +1,286 @@
+"""`stream`: micro-batches of files with delayed outcomes, restarts, gates and a replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CONFIG, RUN_DATE, SHORT_LIVED, Shop, history
+
+from sparkweights.core.errors import PublishError
+from sparkweights.stream.files import StreamFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+KEY = "loan id"
+ROWS = 150  # of a micro-batch
+MODEL = {"kind": "mini_batch", "params": {"rounds": 3, "batch_rows": 128}}
+FILES = {"maxFilesPerTrigger": "1"}
+STREAM = {
+    "incoming": {"location": "data/arriving", "options": FILES},
+    "outcomes": {"location": "data/outcomes", "options": FILES},
+    "folder": "out/stream",
+    "wait": 400,
+    "window": {"rows": 400},
+}
+
+
+def arriving() -> pd.DataFrame:
+    """Return three micro-batches of loans with their outcomes and event times."""
+    rows = history(3 * ROWS, seed=5)
+    return rows.assign(**{KEY: np.arange(len(rows)), "opened": np.arange(len(rows))})
+
+
+@dataclass(frozen=True)
+class Streams:
+    """A lender with a model and sources that rows and outcomes arrive in."""
+
+    shop: Shop
+
+    @property
+    def folder(self) -> Path:
+        """The stream's folder."""
+        return self.shop.folder / "out" / "stream"
+
+    def put(self, source: str, number: int, frame: pd.DataFrame) -> None:
+        """Add a file to a source; files are read in the order of their times."""
+        folder = self.shop.folder / "data" / source
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{number}.parquet"
+        texts = [name for name in frame if frame[name].dtype == object]
+        frame.astype(dict.fromkeys(texts, "string")).to_parquet(file, index=False)
+        os.utime(file, (1_700_000_000 + 10 * number,) * 2)
+
+    def config(self, **changes: Any) -> Path:
+        """Write the configuration."""
+        columns = {**CONFIG["columns"], "time": "opened"}
+        stated = {
+            "columns": columns,
+            "model": MODEL,
+            "weights": {"scheme": "balanced"},
+            "decision": {"calibration": "none", "base_rate_tolerance": 0.9, "cost_tolerance": 0.9},
+            "stream": STREAM,
+            "checks": {},
+        }
+        return self.shop.config("stream.yaml", **{**stated, **changes})
+
+    def run(self, **changes: Any) -> int:
+        """Process what there is."""
+        return self.shop.run("stream", self.config(**changes), "--quiet")
+
+    def read(self, kind: str) -> pd.DataFrame:
+        """Return the rows of a kind, by key."""
+        rows = pd.read_parquet(self.folder / kind)
+        return rows.sort_values(KEY).reset_index(drop=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state without the time it took."""
+        record: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
+        record["totals"].pop("seconds")
+        return record
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Return a JSON file of the stream."""
+        record: dict[str, Any] = json.loads((self.folder / name).read_text())
+        return record
+
+
+def open_streams(folder: Path) -> Streams:
+    """Train a model, and let rows and outcomes arrive."""
+    streams = Streams(Shop(folder))
+    labelled = history(1_500)
+    streams.shop.table("history", labelled.assign(opened=-1))
+    assert streams.shop.run("train", streams.config(), "--quiet") == 0
+    rows = arriving()
+    parts = [rows[i * ROWS : (i + 1) * ROWS] for i in range(3)]
+    for number, part in enumerate(parts):
+        streams.put("arriving", number, part.drop(columns="outcome"))
+    # Outcomes come before their row, after it, and with it; one comes twice, some never.
+    for number, part in enumerate([parts[1], parts[0], pd.concat([parts[2][:100], parts[0][:20]])]):
+        streams.put("outcomes", number, part[[KEY, "outcome"]])
+    return streams
+
+
+@pytest.fixture(scope="module")
+def streams(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Streams:
+    """Process three micro-batches, without an interruption."""
+    made = open_streams(tmp_path_factory.mktemp("streams"))
+    assert made.run() == 0
+    return made
+
+
+def test_each_row_is_scored_once_and_waits_for_its_outcome(streams: Streams) -> None:
+    """Costs are those of the decisions; rows without outcome are in no window."""
+    rows, scored = arriving(), streams.read("scored")
+    assert scored[KEY].tolist() == rows[KEY].tolist()
+    assert scored.groupby("batch_id", observed=True).size().tolist() == [ROWS] * 3
+    outcomes = streams.read("outcomes")
+    assert outcomes[KEY].tolist() == rows[KEY][: 2 * ROWS + 100].tolist()
+    merged = outcomes.merge(rows[[KEY, "outcome", "amount"]], on=KEY)
+    bad = merged["outcome"] == "bad"
+    approved = merged["decision"] == "approve"
+    cost = np.where(approved, 0.75 * merged["amount"] * bad, (0.1 * merged["amount"] + 20) * ~bad)
+    np.testing.assert_allclose(merged["realised_cost"], cost)
+    assert (merged["__class"] == bad).all()
+    state = streams.state()
+    assert state["batch"] == 2
+    assert state["totals"]["outcomes"] == len(outcomes)
+    assert state["totals"]["realised_cost"] == pytest.approx(cost.sum())
+    assert state["unmatched"] is None
+    window = np.sum([one["rows"] for one in state["window"]["buckets"]], axis=0)
+    assert window.tolist() == [(~bad).sum(), bad.sum()]  # at least 400 rows: all batches
+
+
+def test_record_of_a_micro_batch_tells_its_prior_and_weights(streams: Streams) -> None:
+    """The first is decided for the model's shares, later ones for those of the window."""
+    ledgers = [streams.record(f"batches/{batch}.json")["ledger"] for batch in range(3)]
+    assert ledgers[0]["target_prior"] is None
+    assert ledgers[2]["target_prior"] is not None
+    weights = [one["bends"][0]["rule"]["cells"] for one in ledgers]
+    assert all(one["bends"][0]["undone"] for one in ledgers)
+    assert weights[0] != weights[2]
+    learned = streams.state()["learner"]
+    assert learned["steps"] > 0
+    metrics = streams.record("metrics.json")
+    assert metrics["status"] == "ended"
+    assert metrics["rows"]["with_outcome"] == 2 * ROWS + 100
+    assert metrics["weights"].keys() == {"repaid", "defaulted"}
+    page = (streams.folder / "report.html").read_text()
+    assert "Class shares" in page
+
+
+def test_scored_probabilities_are_those_of_the_recorded_prior(streams: Streams) -> None:
+    """The base probability of a waiting row, moved to the target, is the one that was decided."""
+    outcomes = streams.read("outcomes")
+    scored = streams.read("scored").merge(outcomes[[KEY, "__base"]], on=KEY)
+    part = scored[scored["batch_id"].astype(int) == 2]
+    ledger = streams.record("batches/2.json")["ledger"]
+    prior, target = ledger["prior"], ledger["target_prior"]
+    base = np.stack(part["__base"].to_numpy())
+    moved = base * [target[name] / prior[name] for name in prior]
+    moved /= moved.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(part["probability_defaulted"], moved[:, 1], rtol=1e-9)
+
+
+def test_stream_that_was_interrupted_ends_in_the_same_state(
+    streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was written and not committed is repeated and replaces itself."""
+    again = Streams(Shop(tmp_path))
+    for name in ("data", "out/models"):
+        source, target = streams.shop.folder / name, tmp_path / name
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-a", source, target], check=True)
+    commit = StreamFolder.commit
+
+    def fail(folder: StreamFolder, state: Any) -> None:
+        if state.batch == 1:
+            raise PublishError("The disk is full.")
+        commit(folder, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamFolder, "commit", fail)
+        assert again.run() == PublishError.exit_code
+    assert again.state()["batch"] == 0
+    assert again.record("metrics.json")["status"] == "stopped"
+    assert again.run() == 0
+    assert again.state() == streams.state()
+    kept = ["scored_at"]
+    pd.testing.assert_frame_equal(
+        again.read("scored").drop(columns=kept), streams.read("scored").drop(columns=kept)
+    )
+    # What fails a gate is set aside whole; the stream stops, and goes on without it.
+    suite = {
+        "name": "incoming",
+        "expectations": [
+            {
+                "type": "expect_table_row_count_to_be_between",
+                "kwargs": {"max_value": ROWS},
+                "severity": "critical",
+            }
+        ],
+        "meta": {},
+    }
+    (tmp_path / "incoming.json").write_text(json.dumps(suite))
+    more = history(ROWS + 1, seed=6).drop(columns="outcome")
+    more = more.assign(**{KEY: 10_000 + np.arange(len(more)), "opened": 500})
+    again.put("arriving", 3, more)
+    again.put("arriving", 4, more[:50])
+    assert again.run(checks={"incoming": "incoming.json"}) == 3
+    assert again.record("metrics.json")["set_aside"] == [3]
+    assert len(pd.read_parquet(again.folder / "set_aside" / "batch_id=3")) == ROWS + 1
+    assert again.run(checks={"incoming": "incoming.json"}) == 0
+    assert len(again.read("scored")) == 3 * ROWS + 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [0.0, 1.5])
+@pytest.mark.parametrize("moment", range(3))
+def test_stream_killed_and_restarted_ends_in_the_same_state(
+    streams: Streams, tmp_path: Path, moment: int, later: float
+) -> None:
+    """SIGKILL at six moments: each row once, and the model of an uninterrupted run."""
+    import time
+
+    killed = Streams(Shop(tmp_path))
+    for name in ("data", "out/models"):
+        target = tmp_path / name
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "-a", streams.shop.folder / name, target], check=True)
+    command = [sys.executable, "-m", "sparkweights", "stream", "--config", str(killed.config()),
+               "--run-date", RUN_DATE]  # fmt: skip
+    own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**own, **SHORT_LIVED, "SPARK_LOCAL_IP": "127.0.0.1"},
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    words = "starting Spark" if moment == 0 else f"micro-batch {moment - 1}:"
+    for line in process.stderr:
+        if words in line:
+            time.sleep(later + (6 if moment == 0 else 0.3))
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stderr.read()
+    process.wait(120)
+    assert killed.run() == 0
+    assert killed.state() == streams.state()
+    kept = ["scored_at"]
+    pd.testing.assert_frame_equal(
+        killed.read("scored").drop(columns=kept), streams.read("scored").drop(columns=kept)
+    )
+
+
+@pytest.mark.slow
+def test_replay_of_a_table_decides_before_it_learns(streams: Streams, tmp_path: Path) -> None:
+    """Outcomes come when rows are later by `wait`; at the end all have come."""
+    shop = Shop(tmp_path)
+    target = tmp_path / "out" / "models"
+    target.parent.mkdir()
+    subprocess.run(["cp", "-a", streams.shop.folder / "out/models", target], check=True)
+    replayed = Streams(shop)
+    shop.table("history", arriving())
+    config = replayed.config(stream={**STREAM, "wait": 150, "backfill_rows": ROWS})
+    assert shop.run("stream", config, "--backfill", "--quiet") == 0
+    state = replayed.state()
+    assert state["totals"]["outcomes"] == 3 * ROWS
+    outcomes = pd.read_parquet(replayed.folder / "outcomes" / "1")
+    assert outcomes[KEY].max() < ROWS
+    assert not (replayed.folder / "outcomes" / "0").exists()
+    assert shop.run("stream", config, "--backfill", "--quiet") == 0
+    assert replayed.state() == state
