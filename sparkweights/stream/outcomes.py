@@ -1,4 +1,4 @@
-"""Delayed outcomes: scored rows wait for theirs, and are summed up when it has come.
+"""Delayed outcomes: scored rows wait for one, and are summed up when it has come.
 
 Rows wait in files of the stream's folder and not in Spark's own store of a stream-to-stream join:
 that store is binary and its join emits rows later than the batch that completes them, while files

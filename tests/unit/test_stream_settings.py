@@ -44,7 +44,11 @@ def test_configuration_of_a_stream_in_conf_loads() -> None:
         (stream(outcomes={"format": "kafka", "location": "t"}), {}, "outcomes.schema is missing"),
         (
             stream(),
-            {"model": {"kind": "mini_batch"}, "weights": {"scheme": "cost_by_row"}},
+            {
+                "model": {"kind": "mini_batch"},
+                "weights": {"scheme": "cost_by_row"},
+                "costs": {"approve": {"good": 0, "bad": "x"}, "decline": {"good": 1, "bad": 0}},
+            },
             "one number per class",
         ),
     ],
