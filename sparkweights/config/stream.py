@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, join_names
 from sparkweights.sampling.period import Span
+from sparkweights.spec.scoring import ESTIMATE
 from sparkweights.weights.spec import BY_ROW
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def check_stream(config: Config) -> None:
                 f"stream.{key}: {span!r} is a time between events, and columns.time is missing.",
                 hint="name the column of a row's date or timestamp as columns.time.",
             )
+    if settings.prior == "model" and config.decision.target_prior == ESTIMATE:
+        raise ConfigError(
+            "stream.prior: model and decision.target_prior: estimate; one micro-batch is too few "
+            "rows to estimate class shares from.",
+            hint="set stream.prior: window, which estimates them over micro-batches.",
+        )
     _check_weights(config, settings)
 
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyspark.sql.types import StringType, StructField, StructType
+
 from sparkweights.core.errors import ModelError
 from sparkweights.records.base import stated_name
 from sparkweights.storage.files import as_json, write_json, write_text
@@ -94,6 +96,17 @@ class StreamFolder:
     def read_rows(self, spark: SparkSession, kind: str, parts: Sequence[str]) -> DataFrame:
         """Return parts of the rows of a kind."""
         return spark.read.parquet(*(literal_path(self.root / kind / part) for part in parts))
+
+    def read_scored(self, spark: SparkSession, batch: int) -> DataFrame:
+        """Return the scored rows of a micro-batch; a decision is text, whatever it looks like."""
+        part = f"batch_id={batch}"
+        schema = self.read_rows(spark, SCORED, [part]).schema
+        texts = [
+            StructField(field.name, StringType()) if field.name == "decision" else field
+            for field in schema
+        ]
+        path = literal_path(self.root / SCORED / part)
+        return spark.read.schema(StructType(texts)).parquet(path)
 
     def remove_others(self, kind: str, kept: Sequence[str]) -> None:
         """Remove parts that no state names any more."""

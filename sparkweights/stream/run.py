@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.core.progress import Progress
-    from sparkweights.core.roles import ColumnRoles
     from sparkweights.models.losses import Array
     from sparkweights.models.optimizers import State
     from sparkweights.models.rounds import BlockResult, RoundSettings
@@ -201,16 +201,14 @@ class StreamRun:
         if batch <= self.state.batch:
             return
         begun, state, failure = time.monotonic(), self.state, None
-        counted = _count(rows_df, self.settings.spec.problem.roles)
-        if counted.rows:
+        if not rows_df.isEmpty():
             try:
-                state = self._score(
-                    rows_df, counted.latest, batch, has_outcomes=outcomes_df is not None
-                )
+                state = self._score(rows_df, batch, waits=outcomes_df is not None)
             except QualityGateError as error:
                 failure = error
                 self.folder.write_rows(rows_df, ASIDE, f"batch_id={batch}")
                 state = replace(state, aside=(*state.aside, batch))
+        rows = state.totals.rows - self.state.totals.rows
         if outcomes_df is not None:
             state = self._learn(outcomes_df, batch, state)
             state = self._let_go(rows_df.sparkSession, batch, state)
@@ -219,7 +217,7 @@ class StreamRun:
         self.folder.commit(state)
         self.state, self.prior = state, state.prior(self.settings.rules)
         self._tidy(state)
-        self.report("running", rows=counted.rows, seconds=seconds)
+        self.report("running", rows=rows, seconds=seconds)
         if failure is not None:
             raise failure
 
@@ -237,10 +235,8 @@ class StreamRun:
             self.settings, self.state, self.prior, status, rows=rows, seconds=seconds, reason=reason
         )
 
-    def _score(
-        self, rows_df: DataFrame, latest: float, batch: int, *, has_outcomes: bool
-    ) -> StreamState:
-        """Score rows as a run does; keep those that wait for an outcome."""
+    def _score(self, rows_df: DataFrame, batch: int, *, waits: bool) -> StreamState:
+        """Score rows as a run does; keep those that wait for an outcome, if they do."""
         settings, state = self.settings, self.state
         outputs = self._outputs(rows_df.sparkSession, batch)
         spec, prior = settings.spec, self.prior
@@ -248,6 +244,8 @@ class StreamRun:
             moved = prior.target != prior.model
             spec = replace(spec, target_prior=prior.target if moved else NATURAL)
         bundle = settings.bundle_at(state)
+        # The latest event time is found in the pass that scores.
+        observation, moment = Observation(), event_time(rows_df, spec.problem.roles)
         now = datetime.now(UTC).replace(microsecond=0)
         run = ScoringRun(
             spec,
@@ -260,14 +258,15 @@ class StreamRun:
             settings.fingerprint,
             BatchStore(self.folder.root, batch),
             Clock(_Warnings(self.progress)),
-        ).score(rows_df)
-        ledger = Ledger.from_dict(run.record.ledger.to_dict())
-        scored_df = self.folder.read_rows(rows_df.sparkSession, SCORED, [f"batch_id={batch}"])
+        ).score(rows_df.observe(observation, F.max(moment).alias("latest")))
+        latest = observation.get["latest"] or 0.0
         state = _with_counts(state, run.counts, latest)
         if not run.counts.scored:
             return state
+        ledger = Ledger.from_dict(run.record.ledger.to_dict())
+        scored_df = self.folder.read_scored(rows_df.sparkSession, batch)
         bucket, measure = collect_scores(scored_df, ledger, batch)
-        if has_outcomes:
+        if waits:
             waiting_df = self._rows.select(rows_df, scored_df, ledger)
             waiting_df = self.folder.write_rows(waiting_df, WAITING, str(batch))
             if state.learner is not None:
@@ -404,22 +403,6 @@ class StreamRun:
         self.folder.remove_others(WAITING, [part.name for part in state.waiting])
         unmatched = [] if state.unmatched is None else [state.unmatched.name]
         self.folder.remove_others(UNMATCHED, unmatched)
-
-
-@dataclass(frozen=True)
-class _Counted:
-    """How many rows a micro-batch has, and their latest event time."""
-
-    rows: int
-    latest: float
-
-
-def _count(rows_df: DataFrame, roles: ColumnRoles) -> _Counted:
-    """Count the rows of a micro-batch; only the column of event time is read."""
-    (row,) = rows_df.agg(
-        F.count(F.lit(1)).alias("rows"), F.max(event_time(rows_df, roles)).alias("latest")
-    ).collect()
-    return _Counted(row["rows"], row["latest"] or 0.0)
 
 
 def _with_counts(state: StreamState, counts: RunCounts, latest: float) -> StreamState:

@@ -42,6 +42,7 @@ def test_configuration_of_a_stream_in_conf_loads() -> None:
         (stream(window={"rows": 500, "half_life": 100}), {}, "rows, half_life stated"),
         (stream(incoming={"format": "csv", "location": "in"}), {}, "incoming.schema is missing"),
         (stream(outcomes={"format": "kafka", "location": "t"}), {}, "outcomes.schema is missing"),
+        (stream(prior="model"), {"decision": {"target_prior": "estimate"}}, "too few rows"),
         (
             stream(),
             {
