@@ -213,7 +213,7 @@ def collect_scores(
     based_df = scored_df.select(*(p.alias(name) for p, name in zip(base, names, strict=True)))
     cells = _rounded_cells(collect_cells(based_df, names, weight=weight))
     nothing = ClassFrequencies.of(classes, np.zeros(len(classes)))
-    bucket = Bucket(batch, 0.0, nothing, cells, np.zeros((0, 0)))
+    bucket = Bucket(batch, 0.0, nothing, cells, np.zeros((len(classes), 0)))
     rare = classes.index(rarest_class(ledger))
     return bucket, _moments_of(cells, rare, batch)
 
