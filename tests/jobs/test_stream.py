@@ -35,7 +35,7 @@ STREAM = {
     "incoming": {"location": "data/arriving", "options": FILES},
     "outcomes": {"location": "data/outcomes", "options": FILES},
     "folder": "out/stream",
-    "wait": 400,
+    "wait": 100,
     "window": {"rows": 400},
 }
 
@@ -108,7 +108,7 @@ def open_streams(folder: Path) -> Streams:
     rows = arriving()
     first, second = rows[:ROWS], rows[ROWS:]
     # Outcomes come with their row, before it and after it; some come twice, and some never.
-    outcomes = [pd.concat([first, second[:50]]), pd.concat([second[30:100], first[:20]])]
+    outcomes = [pd.concat([first[:140], second[:50]]), pd.concat([second[30:100], first[:20]])]
     for number, (part, known) in enumerate(zip((first, second), outcomes, strict=True)):
         streams.put("arriving", number, part.drop(columns="outcome"))
         streams.put("outcomes", number, known[[KEY, "outcome"]])
@@ -164,7 +164,7 @@ def test_each_row_is_scored_once_and_waits_for_its_outcome(streams: Streams) -> 
     assert scored[KEY].tolist() == rows[KEY].tolist()
     assert scored.groupby("batch_id", observed=True).size().tolist() == [ROWS] * 2
     outcomes = streams.read("outcomes")
-    assert outcomes[KEY].tolist() == rows[KEY][: ROWS + 100].tolist()
+    assert outcomes[KEY].tolist() == [*range(140), *range(ROWS, ROWS + 100)]
     merged = outcomes.merge(rows[[KEY, "outcome", "amount"]], on=KEY)
     bad = merged["outcome"] == "bad"
     approved = merged["decision"] == "approve"
@@ -175,6 +175,8 @@ def test_each_row_is_scored_once_and_waits_for_its_outcome(streams: Streams) -> 
     assert state["batch"] == 1
     assert state["totals"]["outcomes"] == len(outcomes)
     assert state["totals"]["realised_cost"] == pytest.approx(cost.sum())
+    assert state["totals"]["expired"] == 10  # the first rows without outcome, by `wait`
+    assert [part["name"] for part in state["waiting"]] == ["1"]
     assert state["unmatched"] is None
     window = np.sum([one["rows"] for one in state["window"]["buckets"]], axis=0)
     assert window.tolist() == [(~bad).sum(), bad.sum()]
@@ -192,7 +194,7 @@ def test_record_of_a_micro_batch_tells_its_prior_and_weights(streams: Streams) -
     assert learned["steps"] > 0
     metrics = streams.record("metrics.json")
     assert metrics["status"] == "ended"
-    assert metrics["rows"]["with_outcome"] == ROWS + 100
+    assert metrics["rows"]["with_outcome"] == 240
     assert metrics["weights"].keys() == {"repaid", "defaulted"}
     page = (streams.folder / "report.html").read_text()
     assert "Class shares" in page
@@ -237,7 +239,7 @@ def test_rows_that_fail_a_gate_are_set_aside_whole(streams: Streams, tmp_path: P
     metrics = again.record("metrics.json")
     assert (metrics["status"], metrics["set_aside"]) == ("stopped", [2])
     assert "row count" in metrics["reason"]
-    assert metrics["rows"]["with_outcome"] == 2 * ROWS
+    assert metrics["rows"]["with_outcome"] == 290  # those that were let go stay without
     assert len(pd.read_parquet(again.folder / "set_aside" / "batch_id=2")) == ROWS + 1
     assert again.run(checks={"incoming": "incoming.json"}) == 0
     assert len(again.read("scored")) == 2 * ROWS + 50
@@ -276,8 +278,11 @@ def test_stream_killed_and_restarted_ends_in_the_same_state(
 
 
 @pytest.mark.slow
-def test_replay_of_a_table_decides_before_it_learns(streams: Streams, tmp_path: Path) -> None:
+def test_replay_of_a_table_decides_before_it_learns(
+    streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Outcomes come when rows are later by `wait`; at the end all have come."""
+    monkeypatch.setattr("sparkweights.stream.run.MAX_PARTS", 0)  # files are joined at each batch
     replayed = copy_of(streams, tmp_path)
     replayed.shop.table("history", arriving())
     config = replayed.config(stream={**STREAM, "wait": ROWS, "backfill_rows": ROWS})

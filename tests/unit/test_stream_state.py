@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkweights.models.mini_batch import FeatureScale
 from sparkweights.models.optimizers import State
 from sparkweights.models.rounds import Block, block_round
 from sparkweights.probability.priors import ScoreHistogram
@@ -247,6 +248,20 @@ def natural(found: OnlineLearner, x: Any) -> Any:
     """Return the probability of the second class with the weights inverted."""
     slope, intercept = found.state.parameters[0]
     return sigmoid(slope * x + intercept - np.log(found.weights[1] / found.weights[0]))
+
+
+def test_parameters_of_standardised_features_give_the_margins_of_the_features() -> None:
+    """Both ways, with a constant feature; a stream goes on from the parameters of a bundle."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(50, 3)) * [1, 100, 0] + [5, -3, 7]
+    deviation = np.array([*x.std(axis=0)[:2], 0.0])
+    scale = FeatureScale(x.mean(axis=0), deviation)
+    own = np.array([[0.3, -0.02, 0.0, 1.5]])
+    scaled = (x - scale.mean) / np.where(deviation > 0, deviation, 1)
+    standardised = scale.standardised(own)
+    margins = scaled @ standardised[0, :-1] + standardised[0, -1]
+    np.testing.assert_allclose(margins, x @ own[0, :-1] + own[0, -1])
+    np.testing.assert_allclose(scale.in_own_units(standardised), own)
 
 
 def test_change_of_weights_keeps_natural_probabilities() -> None:
