@@ -133,7 +133,7 @@ def match_outcomes(scores: ScoreHistogram, prior: Array) -> Array:
 
     >>> rows = ScoreHistogram(np.array([[0.9, 0.1]]), np.array([[5e6, 5e6]]))
     >>> r = match_outcomes(rows, np.array([0.9, 0.1]))
-    >>> round(r[1] / r[0], 3)
+    >>> round(float(r[1] / r[0]), 3)
     9.0
     """
     probabilities = np.concatenate([scores.probabilities, prior[None]])
