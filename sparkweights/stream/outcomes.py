@@ -196,9 +196,7 @@ def known_outcomes(outcomes_df: DataFrame, roles: ColumnRoles) -> DataFrame:
     return known_df.groupBy(*map(column, roles.keys)).agg(F.max(CLASS).alias(CLASS))
 
 
-def collect_scores(
-    scored_df: DataFrame, ledger: Ledger, batch: int, weight: Column | None = None
-) -> tuple[Bucket, Moments]:
+def collect_scores(scored_df: DataFrame, ledger: Ledger, batch: int) -> tuple[Bucket, Moments]:
     """Return the scores of a micro-batch, and the sums of the rarest class's probability.
 
     Parameters
@@ -211,7 +209,7 @@ def collect_scores(
     base = probabilities if ledger.shift is None else ledger.shift.invert(probabilities)
     names = [f"__base_{c}" for c in range(len(classes))]
     based_df = scored_df.select(*(p.alias(name) for p, name in zip(base, names, strict=True)))
-    cells = _rounded_cells(collect_cells(based_df, names, weight=weight))
+    cells = _rounded_cells(collect_cells(based_df, names))
     nothing = ClassFrequencies.of(classes, np.zeros(len(classes)))
     bucket = Bucket(batch, 0.0, nothing, cells, np.zeros((len(classes), 0)))
     rare = classes.index(rarest_class(ledger))

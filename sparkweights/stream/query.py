@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.types import StructType
 
+    from sparkweights.storage.location import Location
     from sparkweights.storage.tables import TableSource
     from sparkweights.stream.run import StreamRun
 
 ROW, OUTCOME = "__row", "__outcome"
-FILES = ("parquet", "orc", "csv", "json")
 BOUNDS = "backfill.json"
 
 
@@ -109,9 +109,13 @@ def run_query(
 
     Raises
     ------
+    ConfigError
+        If the folder holds a stream that Spark has no log of.
     SparkweightsError
         What ended a micro-batch.
     """
+    checkpoint = run.folder.root / CHECKPOINT
+    _require_log(run, checkpoint / "offsets")
     failures = list[SparkweightsError]()
     both_df = _join_sources(incoming_df, outcomes_df)
 
@@ -126,7 +130,6 @@ def run_query(
             failures.append(error)
             raise
 
-    checkpoint = run.folder.root / CHECKPOINT
     checkpoint.make_folder()
     writer = both_df.writeStream.foreachBatch(process).option("checkpointLocation", str(checkpoint))
     started = (
@@ -134,6 +137,20 @@ def run_query(
     )
     query = started.start()
     _await(query, failures)
+
+
+def _require_log(run: StreamRun, log: Location) -> None:
+    """Refuse a state whose micro-batches are counted in a log that is not there.
+
+    Spark would count from 0 again, and the first rows would be taken for ones that were committed.
+    """
+    if run.state.batch >= 0 and not log.exists():
+        raise ConfigError(
+            f"'{run.folder.root}' holds a stream of {run.state.batch + 1} micro-batches, which "
+            f"'{log.relative_to(run.folder.root)}' does not count: it was removed, or the folder "
+            "is that of a backfill, or of a stream of arriving rows.",
+            hint="name another stream.folder, or restore the file.",
+        )
 
 
 def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
@@ -174,7 +191,7 @@ def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
     Raises
     ------
     ConfigError
-        If the configuration names no column of event time.
+        If the configuration names no column of event time, or the folder holds another stream.
     """
     roles = run.settings.spec.problem.roles
     if roles.time is None:
@@ -182,6 +199,7 @@ def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
             "columns.time is missing; a table is replayed in the order of its event time.",
             hint="name the column of a row's date or timestamp as columns.time.",
         )
+    _require_log(run, run.folder.root / BOUNDS)
     require_columns(labelled_df.schema, [roles.time, roles.label], table="labelled")
     moment = event_time(labelled_df, roles)
     low, known = -math.inf, -math.inf

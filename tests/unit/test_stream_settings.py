@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,10 @@ import pytest
 from sparkweights.config.load import load_config
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError
+from sparkweights.storage.location import Location
+from sparkweights.stream.files import StreamFolder
+from sparkweights.stream.query import replay, run_query
+from sparkweights.stream.state import StreamState
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = {"keys": ["id"], "label": "y", "classes": {"good": 0, "bad": 1}, "numeric": ["x"]}
@@ -73,3 +79,23 @@ def test_secret_of_a_source_is_in_no_record() -> None:
     """The option's name is, and a digest."""
     source = {"format": "kafka", "location": "t", "schema": "id int", "options": {"sasl": "hush"}}
     assert "hush" not in str(config(stream(incoming=source)).fingerprint())
+
+
+@pytest.mark.parametrize("other", ["arriving rows", "a backfill"])
+def test_folder_of_another_kind_of_stream_is_refused(tmp_path: Path, other: str) -> None:
+    """Its micro-batches have the same numbers, so that rows would be taken for known ones."""
+    folder = StreamFolder(Location.of(tmp_path), lambda _: {})
+    run: Any = SimpleNamespace(
+        folder=folder,
+        state=StreamState(batch=3),
+        settings=SimpleNamespace(
+            spec=SimpleNamespace(problem=SimpleNamespace(roles=config(stream()).roles))
+        ),
+    )
+    run.settings.spec.problem.roles = replace(run.settings.spec.problem.roles, time="t")
+    frame: Any = None
+    with pytest.raises(ConfigError, match="a stream of 4 micro-batches"):
+        if other == "a backfill":
+            run_query(run, frame, None, None)
+        else:
+            replay(run, frame, 100)
