@@ -94,8 +94,9 @@ def test_folder_of_another_kind_of_stream_is_refused(tmp_path: Path, other: str)
     )
     run.settings.spec.problem.roles = replace(run.settings.spec.problem.roles, time="t")
     frame: Any = None
+    starts = {
+        "a backfill": lambda: run_query(run, frame, None, None),
+        "arriving rows": lambda: replay(run, frame, 100),
+    }
     with pytest.raises(ConfigError, match="a stream of 4 micro-batches"):
-        if other == "a backfill":
-            run_query(run, frame, None, None)
-        else:
-            replay(run, frame, 100)
+        starts[other]()
