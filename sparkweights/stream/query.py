@@ -10,11 +10,11 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column, require_columns
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
 from sparkweights.storage.files import write_json
 from sparkweights.storage.spark_paths import literal_path
@@ -61,7 +61,7 @@ def open_source(spark: SparkSession, source: TableSource) -> DataFrame:
     try:
         df = _open(spark, source)
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
-    except PySparkException as error:
+    except SPARK_ERRORS as error:
         raise InputError(
             f"stream.{source.role} of format {source.format} at '{source.location}' cannot be read "
             f"as a stream: {spark_message(error)}.",
@@ -156,7 +156,7 @@ def _require_log(run: StreamRun, log: Location) -> None:
 def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
     try:
         query.awaitTermination()
-    except PySparkException:
+    except SPARK_ERRORS:
         if failures:  # which Spark wraps in its own error
             raise failures[0] from None
         raise
