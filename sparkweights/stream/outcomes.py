@@ -141,7 +141,7 @@ class WaitingRows:
         )
         table = np.zeros((len(classes), len(measures)))
         for row in collected:
-            table[row[CLASS]] = [_rounded(row[name]) for name in measures]
+            table[row[CLASS]] = [rounded(row[name]) for name in measures]
         by_name = dict(zip(measures, table.T, strict=True))
         latest = max((row["latest"] for row in collected), default=0.0)
         rows = by_name["rows"]
@@ -224,7 +224,7 @@ def collect_reference(waiting_df: DataFrame, batch: int) -> Moments:
         F.sum(value).alias("sum"),
         F.sum(value * value).alias("square"),
     ).collect()
-    return Moments(batch, 1, row["rows"], _rounded(row["sum"]), _rounded(row["square"]))
+    return Moments(batch, 1, row["rows"], rounded(row["sum"]), rounded(row["square"]))
 
 
 def rarest_class(ledger: Ledger) -> str:
@@ -246,7 +246,7 @@ def _squared_error(classes: tuple[str, ...]) -> Column:
     return reduce(add, [error * error for error in errors]) / 2
 
 
-def _rounded(value: float | None) -> float:
+def rounded(value: float | None) -> float:
     """Round a sum, whose last digits depend on the order in which Spark adds its parts."""
     return float(f"{value or 0.0:.11g}")
 
@@ -255,6 +255,6 @@ def _rounded_cells(cells: ScoreHistogram) -> ScoreHistogram:
     squares = cells.weight_squares
     arrays = [cells.probabilities, cells.rows, cells.rows if squares is None else squares]
     means, rows, squared = (
-        np.vectorize(_rounded, otypes=[float])(one) if one.size else one for one in arrays
+        np.vectorize(rounded, otypes=[float])(one) if one.size else one for one in arrays
     )
     return ScoreHistogram(means, rows, None if squares is None else squared)

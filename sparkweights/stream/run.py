@@ -51,6 +51,7 @@ from sparkweights.stream.outcomes import (
     collect_scores,
     event_time,
     known_outcomes,
+    rounded,
 )
 from sparkweights.stream.state import Part
 
@@ -408,7 +409,7 @@ class StreamRun:
 def _with_counts(state: StreamState, counts: RunCounts, latest: float) -> StreamState:
     """Return the state with the counts of a scored micro-batch."""
     totals = state.totals.plus(
-        rows=counts.rows, scored=counts.scored, expected_cost=counts.expected_cost
+        rows=counts.rows, scored=counts.scored, expected_cost=rounded(counts.expected_cost)
     )
     before = latest if state.latest is None else state.latest
     return replace(state, latest=max(before, latest), totals=totals)
