@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkweights.cli.summary import stream_summary
 from sparkweights.models.mini_batch import FeatureScale
 from sparkweights.models.optimizers import State
 from sparkweights.models.rounds import Block, block_round
 from sparkweights.probability.priors import ScoreHistogram
+from sparkweights.records import StreamRecord
+from sparkweights.report.stream_report import stream_report
 from sparkweights.storage.files import as_json
 from sparkweights.stream.adwin import Adwin, Moments
 from sparkweights.stream.current_prior import (
@@ -31,6 +35,7 @@ from sparkweights.stream.learner import (
     combined_weights,
     window_weights,
 )
+from sparkweights.stream.metrics import stream_record
 from sparkweights.stream.state import LOSS, SCORE, Part, StreamRules, StreamState
 from sparkweights.stream.window import MAX_BUCKETS, Bucket, Window, WindowLimits, merge_histograms
 from sparkweights.weights.class_frequencies import ClassFrequencies
@@ -369,6 +374,28 @@ def test_drift_shortens_the_window_and_holds_the_model() -> None:
     assert calm.learner is not None
     assert after.learner.state.parameters[0, 0] == calm.learner.state.parameters[0, 0]
     assert after.learner.rule != calm.learner.rule
+
+
+def test_metrics_say_where_a_stream_stands() -> None:
+    """Speed, class shares, drift and costs, as a record, a page and a summary."""
+    state = streamed(40, change=20)
+    state = replace(state, totals=state.totals.plus(rows=4_000, seconds=20.0, realised_cost=77.0))
+    settings: Any = SimpleNamespace(
+        name="loans", bundle=SimpleNamespace(version="m"), rules=RULES, time_kind="number"
+    )
+    prior = state.prior(RULES)
+    record = stream_record(settings, state, prior, "running", rows=100, seconds=2.0, reason="")
+    assert (record.rows_per_second, record.mean_rows_per_second) == (50, 200)
+    assert (record.model_status, record.learning) == ("new model wanted", "held")
+    assert record.prior["target"] == prior.target
+    assert record.prior["target"]["bad"] > PRIOR["bad"]
+    assert sum(record.window.values()) == record.window_rows == state.window.rows
+    assert record.line.startswith("micro-batch 39: 100 rows, 50/s; bad ")
+    assert StreamRecord.from_dict(record.to_dict()) == record
+    drift = f"after micro-batch {state.drifts[-1].after}, the squared error"
+    assert drift.capitalize() in stream_report(record)
+    assert "realised cost" in stream_summary(record)
+    assert "new model wanted, learning held" in stream_summary(record)
 
 
 def test_state_is_the_same_after_json() -> None:
