@@ -238,7 +238,7 @@ def test_rows_that_fail_a_gate_are_set_aside_whole(streams: Streams, tmp_path: P
     assert again.run(checks={"incoming": "incoming.json"}) == 3
     metrics = again.record("metrics.json")
     assert (metrics["status"], metrics["set_aside"]) == ("stopped", [2])
-    assert "row count" in metrics["reason"]
+    assert "expect_table_row_count" in metrics["reason"]
     assert metrics["rows"]["with_outcome"] == 290  # those that were let go stay without
     assert len(pd.read_parquet(again.folder / "set_aside" / "batch_id=2")) == ROWS + 1
     assert again.run(checks={"incoming": "incoming.json"}) == 0
