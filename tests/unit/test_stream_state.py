@@ -216,6 +216,12 @@ def test_adwin_finds_a_change_soon_and_none_in_shuffled_rows() -> None:
     found = run_adwin(values)
     assert 100 <= found[0] <= 110  # of 200 batches; the change is at 100
     assert len(found) <= 3
+
+    def mistakes(alarms: Any) -> int:
+        missed = not any(100 <= batch < 120 for batch in alarms)
+        return missed + sum(batch < 100 for batch in alarms)
+
+    assert [mistakes(one) for one in (found, [], range(200))] == [0, 1, 100]
     for seed in range(5):
         assert not run_adwin(np.random.default_rng(seed).permutation(values))
 
