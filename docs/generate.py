@@ -22,7 +22,7 @@ from sparkweights.config.schema import Config
 from sparkweights.core import errors
 from sparkweights.models.registry import AUTO, BUILT_IN
 from sparkweights.probability.settings import CALIBRATIONS
-from sparkweights.spec import security, settings, tables
+from sparkweights.spec import security, settings, stream, tables
 from sparkweights.spec.outputs import QUARANTINE, SCORED
 from sparkweights.weights.spec import SCHEMES
 
@@ -298,7 +298,12 @@ def _markdown(text: str) -> str:
 def _sections() -> dict[str, type[BaseModel]]:
     return {
         name: one
-        for name, one in {**vars(security), **vars(settings), **vars(tables)}.items()
+        for name, one in {
+            **vars(security),
+            **vars(settings),
+            **vars(stream),
+            **vars(tables),
+        }.items()
         if inspect.isclass(one) and issubclass(one, BaseModel)
     }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from sparkweights.app.publish_model import LabelledTable, export_model, publish_model
-from sparkweights.app.session import run_settings
+from sparkweights.app.session import on_session
 from sparkweights.app.signing import signing_key
+from sparkweights.app.stream import ConfiguredStream
 from sparkweights.app.tables import (
     outputs,
     require_outside_bundle,
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         ImportanceRecord,
         MonitoringRecord,
         RunRecord,
+        StreamRecord,
         TrainingRecord,
         TuningRecord,
         WeightsRecord,
@@ -109,21 +110,7 @@ if TYPE_CHECKING:
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import AnyLocation
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _on_session(verb: Callable[Concatenate[Runner, P], R]) -> Callable[Concatenate[Runner, P], R]:
-    """Give a verb the settings that every run needs; the session has its own ones afterwards."""
-
-    @wraps(verb)
-    def run(self: Runner, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with run_settings(self.spark):
-            return verb(self, *args, **kwargs)
-
-    return run
+    from sparkweights.stream.state import StreamState
 
 
 @dataclass(frozen=True)
@@ -153,7 +140,7 @@ class Runner:
         if not REPORT.is_installed:
             self.progress.warn(f"No reports are written. {REPORT.refusal('They need')}")
 
-    @_on_session
+    @on_session
     def preflight(self) -> None:
         """Refuse, before training, a scoring run whose tables, suites or secrets are missing.
 
@@ -183,7 +170,7 @@ class Runner:
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
 
-    @_on_session
+    @on_session
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         labelled_df, spec, _ = self._labelled()
@@ -192,7 +179,7 @@ class Runner:
         self.store.write(record)
         return StageResult(class_weights, record)
 
-    @_on_session
+    @on_session
     def train(
         self, class_weights: WeightingResult | None = None
     ) -> StageResult[TrainingResult, TrainingRecord]:
@@ -223,7 +210,7 @@ class Runner:
         )
         return StageResult(trained, record)
 
-    @_on_session
+    @on_session
     def tune(self) -> StageResult[Tuning, TuningRecord]:
         """Try weights and parameters on folds of the fit rows, and write the table and the curve.
 
@@ -240,7 +227,7 @@ class Runner:
         self.store.write(record)
         return StageResult(tuning, record)
 
-    @_on_session
+    @on_session
     def explain(self, version: str | None = None) -> StageResult[Explanation, ImportanceRecord]:
         """Measure each column's importance, in cost, to a model and its unweighted baseline."""
         self.progress.step("loading the model")
@@ -252,7 +239,7 @@ class Runner:
         self.store.write(record)
         return StageResult(explanation, record)
 
-    @_on_session
+    @on_session
     def evaluate(
         self, version: str | None = None
     ) -> StageResult[EvaluationResult, EvaluationRecord]:
@@ -268,7 +255,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
-    @_on_session
+    @on_session
     def distill(self, version: str | None = None) -> StageResult[Distillation, DistillationRecord]:
         """Train a student on a model's probabilities, compare the two, and publish the student.
 
@@ -311,7 +298,25 @@ class Runner:
             return None
         return without_malformed(self._read(self._source("unlabelled")))
 
-    @_on_session
+    @on_session
+    def stream(
+        self, version: str | None = None, *, backfill: bool = False
+    ) -> StageResult[StreamState, StreamRecord]:
+        """Score rows in micro-batches as they arrive, and learn from outcomes as they come.
+
+        ``backfill`` replays the labelled table in the order of time instead.
+        """
+        self.progress.step("loading the model")
+        with self._bundle(version, self._runs) as bundle:
+            spec, suites = scoring_spec(self.config, self._trained(bundle)), self._suites()
+            stream = ConfiguredStream(
+                self.spark, self.config, spec, bundle, suites, self.run_date, self.progress
+            )
+            if not backfill:
+                return stream.run()
+            return stream.replay(without_malformed(self._read(self._source("labelled"))))
+
+    @on_session
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec, _ = self._labelled()
@@ -322,7 +327,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
-    @_on_session
+    @on_session
     def monitor(
         self, role: str, version: str | None = None
     ) -> StageResult[MonitoringResult, MonitoringRecord]:
@@ -338,7 +343,7 @@ class Runner:
         self.store.write(record)
         return StageResult(result, record)
 
-    @_on_session
+    @on_session
     def check(
         self, role: str, docs: AnyLocation | None = None
     ) -> StageResult[CheckReport, CheckRecord]:
@@ -360,7 +365,7 @@ class Runner:
         report = self._run_suite(df, role, pages)
         return StageResult(report, check_record(report))
 
-    @_on_session
+    @on_session
     def suggest(self, role: str, target: AnyLocation) -> dict[str, object]:
         """Propose a suite from the table of a role, in two passes, and write it into a new file.
 
@@ -384,7 +389,7 @@ class Runner:
         write_json(file, suite)
         return suite
 
-    @_on_session
+    @on_session
     def score(
         self, version: str | None = None, into: Outputs | None = None
     ) -> StageResult[RunCounts, RunRecord]:

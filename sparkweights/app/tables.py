@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.config.schema import Config
-    from sparkweights.spec.tables import Table
+    from sparkweights.spec.stream import StreamSource
+    from sparkweights.spec.tables import Source, Table
     from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
 
@@ -38,12 +39,9 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         If the configuration does not name it, or a secret is not set.
     """
     table = config.table(role)
-    location = dated(table.location, run_date)
-    if table.scheme == "file":
-        location = str(config.path(location))
     return TableSource(
         role=role,
-        location=location,
+        location=_location(config, table, run_date),
         format=table.format,
         schema_ddl=table.schema_ddl,
         options=resolve_secrets(table.options, where=f"tables.{role}.options"),
@@ -58,6 +56,31 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         ignore_empty_files=table.ignore_empty_files,
         row_filter=_row_filter(table.where, f"tables.{role}.where"),
     )
+
+
+def stream_source(config: Config, role: str, run_date: date) -> TableSource | None:
+    """Return where the micro-batches of a role, ``incoming`` or ``outcomes``, are read.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has no stream, or a secret is not set.
+    """
+    source: StreamSource | None = getattr(config.streamed, role)
+    if source is None:
+        return None
+    return TableSource(
+        role=role,
+        location=_location(config, source, run_date),
+        format=source.format,
+        schema_ddl=source.schema_ddl,
+        options=resolve_secrets(source.options, where=f"stream.{role}.options"),
+    )
+
+
+def _location(config: Config, source: Source, run_date: date) -> str:
+    location = dated(source.location, run_date)
+    return str(config.path(location)) if source.scheme == "file" else location
 
 
 def _row_filter(text: str | None, where: str) -> Callable[[StructType], Column] | None:
@@ -86,6 +109,8 @@ def require_outside_bundles(config: Config) -> None:
     """
     require_outside_bundle("artifacts", config.path(config.artifacts))
     require_outside_bundle("runs", config.path(config.runs))
+    if config.stream is not None:
+        require_outside_bundle("stream.folder", config.path(config.stream.folder))
     for role in ("scored", "quarantine"):
         table: Table | None = getattr(config.tables, role)
         if table is not None and table.scheme == "file":

@@ -227,6 +227,11 @@ def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
     _show(options, progress, record.to_dict(), summary.score_summary(record))
 
 
+def _stream(options: argparse.Namespace, progress: AnyProgress) -> None:
+    record = _runner(options, progress).stream(options.model, backfill=options.backfill).record
+    _show(options, progress, record.to_dict(), summary.stream_summary(record))
+
+
 def _run(options: argparse.Namespace, progress: AnyProgress) -> None:
     _run_all(_runner(options, progress), options, progress)
 
@@ -304,6 +309,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "monitor": _monitor,
     "check": _check,
     "score": _score,
+    "stream": _stream,
     "run": _run,
     "demo": _demo,
 }

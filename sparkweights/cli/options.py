@@ -28,6 +28,7 @@ _VERBS = {
     "monitor": "compare a table with the model's reference rows",
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
+    "stream": "score rows in micro-batches as they arrive, and learn as outcomes come",
     "run": "weights, train and score in a row",
 }
 
@@ -133,7 +134,13 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
             action="store_true",
             help="train and evaluate as of several past moments instead (needs split.by)",
         )
-    if name in {"score", "explain", "evaluate", "distill", "monitor"}:
+    if name == "stream":
+        verb.add_argument(
+            "--backfill",
+            action="store_true",
+            help="replay the labelled table in the order of columns.time instead",
+        )
+    if name in {"score", "explain", "evaluate", "distill", "monitor", "stream"}:
         verb.add_argument(
             "--model",
             metavar="VERSION",

@@ -43,6 +43,7 @@ from sparkweights.report.sentences import (
     sentence_of,
     trend_cells,
 )
+from sparkweights.report.stream_report import stream_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         ImportanceRecord,
         MonitoringRecord,
         RunRecord,
+        StreamRecord,
         TrainingRecord,
         TuningRecord,
         WeightsRecord,
@@ -432,4 +434,14 @@ def suggest_summary(suite: Mapping[str, Any], target: PathLike[str]) -> str:
     return (
         f"{len(suite['expectations'])} expectations proposed, in {target}\n{table(rows)}\n"
         "Read them, change them, and name the file under checks."
+    )
+
+
+def stream_summary(record: StreamRecord) -> str:
+    """Return where a stream stands."""
+    rows = [(head, value) for head, value in stream_facts(record) if value]
+    notes = [sentence_of(drift.sentence) for drift in record.drifts[-_MAX_TEXTS:]]
+    return (
+        f"Stream {record.name}: {record.status} after micro-batch {record.batch}\n{table(rows)}"
+        f"{_paragraphs(notes)}"
     )

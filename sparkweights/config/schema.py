@@ -37,6 +37,7 @@ from sparkweights.spec.settings import (
     Tune,
     Weights,
 )
+from sparkweights.spec.stream import Stream
 from sparkweights.spec.tables import Table, Tables
 from sparkweights.storage.location import Location
 from sparkweights.weights.rule import Grouping
@@ -106,6 +107,7 @@ class Config(Section):
     train: Train = Train()
     tune: Tune = Tune()
     distill: Distill | None = None
+    stream: Stream | None = None
     promote: Literal["always", "if_better", "never"] = "always"
     decision: Decision = Decision()
     selection: Selection | None = None
@@ -222,6 +224,22 @@ class Config(Section):
         return self.distill
 
     @property
+    def streamed(self) -> Stream:
+        """The settings of the stream.
+
+        Raises
+        ------
+        ConfigError
+            If the file has no section ``stream``.
+        """
+        if self.stream is None:
+            raise ConfigError(
+                "stream is missing; there is nothing to read micro-batches from.",
+                hint="add for instance stream: {incoming: {location: data/arriving}}.",
+            )
+        return self.stream
+
+    @property
     def student(self) -> Config:
         """The configuration of the student that `distill` trains."""
         settings = self.distilled
@@ -234,6 +252,7 @@ class Config(Section):
                 "resample": None,
                 "tune": Tune(),
                 "distill": None,
+                "stream": None,
             }
         )
 

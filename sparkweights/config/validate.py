@@ -9,6 +9,7 @@ from sparkweights.config.column_selection import check_pattern
 from sparkweights.config.constraints import check_constraints
 from sparkweights.config.distillation import check_distillation
 from sparkweights.config.fairness import check_fairness
+from sparkweights.config.stream import check_stream
 from sparkweights.core.errors import ConfigError, did_you_mean, join_names
 from sparkweights.costs.condition import parse_condition
 from sparkweights.costs.expression import names
@@ -56,6 +57,7 @@ def check_consistency(config: Config) -> None:
     check_fairness(config)
     _check_tune(config)
     check_distillation(config)
+    check_stream(config)
 
 
 def _check_classes(config: Config) -> None:

@@ -46,6 +46,42 @@ MIN_STEPS = 64
 
 
 @dataclass(frozen=True, eq=False)
+class FeatureScale:
+    """How features were standardised for training.
+
+    Attributes
+    ----------
+    mean, deviation
+        ``[position]``; a feature of deviation 0 has no slope.
+    """
+
+    mean: Array
+    deviation: Array
+
+    def in_own_units(self, parameters: Array) -> Array:
+        """Return parameters of standardised features as those of the features.
+
+        With one margin per class, the mean over the classes is subtracted, as MLlib does: it
+        changes no probability.
+        """
+        slopes = np.divide(
+            parameters[:, :-1],
+            self.deviation,
+            out=np.zeros_like(parameters[:, :-1]),
+            where=self.deviation > 0,
+        )
+        intercepts = parameters[:, -1] - slopes @ self.mean
+        own = np.concatenate([slopes, intercepts[:, None]], axis=1)
+        return own if len(own) == 1 else own - own.mean(axis=0)
+
+    def standardised(self, parameters: Array) -> Array:
+        """Return parameters of the features as those of standardised ones."""
+        intercepts = parameters[:, -1] + parameters[:, :-1] @ self.mean
+        slopes = parameters[:, :-1] * self.deviation
+        return np.concatenate([slopes, intercepts[:, None]], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
 class MiniBatchModel(LinearModel, StagedModel):
     """A fitted softmax regression, whose stages are the rounds of its training.
 
@@ -55,6 +91,8 @@ class MiniBatchModel(LinearModel, StagedModel):
         ``[margin, position + 1]`` in the features' units, the intercepts last.
     focal_gamma
         Of the loss; 0 for cross-entropy.
+    scale
+        From which further steps can be made; None in files of older releases.
     by_round
         The parameters after each round; empty where the model was read from files.
     rounds
@@ -63,6 +101,7 @@ class MiniBatchModel(LinearModel, StagedModel):
 
     parameters: Array
     focal_gamma: float = 0.0
+    scale: FeatureScale | None = None
     by_round: tuple[Array, ...] = ()
     rounds: tuple[Round, ...] = ()
 
@@ -128,6 +167,8 @@ class MiniBatchModel(LinearModel, StagedModel):
     def save(self, folder: Location) -> None:
         """Write the parameters as JSON."""
         stated = {"focal_gamma": self.focal_gamma, "parameters": self.parameters.tolist()}
+        if self.scale is not None:
+            stated |= {name: values.tolist() for name, values in vars(self.scale).items()}
         (folder / MODEL_FILE).write_bytes(json.dumps(stated).encode())
 
 
@@ -150,12 +191,14 @@ class MiniBatch(Learner):
                 _limits(settings.params),
                 settings.progress.step,
             )
-        by_round = tuple(_in_own_units(parameters, moments) for parameters in result.parameters)
+        scale = FeatureScale(moments.mean, moments.deviation)
+        by_round = tuple(map(scale.in_own_units, result.parameters))
         return MiniBatchModel(
             self.declaration,
             settings.classes,
             by_round[-1],
             rounds.loss.gamma,
+            scale,
             by_round,
             result.rounds,
         )
@@ -164,7 +207,12 @@ class MiniBatch(Learner):
         """Read the parameters."""
         stated = json.loads((folder / MODEL_FILE).read_bytes())
         parameters = np.asarray(stated["parameters"], dtype=np.float64)
-        return MiniBatchModel(self.declaration, classes, parameters, stated["focal_gamma"])
+        scale = None
+        if "mean" in stated:
+            scale = FeatureScale(
+                *(np.asarray(stated[name], dtype=np.float64) for name in ("mean", "deviation"))
+            )
+        return MiniBatchModel(self.declaration, classes, parameters, stated["focal_gamma"], scale)
 
 
 def round_settings(
@@ -217,24 +265,6 @@ def start_of(moments: Moments) -> Array:
     parameters = np.zeros((len(intercepts), len(moments.mean) + 1))
     parameters[:, -1] = intercepts
     return parameters
-
-
-def _in_own_units(parameters: Array, moments: Moments) -> Array:
-    """Return parameters of standardised features as those of the features.
-
-    With one margin per class, the mean over the classes is subtracted, as MLlib does: it changes no
-    probability.
-    """
-    deviation = moments.deviation
-    slopes = np.divide(
-        parameters[:, :-1],
-        deviation,
-        out=np.zeros_like(parameters[:, :-1]),
-        where=deviation > 0,
-    )
-    intercepts = parameters[:, -1] - slopes @ moments.mean
-    own = np.concatenate([slopes, intercepts[:, None]], axis=1)
-    return own if len(own) == 1 else own - own.mean(axis=0)
 
 
 def _margins(rows: Array, parameters: Array) -> Array:

@@ -246,6 +246,25 @@ def collect_histogram(
     InputError
         If no row has probabilities, or a class has no rows.
     """
+    histogram = collect_cells(scored_df, probability_cols, index=index, weight=weight)
+    rows = histogram.rows.sum(axis=0)
+    if not len(histogram.rows) or (rows == 0).any():
+        raise InputError(
+            f"Class shares need scored rows{'' if index is None else ' of every class'}; "
+            f"{int(rows.sum())} rows have probabilities.",
+            hint="check the table: quarantined or unscorable rows do not count.",
+        )
+    return histogram
+
+
+def collect_cells(
+    scored_df: DataFrame,
+    probability_cols: Sequence[str],
+    *,
+    index: Column | None = None,
+    weight: Column | None = None,
+) -> ScoreHistogram:
+    """Count rows as `collect_histogram` does; a class, or all of them, may be without rows."""
     count = len(probability_cols)
     cells = [_level(column(name), count) for name in probability_cols[1:]]
     times = F.lit(1.0) if weight is None else weight
@@ -272,16 +291,11 @@ def collect_histogram(
 
     def by_class(name: str) -> Array:
         values = [[row[f"{name}_{c}"] for c in range(len(conditions))] for row in collected]
-        return np.array(values, dtype=float)
+        return np.array(values, dtype=float).reshape(-1, len(conditions))
 
     counts = by_class("rows")
-    if not collected or (counts.sum(axis=0) == 0).any():
-        raise InputError(
-            f"Class shares need scored rows{'' if index is None else ' of every class'}; "
-            f"{int(counts.sum())} rows have probabilities.",
-            hint="check the table: quarantined or unscorable rows do not count.",
-        )
     sums = np.array([[row[f"p_{c}"] for c in range(count)] for row in collected])
+    sums = sums.reshape(-1, count)
     squares = None if weight is None else by_class("squares")
     return ScoreHistogram(sums / counts.sum(axis=1, keepdims=True), counts, squares)
 

@@ -4,6 +4,7 @@ from sparkweights.records.base import Record
 from sparkweights.records.distillation import DistillationRecord
 from sparkweights.records.evaluation import EvaluationRecord
 from sparkweights.records.runs import CheckRecord, MonitoringRecord, RunRecord
+from sparkweights.records.stream import StreamRecord
 from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
 from sparkweights.records.training import TrainingRecord
 from sparkweights.records.weights import WeightsRecord
@@ -17,6 +18,7 @@ __all__ = [
     "MonitoringRecord",
     "Record",
     "RunRecord",
+    "StreamRecord",
     "TrainingRecord",
     "TuningRecord",
     "WeightsRecord",

@@ -13,6 +13,7 @@ from sparkweights.records import (
     ImportanceRecord,
     MonitoringRecord,
     RunRecord,
+    StreamRecord,
     TrainingRecord,
     TuningRecord,
 )
@@ -23,6 +24,7 @@ from sparkweights.report.model_report import model_report
 from sparkweights.report.monitor_report import monitor_report
 from sparkweights.report.notebook import StageResult
 from sparkweights.report.run_report import run_report
+from sparkweights.report.stream_report import stream_report
 from sparkweights.report.study_reports import explain_report, tuning_figure, tuning_report
 
 if TYPE_CHECKING:
@@ -82,3 +84,8 @@ def _(record: BacktestRecord) -> dict[str, str]:
 @_pages.register(TuningRecord)
 def _(record: TuningRecord) -> dict[str, str]:
     return {"curve.svg": tuning_figure(record), "report.html": tuning_report(record)}
+
+
+@_pages.register(StreamRecord)
+def _(record: StreamRecord) -> dict[str, str]:
+    return {"report.html": stream_report(record)}

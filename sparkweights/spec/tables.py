@@ -69,7 +69,31 @@ def _option_text(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-class Table(Section):
+class Source(Section):
+    """Where rows are stored, and in which format; records hold no secret of it."""
+
+    format: str
+    location: Text
+    schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
+    options: dict[str, Annotated[str, BeforeValidator(_option_text)]] = {}
+
+    @field_serializer("location")
+    def _recorded_location(self, location: str) -> str:
+        return without_credentials(location)
+
+    @field_serializer("options")
+    def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
+        text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
+        return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
+
+    @property
+    def scheme(self) -> str:
+        """The storage scheme: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
+        return "table" if self.format == "table" else scheme_of(self.location)
+
+
+class Table(Source):
     """Where a table is stored and how it is read.
 
     Attributes
@@ -109,26 +133,13 @@ class Table(Section):
     """
 
     format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
-    location: Text
     partition: dict[
         Text, PartitionValue | Annotated[tuple[PartitionValue, ...], Field(min_length=1)]
     ] = {}
     where: Text | None = None
-    schema_ddl: Annotated[Text | None, Field(alias="schema")] = None
-    options: dict[str, Annotated[str, BeforeValidator(_option_text)]] = {}
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: StrictBool = False
-
-    @field_serializer("location")
-    def _recorded_location(self, location: str) -> str:
-        return without_credentials(location)
-
-    @field_serializer("options")
-    def _recorded_options(self, options: dict[str, str]) -> dict[str, str]:
-        text = "\0".join(f"{name}={value}" for name, value in sorted(options.items()))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:4]  # shows a change, confirms no guess
-        return dict.fromkeys(options, f"not recorded (digest of all: {digest})")
 
     @property
     def partition_values(self) -> dict[str, tuple[PartitionValue, ...]]:
@@ -137,11 +148,6 @@ class Table(Section):
             name: value if isinstance(value, tuple) else (value,)
             for name, value in self.partition.items()
         }
-
-    @property
-    def scheme(self) -> str:
-        """The storage scheme: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
-        return "table" if self.format == "table" else scheme_of(self.location)
 
 
 class Tables(Section):

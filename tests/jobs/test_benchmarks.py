@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
-BY_HAND = {"genes", "rare", "savings", "training"}  # minutes of training; most fetch a wheel
+BY_HAND = {
+    "genes",
+    "rare",
+    "savings",
+    "stream",
+    "training",
+}  # minutes; most fetch a wheel
 LONG = {
     "checks",
     "distill",

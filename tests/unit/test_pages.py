@@ -9,7 +9,7 @@ import pytest
 
 from docs.generate import GENERATED, PAGES, refresh
 from sparkweights.config.schema import Config
-from sparkweights.spec import security, settings, tables
+from sparkweights.spec import security, settings, stream, tables
 from sparkweights.weights.spec import SCHEMES
 
 ROOT = Path(__file__).parents[2]
@@ -75,15 +75,16 @@ def test_map_names_every_module() -> None:
     assert mapped == {one.relative_to(ROOT).as_posix() for one in modules}
 
 
+BASES = {settings.Section, settings.ColumnRange, settings.ColumnsMatching, tables.Source}
+
+
 def test_configuration_page_has_a_table_for_every_section() -> None:
     """Each once, and a heading for each key at the top of the file that is a section."""
     kinds = {
         name
-        for module in (settings, tables, security)
+        for module in (settings, stream, tables, security)
         for name, kind in vars(module).items()
-        if isinstance(kind, type)
-        and issubclass(kind, settings.Section)
-        and kind not in {settings.Section, settings.ColumnRange, settings.ColumnsMatching}
+        if isinstance(kind, type) and issubclass(kind, settings.Section) and kind not in BASES
     }
     shown = [
         argument for _, name, argument, _ in GENERATED.findall(CONFIGURATION) if name == "keys"

@@ -66,9 +66,14 @@ class FolderPublication(Publication):
         return str(self._stage)
 
     @property
+    def partition(self) -> tuple[str, str]:
+        """The column and the value of what is replaced."""
+        return "run_date", self.run_date.isoformat()
+
+    @property
     def target(self) -> Location:
-        """The date's partition, as readers see it."""
-        return self.root / f"run_date={self.run_date.isoformat()}"
+        """The partition, as readers see it."""
+        return self.root / "=".join(self.partition)
 
     @property
     def _owner(self) -> Location:
@@ -134,7 +139,7 @@ class FolderPublication(Publication):
         """
         dates = [] if not self.root.is_dir() else self.root.children()
         for folder in dates:
-            if not folder.name.startswith("run_date=") or folder == self.target:
+            if not folder.name.startswith(f"{self.partition[0]}=") or folder == self.target:
                 continue
             if any(not file.name.startswith(("_", ".")) for file in folder.files()):
                 reader = self.spark.read.format(self.format)
@@ -194,3 +199,21 @@ class FolderPublication(Publication):
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
         (self.root / STAGING).remove()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPublication(FolderPublication):
+    """One micro-batch of a table of a stream; a batch that is repeated replaces itself.
+
+    Attributes
+    ----------
+    batch
+        The number of the micro-batch.
+    """
+
+    batch: int
+
+    @property
+    def partition(self) -> tuple[str, str]:
+        """The column and the value of what is replaced."""
+        return "batch_id", str(self.batch)

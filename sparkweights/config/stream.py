@@ -1,0 +1,83 @@
+"""What must hold between the stream of a configuration and its other sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkweights.core.errors import ConfigError, join_names
+from sparkweights.sampling.period import Span
+from sparkweights.spec.scoring import ESTIMATE
+from sparkweights.weights.spec import BY_ROW
+
+if TYPE_CHECKING:
+    from sparkweights.config.schema import Config
+    from sparkweights.spec.stream import Stream, StreamSource
+
+MINI_BATCH = "mini_batch"
+_STATED_SCHEMA = ("csv", "json", "kafka")
+
+
+def check_stream(config: Config) -> None:
+    """Refuse a stream that cannot run.
+
+    Raises
+    ------
+    ConfigError
+        With the key path, the value, what is allowed, and the next step.
+    """
+    settings = config.stream
+    if settings is None:
+        return
+    for key, source in (("incoming", settings.incoming), ("outcomes", settings.outcomes)):
+        if source is not None:
+            _check_source(f"stream.{key}", source)
+    _check_window(settings)
+    for key, span in (("wait", settings.wait), ("window.span", settings.window.span)):
+        if span is None:
+            continue
+        Span.parse(span, where=f"stream.{key}")
+        if config.columns.time is None:
+            raise ConfigError(
+                f"stream.{key}: {span!r} is a time between events, and columns.time is missing.",
+                hint="name the column of a row's date or timestamp as columns.time.",
+            )
+    if settings.prior == "model" and config.decision.target_prior == ESTIMATE:
+        raise ConfigError(
+            "stream.prior: model and decision.target_prior: estimate; one micro-batch is too few "
+            "rows to estimate class shares from.",
+            hint="set stream.prior: window, which estimates them over micro-batches.",
+        )
+    _check_weights(config, settings)
+
+
+def _check_source(where: str, source: StreamSource) -> None:
+    if source.format in _STATED_SCHEMA and source.schema_ddl is None:
+        raise ConfigError(
+            f"{where}.schema is missing; a stream of {source.format} does not state its columns.",
+            hint="write them as 'name type, ...'.",
+        )
+
+
+def _check_window(settings: Stream) -> None:
+    window = settings.window
+    lengths = {"rows": window.rows, "span": window.span, "half_life": window.half_life}
+    stated = [name for name, value in lengths.items() if value is not None]
+    if len(stated) != 1:
+        raise ConfigError(
+            f"stream.window: {join_names(stated)} stated; a window has one length of "
+            f"{join_names(lengths)}.",
+            hint="for instance {rows: 5000}.",
+        )
+
+
+def _check_weights(config: Config, settings: Stream) -> None:
+    """Refuse weights that are no number per class, where a model learns with them."""
+    if settings.learn is None or settings.outcomes is None or config.model.kind != MINI_BATCH:
+        return
+    weights = config.weights
+    if weights.scheme == BY_ROW or weights.by or weights.window:
+        raise ConfigError(
+            "stream.learn and weights: the weights of a stream are one number per class, and these "
+            "differ from row to row.",
+            hint="choose a scheme per class without by and window, or set stream.learn: null.",
+        )

@@ -1,0 +1,233 @@
+"""Where micro-batches come from: sources that rows arrive in, or a table that is replayed.
+
+Rows and outcomes are two sources of one query, so that a micro-batch has a part of each, and Spark
+repeats both parts when it repeats the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from sparkweights.core.columns import column, require_columns
+from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
+from sparkweights.storage.files import write_json
+from sparkweights.storage.spark_paths import literal_path
+from sparkweights.stream.files import CHECKPOINT
+from sparkweights.stream.outcomes import event_time
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.streaming.query import StreamingQuery
+    from pyspark.sql.types import StructType
+
+    from sparkweights.storage.location import Location
+    from sparkweights.storage.tables import TableSource
+    from sparkweights.stream.run import StreamRun
+
+ROW, OUTCOME = "__row", "__outcome"
+BOUNDS = "backfill.json"
+
+
+def require_classic(spark: SparkSession) -> None:
+    """Refuse a session over Spark Connect, whose server runs micro-batches in another process.
+
+    Raises
+    ------
+    ConfigError
+        With the next step.
+    """
+    if not isinstance(spark, SparkSession):
+        raise ConfigError(
+            "A stream keeps its state in the process that runs its micro-batches, and cannot run "
+            "over Spark Connect.",
+            hint="run it in a job under spark-submit.",
+        )
+
+
+def open_source(spark: SparkSession, source: TableSource) -> DataFrame:
+    """Return a source as a stream of rows.
+
+    Raises
+    ------
+    InputError
+        If there is none, or Spark has no connector for it.
+    """
+    try:
+        df = _open(spark, source)
+        df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
+    except SPARK_ERRORS as error:
+        raise InputError(
+            f"stream.{source.role} of format {source.format} at '{source.location}' cannot be read "
+            f"as a stream: {spark_message(error)}.",
+            hint="check location and format; Kafka needs the package spark-sql-kafka on the "
+            "session (spark-submit --packages).",
+        ) from None
+    return df
+
+
+def _open(spark: SparkSession, source: TableSource) -> DataFrame:
+    reader = spark.readStream.options(**source.options)
+    match source.format:
+        case "table":
+            return reader.table(source.location)
+        case "rate":
+            return reader.format("rate").load()
+        case "kafka":
+            topic_df = reader.format("kafka").option("subscribe", source.location).load()
+            return parse_values(topic_df, source.schema_ddl or "")
+    path = literal_path(source.location)
+    schema: StructType | str | None = source.schema_ddl
+    if schema is None:
+        schema = spark.read.format(source.format).load(path).schema
+    strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+    reader = reader.format(source.format).options(**{**strict, **source.options})
+    return reader.schema(schema).load(path)
+
+
+def parse_values(topic_df: DataFrame, schema_ddl: str) -> DataFrame:
+    """Return the JSON objects in the values of a topic as rows; another one is an error."""
+    text = F.col("value").cast("string")
+    parsed = F.from_json(text, schema_ddl, {"mode": "FAILFAST"})
+    return topic_df.select(parsed.alias(ROW)).select(f"{ROW}.*")
+
+
+def run_query(
+    run: StreamRun, incoming_df: DataFrame, outcomes_df: DataFrame | None, every: str | None
+) -> None:
+    """Process micro-batches until the sources end, or the process does.
+
+    Parameters
+    ----------
+    every
+        Time between micro-batches; None to process what there is.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a stream that Spark has no log of.
+    SparkweightsError
+        What ended a micro-batch.
+    """
+    checkpoint = run.folder.root / CHECKPOINT
+    _require_log(run, checkpoint / "offsets")
+    failures = list[SparkweightsError]()
+    both_df = _join_sources(incoming_df, outcomes_df)
+
+    def process(batch_df: DataFrame, batch: int) -> None:
+        rows_df = batch_df.filter(F.col(ROW).isNotNull()).select(f"{ROW}.*")
+        known_df = None
+        if outcomes_df is not None:
+            known_df = batch_df.filter(F.col(OUTCOME).isNotNull()).select(f"{OUTCOME}.*")
+        try:
+            run.process(rows_df, known_df, batch)
+        except SparkweightsError as error:
+            failures.append(error)
+            raise
+
+    checkpoint.make_folder()
+    writer = both_df.writeStream.foreachBatch(process).option("checkpointLocation", str(checkpoint))
+    started = (
+        writer.trigger(availableNow=True) if every is None else writer.trigger(processingTime=every)
+    )
+    query = started.start()
+    _await(query, failures)
+
+
+def _require_log(run: StreamRun, log: Location) -> None:
+    """Refuse a state whose micro-batches are counted in a log that is not there.
+
+    Spark would count from 0 again, and the first rows would be taken for ones that were committed.
+    """
+    if run.state.batch >= 0 and not log.exists():
+        raise ConfigError(
+            f"'{run.folder.root}' holds a stream of {run.state.batch + 1} micro-batches, which "
+            f"'{log.relative_to(run.folder.root)}' does not count: it was removed, or the folder "
+            "is that of a backfill, or of a stream of arriving rows.",
+            hint="name another stream.folder, or restore the file.",
+        )
+
+
+def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
+    try:
+        query.awaitTermination()
+    except SPARK_ERRORS:
+        if failures:  # which Spark wraps in its own error
+            raise failures[0] from None
+        raise
+    finally:
+        query.stop()
+
+
+def _join_sources(incoming_df: DataFrame, outcomes_df: DataFrame | None) -> DataFrame:
+    """Return both sources as one stream of two columns, one of which is null in each row."""
+    row = F.struct(*map(column, incoming_df.columns))
+    if outcomes_df is None:
+        return incoming_df.select(row.alias(ROW))
+    outcome = F.struct(*map(column, outcomes_df.columns))
+    no_outcome = F.lit(None).cast(outcomes_df.schema)
+    no_row = F.lit(None).cast(incoming_df.schema)
+    return incoming_df.select(row.alias(ROW), no_outcome.alias(OUTCOME)).union(
+        outcomes_df.select(no_row.alias(ROW), outcome.alias(OUTCOME))
+    )
+
+
+def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
+    """Process a table with outcomes in the order of time, as if its rows arrived now.
+
+    The outcome of a row comes when rows arrive that are later by ``stream.wait``; without it, with
+    the next micro-batch. After the last rows, the outcomes that are left come.
+
+    Parameters
+    ----------
+    batch_rows
+        About how many rows a micro-batch has; rows of one event time are not divided.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names no column of event time, or the folder holds another stream.
+    """
+    roles = run.settings.spec.problem.roles
+    if roles.time is None:
+        raise ConfigError(
+            "columns.time is missing; a table is replayed in the order of its event time.",
+            hint="name the column of a row's date or timestamp as columns.time.",
+        )
+    _require_log(run, run.folder.root / BOUNDS)
+    require_columns(labelled_df.schema, [roles.time, roles.label], table="labelled")
+    moment = event_time(labelled_df, roles)
+    low, known = -math.inf, -math.inf
+    bounds = _bounds(run, labelled_df, batch_rows)
+    for batch, high in enumerate([*bounds, math.inf]):
+        limit = run.settings.watermark(high) if math.isfinite(high) else math.inf
+        later = low if limit is None else limit
+        if batch > run.state.batch:
+            rows_df = labelled_df.filter((moment > low) & (moment <= high)).drop(roles.label)
+            outcomes_df = labelled_df.filter((moment > known) & (moment <= later))
+            labels = [*roles.keys, roles.label]
+            run.process(rows_df, outcomes_df.select(*map(column, labels)), batch)
+        low, known = high, later
+
+
+def _bounds(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> list[float]:
+    """Return the last event time of each micro-batch; a replay that goes on has the same ones."""
+    file = run.folder.root / BOUNDS
+    if file.exists():
+        stated: list[float] = json.loads(file.read_bytes())["bounds"]
+        return stated
+    moment = event_time(labelled_df, run.settings.spec.problem.roles)
+    rows = labelled_df.count()
+    count = max(1, math.ceil(rows / batch_rows))
+    shares = [i / count for i in range(1, count + 1)]
+    (row,) = labelled_df.agg(
+        F.percentile_approx(moment, shares, 100 * count).alias("bounds")
+    ).collect()
+    bounds = list(dict.fromkeys(row["bounds"] or ()))
+    write_json(file, {"rows": rows, "bounds": bounds})
+    return bounds

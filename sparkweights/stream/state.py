@@ -1,0 +1,328 @@
+"""The state of a stream after a micro-batch: small numbers as JSON, and what follows from them.
+
+A micro-batch turns one state into the next. The state names the last micro-batch that it holds, so
+a batch that is repeated after a restart is recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sparkweights.core.errors import ModelError
+from sparkweights.stream.adwin import Adwin
+from sparkweights.stream.current_prior import CurrentPrior, estimate_prior, outcome_factors
+from sparkweights.stream.learner import OnlineLearner, window_weights
+from sparkweights.stream.window import Window, WindowLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkweights.probability.priors import ScoreHistogram
+    from sparkweights.stream.adwin import Moments
+    from sparkweights.stream.learner import LabelledBatch, LearnerSettings, Run
+    from sparkweights.stream.window import Bucket
+    from sparkweights.weights.spec import WeightSpec
+
+VERSION = 1  # of the layout
+LOSS, SCORE = "loss", "score"  # what drift is detected on
+
+
+@dataclass(frozen=True, eq=False)
+class StreamRules:
+    """What a stream's state follows; resolved from settings and model.
+
+    Attributes
+    ----------
+    prior
+        Class name -> share that the model's probabilities are natural to.
+    weights
+        The requested weights of the window.
+    learner
+        How steps are made; None where the model stays as it is.
+    score_rows
+        How many of the latest scores tell of the present class shares.
+    max_shift
+        By which factor scores alone may move the odds of a class.
+    moves_prior
+        Whether decisions are for the class shares of the window.
+    holds
+        Whether a drift ends the learning of the model.
+    reference
+        See `sparkweights.stream.current_prior.estimate_prior`.
+    """
+
+    prior: Mapping[str, float]
+    weights: WeightSpec
+    learner: LearnerSettings | None
+    score_rows: int
+    max_shift: float
+    moves_prior: bool = True
+    holds: bool = True
+    reference: ScoreHistogram | None = None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A change of the mean of a measure.
+
+    Attributes
+    ----------
+    batch
+        The micro-batch that it was found in.
+    measure
+        `LOSS`, the squared error of the decided probabilities on rows with outcome; or `SCORE`, the
+        published model's probability of the rarest class.
+    before, since
+        The means on both sides of the change.
+    after
+        The last micro-batch before the change.
+    """
+
+    batch: int
+    measure: str
+    before: float
+    since: float
+    after: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums since the stream began.
+
+    Attributes
+    ----------
+    rows, scored
+        Incoming rows, and those with a decision.
+    outcomes
+        Rows whose outcome has come.
+    unmatched
+        Outcomes that belong to no waiting row, at the last micro-batch.
+    expired
+        Rows let go without an outcome.
+    expected_cost
+        Of the decisions, when they were taken.
+    realised_cost, expected_cost_realised
+        Of the decisions whose outcome has come, and what was expected of them.
+    seconds
+        Of processing.
+    """
+
+    rows: int = 0
+    scored: int = 0
+    outcomes: int = 0
+    unmatched: int = 0
+    expired: int = 0
+    expected_cost: float = 0.0
+    realised_cost: float = 0.0
+    expected_cost_realised: float = 0.0
+    seconds: float = 0.0
+
+    def plus(self, **added: float) -> Totals:
+        """Return the sums with those of a micro-batch."""
+        return replace(self, **{name: getattr(self, name) + one for name, one in added.items()})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of rows in the stream's folder.
+
+    Attributes
+    ----------
+    name
+        Below the folder of its kind.
+    latest
+        The latest event time of its rows.
+    """
+
+    name: str
+    latest: float
+
+
+@dataclass(frozen=True, eq=False)
+class StreamState:
+    """What a stream knows after a micro-batch.
+
+    Attributes
+    ----------
+    batch
+        The last micro-batch in it; -1 before the first.
+    model_version
+        Of the published model that the state belongs to.
+    latest
+        The latest event time, as `sparkweights.sampling.split.time_order` counts; None at first.
+    window
+        Of rows with outcome.
+    recent
+        Of scored rows.
+    detectors
+        `LOSS` and `SCORE` -> their windows.
+    drifts
+        The latest ones of the model, the oldest first.
+    learner
+        None where the model stays as it is.
+    waiting, matched
+        The files of rows that wait for an outcome, and of those whose outcome has come.
+    unmatched
+        The file of outcomes whose row has not come; None without any.
+    aside
+        Micro-batches whose rows were set aside by a gate.
+    totals
+        Sums since the stream began.
+    """
+
+    batch: int = -1
+    model_version: str = ""
+    latest: float | None = None
+    window: Window = field(default_factory=Window)
+    recent: Window = field(default_factory=Window)
+    detectors: Mapping[str, Adwin] = field(default_factory=lambda: {LOSS: Adwin(), SCORE: Adwin()})
+    drifts: tuple[Drift, ...] = ()
+    learner: OnlineLearner | None = None
+    waiting: tuple[Part, ...] = ()
+    matched: tuple[Part, ...] = ()
+    unmatched: Part | None = None
+    aside: tuple[int, ...] = ()
+    totals: Totals = Totals()
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a drift calls for a new model."""
+        return bool(self.drifts)
+
+    def prior(self, rules: StreamRules) -> CurrentPrior:
+        """Return the shares that the next micro-batch is decided for."""
+        if not rules.moves_prior:
+            return CurrentPrior(rules.prior, rules.prior, None, rules.prior)
+        recent = self.recent.total
+        scores = None if recent is None else recent.scores
+        return estimate_prior(
+            rules.prior, self.window.total, scores, rules.max_shift, rules.reference
+        )
+
+    def with_scores(self, scored: Bucket, measure: Moments, rules: StreamRules) -> StreamState:
+        """Return the state with the scores of a micro-batch.
+
+        Parameters
+        ----------
+        measure
+            Of the published model's probability of the rarest class.
+        """
+        if not scored.rows:
+            return self
+        recent = self.recent.add(scored, WindowLimits(rows=rules.score_rows))
+        watched, _ = _watch(replace(self, recent=recent), SCORE, measure)
+        return watched
+
+    def with_outcomes(self, labelled: Bucket, loss: Moments, limits: WindowLimits) -> StreamState:
+        """Return the state with rows whose outcome has come; a drift shortens the window.
+
+        Parameters
+        ----------
+        loss
+            Of the decided probabilities on these rows.
+        """
+        if not labelled.rows:
+            return self
+        longer = replace(self, window=self.window.add(labelled, limits))
+        watched, drift = _watch(longer, LOSS, loss)
+        if drift is None:
+            return watched
+        return replace(watched, window=watched.window.since(drift.after))
+
+    def learned(self, batch: LabelledBatch, rules: StreamRules, run: Run) -> StreamState:
+        """Return the state whose learner has the window's weights and a round on a micro-batch.
+
+        After a drift, the weights go on and the model stays, if the rules say so.
+        """
+        window = self.window.total
+        if self.learner is None or rules.learner is None or window is None:
+            return self
+        learner = self.learner.reweighted(window_weights(rules.weights, window, rules.prior))
+        if not (self.wants_model and rules.holds):
+            factors = outcome_factors(rules.prior, window) if rules.moves_prior else None
+            learner = learner.partial_fit(batch, factors, rules.learner, run)
+        return replace(self, learner=learner)
+
+    def for_model(self, version: str, learner: OnlineLearner | None) -> StreamState:
+        """Return the state for a model; scores, rows that wait and drifts of another are left out.
+
+        Parameters
+        ----------
+        learner
+            That begins at the model; None where it is not to learn.
+        """
+        if version == self.model_version and (learner is None) == (self.learner is None):
+            return self
+        return replace(
+            self,
+            model_version=version,
+            window=Window(),
+            recent=Window(),
+            detectors={LOSS: Adwin(), SCORE: Adwin()},
+            drifts=(),
+            learner=learner,
+            waiting=(),
+            matched=(),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the state ready for JSON; `from_dict` reads it back."""
+        return {
+            "version": VERSION,
+            "batch": self.batch,
+            "model_version": self.model_version,
+            "latest": self.latest,
+            "window": self.window.to_dict(),
+            "recent": self.recent.to_dict(),
+            "detectors": {name: one.to_dict() for name, one in self.detectors.items()},
+            "drifts": [vars(drift) for drift in self.drifts],
+            "learner": None if self.learner is None else self.learner.to_dict(),
+            "waiting": [vars(part) for part in self.waiting],
+            "matched": [vars(part) for part in self.matched],
+            "unmatched": None if self.unmatched is None else vars(self.unmatched),
+            "aside": list(self.aside),
+            "totals": vars(self.totals),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> StreamState:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ModelError
+            If another release wrote it.
+        """
+        if record.get("version") != VERSION:
+            raise ModelError(
+                f"The stream's state is of version {record.get('version')!r}; this release reads "
+                f"version {VERSION}.",
+                hint="go on with the release that wrote it, or begin a stream in another folder.",
+            )
+        learner, unmatched = record["learner"], record["unmatched"]
+        return cls(
+            batch=record["batch"],
+            model_version=record["model_version"],
+            latest=record["latest"],
+            window=Window.from_dict(record["window"]),
+            recent=Window.from_dict(record["recent"]),
+            detectors={name: Adwin.from_dict(one) for name, one in record["detectors"].items()},
+            drifts=tuple(Drift(**drift) for drift in record["drifts"]),
+            learner=None if learner is None else OnlineLearner.from_dict(learner),
+            waiting=tuple(Part(**part) for part in record["waiting"]),
+            matched=tuple(Part(**part) for part in record["matched"]),
+            unmatched=None if unmatched is None else Part(**unmatched),
+            aside=tuple(record["aside"]),
+            totals=Totals(**record["totals"]),
+        )
+
+
+def _watch(state: StreamState, measure: str, moments: Moments) -> tuple[StreamState, Drift | None]:
+    """Return the state whose detector has seen a micro-batch, and the drift that it found."""
+    detector, change = state.detectors[measure].add(moments)
+    watched = replace(state, detectors={**state.detectors, measure: detector})
+    if change is None:
+        return watched, None
+    drift = Drift(moments.batch, measure, change.before, change.since, change.after)
+    return replace(watched, drifts=(*state.drifts, drift)), drift
