@@ -48,9 +48,16 @@ def arriving() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Streams:
-    """A lender with a model and sources that rows and outcomes arrive in."""
+    """A lender with a model and sources that rows and outcomes arrive in.
+
+    Attributes
+    ----------
+    learns
+        Whether its model is a `mini_batch`, which learns as outcomes come.
+    """
 
     shop: Shop
+    learns: bool = True
 
     @property
     def folder(self) -> Path:
@@ -71,8 +78,7 @@ class Streams:
         columns = {**CONFIG["columns"], "time": "opened"}
         stated = {
             "columns": columns,
-            "model": MODEL,
-            "weights": {"scheme": "balanced"},
+            **({"model": MODEL, "weights": {"scheme": "balanced"}} if self.learns else {}),
             "decision": {"calibration": "none", "base_rate_tolerance": 0.9, "cost_tolerance": 0.9},
             "stream": STREAM,
             "checks": {},
@@ -100,14 +106,13 @@ class Streams:
         return record
 
 
-def open_streams(folder: Path) -> Streams:
-    """Train a model, and let rows and outcomes arrive."""
-    streams = Streams(Shop(folder))
-    streams.shop.table("history", history(1_200).assign(opened=-1))
-    assert streams.shop.run("train", streams.config(), "--quiet") == 0
+def put_arriving(streams: Streams) -> Streams:
+    """Let rows and outcomes arrive: outcomes with their row, before it and after it.
+
+    Some come twice, and some never.
+    """
     rows = arriving()
     first, second = rows[:ROWS], rows[ROWS:]
-    # Outcomes come with their row, before it and after it; some come twice, and some never.
     outcomes = [pd.concat([first[:140], second[:50]]), pd.concat([second[30:100], first[:20]])]
     for number, (part, known) in enumerate(zip((first, second), outcomes, strict=True)):
         streams.put("arriving", number, part.drop(columns="outcome"))
@@ -127,16 +132,33 @@ def fail_at(batch: int) -> Callable[[StreamFolder, Any], None]:
     return fail
 
 
-@pytest.fixture(scope="module")
-def streams(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Streams:
+def run_interrupted(streams: Streams) -> None:
     """Process two micro-batches; the second one is ended before it is committed, and repeated."""
-    made = open_streams(tmp_path_factory.mktemp("streams"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StreamFolder, "commit", fail_at(1))
-        assert made.run() == PublishError.exit_code
-    assert made.state()["batch"] == 0
-    assert made.record("metrics.json")["status"] == "stopped"
-    assert made.run() == 0
+        assert streams.run() == PublishError.exit_code
+    assert streams.state()["batch"] == 0
+    assert streams.record("metrics.json")["status"] == "stopped"
+    assert streams.run() == 0
+
+
+@pytest.fixture(scope="module")
+def streams(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Streams:
+    """Process the micro-batches with a model that stays as it is."""
+    folder = tmp_path_factory.mktemp("streams")
+    shutil.copytree(shop.folder / "out" / "models", folder / "out" / "models")
+    made = put_arriving(Streams(Shop(folder), learns=False))
+    run_interrupted(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def learning(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Streams:
+    """Train a model, and process the micro-batches while it learns."""
+    made = put_arriving(Streams(Shop(tmp_path_factory.mktemp("learning"))))
+    made.shop.table("history", history(1_200).assign(opened=-1))
+    assert made.shop.run("train", made.config(), "--quiet") == 0
+    run_interrupted(made)
     return made
 
 
@@ -182,22 +204,28 @@ def test_each_row_is_scored_once_and_waits_for_its_outcome(streams: Streams) -> 
     assert window.tolist() == [(~bad).sum(), bad.sum()]
 
 
-def test_record_of_a_micro_batch_tells_its_prior_and_weights(streams: Streams) -> None:
-    """The first is decided for the model's shares, later ones for those of the window."""
+def test_record_of_a_micro_batch_tells_its_prior(streams: Streams) -> None:
+    """The first is decided for the model's shares, the second for those of the window."""
     ledgers = [streams.record(f"batches/{batch}.json")["ledger"] for batch in range(2)]
     assert ledgers[0]["target_prior"] is None
     assert ledgers[1]["target_prior"] is not None
+    metrics = streams.record("metrics.json")
+    assert (metrics["status"], metrics["learning"]) == ("ended", "off")
+    assert metrics["rows"]["with_outcome"] == 240
+    assert "Class shares" in (streams.folder / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_model_learns_with_the_weights_of_the_window(learning: Streams) -> None:
+    """The ledger of a micro-batch inverts the weights that its model was trained with."""
+    ledgers = [learning.record(f"batches/{batch}.json")["ledger"] for batch in range(2)]
     weights = [one["bends"][0]["rule"]["cells"] for one in ledgers]
     assert all(one["bends"][0]["undone"] for one in ledgers)
     assert weights[0] != weights[1]
-    learned = streams.state()["learner"]
-    assert learned["steps"] > 0
-    metrics = streams.record("metrics.json")
-    assert metrics["status"] == "ended"
-    assert metrics["rows"]["with_outcome"] == 240
+    assert learning.state()["learner"]["steps"] > 0
+    metrics = learning.record("metrics.json")
+    assert metrics["learning"] == "on"
     assert metrics["weights"].keys() == {"repaid", "defaulted"}
-    page = (streams.folder / "report.html").read_text()
-    assert "Class shares" in page
 
 
 def test_scored_probabilities_are_those_of_the_recorded_prior(streams: Streams) -> None:
@@ -214,11 +242,11 @@ def test_scored_probabilities_are_those_of_the_recorded_prior(streams: Streams) 
 
 
 @pytest.mark.slow
-def test_rows_that_fail_a_gate_are_set_aside_whole(streams: Streams, tmp_path: Path) -> None:
+def test_rows_that_fail_a_gate_are_set_aside_whole(learning: Streams, tmp_path: Path) -> None:
     """The stream stops with the gate's code, goes on after it, and learns from outcomes."""
-    again = copy_of(streams, tmp_path)
+    again = copy_of(learning, tmp_path)
     assert again.run() == 0
-    require_equal(again, streams)  # without an interruption
+    require_equal(again, learning)  # without an interruption
     suite = {
         "name": "incoming",
         "expectations": [
@@ -249,10 +277,10 @@ def test_rows_that_fail_a_gate_are_set_aside_whole(streams: Streams, tmp_path: P
 @pytest.mark.parametrize("later", [0.3, 1.5, 3.0])
 @pytest.mark.parametrize("words", ["starting Spark", "micro-batch 0:"])
 def test_stream_killed_and_restarted_ends_in_the_same_state(
-    streams: Streams, tmp_path: Path, words: str, later: float
+    learning: Streams, tmp_path: Path, words: str, later: float
 ) -> None:
     """SIGKILL at six moments: each row once, and the model of a run without interruption."""
-    killed = copy_of(streams, tmp_path)
+    killed = copy_of(learning, tmp_path)
     command = [sys.executable, "-m", "sparkweights", "stream", "--config", str(killed.config()),
                "--run-date", RUN_DATE]  # fmt: skip
     own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}
@@ -274,16 +302,16 @@ def test_stream_killed_and_restarted_ends_in_the_same_state(
     process.stderr.read()
     assert process.wait(PATIENCE) in {-signal.SIGKILL, 0}
     assert killed.run() == 0
-    require_equal(killed, streams)
+    require_equal(killed, learning)
 
 
 @pytest.mark.slow
 def test_replay_of_a_table_decides_before_it_learns(
-    streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learning: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outcomes come when rows are later by `wait`; at the end all have come."""
     monkeypatch.setattr("sparkweights.stream.run.MAX_PARTS", 0)  # files are joined at each batch
-    replayed = copy_of(streams, tmp_path)
+    replayed = copy_of(learning, tmp_path)
     replayed.shop.table("history", arriving())
     config = replayed.config(stream={**STREAM, "wait": ROWS, "backfill_rows": ROWS})
     assert replayed.shop.run("stream", config, "--backfill", "--quiet") == 0
