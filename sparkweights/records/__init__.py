@@ -3,12 +3,19 @@
 from sparkweights.records.base import Record
 from sparkweights.records.distillation import DistillationRecord
 from sparkweights.records.evaluation import EvaluationRecord
-from sparkweights.records.runs import CheckRecord, MonitoringRecord, RunRecord
+from sparkweights.records.runs import (
+    BackfillRecord,
+    CheckRecord,
+    MonitoringRecord,
+    RunRecord,
+    VacuumRecord,
+)
 from sparkweights.records.studies import BacktestRecord, ImportanceRecord, TuningRecord
 from sparkweights.records.training import TrainingRecord
 from sparkweights.records.weights import WeightsRecord
 
 __all__ = [
+    "BackfillRecord",
     "BacktestRecord",
     "CheckRecord",
     "DistillationRecord",
@@ -19,5 +26,6 @@ __all__ = [
     "RunRecord",
     "TrainingRecord",
     "TuningRecord",
+    "VacuumRecord",
     "WeightsRecord",
 ]
