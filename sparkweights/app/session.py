@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
@@ -19,8 +20,11 @@ from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="OnSession")
 TIME_ZONE = "spark.sql.session.timeZone"
 _UTC = {"UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00", "GMT", "Etc/GMT"}
 LOCAL_SETTINGS = {
@@ -86,6 +90,25 @@ def run_settings(spark: SparkSession) -> Iterator[None]:
                 hint=f"set {TIME_ZONE} to UTC where the session is made.",
             )
         yield
+
+
+class OnSession(Protocol):
+    """Whatever runs on a session."""
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session."""
+
+
+def on_session(verb: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Give a verb the settings that every run needs; the session has its own ones afterwards."""
+
+    @wraps(verb)
+    def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with run_settings(self.spark):
+            return verb(self, *args, **kwargs)
+
+    return run
 
 
 def checkpoint_folder() -> str:
