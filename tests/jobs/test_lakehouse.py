@@ -57,7 +57,7 @@ def _passed(warehouse: Path, *options: str) -> int:
         },
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=1800,
         check=False,
     )
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
