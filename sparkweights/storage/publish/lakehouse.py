@@ -97,15 +97,9 @@ class LakehousePublication(TablePublication):
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:  # noqa: ARG002 (its own)
         """Return the staged rows, with the schema of the frame they were written from."""
         staged_df = self.staged()
-        kinds = {each.name: each.dataType for each in staged_df.schema}
+        kinds = {each.name.casefold(): each.dataType for each in staged_df.schema}
         return staged_df.select(
-            *[
-                column(each.name)
-                # The table says of no part of a type that it is never null, which casts may not.
-                if sql_type(kinds[each.name]) == sql_type(each.dataType)
-                else column(each.name).cast(each.dataType)
-                for each in like.schema
-            ]
+            *[_value_as(each, kinds[each.name.casefold()]).alias(each.name) for each in like.schema]
         )
 
     def recover(self) -> None:
@@ -118,3 +112,13 @@ class LakehousePublication(TablePublication):
         with suppress(PublishError):  # the error that stopped the run is the one to report
             if self.table.exists():
                 self.remove_stage(self.stage_name)
+
+
+def _value_as(written: T.StructField, staged: T.DataType) -> Column:
+    """Return a staged column in the type in which it was written.
+
+    The stage does not keep which parts of a type are never null, and no cast adds that.
+    """
+    value = column(written.name)
+    is_same = sql_type(staged) == sql_type(written.dataType)
+    return value if is_same else value.cast(written.dataType)
