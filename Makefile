@@ -9,7 +9,8 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal -
 
 # `make fuzz` takes about a quarter of an hour, `make faults` an hour; `make test` contains a small
 # share of the first.
-.PHONY: demo test test-slow test-engines test-matrix fuzz faults lint unit docs lock package environment clean java
+.PHONY: demo test test-slow test-engines test-lake test-matrix fuzz faults lint unit docs lock package
+.PHONY: environment clean java jars
 
 demo: $(STAMP)
 	$(BIN)/sparkweights demo --into sparkweights-demo
@@ -22,6 +23,9 @@ test-slow: $(STAMP)
 
 test-engines: $(STAMP)
 	$(BIN)/pytest -m engines
+
+test-lake: $(STAMP) jars
+	$(BIN)/pytest -m lake
 
 fuzz: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/fuzz/run.py
@@ -54,6 +58,18 @@ $(STAMP): requirements.lock pyproject.toml | java
 
 java:
 	@sh .ci/java
+
+# Connectors of lakehouse tables, pinned by version and digest; it needs Maven (Debian: maven).
+JARS := build/jars
+jars: $(JARS)/.complete
+
+$(JARS)/.complete: tests/lake/pom.xml tests/lake/jars.sha256
+	rm -rf $(JARS)
+	mkdir -p $(JARS)
+	mvn --batch-mode --quiet --file tests/lake/pom.xml dependency:copy-dependencies \
+		-DoutputDirectory=$(CURDIR)/$(JARS)
+	cd $(JARS) && sha256sum --check --strict --quiet $(CURDIR)/tests/lake/jars.sha256
+	touch $@
 
 # Versions that are locked stay; `rm requirements*.lock` first takes the newest ones.
 lock:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from sparkweights.app.backfill import Backfill, backfill, dates_between
 from sparkweights.app.publish_model import LabelledTable, export_model, publish_model
 from sparkweights.app.session import on_session
 from sparkweights.app.signing import signing_key
@@ -17,6 +18,7 @@ from sparkweights.app.tables import (
     require_outside_bundles,
     table_source,
 )
+from sparkweights.app.weigh import weigh_labelled
 from sparkweights.bundle.bundle import ModelBundle, open_bundle
 from sparkweights.bundle.integrity import name_in_use, read_bundle
 from sparkweights.config.resolve import (
@@ -64,13 +66,14 @@ from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
 from sparkweights.storage.tables import (
     TableSource,
+    pin_version,
     read_table,
     require_rows,
     without_malformed,
 )
 from sparkweights.training.backtest import Backtest, backtest
 from sparkweights.training.choose_learner import require_named_kind
-from sparkweights.training.data import WeightingResult, leave_out, plan_resampling, weigh
+from sparkweights.training.data import WeightingResult, leave_out
 from sparkweights.training.distill import Distillation, distill
 from sparkweights.training.records import (
     backtest_record,
@@ -82,7 +85,6 @@ from sparkweights.training.records import (
 from sparkweights.training.selection import accepted_rows, collect_selection, with_selection
 from sparkweights.training.train import TrainingResult, train
 from sparkweights.training.tune import Tuning, tune
-from sparkweights.weights.spec import BY_ROW_WARNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from sparkweights.evaluation.selection import Selection
     from sparkweights.models.declaration import ParamValue
     from sparkweights.records import (
+        BackfillRecord,
         BacktestRecord,
         CheckRecord,
         DistillationRecord,
@@ -174,7 +177,7 @@ class Runner:
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
         labelled_df, spec, _ = self._labelled()
-        class_weights = self._weigh(labelled_df, spec)
+        class_weights = weigh_labelled(labelled_df, spec, self.progress)
         record = weights_record(self.config.name, class_weights)
         self.store.write(record)
         return StageResult(class_weights, record)
@@ -191,7 +194,7 @@ class Runner:
         key = signing_key(self.config)
         labelled_df, spec, left_out = self._labelled()
         if class_weights is None:
-            class_weights = self._weigh(labelled_df, spec)
+            class_weights = weigh_labelled(labelled_df, spec, self.progress)
         if self.config.checks.labelled is not None:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
@@ -321,7 +324,10 @@ class Runner:
         """Train and evaluate as it would have been done at several moments of the past."""
         labelled_df, spec, _ = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
-        settings, class_weights = self.config.evaluate.backtest, self._weigh(labelled_df, spec)
+        settings, class_weights = (
+            self.config.evaluate.backtest,
+            weigh_labelled(labelled_df, spec, self.progress),
+        )
         result = backtest(labelled_df, spec, settings, class_weights, self.progress)
         record = backtest_record(self.config.name, spec, result)
         self.store.write(record)
@@ -405,6 +411,40 @@ class Runner:
         self.progress.step("loading the model")
         with self._bundle(version, self._runs) as bundle:
             return self._score(bundle, into)
+
+    @on_session
+    def backfill(
+        self,
+        first: date,
+        last: date,
+        *,
+        missing: bool = False,
+        keep_going: bool = False,
+        version: str | None = None,
+    ) -> StageResult[Backfill, BackfillRecord]:
+        """Score the dates from the first to the last, and publish one by one, with one model.
+
+        Parameters
+        ----------
+        missing
+            Leave out the dates that are published: those with a complete record.
+        keep_going
+            Score the dates after one that failed as well.
+        version
+            Of the model; the one in use by default.
+        """
+        every = dates_between(first, last)
+        dates = [day for day in every if not (missing and self.store.is_complete(day))]
+        self.progress.step("loading the model")
+        with self._bundle(version, self._runs) as bundle:
+            result = backfill(
+                self.config.name,
+                dates,
+                lambda day: replace(self, run_date=day)._score(bundle, None).record,  # noqa: SLF001 (itself)
+                keep_going=keep_going,
+                progress=self.progress,
+            )
+        return StageResult(result, result.record)
 
     def _score(
         self, bundle: ModelBundle, into: Outputs | None
@@ -512,31 +552,6 @@ class Runner:
             *with_selection(df, training_spec(self.config, df.columns)), scorer
         )
 
-    def _weigh(self, labelled_df: DataFrame, spec: TrainingSpec) -> WeightingResult:
-        self.progress.step("counting classes and choosing weights")
-        class_weights = weigh(labelled_df, spec)
-        if class_weights.summary.always_best is not None:
-            self.progress.warn(
-                f"Decision '{class_weights.summary.always_best}' is never more expensive than the "
-                "others, whatever the class: with these costs no model is needed. See costs in "
-                "the configuration."
-            )
-        read = spec.problem.matrix.columns if spec.weight_spec.per_row else ()
-        if unseen := [name for name in read if name not in spec.problem.roles.features]:
-            self.progress.warn(
-                f"Weights differ by {join_names(unseen)}, which the model does not read: the "
-                "weights are inverted by it all the same, and probabilities may be biased where it "
-                "is large or small. Make it a feature, or choose weights.scheme cost."
-            )
-        if spec.weight_spec.per_row:
-            self.progress.warn(BY_ROW_WARNING)
-        for warning in class_weights.weighting.warnings:
-            self.progress.warn(warning)
-        plan = plan_resampling(spec, class_weights)
-        if plan is not None and not class_weights.weighting.rule.is_uniform:
-            self.progress.warn(plan.sentence(class_weights.weighting.rule.scheme))
-        return class_weights
-
     def _gate_files(self, labelled_df: DataFrame, spec: TrainingSpec) -> None:
         """Warn of features that some files of the labelled table lack; refuse too many rows."""
         absent = collect_absent(labelled_df, spec.problem.roles.features)
@@ -589,4 +604,5 @@ class Runner:
         return df
 
     def _source(self, role: str) -> TableSource:
-        return table_source(self.config, role, self.run_date)
+        """Return where a table is read: one version of it, where it keeps versions."""
+        return pin_version(self.spark, table_source(self.config, role, self.run_date))

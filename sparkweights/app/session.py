@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
@@ -22,10 +22,9 @@ from sparkweights.storage.scratch import lasting_scratch_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sparkweights.app.runner import Runner
-
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound="OnSession")
 TIME_ZONE = "spark.sql.session.timeZone"
 _UTC = {"UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00", "GMT", "Etc/GMT"}
 LOCAL_SETTINGS = {
@@ -93,11 +92,19 @@ def run_settings(spark: SparkSession) -> Iterator[None]:
         yield
 
 
-def on_session(verb: Callable[Concatenate[Runner, P], R]) -> Callable[Concatenate[Runner, P], R]:
+class OnSession(Protocol):
+    """Whatever runs on a session."""
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session."""
+
+
+def on_session(verb: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Give a verb the settings that every run needs; the session has its own ones afterwards."""
 
     @wraps(verb)
-    def run(self: Runner, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with run_settings(self.spark):
             return verb(self, *args, **kwargs)
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
 from sparkweights.core.errors import ConfigError
+from sparkweights.core.session_settings import read_setting
 from sparkweights.costs.condition import parse_condition
 from sparkweights.costs.spark import to_condition
 from sparkweights.scoring.run import Outputs
 from sparkweights.spec.tables import dated
+from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
+from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.folder import FolderPublication
+from sparkweights.storage.publish.iceberg import IcebergPublication
 from sparkweights.storage.tables import TableSource
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from sparkweights.spec.tables import Source, Table
     from sparkweights.storage.location import Location
     from sparkweights.storage.publish.protocol import Publication
+    from sparkweights.storage.publish.table import TablePublication
+
+_LAKEHOUSES: tuple[type[TablePublication], ...] = (DeltaPublication, IcebergPublication)
 
 
 def table_source(config: Config, role: str, run_date: date) -> TableSource:
@@ -54,6 +61,7 @@ def table_source(config: Config, role: str, run_date: date) -> TableSource:
         malformed=table.malformed,
         final_newline=table.final_newline,
         ignore_empty_files=table.ignore_empty_files,
+        as_of=table.as_of,
         row_filter=_row_filter(table.where, f"tables.{role}.where"),
     )
 
@@ -92,11 +100,32 @@ def _row_filter(text: str | None, where: str) -> Callable[[StructType], Column] 
 
 
 def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) -> Outputs:
-    """Return how a date of both outputs is published."""
+    """Return how a date of both outputs is published.
+
+    Raises
+    ------
+    ConfigError
+        If a table is written and has another role as well, under another name.
+    """
+    _require_separate(spark, config)
     return Outputs(
         _publication(spark, config, "scored", run_id, run_date),
         _publication(spark, config, "quarantine", run_id, run_date),
     )
+
+
+def _require_separate(spark: SparkSession, config: Config) -> None:
+    """Refuse one table under two names: with its catalog, and without the current one."""
+    role_of = dict[TableName, str]()
+    for role in ("scored", "quarantine", "incoming", "labelled"):
+        table: Table | None = getattr(config.tables, role)
+        name = None if table is None else _table_name(spark, table)
+        if name is not None and role_of.setdefault(name, role) in {"scored", "quarantine"} - {role}:
+            raise ConfigError(
+                f"tables.{role_of[name]} and tables.{role} are both '{name}'; what is written must "
+                "be separate from everything else.",
+                hint="give each its own table.",
+            )
 
 
 def require_outside_bundles(config: Config) -> None:
@@ -136,11 +165,12 @@ def require_outside_bundle(what: str, location: Location) -> None:
 def _publication(
     spark: SparkSession, config: Config, role: str, run_id: str, run_date: date
 ) -> Publication:
-    """Return how a date of an output is published, to a folder or to the catalog."""
+    """Return how a date of an output is published, to a folder or to a table of a catalog."""
     table = config.table(role)
     options = resolve_secrets(table.options, where=f"tables.{role}.options")
-    if table.format == "table" and (name := TableName.parse(table.location)) is not None:
-        return CatalogPublication(
+    name = _table_name(spark, table)
+    if name is not None:
+        return _kind_of_table(CatalogTable(spark, name))(
             run_id=run_id,
             run_date=run_date,
             options=options,
@@ -157,3 +187,29 @@ def _publication(
         file_format=table.format,
         owner=config.name,
     )
+
+
+def _table_name(spark: SparkSession, table: Table) -> TableName | None:
+    """Return the name of a table of a catalog; None for a table in a folder."""
+    if table.format != "table":
+        return None
+    return TableName.parse(table.location, spark.catalog.currentCatalog())
+
+
+def _kind_of_table(table: CatalogTable) -> type[TablePublication]:
+    """Return the publication for a table's format; of a table that is not there yet, for its own.
+
+    A catalog of Iceberg makes Iceberg tables; others, what the session's settings say.
+    """
+    if table.exists():
+        provider = table.describe().provider
+    elif "iceberg" in _setting(table, f"spark.sql.catalog.{table.name.catalog}").lower():
+        provider = "iceberg"
+    else:
+        provider = _setting(table, "spark.sql.sources.default")
+    kinds = (kind for kind in _LAKEHOUSES if provider in kind.formats)
+    return next(kinds, CatalogPublication)
+
+
+def _setting(table: CatalogTable, key: str) -> str:
+    return read_setting(table.spark, key) or ""

@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ModelError
-from sparkweights.records.base import stated_name
+from sparkweights.records.base import stated_text
 from sparkweights.records.training import TrainingRecord
 from sparkweights.storage.files import as_json
 from sparkweights.storage.local_files import FILE, FOLDER
@@ -161,7 +161,7 @@ def name_in_use(artifacts: Location) -> str | None:
     """
     try:
         file = artifacts / _require_name(_current(artifacts)) / MANIFEST
-        return stated_name(file.read_plain(MAX_BYTES).decode())
+        return stated_text(file.read_plain(MAX_BYTES).decode(), "name")
     except (ModelError, OSError, ValueError, RecursionError):
         return None
 

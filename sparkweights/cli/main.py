@@ -223,6 +223,19 @@ def _distill(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
+    if (options.first is None) != (options.last is None):
+        raise ConfigError(
+            "One of --from and --to is given; a range of dates needs both.",
+            hint="state both, or --run-date for a single date.",
+        )
+    if options.first is not None:
+        _backfill(options, progress)
+        return
+    if options.missing or options.keep_going:
+        raise ConfigError(
+            "--missing and --keep-going are for a range of dates.",
+            hint="state --from and --to, or leave them out.",
+        )
     record = _runner(options, progress).score(options.model).record
     _show(options, progress, record.to_dict(), summary.score_summary(record))
 
@@ -230,6 +243,28 @@ def _score(options: argparse.Namespace, progress: AnyProgress) -> None:
 def _stream(options: argparse.Namespace, progress: AnyProgress) -> None:
     record = _runner(options, progress).stream(options.model, backfill=options.backfill).record
     _show(options, progress, record.to_dict(), summary.stream_summary(record))
+
+
+def _backfill(options: argparse.Namespace, progress: AnyProgress) -> None:
+    result = _runner(options, progress).backfill(
+        options.first,
+        options.last,
+        missing=options.missing,
+        keep_going=options.keep_going,
+        version=options.model,
+    )
+    _show(options, progress, result.record.to_dict(), summary.backfill_summary(result.record))
+    if (failure := result.value.failure) is not None:
+        raise failure
+
+
+def _vacuum(options: argparse.Namespace, progress: AnyProgress) -> None:
+    from sparkweights.app.vacuum import vacuum  # noqa: PLC0415 (imports Spark)
+
+    runner = _runner(options, progress)
+    progress.step("looking for leftovers")
+    record = vacuum(runner.spark, runner.config, remove=options.remove, days=options.older_than)
+    _show(options, progress, record.to_dict(), summary.vacuum_summary(record))
 
 
 def _run(options: argparse.Namespace, progress: AnyProgress) -> None:
@@ -310,6 +345,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace, AnyProgress], None]] = {
     "check": _check,
     "score": _score,
     "stream": _stream,
+    "vacuum": _vacuum,
     "run": _run,
     "demo": _demo,
 }

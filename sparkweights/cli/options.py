@@ -29,6 +29,7 @@ _VERBS = {
     "check": "run an expectation suite against a table",
     "score": "score the incoming table and publish its date",
     "stream": "score rows in micro-batches as they arrive, and learn as outcomes come",
+    "vacuum": "list what runs have left behind and nothing names; remove it with --remove",
     "run": "weights, train and score in a row",
 }
 
@@ -66,7 +67,7 @@ def make_parser() -> Parser:
             epilog=_EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        _configured_options(verb)
+        _configured_options(name, verb)
         _verb_options(name, verb)
     demo = verbs.add_parser(
         "demo", help="write a working folder with real data, and run it all", parents=[common]
@@ -89,7 +90,7 @@ def _common_options() -> Parser:
     return common
 
 
-def _configured_options(verb: argparse.ArgumentParser) -> None:
+def _configured_options(name: str, verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "-c",
         "--config",
@@ -98,13 +99,22 @@ def _configured_options(verb: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the configuration file (YAML)",
     )
-    verb.add_argument(
+    dates = verb.add_mutually_exclusive_group()
+    dates.add_argument(
         "--run-date",
         type=_parse_date,
         default=datetime.now(UTC).date(),
         metavar="YYYY-MM-DD",
         help="the date of the run (default: today, UTC); the same date again replaces itself",
     )
+    if name == "score":
+        dates.add_argument(
+            "--from",
+            dest="first",
+            type=_parse_date,
+            metavar="YYYY-MM-DD",
+            help="score every date from this one to --to instead, each as with --run-date",
+        )
 
 
 def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
@@ -128,6 +138,17 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help="run no suite; propose one from the table, and write it into this file",
         )
+    if name == "score":
+        _range_options(verb)
+    if name == "vacuum":
+        verb.add_argument("--remove", action="store_true", help="remove what is listed")
+        verb.add_argument(
+            "--older-than",
+            type=_parse_days,
+            default=7,
+            metavar="DAYS",
+            help="how old it must be (default: %(default)s)",
+        )
     if name == "evaluate":
         verb.add_argument(
             "--backtest",
@@ -146,6 +167,32 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
             metavar="VERSION",
             help="a model other than the current one: its version, not a path",
         )
+
+
+def _range_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--to",
+        dest="last",
+        type=_parse_date,
+        metavar="YYYY-MM-DD",
+        help="with --from: the last date",
+    )
+    verb.add_argument(
+        "--missing",
+        action="store_true",
+        help="with --from: leave out the dates that are published",
+    )
+    verb.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="with --from: score the dates after one that failed as well",
+    )
+
+
+def _parse_days(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; for instance 7")
+    return int(text)
 
 
 def _parse_date(text: str) -> date:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from sparkweights.records import (
+        BackfillRecord,
         BacktestRecord,
         CheckRecord,
         DistillationRecord,
@@ -60,10 +61,12 @@ if TYPE_CHECKING:
         StreamRecord,
         TrainingRecord,
         TuningRecord,
+        VacuumRecord,
         WeightsRecord,
     )
     from sparkweights.records.evaluation import EvaluationSummary, Segment
     from sparkweights.records.fairness import FairnessSummary
+    from sparkweights.records.runs import DateOutcome
     from sparkweights.records.training import ChampionComparison, Refit
 
 _MAX_COLUMNS = 8  # rows of a drift table
@@ -364,6 +367,32 @@ def score_summary(record: RunRecord) -> str:
         *_first(record.reasons, "first reason"),
     ]
     return f"Scored {record.run_date} with model {record.model_version}\n{table(rows)}"
+
+
+def backfill_summary(record: BackfillRecord) -> str:
+    """Return what became of each date of a backfill."""
+    title = f"Scored {len(record.scored)} of {len(record.dates)} dates"
+    rows = [(one.run_date, *_outcome_cells(one)) for one in record.dates]
+    head = ("date", "rows in", "scored", "set aside", "")
+    return title if not rows else f"{title}\n{table([head, *rows])}"
+
+
+def vacuum_summary(record: VacuumRecord) -> str:
+    """Return what runs have left behind."""
+    total = sum(one.bytes for one in record.leftovers)
+    verb = "Removed" if record.removed else "Found"
+    lines = [f"{verb} {len(record.leftovers)} leftovers, {count(total)} bytes"]
+    lines += [f"  {one.path}  ({one.reason})" for one in record.leftovers]
+    if record.leftovers and not record.removed:
+        lines.append("Nothing was removed; the same with --remove does so.")
+    return "\n".join(lines)
+
+
+def _outcome_cells(one: DateOutcome) -> tuple[str, ...]:
+    if one.rows is None:
+        return ("", "", "", "not begun" if one.exit_code is None else f"exit {one.exit_code}")
+    counts = (one.rows.incoming, one.rows.scored, one.rows.set_aside)
+    return (*map(count, counts), "scored")
 
 
 def _first(texts: Mapping[str, int], what: str) -> list[tuple[str, str]]:

@@ -414,6 +414,12 @@ def _check_reading(role: str, table: Table) -> None:
             "(tables.incoming); no other rows are set aside.",
             hint=f"leave tables.{role}.malformed out.",
         )
+    if table.as_of is not None and (table.format != "table" or role in {"scored", "quarantine"}):
+        raise ConfigError(
+            f"tables.{role}.as_of: {table.as_of} is for a table of a catalog that is read; the "
+            f"format is {table.format}.",
+            hint=f"leave tables.{role}.as_of out.",
+        )
     if table.final_newline == "optional" and table.format != "csv":
         raise ConfigError(
             f"tables.{role}.final_newline: 'optional' is for csv; the format is {table.format}.",
@@ -438,8 +444,8 @@ def _check_output(role: str, table: Table) -> None:
         _check_folder(f"tables.{role}.location", table.location)
     elif TableName.parse(table.location) is None:
         raise ConfigError(
-            f"tables.{role}.location: {table.location!r} is no database.table of the catalog "
-            "spark_catalog.",
+            f"tables.{role}.location: {table.location!r} is no database.table, nor "
+            "catalog.database.table.",
             hint="for instance lending.scored; a part with other characters goes in backticks.",
         )
     if table.schema_ddl is not None:

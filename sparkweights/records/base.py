@@ -149,14 +149,14 @@ def _adapter(kind: type[_T]) -> TypeAdapter[_T]:
     return adapter
 
 
-def stated_name(text: str) -> str | None:
-    """Return the configuration's name that a record states; None where the text is no record."""
+def stated_text(text: str, key: str) -> str | None:
+    """Return what a record states under a key; None where the text is no record."""
     try:
         record = json.loads(text)
     except ValueError:
         return None
-    name = record.get("name") if isinstance(record, dict) else None
-    return None if name is None else str(name)
+    value = record.get(key) if isinstance(record, dict) else None
+    return None if value is None else str(value)
 
 
 def segment_words(segment: Mapping[str, str | None]) -> str:

@@ -162,6 +162,9 @@ class TableFingerprint(Part):
     ----------
     columns
         Column -> its type.
+    version
+        The version of a Delta table, or the snapshot of an Iceberg table, that was read; text, as
+        many programs round such numbers. None of other tables.
     """
 
     location: str
@@ -170,6 +173,11 @@ class TableFingerprint(Part):
     rows: int
     columns: Mapping[str, str]
     schema_sha: str
+    version: str | None = None
+
+    def absent(self) -> Collection[str]:
+        """Return the keys that are left out, because they do not apply."""
+        return ("version",) if self.version is None else ()
 
 
 @part
@@ -285,6 +293,72 @@ class RunRecord(Record):
         """1 - expected cost / that of the best constant decision; None where that is free."""
         best = min(self.constant_costs.values(), default=0.0)
         return 1 - self.expected_cost[DECISIONS_TAKEN] / best if best > 0 else None
+
+
+@part
+class Leftover(Part):
+    """A folder or file of a run that nothing names.
+
+    Attributes
+    ----------
+    reason
+        Why nobody needs it.
+    """
+
+    path: str
+    bytes: int
+    reason: str
+
+
+@part
+class VacuumRecord(Record):
+    """What runs have left behind, and whether it was removed."""
+
+    _: KW_ONLY
+    name: str
+    removed: bool
+    leftovers: tuple[Leftover, ...]
+
+
+@part
+class DateOutcome(Part):
+    """What became of a date of a backfill.
+
+    Attributes
+    ----------
+    run_id, rows
+        Of the run; None where the date was not scored.
+    exit_code
+        0 where the date was scored; None where it was not begun, as an earlier date had failed.
+    error
+        Why it was not scored.
+    """
+
+    _: KW_ONLY
+    run_date: str
+    run_id: str | None = None
+    rows: RowCounts | None = None
+    exit_code: int | None = None
+    error: str | None = None
+
+
+@part
+class BackfillRecord(Record):
+    """Several dates that were scored in a row; each has its own record as well."""
+
+    _: KW_ONLY
+    name: str
+    dates: tuple[DateOutcome, ...]
+
+    @property
+    def scored(self) -> tuple[DateOutcome, ...]:
+        """The dates that were scored."""
+        return tuple(one for one in self.dates if one.exit_code == 0)
+
+    @property
+    def failed(self) -> tuple[DateOutcome, ...]:
+        """The dates that failed."""
+        return tuple(one for one in self.dates if one.exit_code)
 
 
 @part

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sparkweights.records.base import Record, stated_name
+from sparkweights.records.base import Record, stated_text
 from sparkweights.records.distillation import DistillationRecord
 from sparkweights.records.evaluation import EvaluationRecord
 from sparkweights.records.runs import MonitoringRecord, RunRecord
@@ -65,6 +65,12 @@ class RunStore(Protocol):
     def run_name(self, run_date: date) -> str | None:
         """Return the name of the configuration whose run of a date is recorded, or None."""
 
+    def interrupted_run(self, run_date: date) -> str | None:
+        """Return the id of a run that ended while it published a date, or None."""
+
+    def is_complete(self, run_date: date) -> bool:
+        """Whether a date is published and recorded, and no later run of it was interrupted."""
+
 
 @dataclass(frozen=True)
 class FolderRunStore:
@@ -104,9 +110,20 @@ class FolderRunStore:
 
     def run_name(self, run_date: date) -> str | None:
         """Return the name of the configuration whose run of a date is recorded, or None."""
+        return self._stated(self._of_date(run_date.isoformat()) / MANIFEST, "name")
+
+    def interrupted_run(self, run_date: date) -> str | None:
+        """Return the id of a run that ended while it published a date, or None."""
+        return self._stated(self._of_date(run_date.isoformat()) / PENDING, "run_id")
+
+    def is_complete(self, run_date: date) -> bool:
+        """Whether a date is published and recorded, and no later run of it was interrupted."""
+        folder = self._of_date(run_date.isoformat())
+        return (folder / MANIFEST).exists() and not (folder / PENDING).exists()
+
+    def _stated(self, file: Location, key: str) -> str | None:
         try:
-            file = self._of_date(run_date.isoformat()) / MANIFEST
-            return stated_name(file.read_plain(MAX_MANIFEST_BYTES).decode())
+            return stated_text(file.read_plain(MAX_MANIFEST_BYTES).decode(), key)
         except (OSError, ValueError):  # it is missing, or is no text
             return None
 

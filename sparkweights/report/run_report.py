@@ -217,6 +217,7 @@ def _table_facts(record: RunRecord) -> list[tuple[str, str]]:
             (
                 f"{count(fingerprint.rows)} rows, {len(fingerprint.columns)} columns, schema "
                 f"{fingerprint.schema_sha}"
+                f"{'' if fingerprint.version is None else f', version {fingerprint.version}'}"
             ),
         )
         for name, fingerprint in record.tables.items()

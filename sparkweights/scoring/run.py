@@ -116,7 +116,17 @@ class ScoringRun:
             for output in (self.outputs.scored, self.outputs.quarantine):
                 stack.enter_context(output.lock())
                 stack.callback(output.discard)
+            self._warn_of_interrupted_run()
             return self._steps(incoming_df, scorer)
+
+    def _warn_of_interrupted_run(self) -> None:
+        run_date = self.run.run_date
+        interrupted = self.store.interrupted_run(run_date)
+        if interrupted is not None:
+            self.clock.progress.warn(
+                f"Run '{interrupted}' of {run_date} ended while it published: readers may see its "
+                "quarantine beside the scored rows of an earlier run, until this run replaces both."
+            )
 
     def _steps(self, incoming_df: DataFrame, scorer: Scorer) -> ScoredRun:
         self.store.prepare_run(self.run.run_date)
@@ -325,4 +335,5 @@ def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerpr
         rows=rows,
         columns=schema,
         schema_sha=digest(schema),
+        version=None if source.as_of is None else str(source.as_of),
     )

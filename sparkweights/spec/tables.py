@@ -69,6 +69,11 @@ def _option_text(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+def _whole_number(value: object) -> object:
+    """Return the number that a text of digits is: records state ids of 19 digits as text."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,19}", value) else value
+
+
 class Source(Section):
     """Where rows are stored, and in which format; records hold no secret of it."""
 
@@ -99,21 +104,26 @@ class Table(Source):
     Attributes
     ----------
     format
-        Format of the files, or ``table`` for a table of Spark's catalog, whatever its format
-        (Hive, Delta, Iceberg, JDBC). A table that is written is ``parquet`` or ``orc`` in a
-        folder, or ``table``: a Parquet or ORC table of the catalog, wherever it is stored.
+        Format of the files, or ``table`` for a table of a catalog that Spark has, whatever its
+        format (Hive, Delta, Iceberg, JDBC). A table that is written is ``parquet`` or ``orc`` in a
+        folder, or ``table``: a table of Delta or Iceberg, or of Parquet or ORC files in the
+        session's catalog, wherever it is stored.
     location
         A path, relative to the configuration file; a URI that Spark reads (``s3a://...``); or the
-        name of a table of the catalog. A path is no pattern: ``*``, ``?``, ``[`` and ``{`` stand
-        for themselves (the option ``pathGlobFilter`` takes a pattern of file names). In tables that
-        are read, ``{run_date}`` is replaced by the date of the run, as 2026-03-01;
-        ``{run_date:%Y%m%d}`` by 20260301.
+        name of a table, ``database.table`` or ``catalog.database.table``. A path is no pattern:
+        ``*``, ``?``, ``[`` and ``{`` stand for themselves (the option ``pathGlobFilter`` takes a
+        pattern of file names). In tables that are read, ``{run_date}`` is replaced by the date of
+        the run, as 2026-03-01; ``{run_date:%Y%m%d}`` by 20260301.
     partition
         Column -> value, or a list of values: only rows with these values are read, for instance
         one date of a table that holds many. ``{run_date}`` is replaced as in ``location``.
     where
         Condition of the rows that are read, of a table that is read; others do not exist for the
         run. See the section on conditions.
+    as_of
+        Version of a Delta table, or id of a snapshot of an Iceberg table, that is read instead of
+        the newest: for instance the ``version`` that the record of a run states of its incoming
+        table. For ``format: table``, of a table that is read.
     schema_ddl
         Columns and types of a csv or json table, as ``name type, ...``. Without it Spark infers
         the types again in each run, with another pass over the table.
@@ -137,6 +147,7 @@ class Table(Source):
         Text, PartitionValue | Annotated[tuple[PartitionValue, ...], Field(min_length=1)]
     ] = {}
     where: Text | None = None
+    as_of: Annotated[StrictInt | None, BeforeValidator(_whole_number), Field(ge=0)] = None
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: StrictBool = False

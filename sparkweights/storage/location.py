@@ -43,6 +43,7 @@ from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage import local_files
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from io import BufferedIOBase
 
     from fsspec import AbstractFileSystem
@@ -248,6 +249,19 @@ class Location:
     def size(self) -> int:
         """Bytes of the file, or of every file below the folder together."""
         return sum(self._sizes().values())
+
+    @property
+    def modified(self) -> datetime:
+        """When the file was last changed.
+
+        Raises
+        ------
+        OSError
+            If it is not there.
+        """
+        filesystem, prefix = _filesystem(self.root)
+        changed: datetime = filesystem.modified(prefix + self.path)
+        return changed
 
     @property
     def state(self) -> tuple[int, ...]:

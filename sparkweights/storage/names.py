@@ -1,4 +1,4 @@
-"""Names of tables of the catalog, as text, as SQL and as a file name."""
+"""Names of tables of a catalog, as text, as SQL and as a file name."""
 
 from __future__ import annotations
 
@@ -8,45 +8,68 @@ from urllib.parse import quote
 
 from sparkweights.core.roles import quoted
 
-CATALOG = "spark_catalog"  # the session's catalog; tables of other catalogs have other formats
+CATALOG = "spark_catalog"  # of every session; its names are not case-sensitive
 _PART = r"(?:[A-Za-z_]\w*|`(?:[^`]|``)+`)"
-_NAME = re.compile(rf"(?:`?{CATALOG}`?\.)?({_PART})\.({_PART})", re.ASCII | re.IGNORECASE)
+_NAME = re.compile(rf"(?:({_PART})\.)?({_PART})\.({_PART})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class TableName:
-    """A table of the session's catalog, whose names are not case-sensitive."""
+    """A table of a catalog that the session has, for instance Hive's, Unity's or Iceberg's."""
 
     database: str
     table: str
+    catalog: str = CATALOG
 
     @classmethod
-    def parse(cls, text: str) -> TableName | None:
+    def parse(cls, text: str, current: str = CATALOG) -> TableName | None:
         """Return the table that a text names, or None.
+
+        Parameters
+        ----------
+        current
+            The session's current catalog, which names of two parts belong to.
 
         Examples
         --------
         >>> TableName.parse("spark_catalog.Lending.`scored loans`")
-        TableName(database='lending', table='scored loans')
+        TableName(database='lending', table='scored loans', catalog='spark_catalog')
+        >>> TableName.parse("lake.Lending.scored").sql
+        '`lake`.`Lending`.`scored`'
         >>> TableName.parse("scored")
         """
         match = _NAME.fullmatch(text)
-        return None if match is None else cls(*map(_plain, match.groups()))
+        if match is None:
+            return None
+        catalog, database, table = (part and _plain(part) for part in match.groups())
+        catalog = catalog or current
+        if catalog.lower() == CATALOG:
+            return cls(database.lower(), table.lower())
+        return cls(database, table, catalog)
 
     @property
     def sql(self) -> str:
         """The name in backticks."""
-        return f"{quoted(self.database)}.{quoted(self.table)}"
+        return f"{self.database_sql}.{quoted(self.table)}"
+
+    @property
+    def database_sql(self) -> str:
+        """The name of its database in backticks."""
+        return f"{quoted(self.catalog)}.{quoted(self.database)}"
 
     @property
     def file(self) -> str:
         """The name as a file name."""
-        return f"{quote(self.database, safe='')}.{quote(self.table, safe='')}"
+        return ".".join(quote(part, safe="") for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        own = (self.database, self.table)
+        return own if self.catalog == CATALOG else (self.catalog, *own)
 
     def __str__(self) -> str:
-        return f"{self.database}.{self.table}"
+        return ".".join(self._parts)
 
 
 def _plain(part: str) -> str:
-    plain = part[1:-1].replace("``", "`") if part.startswith("`") else part
-    return plain.lower()
+    return part[1:-1].replace("``", "`") if part.startswith("`") else part

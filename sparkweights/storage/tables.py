@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,9 @@ from pyspark.sql import types as T
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import InputError, join_names, spark_message
+from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.location import Location
+from sparkweights.storage.names import TableName
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ class TableSource:
         Whether the last line of a csv file must end with a newline.
     ignore_empty_files
         Whether files of no bytes are skipped.
+    as_of
+        The version of the table that is read: of Delta, or a snapshot of Iceberg; None for the one
+        of the moment of each pass.
     row_filter
         From the table's schema to the condition of the rows that are read; None for all rows.
     """
@@ -74,6 +79,7 @@ class TableSource:
     malformed: Literal["refuse", "quarantine"] = "refuse"
     final_newline: Literal["required", "optional"] = "required"
     ignore_empty_files: bool = False
+    as_of: int | None = None
     row_filter: Callable[[StructType], Column] | None = field(default=None, repr=False)
 
     @property
@@ -106,6 +112,18 @@ class TableSource:
         return self.option("multiLine").casefold() == "true"
 
 
+def pin_version(spark: SparkSession, source: TableSource) -> TableSource:
+    """Return a source that reads one version of its table, in every pass.
+
+    The version is the one of this moment, unless the source names another. Tables of folders, views
+    and tables of formats without versions have none.
+    """
+    if source.format != "table" or source.as_of is not None:
+        return source
+    name = TableName.parse(source.location, spark.catalog.currentCatalog())
+    return source if name is None else replace(source, as_of=CatalogTable(spark, name).version())
+
+
 def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
     """Open a table for reading, without reading a row.
 
@@ -131,7 +149,10 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
     was removed since would be read as null, and one that was added would be missing.
     """
     if source.format == "table":
-        return _reader(spark, source).table(source.location)
+        reader = _reader(spark, source)
+        if source.as_of is not None:
+            reader = reader.option("versionAsOf", source.as_of)
+        return reader.table(source.location)
     *partition, whole = source.folders
     for path in partition:
         try:

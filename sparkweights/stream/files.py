@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql.types import StringType, StructField, StructType
 
 from sparkweights.core.errors import ModelError
-from sparkweights.records.base import stated_name
+from sparkweights.records.base import stated_text
 from sparkweights.storage.files import as_json, write_json, write_text
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.stream.state import StreamState
@@ -35,7 +35,7 @@ STATE, METRICS = "state.json", "metrics.json"
 def stream_name(root: Location) -> str | None:
     """Return the name of the configuration whose stream lies in a folder, or None."""
     try:
-        return stated_name((root / METRICS).read_bytes().decode())
+        return stated_text((root / METRICS).read_bytes().decode(), "name")
     except (OSError, ValueError):  # it is missing, or is no text
         return None
 
@@ -149,6 +149,13 @@ class BatchStore:
     def run_name(self, run_date: date) -> str | None:  # noqa: ARG002 (it is the same for every batch)
         """Return the name of the configuration whose micro-batch is recorded, or None."""
         try:
-            return stated_name(self._file.read_bytes().decode())
+            return stated_text(self._file.read_bytes().decode(), "name")
         except (OSError, ValueError):
             return None
+
+    def interrupted_run(self, run_date: date) -> str | None:  # noqa: ARG002 (a batch has no date of its own)
+        """Return None: a micro-batch that was interrupted is repeated."""
+
+    def is_complete(self, run_date: date) -> bool:  # noqa: ARG002 (a batch has no date of its own)
+        """Whether the micro-batch is recorded."""
+        return self._file.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from conftest import RUN_DATE, Shop, history
 from pages import blocks
 
 from sparkweights import Runner, load_config
+from sparkweights.cli.main import main
 from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage.location import Location
 from sparkweights.storage.lock import lock
@@ -58,7 +60,7 @@ def _folder(spark: SparkSession, table: str) -> Path:
 
 
 def test_score_into_the_catalog_equals_the_folder_and_replaces_its_date_alone(
-    own_shop: Shop, spark: SparkSession, lending: str
+    own_shop: Shop, spark: SparkSession, lending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Row for row what a folder gets; another date stays; the old rows' folder is not touched."""
     table = f"{lending}.scored"
@@ -92,6 +94,35 @@ def test_score_into_the_catalog_equals_the_folder_and_replaces_its_date_alone(
     spark.sql(f"{change} set location '{old}'")
     dated_df = spark.table(table).filter(f"run_date = date'{RUN_DATE}'")
     assert dated_df.count() == 395
+    _require_vacuumed(own_shop, spark, lending, config, capsys)
+
+
+def _require_vacuumed(
+    own_shop: Shop,
+    spark: SparkSession,
+    lending: str,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Require that what no partition names is listed, then removed: one attempt of each table."""
+    partial = own_shop.folder / "out" / "runs" / "_0123.partial"
+    partial.write_text("half of a rec", encoding="utf-8")
+    vacuum = ["vacuum", "--config", str(config), "--quiet", "--json"]
+    capsys.readouterr()
+    assert main(vacuum) == 0  # nothing is a week old
+    assert json.loads(capsys.readouterr().out)["leftovers"] == []
+    found = list[set[str]]()
+    for options in (["--older-than", "0"], ["--older-than", "0", "--remove"]):
+        assert main([*vacuum, *options]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["removed"] == (len(found) == 1)
+        found.append({one["path"] for one in record["leftovers"]})
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+    assert str(partial) in found[0]
+    assert not any(Path(path).exists() for path in found[0])
+    assert spark.table(f"{lending}.scored").count() == 425
+    assert spark.table(f"{lending}.quarantine").count() == 0
 
 
 @pytest.mark.slow
@@ -144,7 +175,8 @@ def test_score_that_replaced_the_quarantine_alone_says_so(
     assert "nothing was" not in told
     assert "the quarantine of the date WAS replaced, the scored table was not" in told
     pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
-    assert own_shop.run("score", config, "--quiet") == 0
+    assert own_shop.run("score", config) == 0
+    assert "ended while it published: readers may see its quarantine" in capsys.readouterr().err
     assert len(_rows(spark, f"{lending}.scored")) == 50
 
 
@@ -260,7 +292,8 @@ def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
         ("spark_catalog.Lending.SCORED", TableName("lending", "scored")),
         ("`a.b`.`c``d`", TableName("a.b", "c`d")),
         ("scored", None),
-        ("iceberg.lending.scored", None),
+        ("lake.Lending.scored", TableName("Lending", "scored", "lake")),
+        ("a.b.c.d", None),
         ("lending.123", None),
         ("lending.scored; drop", None),
         ("lending.`sco`red`", None),

@@ -15,7 +15,7 @@ from sparkweights.core.columns import MALFORMED_RECORD
 from sparkweights.core.errors import InputError
 from sparkweights.storage.data_files import verify_files
 from sparkweights.storage.publish.column_types import with_published_types
-from sparkweights.storage.tables import TableSource, read_table
+from sparkweights.storage.tables import TableSource, pin_version, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,3 +161,27 @@ def test_keys_keep_the_type_of_the_published_table(spark: SparkSession) -> None:
         keys_df.filter(~F.isnan("k")), T.StructType([T.StructField("k", T.StringType())]), ["k"]
     )
     assert [row["k"] for row in as_text.collect()] == ["1", "2"]
+
+
+def test_table_of_a_database_is_read_in_partitions(spark: SparkSession) -> None:
+    """The reader's options divide the rows by a column; the condition is the configuration's."""
+    url = "jdbc:derby:memory:lending;create=true"
+    loans_df = spark.range(100).selectExpr("id as LOAN_ID", "id % 7 as BRANCH")
+    loans_df.write.jdbc(url, "LOANS", "overwrite")
+    catalog = "spark.sql.catalog.bank"
+    spark.conf.set(catalog, "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
+    spark.conf.set(f"{catalog}.url", url)
+    spark.conf.set(f"{catalog}.driver", "org.apache.derby.jdbc.EmbeddedDriver")
+    options = {
+        "partitionColumn": "LOAN_ID",
+        "lowerBound": "0",
+        "upperBound": "100",
+        "numPartitions": "4",
+    }
+    source = TableSource(
+        "incoming", "bank.APP.LOANS", "table", options=options, partition={"BRANCH": (3,)}
+    )
+    df = read_table(spark, pin_version(spark, source))
+    rows = df.withColumn("part", F.spark_partition_id()).collect()
+    assert sorted(row["LOAN_ID"] for row in rows) == list(range(3, 100, 7))
+    assert {row["part"] for row in rows} == {0, 1, 2, 3}

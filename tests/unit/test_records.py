@@ -24,7 +24,7 @@ from sparkweights.records import (
     TuningRecord,
     WeightsRecord,
 )
-from sparkweights.records.base import stated_name
+from sparkweights.records.base import stated_text
 from sparkweights.records.store import FolderRunStore
 from sparkweights.report import pages_of
 from sparkweights.report.notebook import StageResult
@@ -149,8 +149,8 @@ def test_record_holds_none_where_no_number_is_determined() -> None:
 
 def test_stated_name_of_what_is_no_record_is_none() -> None:
     """Who asks whose a file is must not fail over it."""
-    assert stated_name((BEFORE / "run.json").read_text(encoding="utf-8")) == "small_lender"
-    assert [stated_name(text) for text in ("", "[1]", "{}", '{"name": null}')] == [None] * 4
+    assert stated_text((BEFORE / "run.json").read_text(encoding="utf-8"), "name") == "small_lender"
+    assert [stated_text(text, "name") for text in ("", "[1]", "{}", '{"name": null}')] == [None] * 4
 
 
 @pytest.mark.parametrize(("kind", "path"), OF_BEFORE, ids=lambda own: getattr(own, "stem", ""))
@@ -203,7 +203,11 @@ def test_store_pending_manifest_gives_way_to_the_record_and_no_page_costs_the_re
     store.write_pending_manifest(record)
     folder = tmp_path / "run_date=2026-03-01"
     assert places(folder) == {"manifest.pending.json"}
+    assert store.interrupted_run(date(2026, 3, 1)) == record.run_id
+    assert not store.is_complete(date(2026, 3, 1))
     with pytest.raises(RuntimeError):
         store.write(record)
     assert places(folder) == {"manifest.json"}
+    assert store.interrupted_run(date(2026, 3, 1)) is None
+    assert [store.is_complete(date(2026, 3, day)) for day in (1, 2)] == [True, False]
     assert read(folder / "manifest.json", RunRecord) == record

@@ -1,4 +1,4 @@
-"""Publish into a table of the catalog: a date is a partition, which is pointed to the run's folder.
+"""Publish into a table of files: a date is a partition, which is pointed to the run's folder.
 
 This is how a date is replaced in one step where folders cannot be renamed, as on an object store: a
 run writes into a folder of its own, below ``<the table's location>/_runs``, and one statement
@@ -8,196 +8,81 @@ folder. It is kept: one statement restores the old rows, and no file is removed 
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager, suppress
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
-from uuid import uuid4
-
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from typing import TYPE_CHECKING, ClassVar
 
 from sparkweights.core.engine_errors import SPARK_ERRORS
-from sparkweights.core.errors import ConfigError, PublishError, spark_message
-from sparkweights.core.roles import quoted
-from sparkweights.core.session_settings import read_setting
+from sparkweights.core.errors import ConfigError
+from sparkweights.storage.catalog_table import sql_text
 from sparkweights.storage.location import Location
-from sparkweights.storage.lock import lock
-from sparkweights.storage.names import CATALOG, TableName
-from sparkweights.storage.publish.protocol import Publication
+from sparkweights.storage.names import CATALOG
+from sparkweights.storage.publish.table import DATE, TablePublication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
+    from pyspark.sql import types as T
 
-DATE = "run_date"
-FORMATS = ("parquet", "orc")
+    from sparkweights.storage.catalog_table import TableDescription
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class _Description(TypedDict, total=False):
-    """What this module reads of ``DESCRIBE TABLE EXTENDED ... AS JSON``."""
-
-    provider: str
-    location: str
-    partition_columns: list[str]
-    num_buckets: int
-
-
-def _new_attempt() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+_RUNS = "_runs"
+_DAY = re.compile(rf"{DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CatalogPublication(Publication):
-    """One date of a Parquet or ORC table of the catalog, partitioned by ``run_date``.
+class CatalogPublication(TablePublication):
+    """One date of a Parquet or ORC table of the catalog, partitioned by ``run_date`` alone.
 
-    The decision is a column of it, not a partition: a date of several partitions could not be
-    replaced in one step. A table that does not exist is made, as Parquet, in its database's folder.
-
-    Attributes
-    ----------
-    spark
-        The session; classic or Connect.
-    name
-        The table's name.
-    locks
-        A folder, on a filesystem shared by all machines that run this, for the table's lock.
-    attempt
-        The name of this attempt's folder; those of other attempts may still be read.
+    A date of several partitions could not be replaced in one step.
     """
 
-    spark: SparkSession
-    name: TableName
-    locks: Location
-    attempt: str = field(default_factory=_new_attempt)
+    formats: ClassVar[tuple[str, ...]] = ("parquet", "orc")
     _unpublished: list[T.StructType] = field(default_factory=list, init=False, repr=False)
 
     @property
     def format(self) -> str:
-        """The format of its files: parquet or orc."""
-        return self._table["provider"].lower()
+        """The format of its files; of a table that is not there yet, that of a new one."""
+        return self._description.provider if self.table.exists() else self.formats[0]
 
     @property
     def stage_path(self) -> str:
         """The attempt's folder, below the table's location."""
-        root = self._table["location"].rstrip("/")
-        return f"{root}/_runs/{DATE}={self.run_date}/{self.attempt}"
+        root = self._description.location.rstrip("/")
+        return f"{root}/{_RUNS}/{DATE}={self.run_date}/{self.attempt}"
 
     @cached_property
-    def _table(self) -> _Description:
-        """The catalog's description of the table."""
-        (row,) = self._run(f"DESCRIBE TABLE EXTENDED {self.name.sql} AS JSON").collect()
-        description: _Description = json.loads(row[0])
-        return description
+    def _description(self) -> TableDescription:
+        return self.table.describe()
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Lock the table for one run.
+    @property
+    def requirement(self) -> str:
+        """What a table must be to be written, in words."""
+        return f"{' or '.join(self.formats)}, partitioned by {DATE} alone and not bucketed"
 
-        Raises
-        ------
-        PublishError
-            If another run has locked it.
-        """
-        with lock(self.locks / "_locks" / self.name.file / "_lock", str(self.name)):
-            yield
+    def is_suitable(self, description: TableDescription) -> bool:
+        """Whether a date of the table is one folder."""
+        return description.partition_columns == (DATE,) and not description.is_bucketed
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
-        """Refuse a table that is not partitioned by date alone, or has columns of other types.
-
-        Raises
-        ------
-        ConfigError
-            If the session's catalog cannot keep such tables, or the table is of another kind.
-        PublishError
-            If a column exists with another type, or the catalog does not answer.
-        """
-        self._require_catalog()
-        if not self._exists():
-            return
-        try:
-            kind, by = self._table.get("provider", "a view").lower(), self._partitions()
-        except PublishError as error:
+        """Refuse a table of another catalog as well: only Hive's points a date to a folder."""
+        if self.name.catalog != CATALOG:
             raise ConfigError(
-                f"Table '{self.name}' is none whose files the catalog keeps: {error.message}",
-                hint="name a Parquet or ORC table, or one that is not there yet.",
-            ) from None
-        if kind not in FORMATS or by != [DATE] or self._table.get("num_buckets"):
-            raise ConfigError(
-                f"Table '{self.name}' is {kind}, partitioned by {', '.join(by) or 'nothing'}; a "
-                f"table that is written is {' or '.join(FORMATS)}, partitioned by {DATE} alone and "
-                "not bucketed.",
-                hint="name a table that is not there yet, and it is made; or make it by CREATE "
-                f"TABLE ... USING parquet PARTITIONED BY ({DATE} DATE).",
+                f"Table '{self.name}' is to be written as {self.formats[0]}; available in catalog "
+                f"'{self.name.catalog}': tables of Delta or Iceberg.",
+                hint="make it by CREATE TABLE ... USING delta or iceberg PARTITIONED BY "
+                f"({DATE}) with the column {DATE} DATE.",
             )
-        self._require_types(T.StructType() if schema is None else schema)
+        super().require_ready(schema)
 
-    def published_schema(self) -> T.StructType | None:
-        """Return the table's columns; None where it is not there yet."""
-        return self._columns() if self._exists() else None
-
-    def _require_catalog(self) -> None:
-        if read_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory":
-            raise ConfigError(
-                f"Table '{self.name}' is to be written, but this session's catalog forgets its "
-                "tables when it ends.",
-                hint="run under spark-submit --conf spark.sql.catalogImplementation=hive, or "
-                "with the catalog of your platform.",
-            )
-        current = self._ask(self.spark.catalog.currentCatalog)
-        if current != CATALOG:
-            raise ConfigError(
-                f"Table '{self.name}' is to be written, but the session's catalog is '{current}'; "
-                f"available: {CATALOG}.",
-                hint=f"run with spark.sql.defaultCatalog={CATALOG}.",
-            )
-        if not self._ask(self.spark.catalog.databaseExists, quoted(self.name.database)):
-            raise ConfigError(
-                f"Table '{self.name}' is to be written, but the catalog has no database "
-                f"'{self.name.database}'.",
-                hint="correct the name, or CREATE DATABASE with the location for its tables.",
-            )
-
-    def _partitions(self) -> list[str]:
-        return [name.lower() for name in self._table.get("partition_columns", [])]
-
-    def _require_types(self, schema: T.StructType) -> None:
-        present = {column.name.casefold(): column for column in self._columns()}
-        for column in (*schema, T.StructField(DATE, T.DateType())):
-            existing = present.get(column.name.casefold())
-            if existing is not None and _sql_type(existing.dataType) != _sql_type(column.dataType):
-                raise PublishError(
-                    f"Column '{column.name}' of table '{self.name}' is "
-                    f"{existing.dataType.simpleString()}; the run writes "
-                    f"{column.dataType.simpleString()}.",
-                    hint="nothing was published; name a new table, or bring the column back to "
-                    "its type.",
-                )
-
-    def write_stage(
-        self,
-        df: DataFrame,
-        *,
-        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no further partitions)
-        few: bool = False,
-    ) -> None:
-        """Write the rows to the attempt's folder, in one Spark job; make the table if need be.
-
-        Raises
-        ------
-        PublishError
-            If that is not possible.
-        """
-        self._make(df.schema)
-        self.require_ready(df.schema)
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
+        """Write the rows to the attempt's folder."""
         self._unpublished.append(df.schema)
-        super().write_stage(df, few=few)
+        super().write_rows(df, partition_by)
 
     def publish(self) -> None:
         """Point the date's partition to the attempt's folder.
@@ -208,13 +93,15 @@ class CatalogPublication(Publication):
             If the catalog refuses; the old rows stay.
         """
         for schema in self._unpublished:
-            self._add_columns(schema)
+            self.table.add_columns(schema)
         self._unpublished.clear()  # the next statement makes it visible to readers
         self._settle_stage()
-        partition = f"PARTITION ({DATE} = DATE '{self.run_date}')"
-        known = self._run(f"SHOW PARTITIONS {self.name.sql} {partition}").first()
-        change = f"ADD {partition}" if known is None else f"{partition} SET"
-        self._run(f"ALTER TABLE {self.name.sql} {change} LOCATION {_text(self.stage_path)}")
+        partition = _partition(self.run_date.isoformat())
+        change = (
+            f"{partition} SET" if self.table.partition_location(partition) else f"ADD {partition}"
+        )
+        where = sql_text(self.stage_path)
+        self.table.run(f"ALTER TABLE {self.name.sql} {change} LOCATION {where}")
 
     def _settle_stage(self) -> None:
         """Give the stage its permissions, where it lies on a filesystem of this machine."""
@@ -228,6 +115,23 @@ class CatalogPublication(Publication):
         except OSError as error:
             raise stage.unwritable(error) from None
 
+    def unnamed_folders(self, before: datetime) -> list[Location]:
+        """Return the folders of runs that no partition names, and that began before a moment.
+
+        The table must be locked: a run's folder has no name until it is published.
+        """
+        if not self.table.exists():
+            return []
+        root = Location.of(f"{self._description.location.rstrip('/')}/{_RUNS}")
+        days = [day for day in root.children() if _DAY.fullmatch(day.name)] if root.is_dir() else []
+        return [
+            attempt
+            for day in days
+            for named in [self.table.partition_location(_partition(day.name.partition("=")[2]))]
+            for attempt in day.children()
+            if _is_older(attempt.name, before) and attempt.name != named.rpartition("/")[2]
+        ]
+
     def discard(self) -> None:
         """Overwrite a stage that was not published with an empty table, which frees its storage.
 
@@ -239,57 +143,12 @@ class CatalogPublication(Publication):
                 none_df = self.spark.createDataFrame([], schema)
                 none_df.write.format(self.format).mode("overwrite").save(self.stage_path)
 
-    def _exists(self) -> bool:
-        return self._ask(self.spark.catalog.tableExists, self.name.sql)
 
-    def _columns(self) -> T.StructType:
-        return self._ask(lambda: self.spark.table(self.name.sql).schema)
-
-    def _make(self, schema: T.StructType) -> None:
-        if self._exists():
-            return
-        dated = T.StructType([*schema, T.StructField(DATE, T.DateType())])
-        writer = self.spark.createDataFrame([], dated).writeTo(self.name.sql)
-        self._ask(writer.using("parquet").partitionedBy(F.col(DATE)).create)
-
-    def _add_columns(self, schema: T.StructType) -> None:
-        """Add the columns that earlier dates do not have; they are null there."""
-        present = {name.casefold() for name in self._columns().names}
-        new = [
-            f"{quoted(column.name)} {_sql_type(column.dataType)}"
-            for column in schema
-            if column.name.casefold() not in present
-        ]
-        if new:
-            self._run(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({', '.join(new)})")
-
-    def _run(self, statement: str) -> DataFrame:
-        return self._ask(self.spark.sql, statement)
-
-    def _ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask the catalog; its refusal becomes a `PublishError`."""
-        try:
-            return question(*args, **kwargs)
-        except SPARK_ERRORS as error:
-            raise PublishError(
-                f"Table '{self.name}' cannot be written: {spark_message(error)}.",
-                hint="nothing was published; check the table's name, the catalog and your rights.",
-            ) from None
+def _partition(day: str) -> str:
+    return f"PARTITION ({DATE} = DATE '{day}')"
 
 
-def _sql_type(kind: T.DataType) -> str:
-    """Return a type as SQL writes it; whether a value may be null is no part of it."""
-    if isinstance(kind, T.StructType):
-        fields = ", ".join(f"{quoted(each.name)}: {_sql_type(each.dataType)}" for each in kind)
-        return f"STRUCT<{fields}>"
-    if isinstance(kind, T.ArrayType):
-        return f"ARRAY<{_sql_type(kind.elementType)}>"
-    if isinstance(kind, T.MapType):
-        return f"MAP<{_sql_type(kind.keyType)}, {_sql_type(kind.valueType)}>"
-    return kind.simpleString()
-
-
-def _text(value: str) -> str:
-    """Return a text as SQL writes it."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _is_older(attempt: str, moment: datetime) -> bool:
+    """Whether a folder's name is that of an attempt that began before a moment."""
+    begun = re.fullmatch(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", attempt)
+    return begun is not None and begun[1] < f"{moment:%Y%m%dT%H%M%SZ}"

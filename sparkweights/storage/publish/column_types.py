@@ -66,10 +66,17 @@ def is_wider(kind: T.DataType, other: T.DataType) -> bool:
     >>> is_wider(T.LongType(), T.IntegerType()), is_wider(T.FloatType(), T.DoubleType())
     (True, False)
     """
+    if isinstance(kind, T.StringType):
+        return isinstance(other, (*_INTEGERS, T.StringType))
+    return is_wider_number(kind, other)
+
+
+def is_wider_number(kind: T.DataType, other: T.DataType) -> bool:
+    """Whether a type of numbers holds every value of another, exactly."""
     for ladder in (_INTEGERS, _FRACTIONS):
         if isinstance(kind, ladder) and isinstance(other, ladder):
             return ladder.index(type(kind)) >= ladder.index(type(other))
-    return isinstance(kind, T.StringType) and isinstance(other, (*_INTEGERS, T.StringType))
+    return False
 
 
 def _require_lossless(df: DataFrame, kinds: Mapping[str, T.DataType]) -> None:

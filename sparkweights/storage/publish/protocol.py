@@ -1,7 +1,7 @@
 """Stage, verify, publish: one date of a table is replaced as a whole or not at all.
 
 This module holds what all kinds of table share: how a stage is written, read back and verified.
-The modules `folder` and `catalog` define where a stage lies and how it replaces the date.
+The other modules define where a stage lies and how it replaces the date.
 """
 
 from __future__ import annotations
@@ -120,9 +120,13 @@ class Publication(ABC):
         few
             Whether most of the rows that are read are filtered out before the write.
         """
-        writer = df.write.format(self.format).options(**self.options)
         with use_settings(df.sparkSession, SETTINGS_FILTERED if few else SETTINGS):
-            writer.mode("error").partitionBy(*partition_by).save(self.stage_path)
+            self.write_rows(df, partition_by)
+
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
+        """Write the rows to the stage; other kinds of stage than a folder do so in another way."""
+        writer = df.write.format(self.format).options(**self.options).mode("error")
+        writer.partitionBy(*partition_by).save(self.stage_path)
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""

@@ -1,0 +1,213 @@
+"""A table of a catalog, as SQL describes and changes it; the same for every format."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.errors import PublishError, spark_message
+from sparkweights.core.roles import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.storage.names import TableName
+
+# Delta's exceptions, and Iceberg's message of a branch that does not begin at the other's end.
+_CONFLICT = re.compile("concurrent|not an ancestor|CommitFailedException", re.IGNORECASE)
+_PARTITIONS = "# Partition Information"
+_DETAILS = {"# Detailed Table Information", "# Detailed Partition Information"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ConflictError(PublishError):
+    """Another writer has changed the table between two steps of a commit."""
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """What ``DESCRIBE TABLE EXTENDED`` says of a table.
+
+    Attributes
+    ----------
+    provider
+        Its format, in lower case: parquet, delta, iceberg; empty for a view.
+    location
+        Where its files are; empty where the catalog does not say.
+    partition_columns
+        The columns that it is partitioned by, in lower case. Transforms of columns do not count.
+    is_bucketed
+        Whether its rows are in buckets.
+    """
+
+    provider: str
+    location: str
+    partition_columns: tuple[str, ...]
+    is_bucketed: bool
+
+    @classmethod
+    def parse(cls, rows: Iterable[tuple[str, str]]) -> TableDescription:
+        """Read the first two columns of the answer, in its order.
+
+        The answer ``AS JSON`` is not given for tables of other catalogs than Hive's.
+
+        Examples
+        --------
+        >>> rows = [("a", "int"), ("run_date", "date"), ("# Partition Information", "")]
+        >>> rows += [("# col_name", "data_type"), ("run_date", "date"), ("", "")]
+        >>> rows += [("# Detailed Table Information", ""), ("Provider", "parquet")]
+        >>> TableDescription.parse(rows).partition_columns
+        ('run_date',)
+        """
+        section, partitions, details = "", list[str](), dict[str, str]()
+        for name, value in rows:
+            if name in {"", _PARTITIONS, *_DETAILS}:
+                section = name
+            elif section == _PARTITIONS and not name.startswith("# "):
+                partitions.append(name.lower())
+            elif section in _DETAILS:
+                details.setdefault(name, value)
+        return cls(
+            details.get("Provider", "").lower(),
+            details.get("Location", ""),
+            tuple(partitions),
+            "Num Buckets" in details,
+        )
+
+
+@dataclass(frozen=True)
+class CatalogTable:
+    """A table by its name, on a session; classic or Connect.
+
+    Every method asks the catalog; its refusal becomes a `PublishError`.
+    """
+
+    spark: SparkSession
+    name: TableName
+
+    def exists(self) -> bool:
+        """Whether the catalog has the table."""
+        return self.ask(self.spark.catalog.tableExists, self.name.sql)
+
+    def describe(self) -> TableDescription:
+        """Return the catalog's description of the table."""
+        rows = self.run(f"DESCRIBE TABLE EXTENDED {self.name.sql}").collect()
+        return TableDescription.parse((row[0], row[1] or "") for row in rows)
+
+    def has_partition(self, partition: str) -> bool:
+        """Whether a partition, given as SQL, is there."""
+        return self.run(f"SHOW PARTITIONS {self.name.sql} {partition}").first() is not None
+
+    def partition_location(self, partition: str) -> str:
+        """Return where a partition's files are, given as SQL; empty if it is not there."""
+        if not self.has_partition(partition):
+            return ""
+        rows = self.run(f"DESCRIBE TABLE EXTENDED {self.name.sql} {partition}").collect()
+        return TableDescription.parse((row[0], row[1] or "") for row in rows).location
+
+    def columns(self) -> T.StructType:
+        """Return its columns."""
+        return self.ask(lambda: self.spark.table(self.name.sql).schema)
+
+    def create(
+        self, schema: T.StructType, provider: str, by: Sequence[str], properties: Mapping[str, str]
+    ) -> None:
+        """Make the table, without rows, partitioned by columns; every column may be null."""
+        statement = f"CREATE TABLE {self.name.sql} ({_columns(schema)}) USING {provider}"
+        if by:
+            statement += f" PARTITIONED BY ({', '.join(map(quoted, by))})"
+        if properties:
+            stated = (f"{sql_text(key)} = {sql_text(text)}" for key, text in properties.items())
+            statement += f" TBLPROPERTIES ({', '.join(stated)})"
+        self.run(statement)
+
+    def version(self) -> int | None:
+        """Return the version of a Delta table, or the snapshot of an Iceberg table, of this moment.
+
+        None where the table's format keeps no versions, or the catalog does not tell them.
+        """
+        with suppress(PublishError):
+            match self.describe().provider:
+                case "delta":
+                    versions_df = self.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT 1")
+                    row = versions_df.select("version").first()
+                case "iceberg":
+                    main_df = self.branches().filter(F.col("name") == "main")
+                    row = main_df.select("snapshot_id").first()
+                case _:
+                    row = None
+            return None if row is None else int(row[0])
+        return None
+
+    def branches(self) -> DataFrame:
+        """Return the branches of an Iceberg table, by ``name`` and ``snapshot_id``."""
+        references_df = self.ask(self.spark.table, f"{self.name.sql}.refs")
+        return references_df.filter(F.col("type") == "BRANCH")
+
+    def add_columns(self, schema: T.StructType) -> None:
+        """Add the columns that the table does not have; they are null in its rows."""
+        new = self.missing(schema)
+        if new:
+            self.run(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({_columns(new)})")
+
+    def missing(self, schema: T.StructType) -> list[T.StructField]:
+        """Return the columns that the table does not have."""
+        present = {name.casefold() for name in self.columns().names}
+        return [each for each in schema if each.name.casefold() not in present]
+
+    def run(self, statement: str) -> DataFrame:
+        """Run a statement of SQL."""
+        return self.ask(self.spark.sql, statement)
+
+    def ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask the catalog.
+
+        Raises
+        ------
+        PublishError
+            If it refuses; a `ConflictError` if another writer was faster.
+        """
+        try:
+            return question(*args, **kwargs)
+        except SPARK_ERRORS as error:
+            if _CONFLICT.search(str(error)):
+                raise ConflictError(
+                    f"Table '{self.name}' was changed by another writer in the meantime.",
+                    hint="nothing was published; run the date again.",
+                ) from None
+            raise PublishError(
+                f"Table '{self.name}' cannot be written: {spark_message(error)}.",
+                hint="nothing was published; check the table's name, the catalog and your rights.",
+            ) from None
+
+
+def _columns(columns: Iterable[T.StructField]) -> str:
+    return ", ".join(f"{quoted(each.name)} {sql_type(each.dataType)}" for each in columns)
+
+
+def sql_type(kind: T.DataType) -> str:
+    """Return a type as SQL writes it; whether a value may be null is no part of it."""
+    if isinstance(kind, T.StructType):
+        fields = ", ".join(f"{quoted(each.name)}: {sql_type(each.dataType)}" for each in kind)
+        return f"STRUCT<{fields}>"
+    if isinstance(kind, T.ArrayType):
+        return f"ARRAY<{sql_type(kind.elementType)}>"
+    if isinstance(kind, T.MapType):
+        return f"MAP<{sql_type(kind.keyType)}, {sql_type(kind.valueType)}>"
+    return kind.simpleString()
+
+
+def sql_text(value: str) -> str:
+    """Return a text as SQL writes it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,125 @@
+"""Publish into a Delta table: the rows of a staging table replace the date, in one commit.
+
+Delta shows every commit at once. So a run writes its rows into a staging table beside the table,
+where they are verified, and copies them by one commit, which also adds new columns.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from pyspark.sql import functions as F
+
+from sparkweights.core.errors import PublishError
+from sparkweights.storage.catalog_table import CatalogTable, sql_text
+from sparkweights.storage.publish.lakehouse import LakehousePublication
+from sparkweights.storage.publish.table import DATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import DataFrame
+    from pyspark.sql import types as T
+
+# Parquet files of Delta hold no such names, unless the table maps its columns' names.
+_MAPPED_CHARACTERS = frozenset(" ,;{}()\n\t=")
+_RECENT_COMMITS = 100  # in which a commit of this moment is looked up
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeltaPublication(LakehousePublication):
+    """One date of a Delta table.
+
+    Attributes
+    ----------
+    transaction
+        The number of the attempt, greater than those of earlier attempts. Delta skips the commit of
+        an attempt that a later one of the same date has overtaken.
+    """
+
+    formats: ClassVar[tuple[str, ...]] = ("delta",)
+
+    transaction: int = field(default_factory=_milliseconds)
+
+    @property
+    def stage_name(self) -> str:
+        """The name of the staging table."""
+        return f"{self._prefix}{self.token}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.name.table}__staging_"
+
+    def _stage(self, name: str) -> CatalogTable:
+        return CatalogTable(self.spark, replace(self.name, table=name))
+
+    def properties(self, schema: T.StructType) -> Mapping[str, str]:
+        """Return the properties of a table that is made for these columns."""
+        if _MAPPED_CHARACTERS.isdisjoint("".join(schema.names)):
+            return {}
+        return {"delta.columnMapping.mode": "name"}
+
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:  # noqa: ARG002 (none)
+        """Write the rows into the staging table.
+
+        It is made before: of rows that make a table, nothing can be observed.
+        """
+        stage = self._stage(self.stage_name)
+        stage.create(df.schema, self.format, [], self.properties(df.schema))
+        df.writeTo(stage.name.sql).options(**self.options).append()
+
+    def staged(self) -> DataFrame:
+        """Return the rows of the staging table."""
+        return self.spark.table(self._stage(self.stage_name).name.sql)
+
+    def publish(self) -> None:
+        """Replace the date's rows by those of the staging table, in one commit.
+
+        Raises
+        ------
+        PublishError
+            If Delta refuses or skips the commit; the old rows stay.
+        """
+        writer = self.to_columns(self.staged()).writeTo(self.name.sql)
+        writer = writer.options(**{**self.options, **self._commit_options})
+        self.table.ask(writer.overwrite, self.is_of_date)
+        history_df = self.table.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
+        if history_df.filter(F.col("userMetadata") == self._metadata).isEmpty():
+            raise PublishError(
+                f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
+                "attempt of the date was published first.",
+                hint="run the date again, if its rows are not the ones you expect.",
+            )
+
+    @property
+    def _commit_options(self) -> dict[str, str]:
+        return {
+            "mergeSchema": "true",
+            "txnAppId": f"sparkweights/{self.run_date}",
+            "txnVersion": str(self.transaction),
+            "userMetadata": self._metadata,
+        }
+
+    @cached_property
+    def _metadata(self) -> str:
+        """What the table's history says of the commit."""
+        return json.dumps({"run_id": self.run_id, "attempt": self.attempt})
+
+    def list_stages(self) -> list[str]:
+        """Return the names of the staging tables beside the table."""
+        pattern = sql_text(f"{self._prefix}*")
+        tables_df = self.table.run(f"SHOW TABLES IN {self.name.database_sql} LIKE {pattern}")
+        names = [row["tableName"] for row in tables_df.collect()]
+        return [name for name in names if name.lower().startswith(self._prefix.lower())]
+
+    def remove_stage(self, name: str) -> None:
+        """Drop a staging table, if it is there."""
+        self.table.run(f"DROP TABLE IF EXISTS {self._stage(name).name.sql}")

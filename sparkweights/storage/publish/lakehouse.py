@@ -1,0 +1,124 @@
+"""What publications into tables of Delta and Iceberg share: one commit replaces a date."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from sparkweights.core.columns import column
+from sparkweights.core.errors import PublishError
+from sparkweights.storage.catalog_table import sql_type
+from sparkweights.storage.publish.column_types import is_wider_number
+from sparkweights.storage.publish.table import DATE, TablePublication
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import types as T
+
+    from sparkweights.storage.catalog_table import TableDescription
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakehousePublication(TablePublication):
+    """One date of a table whose commits replace rows by a condition on their partition.
+
+    The table may be partitioned by further columns below the date.
+    """
+
+    @property
+    def format(self) -> str:
+        """The table's format."""
+        return self.formats[0]
+
+    @property
+    def requirement(self) -> str:
+        """What a table must be to be written, in words."""
+        return f"{self.format}, and partitioned by {DATE}"
+
+    def is_suitable(self, description: TableDescription) -> bool:
+        """Whether every file of the table is of one date, so that no other date is rewritten."""
+        return DATE in description.partition_columns
+
+    def accepts(self, existing: T.DataType, written: T.DataType) -> bool:
+        """Whether a column of the table holds every value of a type; Iceberg has no short."""
+        return super().accepts(existing, written) or is_wider_number(existing, written)
+
+    @property
+    def token(self) -> str:
+        """The attempt's name, in characters that every catalog accepts."""
+        return self.attempt.replace("-", "_").lower()
+
+    @property
+    @abstractmethod
+    def stage_name(self) -> str:
+        """The name of the attempt's stage, in the table's catalog."""
+
+    @abstractmethod
+    def staged(self) -> DataFrame:
+        """Return the rows of the stage."""
+
+    @abstractmethod
+    def list_stages(self) -> list[str]:
+        """Return the names of the table's stages, whatever run they are of."""
+
+    @abstractmethod
+    def remove_stage(self, name: str) -> None:
+        """Remove a stage, if it is there."""
+
+    @property
+    def stage_path(self) -> str:
+        """The stage, for messages."""
+        return f"{self.stage_name} of {self.name}"
+
+    @property
+    def is_of_date(self) -> Column:
+        """Whether a row of the table is one of the date."""
+        return F.col(DATE) == F.lit(self.run_date)
+
+    def to_columns(self, df: DataFrame) -> DataFrame:
+        """Return rows of the date with the table's columns, followed by their new ones."""
+        written = {name.casefold(): name for name in df.columns}
+        existing = [
+            self._value(each, written.get(each.name.casefold())).alias(each.name)
+            for each in self.table.columns()
+        ]
+        return df.select(*existing, *[column(each.name) for each in self.table.missing(df.schema)])
+
+    def _value(self, existing: T.StructField, written: str | None) -> Column:
+        if existing.name.casefold() == DATE:
+            return F.lit(self.run_date)
+        value = F.lit(None) if written is None else column(written)
+        return value.cast(existing.dataType)
+
+    def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:  # noqa: ARG002 (its own)
+        """Return the staged rows, with the schema of the frame they were written from."""
+        staged_df = self.staged()
+        kinds = {each.name.casefold(): each.dataType for each in staged_df.schema}
+        return staged_df.select(
+            *[_value_as(each, kinds[each.name.casefold()]).alias(each.name) for each in like.schema]
+        )
+
+    def recover(self) -> None:
+        """Remove the stages of runs that died."""
+        for stage in self.list_stages():
+            self.remove_stage(stage)
+
+    def discard(self) -> None:
+        """Remove the stage, published or not."""
+        with suppress(PublishError):  # the error that stopped the run is the one to report
+            if self.table.exists():
+                self.remove_stage(self.stage_name)
+
+
+def _value_as(written: T.StructField, staged: T.DataType) -> Column:
+    """Return a staged column in the type in which it was written.
+
+    The stage does not keep which parts of a type are never null, and no cast adds that.
+    """
+    value = column(written.name)
+    is_same = sql_type(staged) == sql_type(written.dataType)
+    return value if is_same else value.cast(written.dataType)

@@ -1,0 +1,180 @@
+"""What publications into tables of a catalog share, whatever the table's format."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+from uuid import uuid4
+
+from pyspark.sql import types as T
+
+from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.core.session_settings import read_setting
+from sparkweights.storage.catalog_table import CatalogTable, sql_type
+from sparkweights.storage.lock import lock
+from sparkweights.storage.names import CATALOG, TableName
+from sparkweights.storage.publish.protocol import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from sparkweights.storage.catalog_table import TableDescription
+    from sparkweights.storage.location import Location
+
+DATE = "run_date"
+
+
+def _new_attempt() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePublication(Publication):
+    """One date of a table of a catalog, partitioned by ``run_date``.
+
+    The decision is a column of it, not a partition. A table that does not exist is made, in its
+    database's folder.
+
+    Attributes
+    ----------
+    spark
+        The session; classic or Connect.
+    name
+        The table's name.
+    locks
+        A folder, on a filesystem shared by all machines that run this, for the table's lock.
+    attempt
+        A name that no other attempt has, this date's neither.
+    """
+
+    formats: ClassVar[tuple[str, ...]]
+
+    spark: SparkSession
+    name: TableName
+    locks: Location
+    attempt: str = field(default_factory=_new_attempt)
+
+    @property
+    def table(self) -> CatalogTable:
+        """The table, to ask its catalog."""
+        return CatalogTable(self.spark, self.name)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Lock the table for one run, and remove the stage that a run that died has left.
+
+        Raises
+        ------
+        PublishError
+            If another run has locked it.
+        """
+        with lock(self.locks / "_locks" / self.name.file / "_lock", str(self.name)):
+            if self.table.exists():
+                self.recover()
+            yield
+
+    def require_ready(self, schema: T.StructType | None = None) -> None:
+        """Refuse a table that is not partitioned by date, or has columns of other types.
+
+        Raises
+        ------
+        ConfigError
+            If the session's catalog cannot keep such tables, or the table is of another kind.
+        PublishError
+            If a column exists with another type, or the catalog does not answer.
+        """
+        self._require_catalog()
+        if not self.table.exists():
+            return
+        description = self.table.describe()
+        if description.provider not in self.formats or not self.is_suitable(description):
+            by = ", ".join(description.partition_columns) or "nothing"
+            raise ConfigError(
+                f"Table '{self.name}' is {description.provider or 'a view'}, partitioned by {by}; "
+                f"a table that is written is {self.requirement}.",
+                hint="name a table that is not there yet, and it is made; or make it by CREATE "
+                f"TABLE ... USING {self.formats[0]} PARTITIONED BY ({DATE}) with the column "
+                f"{DATE} DATE.",
+            )
+        if schema is not None:
+            self._require_types(schema)
+
+    @property
+    @abstractmethod
+    def requirement(self) -> str:
+        """What a table must be to be written, in words."""
+
+    @abstractmethod
+    def is_suitable(self, description: TableDescription) -> bool:
+        """Whether a table of these partitions can be written."""
+
+    def recover(self) -> None:
+        """Remove what runs that died have left in the table's catalog."""
+
+    def published_schema(self) -> T.StructType | None:
+        """Return the table's columns; None where it is not there yet."""
+        return self.table.columns() if self.table.exists() else None
+
+    def properties(self, schema: T.StructType) -> Mapping[str, str]:  # noqa: ARG002 (none by default)
+        """Return the properties of a table that is made for these columns."""
+        return {}
+
+    def write_stage(
+        self,
+        df: DataFrame,
+        *,
+        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no further partitions)
+        few: bool = False,
+    ) -> None:
+        """Write the rows to the stage, in one Spark job; make the table if need be.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible.
+        """
+        if not self.table.exists():
+            dated = T.StructType([*df.schema, T.StructField(DATE, T.DateType())])
+            self.table.create(dated, self.format, [DATE], self.properties(df.schema))
+        self.require_ready(df.schema)
+        super().write_stage(df, few=few)
+
+    def accepts(self, existing: T.DataType, written: T.DataType) -> bool:
+        """Whether a column of the table takes values of a type."""
+        return sql_type(existing) == sql_type(written)
+
+    def _require_catalog(self) -> None:
+        if self.name.catalog == CATALOG and (
+            read_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory"
+        ):
+            raise ConfigError(
+                f"Table '{self.name}' is to be written, but this session's catalog forgets its "
+                "tables when it ends.",
+                hint="run under spark-submit --conf spark.sql.catalogImplementation=hive, or "
+                "with the catalog of your platform.",
+            )
+        database = self.name.database_sql
+        if not self.table.ask(self.spark.catalog.databaseExists, database):
+            raise ConfigError(
+                f"Table '{self.name}' is to be written, but the catalog has no database "
+                f"'{self.name.database}'.",
+                hint="correct the name, or CREATE DATABASE with the location for its tables.",
+            )
+
+    def _require_types(self, schema: T.StructType) -> None:
+        present = {column.name.casefold(): column for column in self.table.columns()}
+        for column in (*schema, T.StructField(DATE, T.DateType())):
+            existing = present.get(column.name.casefold())
+            if existing is not None and not self.accepts(existing.dataType, column.dataType):
+                raise PublishError(
+                    f"Column '{column.name}' of table '{self.name}' is "
+                    f"{existing.dataType.simpleString()}; the run writes "
+                    f"{column.dataType.simpleString()}.",
+                    hint="nothing was published; name a new table, or bring the column back to "
+                    "its type.",
+                )
