@@ -18,6 +18,7 @@ from sparkweights.app.tables import (
     require_outside_bundles,
     table_source,
 )
+from sparkweights.app.training_checks import gate_files, warn_of_params
 from sparkweights.app.weigh import weigh_labelled
 from sparkweights.bundle.bundle import ModelBundle, open_bundle
 from sparkweights.bundle.integrity import name_in_use, read_bundle
@@ -36,14 +37,12 @@ from sparkweights.core.extras import REPORT
 from sparkweights.core.progress import LoggedProgress, Progress
 from sparkweights.explain.compare import Explanation, explain
 from sparkweights.explain.record import importance_record
-from sparkweights.features.missing import collect_absent
-from sparkweights.models.base import learner
 from sparkweights.models.registry import AUTO
 from sparkweights.monitoring.evaluate import EvaluationResult, evaluate_model
 from sparkweights.monitoring.monitor import MonitoringResult, monitor
 from sparkweights.monitoring.records import evaluation_record, monitoring_record
 from sparkweights.quality.compile import compile_suite, run_suite
-from sparkweights.quality.gates import gate_absent, gate_checks
+from sparkweights.quality.gates import gate_checks
 from sparkweights.quality.profile import collect_profile, propose_suite
 from sparkweights.quality.suite import CheckReport, Suite, load_suite
 from sparkweights.records.store import FolderRunStore
@@ -87,13 +86,12 @@ from sparkweights.training.train import TrainingResult, train
 from sparkweights.training.tune import Tuning, tune
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkweights.config.schema import Config
     from sparkweights.evaluation.selection import Selection
-    from sparkweights.models.declaration import ParamValue
     from sparkweights.records import (
         BackfillRecord,
         BacktestRecord,
@@ -199,8 +197,8 @@ class Runner:
             report = self._run_suite(labelled_df, "labelled")
             gate_checks(report, quarantined=(), table="labelled")
         if spec.model.kind != AUTO:
-            self._warn_of_params(spec.model.kind, spec.model.params)
-        self._gate_files(labelled_df, spec)
+            warn_of_params(self.spark, self.progress, spec.model.kind, spec.model.params)
+        gate_files(labelled_df, spec, self.config.checks.max_absent, self.progress)
         trained = train(labelled_df, spec, class_weights, self.progress)
         record = publish_model(
             self.config,
@@ -224,7 +222,7 @@ class Runner:
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
         tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
         require_named_kind(spec, "tune")
-        self._warn_of_params(spec.model.kind, spec.model.params, *tried)
+        warn_of_params(self.spark, self.progress, spec.model.kind, spec.model.params, *tried)
         tuning = tune(labelled_df, spec, self.progress)
         record = tuning_record(self.config.name, spec, tuning)
         self.store.write(record)
@@ -235,7 +233,7 @@ class Runner:
         """Measure each column's importance, in cost, to a model and its unweighted baseline."""
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as bundle:
-            self._warn_of_params(bundle.kind, bundle.manifest.model.params)
+            warn_of_params(self.spark, self.progress, bundle.kind, bundle.manifest.model.params)
             labelled_df, spec, _ = self._labelled()
             explanation = explain(labelled_df, spec, self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
@@ -551,19 +549,6 @@ class Runner:
         return collect_selection(
             *with_selection(df, training_spec(self.config, df.columns)), scorer
         )
-
-    def _gate_files(self, labelled_df: DataFrame, spec: TrainingSpec) -> None:
-        """Warn of features that some files of the labelled table lack; refuse too many rows."""
-        absent = collect_absent(labelled_df, spec.problem.roles.features)
-        for one in absent:
-            self.progress.warn(f"Feature {one.sentence}.")
-        gate_absent(absent, self.config.checks.max_absent)
-
-    def _warn_of_params(self, kind: str, *params: Mapping[str, ParamValue]) -> None:
-        """Warn once of parameters that are too large for this session; the last are the largest."""
-        every = (learner(kind).concern(values, self.spark) for values in params)
-        if concerns := [concern for concern in every if concern is not None]:
-            self.progress.warn(concerns[-1])
 
     def _run_suite(self, df: DataFrame, role: str, docs: Location | None = None) -> CheckReport:
         location = getattr(self.config.checks, role, None)
