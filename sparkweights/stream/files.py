@@ -153,7 +153,7 @@ class BatchStore:
         except (OSError, ValueError):
             return None
 
-    def interrupted_run(self, run_date: date) -> str | None:  # noqa: ARG002 (a batch has no date of its own)
+    def interrupted_run(self, run_date: date) -> str | None:
         """Return None: a micro-batch that was interrupted is repeated."""
 
     def is_complete(self, run_date: date) -> bool:  # noqa: ARG002 (a batch has no date of its own)
