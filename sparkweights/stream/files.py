@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 WAITING, OUTCOMES, UNMATCHED, ASIDE = "waiting", "outcomes", "unmatched", "set_aside"
 SCORED, QUARANTINE, BATCHES, CHECKPOINT = "scored", "quarantine", "batches", "checkpoint"
 STATE, METRICS = "state.json", "metrics.json"
+_STAGE = "_stage-"  # readers skip names with an underscore
 
 
 def stream_name(root: Location) -> str | None:
@@ -87,10 +89,27 @@ class StreamFolder:
             write_text(self.root / page, text)
 
     def write_rows(self, df: DataFrame, kind: str, part: str) -> DataFrame:
-        """Write a part of the rows of a kind, in one Spark job; return it as it was written."""
+        """Write a part of the rows of a kind, in one Spark job; return it as it was written.
+
+        The job of a driver that was killed may write for a while beside the one that repeats it.
+        Each has a folder of its own, and only a driver that lives gives its folder the name.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible.
+        """
         folder = self.root / kind / part
         folder.parent.make_folder()
-        df.write.mode("overwrite").parquet(str(folder))
+        stage = folder.parent / f"{_STAGE}{uuid4().hex}"
+        df.write.parquet(str(stage))
+        try:
+            stage.settle()
+            if folder.exists():
+                folder.remove()
+            stage.rename(folder)
+        except OSError as error:
+            raise folder.unwritable(error) from None
         return self.read_rows(df.sparkSession, kind, [part])
 
     def read_rows(self, spark: SparkSession, kind: str, parts: Sequence[str]) -> DataFrame:
@@ -108,11 +127,11 @@ class StreamFolder:
         path = literal_path(self.root / SCORED / part)
         return spark.read.schema(StructType(texts)).parquet(path)
 
-    def remove_others(self, kind: str, kept: Sequence[str]) -> None:
-        """Remove parts that no state names any more."""
+    def remove_others(self, kind: str, kept: Sequence[str] | None) -> None:
+        """Remove parts that no state names any more, or only those without a name."""
         folder = self.root / kind
         for part in folder.children() if folder.is_dir() else ():
-            if part.name not in kept:
+            if part.name.startswith(_STAGE) or (kept is not None and part.name not in kept):
                 part.remove()
 
 

@@ -404,6 +404,8 @@ class StreamRun:
         self.folder.remove_others(WAITING, [part.name for part in state.waiting])
         unmatched = [] if state.unmatched is None else [state.unmatched.name]
         self.folder.remove_others(UNMATCHED, unmatched)
+        for kind in (OUTCOMES, ASIDE):
+            self.folder.remove_others(kind, None)
 
 
 def _with_counts(state: StreamState, counts: RunCounts, latest: float) -> StreamState:
