@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from sparkweights.core.engine_errors import SPARK_ERRORS
-from sparkweights.core.errors import PublishError, spark_message
+from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.core.roles import quoted
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Delta's exceptions, and Iceberg's message of a branch that does not begin at the other's end.
 _CONFLICT = re.compile("concurrent|not an ancestor|CommitFailedException", re.IGNORECASE)
+# Spark takes the name of a catalog that it does not have for a part of the database's name.
+_NO_CATALOG = "REQUIRES_SINGLE_PART_NAMESPACE"
 _PARTITIONS = "# Partition Information"
 _DETAILS = {"# Detailed Table Information", "# Detailed Partition Information"}
 
@@ -176,10 +178,19 @@ class CatalogTable:
         ------
         PublishError
             If it refuses; a `ConflictError` if another writer was faster.
+        ConfigError
+            If the session has no catalog of that name.
         """
         try:
             return question(*args, **kwargs)
         except SPARK_ERRORS as error:
+            if _NO_CATALOG in str(error):
+                raise ConfigError(
+                    f"Table '{self.name}' is to be written, but the session has no catalog "
+                    f"'{self.name.catalog}'.",
+                    hint=f"set spark.sql.catalog.{self.name.catalog} (spark-submit --conf), or "
+                    "correct the name.",
+                ) from None
             if _CONFLICT.search(str(error)):
                 raise ConflictError(
                     f"Table '{self.name}' was changed by another writer in the meantime.",

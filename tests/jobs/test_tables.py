@@ -141,8 +141,11 @@ def test_score_from_no_such_table_is_refused_with_a_sentence(
     ("output", "words"),
     [
         ({"format": "csv", "location": "out/scored"}, "allowed for output: parquet, orc, table"),
-        ({"format": "table", "location": "scored"}, "no database.table of the catalog"),
-        ({"format": "table", "location": "ice.lending.scored"}, "no database.table of the cat"),
+        (
+            {"format": "table", "location": "scored"},
+            "is no database.table, nor catalog",
+        ),
+        ({"format": "table", "location": "ice.lending.scored"}, "has no catalog 'ice'"),
         ({"location": "s3a://bucket/scored"}, "is on s3a; available for what is written"),
         ({"location": "out/scored", "partition": {"a": 1}}, "is partitioned by the run"),
     ],
