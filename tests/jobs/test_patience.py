@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from conftest import RUN_DATE
 
-from sparkweights import Runner, load_config
+from sparkweights.app.training_checks import warn_of_params
 from sparkweights.bundle.bundle import load_bundle
 from sparkweights.training.early_stopping import stages_to_keep
 
@@ -59,7 +57,7 @@ def test_stages_to_keep_is_patient_only_so_long() -> None:
     assert stages_to_keep([0.3], 1) == 1
 
 
-def test_long_boosting_is_told_of_once_and_with_the_longest(shop: Shop) -> None:
+def test_long_boosting_is_told_of_once_and_with_the_longest() -> None:
     """Whatever is to be fitted: the largest of what a search tries decides."""
 
     class Heard:
@@ -72,11 +70,10 @@ def test_long_boosting_is_told_of_once_and_with_the_longest(shop: Shop) -> None:
             self.texts.append(text)
 
     engine: Any = SimpleNamespace(conf=SimpleNamespace(get=lambda _name, default: default))
-    config = load_config(shop.config("long.yaml"))
-    runner = Runner(engine, config, date.fromisoformat(RUN_DATE), Heard())
-    runner._warn_of_params("boosted_trees", {}, {"maxIter": 50})
+    warn_of_params(engine, Heard(), "boosted_trees", {}, {"maxIter": 50})
     assert Heard.texts == []
-    runner._warn_of_params("boosted_trees", {"stepSize": 0.1}, {"maxIter": 150}, {"maxIter": 300})
+    tried = {"stepSize": 0.1}, {"maxIter": 150}, {"maxIter": 300}
+    warn_of_params(engine, Heard(), "boosted_trees", *tried)
     assert len(Heard.texts) == 1
     assert "300" in Heard.texts[0]
 
