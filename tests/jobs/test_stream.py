@@ -18,6 +18,7 @@ import pytest
 from conftest import CONFIG, RUN_DATE, SHORT_LIVED, Shop, history
 
 from sparkweights.core.errors import PublishError
+from sparkweights.probability.corrections import Ledger
 from sparkweights.stream.files import StreamFolder
 
 if TYPE_CHECKING:
@@ -218,10 +219,10 @@ def test_record_of_a_micro_batch_tells_its_prior(streams: Streams) -> None:
 @pytest.mark.slow
 def test_model_learns_with_the_weights_of_the_window(learning: Streams) -> None:
     """The ledger of a micro-batch inverts the weights that its model was trained with."""
-    ledgers = [learning.record(f"batches/{batch}.json")["ledger"] for batch in range(2)]
-    weights = [one["bends"][0]["rule"]["cells"] for one in ledgers]
-    assert all(one["bends"][0]["undone"] for one in ledgers)
-    assert weights[0] != weights[1]
+    records = [learning.record(f"batches/{batch}.json")["ledger"] for batch in range(2)]
+    reweightings = [Ledger.from_dict(record).reweightings[0] for record in records]
+    assert all(step.inverted for step in reweightings)
+    assert reweightings[0].rule != reweightings[1].rule
     assert learning.state()["learner"]["steps"] > 0
     metrics = learning.record("metrics.json")
     assert metrics["learning"] == "on"
