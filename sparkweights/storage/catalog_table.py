@@ -186,7 +186,7 @@ class CatalogTable:
         except SPARK_ERRORS as error:
             if _NO_CATALOG in str(error):
                 raise ConfigError(
-                    f"Table '{self.name}' is to be written, but the session has no catalog "
+                    f"Table '{self.name}' cannot be found: the session has no catalog "
                     f"'{self.name.catalog}'.",
                     hint=f"set spark.sql.catalog.{self.name.catalog} (spark-submit --conf), or "
                     "correct the name.",

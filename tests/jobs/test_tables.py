@@ -110,6 +110,7 @@ def test_views_lead_to_the_incoming_and_from_the_scored_table(
     [
         ({"location": "lending.nights"}, 4, ["No table at 'lending.nights'", "tables.incoming"]),
         ({"location": "not a name"}, 4, ["tables.incoming", "not a name"]),
+        ({"location": "ice.lending.nights"}, 2, ["has no catalog 'ice'", "spark.sql.catalog.ice"]),
         ({"partition": {"as_off": "x"}}, 4, ["no column 'as_off'", "Did you mean 'as_of'?"]),
         ({"partition": {"as_of": "2026-03-02"}}, 4, ["0 rows where as_of = 2026-03-02"]),
         ({"partition": {"as_of": "Sunday"}}, 4, ["'as_of' is date", "no value of that type"]),
