@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.models.registry import AUTO, capabilities, kinds_that
+from sparkweights.spec.settings import MAX_EXPORTED_LEAVES
 
 if TYPE_CHECKING:
     from sparkweights.config.schema import Config
@@ -58,10 +59,25 @@ def _check_export(settings: Distill) -> None:
             f"{kinds_that(_has_export)}.",
             hint="leave distill.export out, or choose another student.",
         )
+    if capabilities(kind).prunable:
+        _check_exported_leaves(settings)
     if params.get("focal_gamma"):
         raise ConfigError(
             "distill.export: a model with focal loss has none.",
             hint="leave distill.export or focal_gamma out.",
+        )
+
+
+def _check_exported_leaves(settings: Distill) -> None:
+    """Refuse a tree that may have more leaves than an export states."""
+    depth, stated = settings.model.params.get("maxDepth"), settings.model.max_leaves
+    by_depth = 2**depth if isinstance(depth, int) else 0
+    leaves = by_depth if stated is None else stated
+    if leaves > MAX_EXPORTED_LEAVES:
+        raise ConfigError(
+            f"distill.export: the tree may have {leaves} leaves; exports state at most "
+            f"{MAX_EXPORTED_LEAVES}.",
+            hint="state distill.model.max_leaves, for instance 32, or leave distill.export out.",
         )
 
 

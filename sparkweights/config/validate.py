@@ -288,6 +288,12 @@ def _check_sizing(config: Config) -> None:
             f"{kinds_that(lambda can: can.prunable)}; the kind is {kind!r}.",
             hint="leave model.prune out.",
         )
+    if config.model.max_leaves is not None and not can.prunable:
+        raise ConfigError(
+            f"model.max_leaves: {config.model.max_leaves} needs kind "
+            f"{kinds_that(lambda can: can.prunable)}; the kind is {kind!r}.",
+            hint="leave model.max_leaves out; trees of other kinds have such a limit among params.",
+        )
     if config.model.patience is not None and not can.staged.covers(classes):
         raise ConfigError(
             f"model.patience: {config.model.patience} needs kind "

@@ -43,6 +43,7 @@ from sparkweights.probability.calibration_fit import (
 )
 from sparkweights.probability.odds import reweight
 from sparkweights.spec.outputs import UNSCORABLE, expected_col, probability_col
+from sparkweights.spec.settings import MAX_EXPORTED_LEAVES
 from sparkweights.trees.pruning import LEAF
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from sparkweights.local.scorer import LocalScorer
     from sparkweights.trees.flat_trees import FlatTree
 
-MAX_LEAVES = 256  # a larger tree is no rule that anyone reads, and engines compile it slowly
 NUMBER, TEXT = "number", "text"
 _MAX_LOG_ODDS = math.log((1 - MIN_PROBABILITY) / MIN_PROBABILITY)
 _STEP = "__"  # begins the name of a step that is no output; tables hold no such columns
@@ -282,11 +282,11 @@ def _tree(
     """Return the natural probabilities of a tree, which are constants of its leaves."""
     shape = by_class[0]
     leaves = [node for node, left in enumerate(shape.left) if left == LEAF]
-    if len(leaves) > MAX_LEAVES:
+    if len(leaves) > MAX_EXPORTED_LEAVES:
         raise ModelError(
             f"The tree of the model '{scorer.version}' has {len(leaves)} leaves; exports state at "
-            f"most {MAX_LEAVES}.",
-            hint="limit maxDepth, or prune it.",
+            f"most {MAX_EXPORTED_LEAVES}.",
+            hint="state distill.model.max_leaves, and train the student again.",
         )
     number = {node: float(k) for k, node in enumerate(leaves)}
 

@@ -11,7 +11,6 @@ arithmetic.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -22,9 +21,9 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.column_math import literal_array
 from sparkweights.core.columns import column
-from sparkweights.core.errors import ModelError
 from sparkweights.probability.calibration_fit import (
     CELL,
+    MAX_TEMPERATURE,
     MIN_PROBABILITY,
     CalibrationTable,
     Choice,
@@ -34,6 +33,7 @@ from sparkweights.probability.calibration_fit import (
     fit_isotonic,
     fit_sigmoid,
     fit_temperature,
+    no_temperature,
     refuse_older_forms,
     require_classes,
     targets,
@@ -189,18 +189,18 @@ def calibrate_scores(
     )
     choice = choose_method(method, table)
     without = [None] if fold_col is None else [None, *range(max(table.folds, default=-1) + 1)]
-    if choice.method == "temperature" and len(probability_cols) > 2:  # binary
-        fitted: list[Calibrator] = []
+    fitted: Sequence[Calibrator]
+    if choice.method == "temperature" and len(probability_cols) > 2:
         for fold in without:
             require_classes(choice.method, table.without(fold))
-            others_df = (
-                df if fold is None or fold_col is None else df.filter(F.col(fold_col) != fold)
-            )
-            fitted.append(
-                fit_multiclass_temperature(
-                    others_df, probability_cols, class_col=class_col, weight_col=weight_col
-                )
-            )
+        fitted = fit_multiclass_temperatures(
+            df,
+            probability_cols,
+            class_col=class_col,
+            weight_col=weight_col,
+            fold_col=fold_col,
+            without=without,
+        )
     else:
         fitted = [fit_calibrator(choice.method, table.without(fold)) for fold in without]
     return CalibrationFit(choice, fitted[0], tuple(fitted[1:]))
@@ -292,42 +292,115 @@ def logit(probability: Column) -> Column:
     return F.log(inside / (1 - inside))
 
 
-def fit_multiclass_temperature(
-    df: DataFrame, probability_cols: Sequence[str], *, class_col: str, weight_col: str | None
-) -> TemperatureCalibrator:
-    """Minimise the log loss over b = 1 / T by Newton's method, one pass over the rows per step.
+def fit_multiclass_temperatures(
+    df: DataFrame,
+    probability_cols: Sequence[str],
+    *,
+    class_col: str,
+    weight_col: str | None,
+    fold_col: str | None = None,
+    without: Sequence[int | None] = (None,),
+) -> list[TemperatureCalibrator]:
+    """Minimise the log loss over b = 1 / T by Newton's method, in one Spark job per step.
 
     With z_c = log p_c, the gradient is the mean of E_b[z] - z_y and the curvature that of
-    Var_b[z], so the loss is convex and a step that overshoots is halved.
+    Var_b[z], so the loss is convex and a step that overshoots is halved. All fits take their steps
+    in the same job, until each has converged.
+
+    Parameters
+    ----------
+    without
+        For each fit, the fold whose rows are left out; None for none.
+
+    Raises
+    ------
+    ModelError
+        If a fit has no least loss at a T between 0.001 and 1,000.
     """
-    index = column(class_col)
-    weight = F.lit(1.0) if weight_col is None else column(weight_col).cast("double")
-    inverse = 1.0
+    log_df = _relative_logs(df, probability_cols, class_col, weight_col, fold_col)
+    inverses, active = dict.fromkeys(range(len(without)), 1.0), set(range(len(without)))
     for _ in range(_NEWTON_STEPS):
-        powers = _powers(probability_cols, F.lit(inverse))
-        total = reduce(add, powers)
-        shares = [power / total for power in powers]
-        logs = [_log(name) for name in probability_cols]
-        mean = reduce(add, [p * z for p, z in zip(shares, logs, strict=True)])
-        square = reduce(add, [p * z * z for p, z in zip(shares, logs, strict=True)])
-        observed = reduce(add, [F.when(index == c, z).otherwise(0.0) for c, z in enumerate(logs)])
-        row = df.agg(
-            F.sum(weight * (mean - observed)).alias("gradient"),
-            F.sum(weight * (square - mean * mean)).alias("curvature"),
-        ).first()
-        if row is None or not row["curvature"] or row["curvature"] <= 0:
+        steps = _newton_steps(log_df, {i: (without[i], inverses[i]) for i in sorted(active)})
+        for i, step in steps.items():
+            b = inverses[i]
+            move = min(max(step, -b), b / 2)  # b stays above half, below twice itself
+            inverses[i] = b - move
+            if abs(move) < 1e-10 * b:
+                active.discard(i)
+        active &= {i for i in steps if 1 / MAX_TEMPERATURE < inverses[i] < MAX_TEMPERATURE}
+        if not active:
             break
-        step = row["gradient"] / row["curvature"]
-        step = min(max(step, -inverse), inverse / 2)  # b stays above half, below twice itself
-        inverse -= step
-        if abs(step) < 1e-10 * inverse:
-            break
-    if not math.isfinite(inverse) or inverse <= 0:
-        raise ModelError(
-            f"Temperature calibration did not converge (1 / T reached {inverse}).",
-            hint="use calibration sigmoid or isotonic.",
-        )
+    return [_temperature(inverse) for inverse in inverses.values()]
+
+
+def _temperature(inverse: float) -> TemperatureCalibrator:
+    if not 1 / MAX_TEMPERATURE < inverse < MAX_TEMPERATURE:
+        raise no_temperature()
     return TemperatureCalibrator(1 / inverse)
+
+
+def _relative_logs(
+    df: DataFrame,
+    probability_cols: Sequence[str],
+    class_col: str,
+    weight_col: str | None,
+    fold_col: str | None,
+) -> DataFrame:
+    """Return ``fold``, ``w``, ``z0``, ``z1``, ... (log p_c above the largest) and ``zy``."""
+    places = range(len(probability_cols))
+    log_df = df.select(
+        (F.lit(0) if fold_col is None else column(fold_col)).alias("fold"),
+        (F.lit(1.0) if weight_col is None else column(weight_col).cast("double")).alias("w"),
+        column(class_col).alias("y"),
+        *[_log(name).alias(f"l{c}") for c, name in enumerate(probability_cols)],
+    )
+    largest = F.greatest(*[F.col(f"l{c}") for c in places])
+    relative_df = log_df.select(
+        "fold", "w", "y", *[(F.col(f"l{c}") - largest).alias(f"z{c}") for c in places]
+    )
+    observed = F.coalesce(*[F.when(F.col("y") == c, F.col(f"z{c}")) for c in places])
+    return relative_df.select("fold", "w", *[f"z{c}" for c in places], observed.alias("zy"))
+
+
+def _newton_steps(
+    log_df: DataFrame, fits: Mapping[int, tuple[int | None, float]]
+) -> dict[int, float]:
+    """Return the step of each fit, gradient over curvature, where the loss has a curvature.
+
+    Parameters
+    ----------
+    fits
+        Place of a fit -> the fold that it leaves out, and its b.
+    """
+    entries = F.array(*[
+        F.struct(
+            F.lit(i).alias("fit"),
+            F.lit(fold).cast("long").alias("left_out"),
+            F.lit(inverse).alias("b"),
+        )
+        for i, (fold, inverse) in fits.items()
+    ])  # fmt: skip
+    z = [F.col(name) for name in log_df.columns if name.startswith("z") and name != "zy"]
+    fit_df = log_df.select("fold", "w", *z, "zy", F.inline(entries)).filter(
+        F.col("left_out").isNull() | (F.col("fold") != F.col("left_out"))
+    )
+    powers = [F.exp(one * F.col("b")).alias(f"e{c}") for c, one in enumerate(z)]
+    power_df = fit_df.select("fit", "w", *z, "zy", *powers)
+    e = [F.col(f"e{c}") for c in range(len(z))]
+    total = reduce(add, e)
+    mean = reduce(add, [p * one for p, one in zip(e, z, strict=True)]) / total
+    square = reduce(add, [p * one * one for p, one in zip(e, z, strict=True)]) / total
+    moment_df = power_df.select("fit", "w", "zy", mean.alias("mean"), square.alias("square"))
+    variance = F.col("square") - F.col("mean") * F.col("mean")
+    sums = moment_df.groupBy("fit").agg(
+        F.sum(F.col("w") * (F.col("mean") - F.col("zy"))).alias("gradient"),
+        F.sum(F.col("w") * variance).alias("curvature"),
+    )
+    return {
+        row["fit"]: row["gradient"] / row["curvature"]
+        for row in sums.collect()
+        if row["curvature"] is not None and row["curvature"] > 0
+    }
 
 
 def _sigmoid(fitted: SigmoidMap, score: Column) -> Column:

@@ -38,7 +38,7 @@ ISOTONIC_EVENTS = 50.0
 FEW_EVENTS = 50.0  # the slope of a sigmoid has a standard error of about 1 / sqrt(events)
 KNOTS = 500  # of a stored isotonic map: some hundredths of logit apart
 _GROUPS = (4, 30)  # least and most groups of rows that test the sigmoid's fit
-_MAX_TEMPERATURE = 1_000.0
+MAX_TEMPERATURE = 1_000.0
 _GRADIENT = 1e-14  # of the mean log loss at the fit; where events are rare, its curvature is small
 
 
@@ -374,15 +374,20 @@ def fit_temperature(table: CalibrationTable) -> float:
         total = cells.positives + cells.negatives
         return float((cells.logit * (total * share - cells.positives)).sum() / total.sum())
 
-    limit = math.log(_MAX_TEMPERATURE)
+    limit = math.log(MAX_TEMPERATURE)
     if gradient(-limit) >= 0 or gradient(limit) <= 0:
-        raise ModelError(
-            f"Temperature calibration found no temperature between {1 / _MAX_TEMPERATURE:g} and "
-            f"{_MAX_TEMPERATURE:,.0f}: the scores separate the classes, or rank them no better "
-            "than chance.",
-            hint="use decision.calibration: auto.",
-        )
+        raise no_temperature()
     return math.exp(-float(brentq(gradient, -limit, limit, xtol=1e-12)))
+
+
+def no_temperature() -> ModelError:
+    """Return the error of a temperature that no loss is least at."""
+    return ModelError(
+        f"Temperature calibration found no temperature between {1 / MAX_TEMPERATURE:g} and "
+        f"{MAX_TEMPERATURE:,.0f}: the scores separate the classes, or rank them no better "
+        "than chance.",
+        hint="use decision.calibration: auto.",
+    )
 
 
 def _kish(sums: Array, squares: Array) -> float:

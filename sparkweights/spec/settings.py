@@ -221,6 +221,10 @@ class Model(Section):
     prune
         For ``tree``: prune along the weakest-link path by this measure of risk, as far as it costs
         nothing on the calibration rows.
+    max_leaves
+        For ``tree``: prune along the weakest-link path by Gini impurity to at most so many leaves.
+        A deep tree that is pruned has its leaves where they tell most; a shallow one has them
+        everywhere.
     patience
         For ``xgboost``, ``mini_batch``, and ``boosted_trees`` of two classes: keep the number of
         boosting stages, or of rounds, with the least log loss of the corrected probabilities on the
@@ -237,6 +241,7 @@ class Model(Section):
     kind: Text = "boosted_trees"
     params: dict[str, Scalar] = {}
     prune: Literal["none", "gini", "entropy", "error"] = "none"
+    max_leaves: Annotated[StrictInt, Field(ge=2)] | None = None
     patience: Annotated[StrictInt, Field(ge=1)] | None = None
     monotone: dict[Text, Literal[-1, 1]] = {}
     interactions: tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...] = ()
@@ -274,6 +279,10 @@ class Tune(Section):
     parallelism: Annotated[StrictInt, Field(ge=1, le=64)] = 2
 
 
+# A larger tree is no rule that anyone reads, and engines compile its query slowly.
+MAX_EXPORTED_LEAVES = 256
+
+
 class Distill(Section):
     """The student that `distill` trains on the probabilities of a teacher, the model in use.
 
@@ -298,7 +307,7 @@ class Distill(Section):
     export
         Files that compute the same as the student. ``sql``: a query of standard SQL; ``spark_sql``:
         one of Spark SQL; ``json``: the arithmetic as JSON; ``python``: the same and a scorer in
-        Python without a dependency. For linear students and single trees.
+        Python without a dependency. For linear students and for single trees of at most 256 leaves.
     """
 
     model: Model

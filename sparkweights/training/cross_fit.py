@@ -24,8 +24,10 @@ from sparkweights.models.base import FEATURES, LABEL, WEIGHT, learner
 from sparkweights.probability.calibration import calibrate_scores
 from sparkweights.records.training import Refit
 from sparkweights.scoring.scorer import Scorer
-from sparkweights.storage.scratch import keep_rows
+from sparkweights.storage.location import Location
+from sparkweights.storage.scratch import keep_rows, scratch_folder
 from sparkweights.training.data import FOLD, constraints_of, learn_plan, outcome_order
+from sparkweights.training.pruning import limit_leaves
 from sparkweights.training.targets import OUTCOMES, PUBLISHED
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from sparkweights.sampling.split import Split
     from sparkweights.scoring.scorer import RowScorer
     from sparkweights.spec.training import TrainingSpec
-    from sparkweights.storage.location import Location
     from sparkweights.training.targets import HardTargets
 
 AUTO_ROWS = 50_000  # up to here, learning from all rows saves more than it costs in time
@@ -250,6 +251,8 @@ def fit_scorer(
 ) -> Scorer:
     """Fit the configured learner on rows of `FEATURES`, `LABEL` and `WEIGHT`.
 
+    A tree with more leaves than ``model.max_leaves`` is pruned to them.
+
     Parameters
     ----------
     ledger
@@ -266,6 +269,10 @@ def fit_scorer(
         constraints=constraints_of(plan, spec),
         progress=progress,
     )
+    if spec.model.max_leaves is not None:
+        # A folder beside the bundles is readable by driver and executors.
+        with scratch_folder(Location.of(spec.scratch)) as workspace:
+            model = limit_leaves(model, spec.model.max_leaves, workspace)
     ledger = ledger.with_focal_loss(model.focal_gamma)
     return Scorer(model, plan, spec.problem.roles.class_names, ledger)
 

@@ -1,4 +1,4 @@
-"""Prune a fitted tree to the smallest one whose cost on held-out rows is not higher."""
+"""Prune a fitted tree by its cost on held-out rows, or to a number of leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparkweights.evaluation.block_intervals import means_with_errors
 from sparkweights.models.base import LABEL, PrunableModel
 from sparkweights.records.training import PruningCandidate, PruningSummary
 from sparkweights.training.evaluate import BLOCK
-from sparkweights.trees.pruning import leaf_counts, prune, pruning_path
+from sparkweights.trees.pruning import leaf_counts, prune, prune_to_leaves, pruning_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from sparkweights.evaluation.score_table import Array
+    from sparkweights.models.base import FittedModel
     from sparkweights.scoring.scorer import Scorer
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.storage.location import Location
@@ -29,6 +30,32 @@ if TYPE_CHECKING:
 BLOCKS = 1_000  # of held-out rows, by which candidates are compared
 CANDIDATES = 24  # trees of the path that are evaluated on held-out rows
 LEAF_COL, SHARES = "__leaf", "__shares"
+
+
+def limit_leaves(model: FittedModel, most: int, workspace: Location) -> FittedModel:
+    """Return the largest tree of the weakest-link path by Gini impurity with so many leaves.
+
+    Parameters
+    ----------
+    model
+        A fitted tree.
+    most
+        The most leaves that it may have.
+    workspace
+        A folder that driver and executors share.
+    """
+    tree_model = _prunable(model)
+    tree = tree_model.read_tree(workspace)
+    if tree.leaves <= most:
+        return model
+    smaller = prune_to_leaves(tree, pruning_path(tree, tree.risks("gini")), most)
+    return tree_model.with_tree(smaller, workspace)
+
+
+def _prunable(model: FittedModel) -> PrunableModel:
+    if not isinstance(model, PrunableModel):
+        raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner declares one.")
+    return model
 
 
 def prune_tree(
@@ -49,9 +76,7 @@ def prune_tree(
     workspace
         A folder that driver and executors share.
     """
-    model = scorer.model
-    if not isinstance(model, PrunableModel):
-        raise TypeError(f"A model of kind '{model.kind}' is no tree, but its learner declares one.")
+    model = _prunable(scorer.model)
     tree = model.read_tree(workspace)
     path = pruning_path(tree, tree.risks(spec.model.prune))
     steps = _select_steps(path)

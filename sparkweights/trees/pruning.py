@@ -248,6 +248,19 @@ def prune(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> PlainTr
     return _without(tree, lambda node: node in nodes)
 
 
+def prune_to_leaves(tree: PlainTree, path: Sequence[Pruning], most: int) -> PlainTree:
+    """Return the largest tree of the path that has at most so many leaves.
+
+    Parameters
+    ----------
+    most
+        At least 1.
+    """
+    by_alpha = {step.ccp_alpha: step for step in path}  # equal alphas are one tree
+    largest = next(step for step in by_alpha.values() if step.leaves <= most)
+    return prune(tree, path, largest.ccp_alpha)
+
+
 def leaf_counts(tree: PlainTree, path: Sequence[Pruning], ccp_alpha: float) -> Array:
     """Return ``[leaf of the whole tree, class]``: the counts of its rows' leaf in the pruned tree.
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {
+    "backfill",
     "genes",
     "rare",
     "savings",
     "stream",
     "training",
-}  # minutes; most fetch a wheel
+}  # minutes; most fetch a wheel, or start processes
 LONG = {
     "checks",
     "distill",

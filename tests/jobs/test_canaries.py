@@ -97,9 +97,8 @@ def test_runs_leave_no_value_of_a_row_or_of_an_option(
     assert planted.run("train", config) == 0
     assert planted.run("score", config) == 0
     assert set(planted.manifest()["decisions"]) == {APPROVE, DECLINE}
-    for verb, code in (("evaluate", 0), ("monitor", 0), ("check", 3)):
-        docs = ["--docs", str(planted.folder / "out" / "docs")] if verb == "check" else []
-        assert planted.run(verb, _config(planted, **GROUPS), *docs) == code, verb
+    docs = ["--docs", str(planted.folder / "out" / "docs")]
+    assert planted.run("check", config, *docs) == 3
     for changes, code in _failures(planted):
         assert planted.run("score", _config(planted, **changes)) == code, changes
     many_labels = history(60).assign(outcome=[f"{CANARY}{i}" for i in range(60)])
@@ -120,7 +119,7 @@ def _require_no_leaks(folder: Path, said: CaptureResult[str]) -> None:
 def test_explanations_and_runs_into_the_catalog_leave_no_value_of_a_row(
     planted: Shop, spark: SparkSession, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Records of importances, and messages about tables of the catalog that refuse rows."""
+    """Records of groups and importances; messages about catalog tables that refuse rows."""
     spark.sql("create database canaries")
     columns = "`loan id` int, run_date date"  # the incoming key is text
     spark.sql(f"create table canaries.narrow ({columns}) partitioned by (run_date)")
@@ -129,6 +128,8 @@ def test_explanations_and_runs_into_the_catalog_leave_no_value_of_a_row(
     narrow = {**tables, "tables__scored": {"format": "table", "location": "canaries.narrow"}}
     try:
         assert planted.run("train", _config(planted)) == 0
+        for verb in ("evaluate", "monitor"):
+            assert planted.run(verb, _config(planted, **GROUPS)) == 0, verb
         assert planted.run("explain", _config(planted)) == 0
         assert planted.run("score", _config(planted, **tables)) == 0
         assert planted.run("score", _config(planted, **narrow)) == 4

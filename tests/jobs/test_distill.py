@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STUDENT = {
-    "model": {"kind": "tree", "params": {"maxDepth": 4, "minInstancesPerNode": 20}},
+    "model": {
+        "kind": "tree", "params": {"maxDepth": 6, "minInstancesPerNode": 20}, "max_leaves": 14,
+    },
     "weights": {"scheme": "balanced"},
     "hard_share": 0.25,
     "artifacts": "out/students",
     "export": ["sql", "spark_sql", "python"],
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ def test_student_probabilities_are_natural_in_spite_of_balanced_weights(
     assert reweighting.rule.scheme == "balanced"
 
 
+def test_student_has_as_many_leaves_as_it_may(distilled: Distilled) -> None:
+    """Grown six levels deep, and pruned to 14 leaves, or to 13 where the last step takes two."""
+    rows = pd.read_parquet(distilled.shop.folder / "data/history")
+    student = load_classifier(distilled.students).predict_proba(rows)[:, 0]
+    assert len(np.unique(student.round(12))) in {13, 14}
+
+
 def test_exports_equal_the_student_in_spark_and_python(
     distilled: Distilled, spark: SparkSession
 ) -> None:
@@ -157,6 +166,10 @@ def test_distill_refuses_what_it_cannot_do(shop: Shop, capsys: pytest.CaptureFix
             "distill.artifacts: 'out/models' is the folder of",
         ),
         ({**STUDENT, "model": {"kind": "forest"}}, "distill.export: models of kind 'forest'"),
+        (
+            {**STUDENT, "model": {"kind": "tree", "params": {"maxDepth": 9}}},
+            "distill.export: the tree may have 512 leaves; exports state at most 256",
+        ),
         ({**STUDENT, "weights": {"scheme": "even"}}, "distill: weights.scheme"),
     ]
     for settings, sentence in refused:

@@ -53,42 +53,34 @@ def _history() -> pd.DataFrame:
 
 
 KEY = "a key that signs the model"
+COMMON: dict[str, Any] = {
+    "columns": {
+        "keys": ["id"], "label": "y", "outside": "drop",
+        "classes": {"repaid": 0, "late": 1, "loss": [2, 9], "fraud": 3},
+        "numeric": ["x1", "x2", "member"], "weight": "w",
+    },
+    "costs": COSTS,
+    "checks": None,
+    "model__params": {"regParam": 0.0},
+    "split": {"calibrate": 0.2, "test": 0.2},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def four(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Train with balanced weights and without, and score by the first."""
+    """Train with balanced weights, and score."""
     made = Shop(tmp_path_factory.mktemp("four"))
     made.table("history", _history())
     made.table("incoming", _table(300, 2).drop(columns="y"))
-    common: dict[str, Any] = {
-        "columns": {
-            "keys": ["id"], "label": "y", "outside": "drop",
-            "classes": {"repaid": 0, "late": 1, "loss": [2, 9], "fraud": 3},
-            "numeric": ["x1", "x2", "member"], "weight": "w",
-        },
-        "costs": COSTS,
-        "checks": None,
-        "model__params": {"regParam": 0.0},
-        "split": {"calibrate": 0.2, "test": 0.2},
-    }  # fmt: skip
-    plain = made.config(
-        "plain.yaml",
-        weights={"scheme": "none"},
-        decision={"calibration": "none"},
-        artifacts="out/plain",
-        **common,
-    )
     balanced = made.config(
         weights={"scheme": "balanced"},
         decision={"calibration": "temperature"},
         reasons={"against": {"decline": "fraud"}, "top": 2},
         signing={"key_file": "key"},
-        **common,
+        **COMMON,
     )
     (made.folder / "key").write_text(KEY + "\n")
-    for config in (plain, balanced):
-        assert made.run("train", config, "--quiet") == 0
+    assert made.run("train", balanced, "--quiet") == 0
     assert made.run("score", balanced, "--quiet") == 0
     return made
 
@@ -134,10 +126,16 @@ def test_labels_of_no_class_are_left_out_and_counted_in_record_and_report(four: 
     assert "rows left out: null label" in (bundle / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_probabilities_of_a_weighted_and_an_unweighted_model_are_the_same_after_correction(
     four: Shop,
 ) -> None:
     """The law is a line: weights move its intercepts alone, and the correction moves them back."""
+    unweighted: dict[str, Any] = {
+        "weights": {"scheme": "none"}, "decision": {"calibration": "none"}
+    }  # fmt: skip
+    config = four.config("plain.yaml", artifacts="out/plain", **unweighted, **COMMON)
+    assert four.run("train", config, "--quiet") == 0
     (_, plain), (_, balanced) = (_model(four, name) for name in ("plain", "models"))
     assert balanced["calibration"]["temperature"] == pytest.approx(1.0, abs=0.15)
     for name in CLASSES:

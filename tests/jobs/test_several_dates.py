@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from conftest import Shop, history
+from conftest import SHORT_LIVED, Shop, history
 
 from sparkweights.cli.main import main
 
@@ -71,3 +74,37 @@ def test_options_of_a_range_without_one_are_refused(
     """Before the configuration is read."""
     assert main(["score", "--config", "none.yaml", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_range_killed_at_a_date_goes_on_with_the_dates_that_are_missing(own_shop: Shop) -> None:
+    """30 dates, killed when the eighteenth begins: 17 stay as they are, and 13 are scored."""
+    config = own_shop.config(checks={})
+    days = [f"2026-04-{day:02}" for day in range(1, 31)]
+    command = [sys.executable, "-m", "sparkweights", "score", "--config", str(config),
+               "--from", days[0], "--to", days[-1]]  # fmt: skip
+    own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}
+    environment = {**own, **SHORT_LIVED, "SPARK_LOCAL_IP": "127.0.0.1"}
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    assert any(days[17] in line for line in process.stderr)
+    process.kill()
+    process.wait()
+    folder = own_shop.folder / "out" / "scored"
+    whole = {day: sorted((folder / f"run_date={day}").rglob("*.parquet")) for day in days[:17]}
+    assert all(whole.values())
+    assert not (folder / f"run_date={days[17]}").exists()
+
+    ended = subprocess.run(
+        [*command, "--missing", "--quiet"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert ended.stdout.splitlines()[0] == "Scored 13 of 13 dates"
+    for day in days:
+        files = sorted((folder / f"run_date={day}").rglob("*.parquet"))
+        assert sum(len(pd.read_parquet(file)) for file in files) == 400
+        assert whole.get(day, files) == files

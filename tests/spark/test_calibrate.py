@@ -110,6 +110,37 @@ def test_calibration_table_folds_leave_out_their_rows(spark: SparkSession) -> No
     assert fit.by_fold[0].to_dict() != fit.by_fold[1].to_dict()
 
 
+def test_temperature_of_many_classes_is_fitted_without_each_fold_in_the_same_jobs(
+    spark: SparkSession,
+) -> None:
+    """Each fold's is that of the other rows alone; classes that are separated have none."""
+    from benchmarks.harness import count_jobs
+
+    _, _, frame = _powered(3, 2.0)
+    frame = frame.head(900).assign(fold=np.arange(900) % 3)
+    df, names = spark.createDataFrame(frame), ["p0", "p1", "p2"]
+    fits = []
+    jobs = count_jobs(
+        spark,
+        lambda: fits.append(
+            calibrate_scores(
+                df, names, "temperature", class_col="y", weight_col=None, fold_col="fold"
+            )
+        ),
+    )
+    others_df = df.filter("fold <> 2")
+    alone = calibrate_scores(others_df, names, "temperature", class_col="y", weight_col=None)
+    found, wanted = fits[0].by_fold[2].to_dict(), alone.calibrator.to_dict()
+    assert found["temperature"] == pytest.approx(wanted["temperature"], rel=1e-9)
+    assert len({each.to_dict()["temperature"] for each in fits[0].by_fold}) == 3
+    assert jobs <= 10
+    certain = pd.DataFrame(np.eye(3) * 0.4 + 0.2, columns=names).assign(y=[0.0, 1.0, 2.0])
+    with pytest.raises(ModelError, match="no temperature between"):
+        calibrate_scores(
+            spark.createDataFrame(certain), names, "temperature", class_col="y", weight_col=None
+        )
+
+
 def test_calibrate_scores_takes_one_job_whatever_the_folds(spark: SparkSession) -> None:
     """Fits for all rows and without each fold share the one table of sums."""
     from benchmarks.harness import count_jobs

@@ -82,6 +82,8 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("scheme: cost", "scheme: cost, cap: 0.5", ["weights.cap", "0.5", "not below 1"]),
         ("kind: logistic", "kind: logistics", ["model.kind", "'logistics'", "available: logistic, boosted_trees", "'logistic'?"]),
         ("kind: logistic", "prune: gini, kind: logistic", ["model.prune", "'gini'", "kind tree"]),
+        ("kind: logistic", "max_leaves: 8, kind: logistic", ["model.max_leaves: 8", "kind tree"]),
+        ("kind: logistic", "max_leaves: 1, kind: tree", ["model.max_leaves: value 1", "greater than or equal to 2"]),
         ("kind: logistic", "kind: perceptron", ["model.kind", "'perceptron'", "available: logistic, boosted_trees, tree, forest, xgboost, mini_batch"]),
         ("regParam: 0.01", "regParm: 0.01", ["'regParm'", "allowed: maxIter", "'regParam'?"]),
         ("regParam: 0.01", "regParam: -1", ["model.params.regParam", "-1", ">= 0"]),

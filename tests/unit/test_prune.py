@@ -11,7 +11,15 @@ from sklearn.tree import DecisionTreeClassifier
 from sparkweights.core.errors import ConfigError
 from sparkweights.records.training import PruningCandidate
 from sparkweights.training.pruning import costs_beside_cheapest, one_standard_error
-from sparkweights.trees.pruning import LEAF, Node, PlainTree, leaf_counts, prune, pruning_path
+from sparkweights.trees.pruning import (
+    LEAF,
+    Node,
+    PlainTree,
+    leaf_counts,
+    prune,
+    prune_to_leaves,
+    pruning_path,
+)
 
 
 def _grown(seed: int) -> tuple[DecisionTreeClassifier, np.ndarray, np.ndarray, np.ndarray]:
@@ -60,6 +68,17 @@ def test_pruned_tree_is_the_one_scikit_learn_grows(seed: int) -> None:
             criterion="gini", max_depth=7, random_state=seed, ccp_alpha=alpha
         ).fit(x, y, sample_weight=w)
         assert prune(tree, path, alpha).leaves == oracle.get_n_leaves()
+
+
+def test_tree_pruned_to_a_number_of_leaves_is_the_largest_of_the_path_that_has_no_more() -> None:
+    """At every number of leaves; steps of equal alphas are one."""
+    fitted, *_ = _grown(3)
+    tree = _plain(fitted)
+    path = pruning_path(tree, tree.risks("gini"))
+    sizes = {prune(tree, path, step.ccp_alpha).leaves for step in path}
+    for most in range(1, tree.leaves + 2):
+        found = prune_to_leaves(tree, path, most).leaves
+        assert found == max(size for size in sizes if size <= most)
 
 
 def test_risks_of_each_measure_by_hand() -> None:
