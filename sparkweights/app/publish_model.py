@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     from sparkweights.records import TrainingRecord
     from sparkweights.records.training import TeacherSummary
     from sparkweights.spec.training import TrainingSpec
+    from sparkweights.storage.tables import TableSource
     from sparkweights.training.data import WeightingResult
     from sparkweights.training.train import TrainingResult
 
 
 class LabelledTable(NamedTuple):
-    """The labelled rows that models learn from, and why others were left out -> how many."""
+    """The labelled rows that models learn from; why others were left out -> how many; the table."""
 
     df: DataFrame
     spec: TrainingSpec
     left_out: Mapping[str, int]
+    source: TableSource
 
 
 def publish_model(
@@ -59,7 +61,7 @@ def publish_model(
     teacher
         Of a student.
     """
-    labelled_df, spec, left_out = table
+    labelled_df, spec, left_out, _ = table
     artifacts = config.path(config.artifacts)
     progress.step("comparing with the model in use")
     comparison = compare_with_champion(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from sparkweights.app.backfill import Backfill, backfill, dates_between
+from sparkweights.app.backfill import Backfill, backfill, dates_between, require_dated
 from sparkweights.app.publish_model import LabelledTable, export_model, publish_model
 from sparkweights.app.session import on_session
 from sparkweights.app.signing import signing_key
@@ -153,12 +153,12 @@ class Runner:
             does not accept its rows.
         """
         self.require_own_models()
-        self._require_own_record()
+        self._require_own_record(self.run_date)
         written = outputs(self.spark, self.config, "", self.run_date)
         suites = self._suites()
         source = self._source("incoming")
         incoming_df = self._read(source)
-        labelled_df, spec, _ = self._labelled()
+        labelled_df, spec, *_ = self._labelled()
         kinds = feature_kinds(labelled_df.schema, spec.problem.roles)
         require_scorable(incoming_df.schema, spec.problem, kinds)
         # Scoring inverts weights that read these columns; windows are for training alone.
@@ -174,7 +174,7 @@ class Runner:
     @on_session
     def weights(self) -> StageResult[WeightingResult, WeightsRecord]:
         """Compute class frequencies and weights, and write them as a table and as JSON."""
-        labelled_df, spec, _ = self._labelled()
+        labelled_df, spec, *_ = self._labelled()
         class_weights = weigh_labelled(labelled_df, spec, self.progress)
         record = weights_record(self.config.name, class_weights)
         self.store.write(record)
@@ -190,7 +190,8 @@ class Runner:
         """
         self.require_own_models()
         key = signing_key(self.config)
-        labelled_df, spec, left_out = self._labelled()
+        table = self._labelled()
+        labelled_df, spec = table.df, table.spec
         if class_weights is None:
             class_weights = weigh_labelled(labelled_df, spec, self.progress)
         if self.config.checks.labelled is not None:
@@ -202,10 +203,10 @@ class Runner:
         trained = train(labelled_df, spec, class_weights, self.progress)
         record = publish_model(
             self.config,
-            LabelledTable(labelled_df, spec, left_out),
+            table,
             class_weights,
             trained,
-            selection=self._selection(trained.scorer),
+            selection=self._selection(table, trained.scorer),
             progress=self.progress,
             key=key,
         )
@@ -218,7 +219,7 @@ class Runner:
         Nothing that other verbs read changes; the record holds the lines to put into the
         configuration.
         """
-        labelled_df, spec, _ = self._labelled()
+        labelled_df, spec, *_ = self._labelled()
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
         tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
         require_named_kind(spec, "tune")
@@ -234,7 +235,7 @@ class Runner:
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as bundle:
             warn_of_params(self.spark, self.progress, bundle.kind, bundle.manifest.model.params)
-            labelled_df, spec, _ = self._labelled()
+            labelled_df, spec, *_ = self._labelled()
             explanation = explain(labelled_df, spec, self._trained(bundle), bundle, self.progress)
         record = importance_record(self.config.name, bundle.version, explanation)
         self.store.write(record)
@@ -248,7 +249,7 @@ class Runner:
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as bundle:
             trained = self._trained(bundle)
-            labelled_df, labelled, _ = self._labelled()
+            labelled_df, labelled, *_ = self._labelled()
             spec = evaluation_spec(self.config, labelled, trained)
             self.progress.step("evaluating on the test rows")
             result = evaluate_model(labelled_df, spec, trained, bundle)
@@ -284,7 +285,7 @@ class Runner:
             table,
             result.class_weights,
             result.trained,
-            selection=self._selection(result.trained.scorer),
+            selection=self._selection(table, result.trained.scorer),
             progress=self.progress,
             key=key,
             teacher=summary,
@@ -320,7 +321,7 @@ class Runner:
     @on_session
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
-        labelled_df, spec, _ = self._labelled()
+        labelled_df, spec, *_ = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
         settings, class_weights = (
             self.config.evaluate.backtest,
@@ -408,7 +409,7 @@ class Runner:
         """
         self.progress.step("loading the model")
         with self._bundle(version, self._runs) as bundle:
-            return self._score(bundle, into)
+            return self._score(bundle, self.run_date, into)
 
     @on_session
     def backfill(
@@ -431,37 +432,39 @@ class Runner:
         version
             Of the model; the one in use by default.
         """
+        require_dated(self.config, first, last)
         every = dates_between(first, last)
+        for day in every:
+            self._require_own_record(day)
         dates = [day for day in every if not (missing and self.store.is_complete(day))]
         self.progress.step("loading the model")
         with self._bundle(version, self._runs) as bundle:
             result = backfill(
                 self.config.name,
                 dates,
-                lambda day: replace(self, run_date=day)._score(bundle, None).record,  # noqa: SLF001 (itself)
+                lambda day: self._score(bundle, day).record,
+                missing=missing,
                 keep_going=keep_going,
                 progress=self.progress,
             )
         return StageResult(result, result.record)
 
     def _score(
-        self, bundle: ModelBundle, into: Outputs | None
+        self, bundle: ModelBundle, day: date, into: Outputs | None = None
     ) -> StageResult[RunCounts, RunRecord]:
         settings = self.config.fingerprint()
-        self._require_own_record()
-        own_id = run_id(settings, self.run_date, bundle.version)
-        source = self._source("incoming")
+        self._require_own_record(day)
+        own_id = run_id(settings, day, bundle.version)
+        source = self._source("incoming", day)
         incoming_df = self._read(source)
         if not self.config.checks.allow_empty:
             require_rows(incoming_df, source)
         run = ScoringRun(
             scoring_spec(self.config, self._trained(bundle)),
             bundle,
-            RunMetadata(
-                bundle.version, own_id, self.run_date, datetime.now(UTC).replace(microsecond=0)
-            ),
+            RunMetadata(bundle.version, own_id, day, datetime.now(UTC).replace(microsecond=0)),
             source,
-            into or outputs(self.spark, self.config, own_id, self.run_date),
+            into or outputs(self.spark, self.config, own_id, day),
             self._suites(),
             self.config.name,
             settings,
@@ -512,8 +515,8 @@ class Runner:
         name = name_in_use(self._artifacts)
         require_own_models(name, self.config.name, self.config.artifacts)
 
-    def _require_own_record(self) -> None:
-        name = self.store.run_name(self.run_date)
+    def _require_own_record(self, day: date) -> None:
+        name = self.store.run_name(day)
         require_own_record(name, self.config.name, self.config.runs)
 
     def _suites(self) -> dict[str, Suite]:
@@ -534,18 +537,19 @@ class Runner:
         spec_of
             From the table's columns; by default that of the configuration's model.
         """
-        df = self._read(self._source("labelled"))
+        source = self._source("labelled")
+        df = self._read(source)
         stated = training_spec(self.config, df.columns) if spec_of is None else spec_of(df.columns)
         df, spec = with_selection(df, stated)
         require_labelled(df.schema, spec)
         kept_df, left_out = leave_out(df, spec, self.run_date)
         for cause, rows in left_out.items():
             self.progress.step(f"leaving out {rows:,} labelled rows ({cause})")
-        return LabelledTable(accepted_rows(kept_df, spec), spec, left_out)
+        return LabelledTable(accepted_rows(kept_df, spec), spec, left_out, source)
 
-    def _selection(self, scorer: Scorer) -> Selection | None:
+    def _selection(self, table: LabelledTable, scorer: Scorer) -> Selection | None:
         """Score the rejected rows of the labelled table as well, and count who was accepted."""
-        df = read_table(self.spark, self._source("labelled"))
+        df = read_table(self.spark, table.source)
         return collect_selection(
             *with_selection(df, training_spec(self.config, df.columns)), scorer
         )
@@ -588,6 +592,6 @@ class Runner:
             self._verified.add(state)
         return df
 
-    def _source(self, role: str) -> TableSource:
+    def _source(self, role: str, day: date | None = None) -> TableSource:
         """Return where a table is read: one version of it, where it keeps versions."""
-        return pin_version(self.spark, table_source(self.config, role, self.run_date))
+        return pin_version(self.spark, table_source(self.config, role, day or self.run_date))

@@ -14,7 +14,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from sparkweights.core.errors import ConfigError, SparkweightsError
-from sparkweights.core.session_settings import use_settings
+from sparkweights.core.session_settings import effective_setting, use_settings
 from sparkweights.models.mllib_trees import CHECKPOINTS
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder
@@ -83,10 +83,11 @@ def run_settings(spark: SparkSession) -> Iterator[None]:
         If the session has another time zone and keeps it.
     """
     with use_settings(spark, {TIME_ZONE: "UTC"}):
-        zone = spark.conf.get(TIME_ZONE)
+        zone = effective_setting(spark, TIME_ZONE)
         if zone not in _UTC:
+            stated = "not told" if zone is None else f"'{zone}'"
             raise ConfigError(
-                f"The session's time zone is '{zone}' and cannot be changed; allowed: UTC.",
+                f"The session's time zone is {stated} and cannot be changed; allowed: UTC.",
                 hint=f"set {TIME_ZONE} to UTC where the session is made.",
             )
         yield

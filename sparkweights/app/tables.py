@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
 from sparkweights.core.errors import ConfigError
-from sparkweights.core.session_settings import read_setting
+from sparkweights.core.session_settings import effective_setting
 from sparkweights.costs.condition import parse_condition
 from sparkweights.costs.spark import to_condition
 from sparkweights.scoring.run import Outputs
@@ -212,4 +212,4 @@ def _kind_of_table(table: CatalogTable) -> type[TablePublication]:
 
 
 def _setting(table: CatalogTable, key: str) -> str:
-    return read_setting(table.spark, key) or ""
+    return effective_setting(table.spark, key) or ""

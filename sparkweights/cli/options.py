@@ -34,6 +34,7 @@ _VERBS = {
 }
 
 # Other dates are mistakes, and those before 1582 differ between Spark's calendars and Python's.
+_MAX_DAYS_DIGITS = 5
 _FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
 
 
@@ -192,6 +193,8 @@ def _range_options(verb: argparse.ArgumentParser) -> None:
 def _parse_days(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days; for instance 7")
+    if len(text) > _MAX_DAYS_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} days are too many; for instance 7")
     return int(text)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 INTERRUPT = int(signal.SIGINT)
-INTERRUPTED = "\nsparkweights: interrupted; what was published before is unchanged.\n"
+INTERRUPTED = "\nsparkweights: interrupted; each table is whole, old or new. Run the same again.\n"
 CHILD_ENDS = 5  # seconds
 
 

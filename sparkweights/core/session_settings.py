@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 
 
 def read_setting(spark: SparkSession, name: str) -> str | None:
-    """Return a setting as it was set; None where it was not, or where the engine does not tell."""
+    """Return a setting as it was set; None where it was not, or where the engine does not tell.
+
+    Unlike `effective_setting`: what Spark has by default does not count.
+    """
     try:
         return spark.conf.get(name, None)
     except SPARK_ERRORS:
+        return None
+
+
+def effective_setting(spark: SparkSession, name: str) -> str | None:
+    """Return a setting, or what Spark has by default; None where the engine does not tell."""
+    try:
+        return spark.conf.get(name)
+    except SPARK_ERRORS:  # also where it has no default
         return None
 
 

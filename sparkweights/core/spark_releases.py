@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
@@ -20,6 +19,7 @@ from sparkweights.core.versions import release
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
     from pyspark.sql import Column, DataFrame, Row
 
     Counts = dict[str | None, int]  # value -> rows, in descending order
@@ -48,10 +48,14 @@ def arrow_function(function: Callable[..., pa.Array], returns: str) -> Callable[
         newer: Callable[..., Column] = arrow_udf(function, returns).asNondeterministic()
         return newer
 
+    import pandas as pd  # noqa: PLC0415 (executors of later releases need none)
+
     def of_series(*columns: pd.Series) -> pd.Series:
         result: pd.Series = function(*map(_as_lists, columns)).to_pandas()
         return result
 
+    # Spark takes the kind of function from them; here they are texts until now.
+    of_series.__annotations__ = {"columns": pd.Series, "return": pd.Series}
     pandas_udf: Any = functions.pandas_udf
     older = pandas_udf(of_series, returns).asNondeterministic()
     depth = returns.count("array<")

@@ -270,8 +270,8 @@ def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
     class Forgetful:
         class conf:  # noqa: N801 (as the session names it)
             @staticmethod
-            def get(_: str, __: str) -> str:
-                return "in-memory"
+            def get(_: str, *default: None) -> str | None:
+                return default[0] if default else "in-memory"  # as Spark's, where none was set
 
     own = CatalogPublication(
         run_id="r",

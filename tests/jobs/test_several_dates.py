@@ -44,6 +44,7 @@ def test_dates_are_scored_in_a_row_and_missing_ones_alone_the_next_time(
     told = capsys.readouterr()
     assert told.out.splitlines()[0] == "Scored 1 of 3 dates"
     assert "2 of 3 dates were not scored. 2026-03-02: No table at" in told.err.splitlines()[-1]
+    assert told.err.splitlines()[-1].endswith("Then run the same with --from 2026-03-02.")
     assert _published(own_shop) == {DATES[0]: 10}
     assert _score(config, "--missing", "--keep-going", "--json") == 4
     dates = json.loads(capsys.readouterr().out)["dates"]
@@ -79,8 +80,11 @@ def test_options_of_a_range_without_one_are_refused(
 @pytest.mark.slow
 def test_range_killed_at_a_date_goes_on_with_the_dates_that_are_missing(own_shop: Shop) -> None:
     """30 dates, killed when the eighteenth begins: 17 stay as they are, and 13 are scored."""
-    config = own_shop.config(checks={})
+    config = own_shop.config(checks={}, tables__incoming__location="data/{run_date}")
+    incoming = history(400, seed=2).drop(columns="outcome")
     days = [f"2026-04-{day:02}" for day in range(1, 31)]
+    for day in days:
+        own_shop.table(day, incoming)
     command = [sys.executable, "-m", "sparkweights", "score", "--config", str(config),
                "--from", days[0], "--to", days[-1]]  # fmt: skip
     own = {name: value for name, value in os.environ.items() if name != "PYSPARK_SUBMIT_ARGS"}

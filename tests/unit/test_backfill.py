@@ -21,7 +21,9 @@ RUN = RunRecord.from_dict(json.loads(FILE.read_text(encoding="utf-8")))
 DATES = dates_between(date(2026, 3, 1), date(2026, 3, 4))
 
 
-def _backfill(failures: dict[int, Exception], *, keep_going: bool) -> tuple[list[int], Backfill]:
+def _backfill(
+    failures: dict[int, Exception], *, keep_going: bool, missing: bool = False
+) -> tuple[list[int], Backfill]:
     asked = list[int]()
 
     def score(day: date) -> RunRecord:
@@ -30,7 +32,8 @@ def _backfill(failures: dict[int, Exception], *, keep_going: bool) -> tuple[list
             raise failures[day.day]
         return replace(RUN, run_date=day.isoformat())
 
-    result = backfill("n", DATES, score, keep_going=keep_going, progress=LoggedProgress())
+    how = {"missing": missing, "keep_going": keep_going}
+    result = backfill("n", DATES, score, **how, progress=LoggedProgress())
     return asked, result
 
 
@@ -42,7 +45,7 @@ def test_backfill_stops_at_the_first_failure_and_lists_the_dates_not_begun() -> 
     failure = result.failure
     assert type(failure) is QualityGateError
     assert failure.message == "3 of 4 dates were not scored. 2026-03-02: A gate."
-    assert failure.hint == "look. Then run the same with --missing."
+    assert failure.hint == "look. Then run the same with --from 2026-03-02."
     lines = backfill_summary(result.record).splitlines()
     assert lines[0] == "Scored 1 of 4 dates"
     assert [line.split()[0] for line in lines[2:]] == [day.isoformat() for day in DATES]
@@ -65,13 +68,42 @@ def test_backfill_that_keeps_going_fails_like_the_worst_date() -> None:
     assert "3 of 4 dates were not scored. 2026-03-02: A full disk." in result.failure.message
 
 
+@pytest.mark.parametrize(
+    ("failed", "missing", "again"),
+    [
+        ([2], True, "Then run the same again."),
+        ([3, 4], False, "Then run the same with --from 2026-03-03."),
+        ([1, 3], False, "Then score each of these with --run-date: 2026-03-01, 2026-03-03."),
+    ],
+)
+def test_backfill_says_how_the_dates_that_failed_are_scored(
+    failed: list[int], again: str, *, missing: bool
+) -> None:
+    """--missing would leave out a date that an older model has scored."""
+    failures: dict[int, Exception] = dict.fromkeys(failed, InputError("Torn.", hint="repair."))
+    _, result = _backfill(failures, keep_going=True, missing=missing)
+    assert isinstance(result.failure, InputError)
+    assert result.failure.hint == f"repair. {again}"
+
+
+def test_backfill_without_an_engine_ends_whatever_was_asked() -> None:
+    """Each date would fail like the one before."""
+    asked, result = _backfill({2: ConnectionRefusedError()}, keep_going=True)
+    assert asked == [1, 2]
+    assert [one.exit_code for one in result.record.dates] == [0, 1, None, None]
+
+
 def test_backfill_without_a_failure_has_none_and_a_bug_ends_it() -> None:
-    """Whatever is no expected failure is raised as it is."""
+    """It is raised as it is, after the dates are told that were published before it."""
     _, result = _backfill({}, keep_going=False)
     assert result.failure is None
     assert len(result.record.scored) == 4
-    with pytest.raises(ZeroDivisionError):
-        _backfill({2: ZeroDivisionError()}, keep_going=True)
+    bug = ZeroDivisionError()
+    asked, result = _backfill({2: bug}, keep_going=True)
+    assert asked == [1, 2]
+    assert result.failure is bug
+    assert [one.exit_code for one in result.record.dates] == [0, 1, None, None]
+    assert result.record.dates[1].error == "it ended with ZeroDivisionError."
 
 
 def test_dates_that_run_backwards_are_refused() -> None:

@@ -51,3 +51,5 @@ def test_vacuum_waits_for_the_same_days_in_both_interfaces() -> None:
     assert make_parser().parse_args(options).older_than == OLD_DAYS
     with pytest.raises(ConfigError, match="is no number of days"):
         make_parser().parse_args([*options, "--older-than", "-1"])
+    with pytest.raises(ConfigError, match="800000 days are too many"):
+        make_parser().parse_args([*options, "--older-than", "800000"])

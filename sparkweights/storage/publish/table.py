@@ -12,7 +12,7 @@ from uuid import uuid4
 from pyspark.sql import types as T
 
 from sparkweights.core.errors import ConfigError, PublishError
-from sparkweights.core.session_settings import read_setting
+from sparkweights.core.session_settings import effective_setting
 from sparkweights.storage.catalog_table import CatalogTable, sql_type
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
@@ -150,7 +150,7 @@ class TablePublication(Publication):
 
     def _require_catalog(self) -> None:
         if self.name.catalog == CATALOG and (
-            read_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory"
+            effective_setting(self.spark, "spark.sql.catalogImplementation") == "in-memory"
         ):
             raise ConfigError(
                 f"Table '{self.name}' is to be written, but this session's catalog forgets its "
