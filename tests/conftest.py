@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 # tests, the demo and modules that ask for it do so all the same.
 PLANNED_AS_IN_JOBS = os.environ.get("SPARKWEIGHTS_TEST_PLANS") == "as in jobs"
 INTERPRETED = {
+    "spark.sql.ui.explainMode": "simple",  # no test looks at the page for which plans are told
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
 }
 AS_IN_JOBS = {
+    "spark.sql.ui.explainMode": "formatted",
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     "spark.sql.adaptive.enabled": "true",

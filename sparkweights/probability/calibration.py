@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _PREFIX = "probability_"  # of the columns that a scorer names by class
-_NEWTON_STEPS = 50
+_NEWTON_STEPS = 30  # a dozen suffice, unless the classes are separated
 
 
 class Calibrator(Protocol):
@@ -327,16 +327,13 @@ def fit_multiclass_temperatures(
             inverses[i] = b - move
             if abs(move) < 1e-10 * b:
                 active.discard(i)
-        active &= {i for i in steps if 1 / MAX_TEMPERATURE < inverses[i] < MAX_TEMPERATURE}
+            elif not 1 / MAX_TEMPERATURE < inverses[i] < MAX_TEMPERATURE:
+                raise no_temperature()
+        # Probabilities that are the same on every row have no curvature, and stay as they are.
+        active &= {i for i in active if i in steps or inverses[i] != 1.0}
         if not active:
-            break
-    return [_temperature(inverse) for inverse in inverses.values()]
-
-
-def _temperature(inverse: float) -> TemperatureCalibrator:
-    if not 1 / MAX_TEMPERATURE < inverse < MAX_TEMPERATURE:
-        raise no_temperature()
-    return TemperatureCalibrator(1 / inverse)
+            return [TemperatureCalibrator(1 / inverse) for inverse in inverses.values()]
+    raise no_temperature()
 
 
 def _relative_logs(
