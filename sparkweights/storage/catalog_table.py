@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.names import TableName
 
-# Delta's exceptions, and Iceberg's message of a branch that does not begin at the other's end.
-_CONFLICT = re.compile("concurrent|not an ancestor|CommitFailedException", re.IGNORECASE)
+# Delta's conditions, exceptions and older message; Iceberg's exception, and its message of a branch
+# that does not begin at the other's end. An error's text may hold a whole stack trace, in which the
+# packages java.util.concurrent and scala.concurrent say nothing of another writer.
+_CONFLICT = re.compile(
+    r"\bDELTA_CONCURRENT_|\bDELTA_(?:METADATA|PROTOCOL)_CHANGED\b|by a concurrent update"
+    r"|\b(?<!java\.util\.)\w*Concurrent\w+Exception\b|\b(?:Metadata|Protocol)ChangedException\b"
+    r"|\bCommitFailedException\b|not an ancestor"
+)
 # Spark takes the name of a catalog that it does not have for a part of the database's name.
 _NO_CATALOG = "REQUIRES_SINGLE_PART_NAMESPACE"
 _PARTITIONS = "# Partition Information"
@@ -191,7 +197,7 @@ class CatalogTable:
                     hint=f"set spark.sql.catalog.{self.name.catalog} (spark-submit --conf), or "
                     "correct the name.",
                 ) from None
-            if _CONFLICT.search(str(error)):
+            if is_conflict(error):
                 raise ConflictError(
                     f"Table '{self.name}' was changed by another writer in the meantime.",
                     hint="nothing was published; run the date again.",
@@ -200,6 +206,11 @@ class CatalogTable:
                 f"Table '{self.name}' cannot be written: {spark_message(error)}.",
                 hint="nothing was published; check the table's name, the catalog and your rights.",
             ) from None
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether an error of Spark says that another writer has changed the table in the meantime."""
+    return _CONFLICT.search(f"{type(error).__name__}: {error}") is not None
 
 
 def _columns(columns: Iterable[T.StructField]) -> str:
