@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, join_names
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 MINI_BATCH = "mini_batch"
 _STATED_SCHEMA = ("csv", "json", "kafka")
+_PART = r"\d{1,9}\s+(?:millisecond|second|minute|hour|day)s?"
+_INTERVAL = re.compile(rf"(?:interval\s+)?{_PART}(?:\s+{_PART})*", re.IGNORECASE)
 
 
 def check_stream(config: Config) -> None:
@@ -32,6 +35,7 @@ def check_stream(config: Config) -> None:
         if source is not None:
             _check_source(f"stream.{key}", source)
     _check_window(settings)
+    _check_trigger(settings.every)
     for key, span in (("wait", settings.wait), ("window.span", settings.window.span)):
         if span is None:
             continue
@@ -67,6 +71,16 @@ def _check_window(settings: Stream) -> None:
             f"stream.window: {join_names(stated)} stated; a window has one length of "
             f"{join_names(lengths)}.",
             hint="for instance {rows: 5000}.",
+        )
+
+
+def _check_trigger(every: str | None) -> None:
+    """Refuse a time between micro-batches that Spark would refuse after the model is loaded."""
+    if every is not None and not _INTERVAL.fullmatch(every.strip()):
+        raise ConfigError(
+            f"stream.every: {every!r}; allowed: a whole number of milliseconds, seconds, minutes, "
+            "hours or days, or several of them.",
+            hint="for instance 30 seconds.",
         )
 
 
