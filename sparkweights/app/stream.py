@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sparkweights.app.spark_errors import expected_failure
 from sparkweights.app.tables import stream_source
 from sparkweights.core.columns import require_columns, require_label
-from sparkweights.core.errors import SparkweightsError
+from sparkweights.core.errors import ConfigError, PublishError, SparkweightsError
 from sparkweights.models.mini_batch import MiniBatchModel
 from sparkweights.models.optimizers import State
 from sparkweights.report import StageResult, pages_of
@@ -18,6 +20,7 @@ from sparkweights.scoring.schema_checks import require_own_record
 from sparkweights.storage.lock import lock
 from sparkweights.storage.tables import TableSource
 from sparkweights.stream.files import StreamFolder, stream_name
+from sparkweights.stream.fixed_settings import ARRIVING, REPLAYED, FixedSettings
 from sparkweights.stream.learner import LearnerSettings, OnlineLearner, combined_weights
 from sparkweights.stream.query import open_source, replay, require_classic, run_query
 from sparkweights.stream.run import StreamRun, StreamSettings
@@ -25,7 +28,7 @@ from sparkweights.stream.state import StreamRules
 from sparkweights.stream.window import WindowLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import date
 
     from pyspark.sql import DataFrame, SparkSession
@@ -75,7 +78,9 @@ class ConfiguredStream:
         if outcomes_df is not None:
             require_columns(outcomes_df.schema, roles.keys, table="outcomes")
             require_label(outcomes_df.schema, roles, table="outcomes")
-        with self._running(source, incoming_df.schema, has_outcomes=outcomes is not None) as run:
+        with self._running(
+            source, incoming_df.schema, rows=ARRIVING, has_outcomes=outcomes is not None
+        ) as run:
             run_query(run, incoming_df, outcomes_df, config.streamed.every)
         return StageResult(run.state, run.record("ended"))
 
@@ -86,39 +91,54 @@ class ConfiguredStream:
         require_label(labelled_df.schema, roles, table="labelled")
         location = self.config.table("labelled").location
         source = TableSource("labelled", location, "table")
-        with self._running(source, labelled_df.schema, has_outcomes=True) as run:
+        with self._running(source, labelled_df.schema, rows=REPLAYED, has_outcomes=True) as run:
             replay(run, labelled_df, self.config.streamed.backfill_rows)
         return StageResult(run.state, run.record("ended"))
 
     @contextmanager
     def _running(
-        self, source: TableSource, schema: StructType, *, has_outcomes: bool
+        self, source: TableSource, schema: StructType, *, rows: str, has_outcomes: bool
     ) -> Iterator[StreamRun]:
         """Lock the stream's folder; say in the metrics how the stream ended."""
         roles, stated = self.config.roles, self.config.streamed.folder
         root = self.config.path(stated)
         require_own_record(stream_name(root), self.config.name, stated)
+        kind = "number"
         if roles.time is not None:
             require_columns(schema, [roles.time], table="incoming")
-        kind = (
-            "number" if roles.time is None else time_kind(schema[roles.time].dataType, roles.time)
+            kind = time_kind(schema[roles.time].dataType, roles.time)
+        fixed = FixedSettings(
+            rows=rows,
+            keys=roles.keys,
+            time=roles.time,
+            time_kind=kind,
+            classes=self.spec.problem.classes,
+            decisions=self.spec.problem.decisions,
+            outcomes=has_outcomes,
         )
         root.make_folder()
         with lock(root / "lock" / "_lock", str(root)):
             folder = StreamFolder(root, pages_of)
+            begun = folder.begin(fixed)
             learner = self._learner() if has_outcomes else None
-            state = folder.read_state().for_model(self.bundle.version, learner)
+            state = begun.for_model(self.bundle.version, learner)
             settings = self._settings(source, kind, learns=state.learner is not None)
             run = StreamRun(settings, folder, self.progress, state)
-            ended, reason = "stopped", "an error outside the stream; see the log"
             try:
                 yield run
-                ended, reason = "ended", ""
-            except SparkweightsError as error:
-                reason = error.message
+            except Exception as error:
+                known = error if isinstance(error, SparkweightsError) else expected_failure(error)
+                reason = "an error outside the stream; see the log"
+                self._report_stop(run, reason if known is None else known.message)
                 raise
-            finally:
-                run.report(ended, reason=reason)
+            run.report("ended")
+
+    def _report_stop(self, run: StreamRun, reason: str) -> None:
+        """Say in the metrics why the stream stops; where that fails, its own error still counts."""
+        try:
+            run.report("stopped", reason=reason)
+        except PublishError as error:
+            self.progress.warn(f"The metrics do not say why the stream stops: {error.message}")
 
     def _settings(self, source: TableSource, kind: str, *, learns: bool) -> StreamSettings:
         config, stream = self.config, self.config.streamed
@@ -154,9 +174,12 @@ class ConfiguredStream:
             spec=self.spec,
             bundle=self.bundle,
             rules=rules,
-            window=WindowLimits(rows=window.rows, half_life=window.half_life),
-            span=_span(window.span, "stream.window.span"),
-            wait=_span(stream.wait, "stream.wait"),
+            window=WindowLimits(
+                rows=window.rows,
+                half_life=window.half_life,
+                start=subtract_span(window.span, kind, where="stream.window.span"),
+            ),
+            before=subtract_span(stream.wait, kind, where="stream.wait"),
             time_kind=kind,
             suites=self.suites,
             source=source,
@@ -185,5 +208,23 @@ class ConfiguredStream:
         return OnlineLearner(State.start(model.scale.standardised(model.parameters)), rule)
 
 
-def _span(stated: str | float | None, where: str) -> Span | None:
-    return None if stated is None else Span.parse(stated, where=where)
+def subtract_span(
+    stated: str | float | None, kind: str, *, where: str
+) -> Callable[[float], float] | None:
+    """Return the function from an event time to the one that is earlier by a span; None without.
+
+    Raises
+    ------
+    ConfigError
+        If a calendar unit is stated for times that are numbers, or a number for dates.
+    """
+    if stated is None:
+        return None
+    span = Span.parse(stated, where=where)
+    if span.count and (span.unit is None) != (kind == "number"):
+        raise ConfigError(
+            f"{where}: {stated!r}, and columns.time is a {kind}; allowed: "
+            + ("a number." if kind == "number" else "days, weeks, months, quarters or years."),
+            hint="write 90, in the unit of the column." if kind == "number" else "write 90 days.",
+        )
+    return partial(span.before, kind=kind, where=where)

@@ -28,9 +28,9 @@ def vacuum(
     """List, and remove where that is asked for, what nothing names.
 
     These are, below ``_runs`` of a Parquet or ORC table of the catalog, the folders of runs that no
-    partition points to; and, in the folders of models and of records, files that a killed run was
-    writing. Staging tables and branches of Delta and Iceberg are removed by each run itself, and
-    their older versions by their own ``VACUUM`` and ``expire_snapshots``.
+    partition points to; and, in the folders of models, of records and of a stream, files that a
+    killed run was writing. Staging tables and branches of Delta and Iceberg are removed by each run
+    itself, and their older versions by their own ``VACUUM`` and ``expire_snapshots``.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def vacuum(
     before = datetime.now(UTC) - timedelta(days=days)
     with ExitStack() as stack:
         found = list(_of_tables(spark, config, before, stack))
-        found += _of_folders(config, before)
+        found += list_partial_files(config, before)
         sizes = [location.size for location, _ in found]
         for location, _ in found if remove else ():
             location.remove() if location.is_dir() else location.remove_file()
@@ -71,9 +71,12 @@ def _of_tables(
                 yield folder, f"no partition of '{output.name}' names it"
 
 
-def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:
+def list_partial_files(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:
     """Yield files that were being written by a run that was killed."""
-    for folder in (config.path(config.artifacts), config.path(config.runs)):
+    stated = [config.artifacts, config.runs]
+    if config.stream is not None:
+        stated.append(config.stream.folder)
+    for folder in map(config.path, stated):
         for file in folder.files() if folder.is_dir() else ():
             is_partial = file.name.startswith("_") and file.name.endswith(_PARTIAL)
             if is_partial and file.modified < before:

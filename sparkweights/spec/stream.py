@@ -23,7 +23,8 @@ class StreamSource(Source):
         The folder, the table's name, the topic, or any text for ``rate``.
     schema_ddl
         Columns and types; required for csv, json and kafka. Of Parquet and ORC files they are read
-        from the files that are there when the stream starts.
+        from the files that are there when the stream starts; state them where the first file comes
+        later.
     options
         Options of Spark's reader, such as ``maxFilesPerTrigger``, which bounds a micro-batch.
     """
@@ -44,7 +45,8 @@ class StreamWindow(Section):
     rows
         The latest rows, at least so many.
     span
-        Rows of so much event time, as ``90 days`` or, where time is a number, a number.
+        Rows of so much event time before the latest row with outcome, as ``90 days`` or, where time
+        is a number, a number.
     half_life
         Exponential forgetting: a row counts half as much when so many more have come.
     scores
@@ -102,7 +104,7 @@ class Stream(Section):
         ``hold``: from a drift on, the model stays as it is until a new one is published, while
         prior and weights go on. ``learn``: it goes on learning.
     every
-        Time between micro-batches, as Spark writes it (``30 seconds``). By default the stream
+        Time between micro-batches, as ``30 seconds`` or ``1 minute``. By default the stream
         processes what there is and ends.
     backfill_rows
         Rows of a micro-batch of ``stream --backfill``.

@@ -7,7 +7,7 @@ micro-batch wrote before it was ended is not named, and is written anew when the
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sparkweights.core.errors import ModelError
 from sparkweights.records.base import stated_text
 from sparkweights.storage.files import as_json, write_json, write_text
+from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.stream.state import StreamState
 
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
     from sparkweights.records import Record, RunRecord
     from sparkweights.storage.location import Location
+    from sparkweights.stream.fixed_settings import FixedSettings
 
 WAITING, OUTCOMES, UNMATCHED, ASIDE = "waiting", "outcomes", "unmatched", "set_aside"
 SCORED, QUARANTINE, BATCHES, CHECKPOINT = "scored", "quarantine", "batches", "checkpoint"
-STATE, METRICS = "state.json", "metrics.json"
+OFFSETS = f"{CHECKPOINT}/offsets"  # Spark's log of the rows of each micro-batch
+STATE, METRICS, BOUNDS = "state.json", "metrics.json", "backfill.json"
 _STAGE = "_stage-"  # readers skip names with an underscore
 
 
@@ -56,6 +59,30 @@ class StreamFolder:
 
     root: Location
     pages: Callable[[Record], Mapping[str, str]]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether rows were assigned to micro-batches, committed or not."""
+        log = self.root / OFFSETS
+        return (self.root / BOUNDS).exists() or (log.is_dir() and any(log.children()))
+
+    def begin(self, fixed: FixedSettings) -> StreamState:
+        """Return the state, and record the settings that the stream keeps from now on.
+
+        Raises
+        ------
+        ConfigError
+            If it has begun with others.
+        ModelError
+            If the state cannot be read.
+        """
+        state = self.read_state()
+        if state.fixed is not None and self.has_begun:
+            fixed.require_same(state.fixed)
+        if state.fixed != fixed:
+            state = replace(state, fixed=fixed)
+            self.commit(state)
+        return state
 
     def read_state(self) -> StreamState:
         """Return the state of the last committed micro-batch; an empty one at first.
@@ -92,7 +119,7 @@ class StreamFolder:
         """Write a part of the rows of a kind, in one Spark job; return it as it was written.
 
         The job of a driver that was killed may write for a while beside the one that repeats it.
-        Each has a folder of its own, and only a driver that lives gives its folder the name.
+        Each has a private folder of its own, and only a driver that lives gives its rows the name.
 
         Raises
         ------
@@ -102,14 +129,17 @@ class StreamFolder:
         folder = self.root / kind / part
         folder.parent.make_folder()
         stage = folder.parent / f"{_STAGE}{uuid4().hex}"
-        df.write.parquet(str(stage))
+        stage.with_mode(PRIVATE).make_folder()
+        rows = stage / part
+        df.write.parquet(str(rows))
         try:
-            stage.settle()
+            rows.settle()
             if folder.exists():
                 folder.remove()
-            stage.rename(folder)
+            rows.rename(folder)
         except OSError as error:
             raise folder.unwritable(error) from None
+        stage.remove()
         return self.read_rows(df.sparkSession, kind, [part])
 
     def read_rows(self, spark: SparkSession, kind: str, parts: Sequence[str]) -> DataFrame:
@@ -126,6 +156,18 @@ class StreamFolder:
         ]
         path = literal_path(self.root / SCORED / part)
         return spark.read.schema(StructType(texts)).parquet(path)
+
+    def discard(self, batch: int) -> None:
+        """Remove what an attempt at a micro-batch has written that was ended before its commit.
+
+        The next attempt may write other files: a gate may refuse what it passed before, or the
+        configuration may have changed.
+        """
+        part = f"batch_id={batch}"
+        for folder in (SCORED, QUARANTINE, ASIDE):
+            (self.root / folder / part).remove()
+        (self.root / OUTCOMES / str(batch)).remove()
+        (self.root / BATCHES / f"{batch}.json").remove_file()
 
     def remove_others(self, kind: str, kept: Sequence[str] | None) -> None:
         """Remove parts that no state names any more, or only those without a name."""

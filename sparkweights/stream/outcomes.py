@@ -7,7 +7,9 @@ are committed with the batch, can be read, and hold what was decided and at whic
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from sparkweights.costs.matrix import REVIEW
 from sparkweights.costs.spark import to_column
 from sparkweights.probability.label_shift import collect_cells
 from sparkweights.probability.priors import ScoreHistogram
-from sparkweights.sampling.split import time_order
+from sparkweights.sampling.split import time_kind, time_order
 from sparkweights.spec.outputs import UNSCORABLE, probability_col
 from sparkweights.stream.adwin import Moments
 from sparkweights.stream.window import Bucket
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sparkweights.spec.problem import DecisionProblem
 
 TIME, CLASS, TIMES = "__time", "__class", "__times"  # event time, class index, sample weight
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # of event times that are dates
 COSTS, PRICE, INPUTS, BASE, REFERENCE = "__costs", "__price", "__inputs", "__base", "__reference"
 
 
@@ -56,27 +59,32 @@ class WaitingRows:
     published: Scorer
     learns: bool
 
-    def select(self, incoming_df: DataFrame, scored_df: DataFrame, ledger: Ledger) -> DataFrame:
+    def select(
+        self, passing_df: DataFrame, scored_df: DataFrame, ledger: Ledger, time: Column
+    ) -> DataFrame:
         """Return the scored rows with their costs and, for a learner, their features.
 
         Parameters
         ----------
-        incoming_df, scored_df
-            The rows of a micro-batch before and after scoring.
+        passing_df, scored_df
+            The rows of a micro-batch before and after scoring. Rows that are set aside are in
+            neither: one of them may have the keys of a scored row.
         ledger
             Of the probabilities in the scored rows.
+        time
+            The event time of a row; never null.
         """
         keys = self.problem.roles.keys
-        kept = {TIME: event_time(incoming_df, self.problem.roles), COSTS: self._costs()}
-        weight = optional_weight(incoming_df.schema, self.problem.roles)
+        kept = {TIME: time, COSTS: self._costs()}
+        weight = optional_weight(passing_df.schema, self.problem.roles)
         kept[TIMES] = F.lit(1.0) if weight is None else weight
         if self.problem.review is not None:
             kept[PRICE] = to_column(self.problem.review.price)
         if self.learns:
-            incoming_df = self.published.score(incoming_df)
+            passing_df = self.published.score(passing_df)
             kept[INPUTS] = self.published.plan.array()
             kept[REFERENCE] = column(probability_col(rarest_class(self.published.ledger)))
-        inputs_df = incoming_df.select(
+        inputs_df = passing_df.select(
             *map(column, keys), *(value.alias(name) for name, value in kept.items())
         )
         probabilities = [column(probability_col(name)) for name in self.problem.classes]
@@ -180,9 +188,40 @@ class OutcomeSums:
         return int(self.loss.rows)
 
 
-def event_time(df: DataFrame, roles: ColumnRoles) -> Column:
-    """Return the event time of a row; 0 where the configuration names no column for it."""
-    return F.lit(0.0) if roles.time is None else time_order(df, roles.time)
+def event_time(df: DataFrame, roles: ColumnRoles, now: datetime) -> Column:
+    """Return the event time of a row; 0 where the configuration names no column for it.
+
+    It is null where the row has none, or a placeholder: see `time_range`.
+    """
+    if roles.time is None:
+        return F.lit(0.0)
+    moment = time_order(df, roles.time)
+    first, last = time_range(time_kind(df.schema[roles.time].dataType, roles.time), now)
+    return F.when(moment.between(first, last), moment)
+
+
+def time_range(kind: str, now: datetime) -> tuple[float, float]:
+    """Return the first and the last event time that a row can have.
+
+    Other dates stand for a missing one, such as 9999-12-31, and one of them would end the wait of
+    all rows. A day after the clock is allowed, because sources state times of their own zone.
+
+    Parameters
+    ----------
+    kind
+        ``number``, ``date`` or ``timestamp``, see `sparkweights.sampling.split.time_kind`. Of a
+        number, only what is not finite is out of range.
+
+    Examples
+    --------
+    >>> time_range("date", datetime(1970, 1, 3, tzinfo=UTC))
+    (-25567.0, 3.0)
+    """
+    if kind == "number":
+        return -sys.float_info.max, sys.float_info.max
+    unit = timedelta(days=1) if kind == "date" else timedelta(microseconds=1)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return float((EARLIEST - epoch) // unit), float((now + timedelta(days=1) - epoch) // unit)
 
 
 def known_outcomes(outcomes_df: DataFrame, roles: ColumnRoles) -> DataFrame:

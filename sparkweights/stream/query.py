@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from sparkweights.core.columns import column, require_columns
+from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
 from sparkweights.storage.files import write_json
+from sparkweights.storage.location import Location
 from sparkweights.storage.spark_paths import literal_path
-from sparkweights.stream.files import CHECKPOINT
+from sparkweights.storage.tables import TEXT_FORMATS
+from sparkweights.stream.files import BOUNDS, CHECKPOINT, OFFSETS
 from sparkweights.stream.outcomes import event_time
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.types import StructType
 
-    from sparkweights.storage.location import Location
     from sparkweights.storage.tables import TableSource
     from sparkweights.stream.run import StreamRun
 
 ROW, OUTCOME = "__row", "__outcome"
-BOUNDS = "backfill.json"
+# A record that cannot be parsed is set aside as text: an error would come again with each attempt,
+# because the next micro-batch begins where the last one was committed.
+_KEEP_MALFORMED = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED_RECORD}
 
 
 def require_classic(spark: SparkSession) -> None:
@@ -65,10 +69,23 @@ def open_source(spark: SparkSession, source: TableSource) -> DataFrame:
         raise InputError(
             f"stream.{source.role} of format {source.format} at '{source.location}' cannot be read "
             f"as a stream: {spark_message(error)}.",
-            hint="check location and format; Kafka needs the package spark-sql-kafka on the "
-            "session (spark-submit --packages).",
+            hint=_hint(source),
         ) from None
     return df
+
+
+def _hint(source: TableSource) -> str:
+    if source.format == "kafka":
+        return (
+            "check the topic; Kafka needs the package spark-sql-kafka on the session (spark-submit "
+            "--packages)."
+        )
+    if source.format in {"parquet", "orc"} and source.schema_ddl is None:
+        return (
+            "check location and format; where the first file comes later, make the folder and "
+            f"state stream.{source.role}.schema as 'name type, ...'."
+        )
+    return "check location and format."
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:
@@ -85,15 +102,19 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
     schema: StructType | str | None = source.schema_ddl
     if schema is None:
         schema = spark.read.format(source.format).load(path).schema
-    strict = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+    elif source.is_local:
+        Location.of(source.location).make_folder()  # the first file may come later
+    if source.format in TEXT_FORMATS:
+        schema = f"{schema}, {MALFORMED_RECORD} string"
+    strict = {**_KEEP_MALFORMED, "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
     reader = reader.format(source.format).options(**{**strict, **source.options})
     return reader.schema(schema).load(path)
 
 
 def parse_values(topic_df: DataFrame, schema_ddl: str) -> DataFrame:
-    """Return the JSON objects in the values of a topic as rows; another one is an error."""
+    """Return the JSON objects in the values of a topic as rows; of another one, the text alone."""
     text = F.col("value").cast("string")
-    parsed = F.from_json(text, schema_ddl, {"mode": "FAILFAST"})
+    parsed = F.from_json(text, f"{schema_ddl}, {MALFORMED_RECORD} string", _KEEP_MALFORMED)
     return topic_df.select(parsed.alias(ROW)).select(f"{ROW}.*")
 
 
@@ -115,7 +136,7 @@ def run_query(
         What ended a micro-batch.
     """
     checkpoint = run.folder.root / CHECKPOINT
-    _require_log(run, checkpoint / "offsets")
+    _require_log(run, run.folder.root / OFFSETS)
     failures = list[SparkweightsError]()
     both_df = _join_sources(incoming_df, outcomes_df)
 
@@ -146,10 +167,9 @@ def _require_log(run: StreamRun, log: Location) -> None:
     """
     if run.state.batch >= 0 and not log.exists():
         raise ConfigError(
-            f"'{run.folder.root}' holds a stream of {run.state.batch + 1} micro-batches, which "
-            f"'{log.relative_to(run.folder.root)}' does not count: it was removed, or the folder "
-            "is that of a backfill, or of a stream of arriving rows.",
-            hint="name another stream.folder, or restore the file.",
+            f"'{run.folder.root}' holds a stream of {run.state.batch + 1} micro-batches, and "
+            f"'{log.relative_to(run.folder.root)}', which tells their rows, was removed.",
+            hint="name another stream.folder, or restore it.",
         )
 
 
@@ -192,6 +212,8 @@ def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
     ------
     ConfigError
         If the configuration names no column of event time, or the folder holds another stream.
+    InputError
+        If rows have no event time.
     """
     roles = run.settings.spec.problem.roles
     if roles.time is None:
@@ -201,9 +223,9 @@ def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
         )
     _require_log(run, run.folder.root / BOUNDS)
     require_columns(labelled_df.schema, [roles.time, roles.label], table="labelled")
-    moment = event_time(labelled_df, roles)
+    moment = event_time(labelled_df, roles, datetime.now(UTC))
     low, known = -math.inf, -math.inf
-    bounds = _bounds(run, labelled_df, batch_rows)
+    bounds = _bounds(run, labelled_df, moment, batch_rows)
     for batch, high in enumerate([*bounds, math.inf]):
         limit = run.settings.watermark(high) if math.isfinite(high) else math.inf
         later = low if limit is None else limit
@@ -215,19 +237,28 @@ def replay(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> None:
         low, known = high, later
 
 
-def _bounds(run: StreamRun, labelled_df: DataFrame, batch_rows: int) -> list[float]:
+def _bounds(run: StreamRun, labelled_df: DataFrame, moment: Column, batch_rows: int) -> list[float]:
     """Return the last event time of each micro-batch; a replay that goes on has the same ones."""
     file = run.folder.root / BOUNDS
     if file.exists():
         stated: list[float] = json.loads(file.read_bytes())["bounds"]
         return stated
-    moment = event_time(labelled_df, run.settings.spec.problem.roles)
-    rows = labelled_df.count()
-    count = max(1, math.ceil(rows / batch_rows))
+    (counts,) = labelled_df.agg(
+        F.count(F.lit(1)).alias("rows"), F.count_if(moment.isNull()).alias("without_time")
+    ).collect()
+    if counts["without_time"]:
+        time = run.settings.spec.problem.roles.time
+        raise InputError(
+            f"columns.time: '{time}' is null, or no time up to now, on {counts['without_time']} of "
+            f"{counts['rows']} rows of table 'labelled'; a row without event time has no place in "
+            "a replay.",
+            hint="leave these rows out (tables.labelled.where), or correct the column.",
+        )
+    count = max(1, math.ceil(counts["rows"] / batch_rows))
     shares = [i / count for i in range(1, count + 1)]
     (row,) = labelled_df.agg(
         F.percentile_approx(moment, shares, 100 * count).alias("bounds")
     ).collect()
     bounds = list(dict.fromkeys(row["bounds"] or ()))
-    write_json(file, {"rows": rows, "bounds": bounds})
+    write_json(file, {"rows": counts["rows"], "bounds": bounds})
     return bounds

@@ -16,20 +16,21 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
-from sparkweights.core.columns import column
-from sparkweights.core.errors import QualityGateError
+from sparkweights.core.columns import MALFORMED_RECORD, column
+from sparkweights.core.errors import PublishError, QualityGateError
 from sparkweights.core.versions import digest
 from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.mini_batch import MiniBatchModel
 from sparkweights.models.packed_rows import Moments, collect_round, count_blocks, pack_rows
 from sparkweights.probability.corrections import WEIGHTS, Ledger, Reweighting
+from sparkweights.quality.compile import compile_suite
 from sparkweights.scoring.clock import Clock
-from sparkweights.scoring.plan import RunMetadata
+from sparkweights.scoring.plan import RunMetadata, ScoringPlan, is_malformed
 from sparkweights.scoring.run import Outputs, ScoringRun
 from sparkweights.scoring.scorer import Scorer
 from sparkweights.spec.scoring import NATURAL
-from sparkweights.storage.publish.folder import BatchPublication
 from sparkweights.storage.scratch import cached
+from sparkweights.storage.tables import without_malformed
 from sparkweights.stream.files import (
     ASIDE,
     OUTCOMES,
@@ -53,13 +54,14 @@ from sparkweights.stream.outcomes import (
     known_outcomes,
     rounded,
 )
+from sparkweights.stream.publication import StreamBatch
 from sparkweights.stream.state import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.core.progress import Progress
@@ -68,8 +70,6 @@ if TYPE_CHECKING:
     from sparkweights.models.rounds import BlockResult, RoundSettings
     from sparkweights.quality.suite import Suite
     from sparkweights.records.stream import StreamRecord
-    from sparkweights.sampling.period import Span
-    from sparkweights.scoring.counts import RunCounts
     from sparkweights.spec.scoring import ScoringSpec
     from sparkweights.storage.tables import TableSource
     from sparkweights.stream.current_prior import CurrentPrior
@@ -95,9 +95,10 @@ class StreamSettings:
     rules
         How the state follows from rows.
     window
-        Its limits; the start of a span of time is computed at each micro-batch.
-    span, wait
-        Of event time: of the window, and until an outcome can no longer come; or None.
+        Its limits.
+    before
+        Returns the event time that is earlier by the time an outcome may take; None where it may
+        take any time.
     time_kind
         How event time counts, see `sparkweights.sampling.split.time_kind`.
     suites
@@ -114,25 +115,15 @@ class StreamSettings:
     bundle: ModelBundle
     rules: StreamRules
     window: WindowLimits
-    span: Span | None
-    wait: Span | None
+    before: Callable[[float], float] | None
     time_kind: str
     suites: Mapping[str, Suite]
     source: TableSource
     run_date: date
 
-    def limits(self, latest: float) -> WindowLimits:
-        """Return the limits of the window at an event time."""
-        if self.span is None:
-            return self.window
-        start = self.span.before(latest, self.time_kind, where="stream.window.span")
-        return replace(self.window, start=start)
-
     def watermark(self, latest: float | None) -> float | None:
         """Return the event time of the oldest rows whose outcome may still come; None for all."""
-        if self.wait is None or latest is None:
-            return None
-        return self.wait.before(latest, self.time_kind, where="stream.wait")
+        return None if self.before is None or latest is None else self.before(latest)
 
     def bundle_at(self, state: StreamState) -> ModelBundle:
         """Return the model that a state scores with.
@@ -184,7 +175,7 @@ class StreamRun:
         )
 
     def process(self, rows_df: DataFrame, outcomes_df: DataFrame | None, batch: int) -> None:
-        """Score a micro-batch, learn from its outcomes, and commit; a committed one is skipped.
+        """Score a micro-batch, learn from its outcomes, and commit; the last one is skipped.
 
         Rows that fail a gate are set aside whole, the rest of the batch is committed, and the
         gate's error ends the stream.
@@ -198,15 +189,19 @@ class StreamRun:
         ------
         QualityGateError
             If the rows fail a gate.
+        ConfigError
+            If micro-batches between the last one and this one are in no state.
         """
-        if batch <= self.state.batch:
+        if not self.state.follows(batch, self.folder.root):
             return
+        self.folder.discard(batch)
         begun, state, failure = time.monotonic(), self.state, None
         if not rows_df.isEmpty():
             try:
                 state = self._score(rows_df, batch, waits=outcomes_df is not None)
             except QualityGateError as error:
                 failure = error
+                self.folder.discard(batch)
                 self.folder.write_rows(rows_df, ASIDE, f"batch_id={batch}")
                 state = replace(state, aside=(*state.aside, batch))
         rows = state.totals.rows - self.state.totals.rows
@@ -215,18 +210,32 @@ class StreamRun:
             state = self._let_go(rows_df.sparkSession, batch, state)
         seconds = time.monotonic() - begun
         state = replace(state, batch=batch, totals=state.totals.plus(seconds=seconds))
+        prior = state.prior(self.settings.rules)
         self.folder.commit(state)
-        self.state, self.prior = state, state.prior(self.settings.rules)
+        self.state, self.prior = state, prior
         self._tidy(state)
-        self.report("running", rows=rows, seconds=seconds)
         if failure is not None:
             raise failure
+        self.report("running", rows=rows, seconds=seconds)
 
     def report(self, status: str, *, rows: int = 0, seconds: float = 0.0, reason: str = "") -> None:
-        """Write the metrics, and report one line."""
+        """Write the metrics, and report one line.
+
+        Raises
+        ------
+        PublishError
+            If they cannot be written.
+        """
         record = self.record(status, rows=rows, seconds=seconds, reason=reason)
-        self.folder.write_metrics(record)
         self.progress.step(record.line)
+        try:
+            self.folder.write_metrics(record)
+        except PublishError as error:
+            raise PublishError(
+                error.message,
+                hint=f"the rows up to micro-batch {self.state.batch} WERE committed; what is "
+                "missing are the metrics. Free storage for them, then run again.",
+            ) from None
 
     def record(
         self, status: str, *, rows: int = 0, seconds: float = 0.0, reason: str = ""
@@ -239,15 +248,17 @@ class StreamRun:
     def _score(self, rows_df: DataFrame, batch: int, *, waits: bool) -> StreamState:
         """Score rows as a run does; keep those that wait for an outcome, if they do."""
         settings, state = self.settings, self.state
-        outputs = self._outputs(rows_df.sparkSession, batch)
         spec, prior = settings.spec, self.prior
         if settings.rules.moves_prior:
             moved = prior.target != prior.model
             spec = replace(spec, target_prior=prior.target if moved else NATURAL)
         bundle = settings.bundle_at(state)
-        # The latest event time is found in the pass that scores.
-        observation, moment = Observation(), event_time(rows_df, spec.problem.roles)
         now = datetime.now(UTC).replace(microsecond=0)
+        # The latest event time is found in the pass that scores. Rows that are set aside have none.
+        aside, moment = self._is_aside(rows_df), event_time(rows_df, spec.problem.roles, now)
+        observation = Observation()
+        observed_df = rows_df.observe(observation, F.max(F.when(~aside, moment)).alias("latest"))
+        outputs = self._outputs(rows_df.sparkSession, batch)
         run = ScoringRun(
             spec,
             bundle,
@@ -259,26 +270,46 @@ class StreamRun:
             settings.fingerprint,
             BatchStore(self.folder.root, batch),
             Clock(_Warnings(self.progress)),
-        ).score(rows_df.observe(observation, F.max(moment).alias("latest")))
-        latest = observation.get["latest"] or 0.0
-        state = _with_counts(state, run.counts, latest)
+        ).score(observed_df)
+        observed = observation.get["latest"]
+        latest = state.latest if observed is None else observed
+        totals = state.totals.plus(
+            rows=run.counts.rows,
+            scored=run.counts.scored,
+            expected_cost=rounded(run.counts.expected_cost),
+        )
+        state = replace(state.at(latest), totals=totals)
         if not run.counts.scored:
             return state
         ledger = Ledger.from_dict(run.record.ledger.to_dict())
         scored_df = self.folder.read_scored(rows_df.sparkSession, batch)
         bucket, measure = collect_scores(scored_df, ledger, batch)
         if waits:
-            waiting_df = self._rows.select(rows_df, scored_df, ledger)
+            if latest is None:
+                raise _no_event_time(spec.problem.roles.time, run.counts.scored)
+            time = F.coalesce(moment, F.lit(latest))
+            waiting_df = self._rows.select(rows_df.filter(~aside), scored_df, ledger, time)
             waiting_df = self.folder.write_rows(waiting_df, WAITING, str(batch))
             if state.learner is not None:
                 measure = collect_reference(waiting_df, batch)
             state = replace(state, waiting=(*state.waiting, Part(str(batch), latest)))
         return state.with_scores(bucket, measure, settings.rules)
 
+    def _is_aside(self, rows_df: DataFrame) -> Column:
+        """Return whether the scoring run sets a row aside."""
+        suite = self.settings.suites.get("incoming")
+        aside = ScoringPlan(self.settings.spec).unreadable(rows_df.schema)
+        if suite is None:
+            return aside
+        checked_df = rows_df.drop(MALFORMED_RECORD)
+        return aside | compile_suite(checked_df, suite, table="incoming").critical
+
     def _outputs(self, spark: SparkSession, batch: int) -> Outputs:
         own_id = f"{batch}-{digest(self.settings.fingerprint, self.settings.bundle.version)}"
+        parts = [part.name for part in self.state.waiting]
+        kept_df = self.folder.read_rows(spark, WAITING, parts) if parts else None
         scored, quarantine = (
-            BatchPublication(
+            StreamBatch(
                 run_id=own_id,
                 run_date=self.settings.run_date,
                 spark=spark,
@@ -286,6 +317,7 @@ class StreamRun:
                 file_format="parquet",
                 owner=self.settings.name,
                 batch=batch,
+                kept_df=kept_df,
             )
             for kind in (SCORED, QUARANTINE)
         )
@@ -294,8 +326,7 @@ class StreamRun:
     def _learn(self, outcomes_df: DataFrame, batch: int, state: StreamState) -> StreamState:
         """Match outcomes with the rows that wait, and learn from those that match."""
         spark, keys = outcomes_df.sparkSession, list(self.settings.spec.problem.roles.keys)
-        latest = state.latest or 0.0
-        known_df = self._known_outcomes(outcomes_df, state)
+        known_df = self._known_outcomes(self._readable(outcomes_df, batch), state)
         if known_df.isEmpty():
             return state
         if not state.waiting:
@@ -313,23 +344,35 @@ class StreamRun:
             realised_cost=sums.realised,
             expected_cost_realised=sums.expected,
         )
-        part = Part(str(batch), sums.bucket.time)
-        state = replace(state, matched=(*state.matched, part), totals=totals)
-        state = state.with_outcomes(sums.bucket, sums.loss, self.settings.limits(latest))
+        state = replace(state.with_matched(batch), totals=totals)
+        state = state.with_outcomes(sums.bucket, sums.loss, self.settings.window)
         return self._partial_fit(
             matched_df, batch, sums.bucket.frequencies.weight, sums.rows, state
         )
+
+    def _readable(self, outcomes_df: DataFrame, batch: int) -> DataFrame:
+        """Return the outcomes whose record could be parsed; warn of the others."""
+        if MALFORMED_RECORD not in outcomes_df.columns:
+            return outcomes_df
+        unreadable = outcomes_df.filter(is_malformed(outcomes_df.schema)).count()
+        if unreadable:
+            self.progress.warn(
+                f"{unreadable} outcomes of micro-batch {batch} are no records of "
+                "stream.outcomes.schema, and are left out."
+            )
+        return without_malformed(outcomes_df)
 
     def _known_outcomes(self, outcomes_df: DataFrame, state: StreamState) -> DataFrame:
         """Return new outcomes and those whose row had not come, without repetitions."""
         spark, keys = outcomes_df.sparkSession, list(self.settings.spec.problem.roles.keys)
         known_df = known_outcomes(outcomes_df, self.settings.spec.problem.roles)
-        known_df = known_df.withColumn(TIME, F.lit(state.latest or 0.0))
+        latest = F.lit(state.latest).cast("double")  # null before the first row
+        known_df = known_df.withColumn(TIME, latest)
         if state.unmatched is not None:
-            earlier_df = self.folder.read_rows(spark, UNMATCHED, [state.unmatched.name])
+            earlier_df = self.folder.read_rows(spark, UNMATCHED, [state.unmatched])
             both_df = known_df.unionByName(earlier_df)
             known_df = both_df.groupBy(*map(column, keys)).agg(
-                F.max(CLASS).alias(CLASS), F.min(TIME).alias(TIME)
+                F.max(CLASS).alias(CLASS), F.coalesce(F.min(TIME), latest).alias(TIME)
             )
         if not state.matched:
             return known_df
@@ -342,8 +385,8 @@ class StreamRun:
         if watermark is not None:
             left_df = left_df.filter(F.col(TIME) >= watermark)
         rows = self.folder.write_rows(left_df, UNMATCHED, str(batch)).count()
-        part = Part(str(batch), state.latest or 0.0) if rows else None
-        return replace(state, unmatched=part, totals=replace(state.totals, unmatched=rows))
+        totals = replace(state.totals, unmatched=rows)
+        return replace(state, unmatched=str(batch) if rows else None, totals=totals)
 
     def _partial_fit(
         self, matched_df: DataFrame, batch: int, weight: Array, rows: int, state: StreamState
@@ -374,14 +417,10 @@ class StreamRun:
         """Let go files of rows whose outcome can no longer come, and join many small ones."""
         watermark = self.settings.watermark(state.latest)
         if watermark is not None:
-            over = [part for part in state.waiting if part.latest < watermark]
+            kept = state.since(watermark)
+            over = [part for part in state.waiting if part not in kept.waiting]
             expired = self._open_rows(spark, over, state).count() if over else 0
-            state = replace(
-                state,
-                waiting=tuple(part for part in state.waiting if part not in over),
-                matched=tuple(part for part in state.matched if part.latest >= watermark),
-                totals=state.totals.plus(expired=expired),
-            )
+            state = replace(kept, totals=state.totals.plus(expired=expired))
         if len(state.waiting) <= MAX_PARTS:
             return state
         joined = Part(f"{batch}-joined", max(part.latest for part in state.waiting))
@@ -402,19 +441,18 @@ class StreamRun:
     def _tidy(self, state: StreamState) -> None:
         """Remove files that no micro-batch reads again; outcomes stay."""
         self.folder.remove_others(WAITING, [part.name for part in state.waiting])
-        unmatched = [] if state.unmatched is None else [state.unmatched.name]
+        unmatched = [] if state.unmatched is None else [state.unmatched]
         self.folder.remove_others(UNMATCHED, unmatched)
         for kind in (OUTCOMES, ASIDE):
             self.folder.remove_others(kind, None)
 
 
-def _with_counts(state: StreamState, counts: RunCounts, latest: float) -> StreamState:
-    """Return the state with the counts of a scored micro-batch."""
-    totals = state.totals.plus(
-        rows=counts.rows, scored=counts.scored, expected_cost=rounded(counts.expected_cost)
+def _no_event_time(time: str | None, rows: int) -> QualityGateError:
+    return QualityGateError(
+        f"columns.time: '{time}' is null, or no time up to now, on each of the first {rows} rows; "
+        "until when they wait for an outcome is not known.",
+        hint="correct the column where the source is made.",
     )
-    before = latest if state.latest is None else state.latest
-    return replace(state, latest=max(before, latest), totals=totals)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sparkweights.core.errors import ModelError
+from sparkweights.core.errors import ConfigError, ModelError
 from sparkweights.stream.adwin import Adwin
 from sparkweights.stream.current_prior import CurrentPrior, estimate_prior, outcome_factors
+from sparkweights.stream.fixed_settings import FixedSettings
 from sparkweights.stream.learner import OnlineLearner, window_weights
 from sparkweights.stream.window import Window, WindowLimits
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sparkweights.stream.window import Bucket
     from sparkweights.weights.spec import WeightSpec
 
-VERSION = 1  # of the layout
+VERSION = 2  # of the layout
 LOSS, SCORE = "loss", "score"  # what drift is detected on
 
 
@@ -147,6 +148,8 @@ class StreamState:
     ----------
     batch
         The last micro-batch in it; -1 before the first.
+    fixed
+        The settings that the stream began with; None before it has begun.
     model_version
         Of the published model that the state belongs to.
     latest
@@ -164,7 +167,7 @@ class StreamState:
     waiting, matched
         The files of rows that wait for an outcome, and of those whose outcome has come.
     unmatched
-        The file of outcomes whose row has not come; None without any.
+        The name of the file of outcomes whose row has not come; None without any.
     aside
         Micro-batches whose rows were set aside by a gate.
     totals
@@ -172,6 +175,7 @@ class StreamState:
     """
 
     batch: int = -1
+    fixed: FixedSettings | None = None
     model_version: str = ""
     latest: float | None = None
     window: Window = field(default_factory=Window)
@@ -181,7 +185,7 @@ class StreamState:
     learner: OnlineLearner | None = None
     waiting: tuple[Part, ...] = ()
     matched: tuple[Part, ...] = ()
-    unmatched: Part | None = None
+    unmatched: str | None = None
     aside: tuple[int, ...] = ()
     totals: Totals = Totals()
 
@@ -200,8 +204,56 @@ class StreamState:
             rules.prior, self.window.total, scores, rules.max_shift, rules.reference
         )
 
+    def follows(self, batch: int, root: object) -> bool:
+        """Whether a micro-batch is the next one; False for the last one, which Spark repeats.
+
+        Parameters
+        ----------
+        root
+            The stream's folder, for the message.
+
+        Raises
+        ------
+        ConfigError
+            If it is neither: rows of the batches between would be in no output.
+        """
+        if batch == self.batch:
+            return False
+        if batch != self.batch + 1:
+            last = "none" if self.batch < 0 else f"micro-batch {self.batch}"
+            raise ConfigError(
+                f"The sources of the stream in '{root}' are at micro-batch {batch}, and its state "
+                f"holds {last} as the last one: the state or the checkpoint was lost, or is an "
+                "older copy.",
+                hint="restore state.json and checkpoint of one moment, or name another "
+                "stream.folder.",
+            )
+        return True
+
+    def at(self, latest: float | None) -> StreamState:
+        """Return the state after rows whose latest event time is known; time never goes back."""
+        known = [moment for moment in (self.latest, latest) if moment is not None]
+        return replace(self, latest=max(known, default=None))
+
+    def with_matched(self, batch: int) -> StreamState:
+        """Return the state that names the file of a micro-batch's rows with outcome.
+
+        Their keys are needed as long as one of the files that the rows wait in: these hold them
+        as well, and without their keys they would be rows without outcome again.
+        """
+        part = Part(str(batch), max(part.latest for part in self.waiting))
+        return replace(self, matched=(*self.matched, part))
+
+    def since(self, watermark: float) -> StreamState:
+        """Return the state without files whose rows are all earlier than an event time."""
+        return replace(
+            self,
+            waiting=tuple(part for part in self.waiting if part.latest >= watermark),
+            matched=tuple(part for part in self.matched if part.latest >= watermark),
+        )
+
     def with_scores(self, scored: Bucket, measure: Moments, rules: StreamRules) -> StreamState:
-        """Return the state with the scores of a micro-batch.
+        """Return the state with the scores of a micro-batch; a drift shortens the recent ones.
 
         Parameters
         ----------
@@ -211,11 +263,13 @@ class StreamState:
         if not scored.rows:
             return self
         recent = self.recent.add(scored, WindowLimits(rows=rules.score_rows))
-        watched, _ = _watch(replace(self, recent=recent), SCORE, measure)
-        return watched
+        watched, drift = _watch(replace(self, recent=recent), SCORE, measure)
+        if drift is None:
+            return watched
+        return replace(watched, recent=watched.recent.since(drift.after))
 
     def with_outcomes(self, labelled: Bucket, loss: Moments, limits: WindowLimits) -> StreamState:
-        """Return the state with rows whose outcome has come; a drift shortens the window.
+        """Return the state with rows whose outcome has come; a drift shortens their window.
 
         Parameters
         ----------
@@ -271,6 +325,7 @@ class StreamState:
         return {
             "version": VERSION,
             "batch": self.batch,
+            "fixed": None if self.fixed is None else self.fixed.to_dict(),
             "model_version": self.model_version,
             "latest": self.latest,
             "window": self.window.to_dict(),
@@ -280,7 +335,7 @@ class StreamState:
             "learner": None if self.learner is None else self.learner.to_dict(),
             "waiting": [vars(part) for part in self.waiting],
             "matched": [vars(part) for part in self.matched],
-            "unmatched": None if self.unmatched is None else vars(self.unmatched),
+            "unmatched": self.unmatched,
             "aside": list(self.aside),
             "totals": vars(self.totals),
         }
@@ -300,9 +355,10 @@ class StreamState:
                 f"version {VERSION}.",
                 hint="go on with the release that wrote it, or begin a stream in another folder.",
             )
-        learner, unmatched = record["learner"], record["unmatched"]
+        learner, fixed = record["learner"], record["fixed"]
         return cls(
             batch=record["batch"],
+            fixed=None if fixed is None else FixedSettings.from_dict(fixed),
             model_version=record["model_version"],
             latest=record["latest"],
             window=Window.from_dict(record["window"]),
@@ -312,7 +368,7 @@ class StreamState:
             learner=None if learner is None else OnlineLearner.from_dict(learner),
             waiting=tuple(Part(**part) for part in record["waiting"]),
             matched=tuple(Part(**part) for part in record["matched"]),
-            unmatched=None if unmatched is None else Part(**unmatched),
+            unmatched=record["unmatched"],
             aside=tuple(record["aside"]),
             totals=Totals(**record["totals"]),
         )

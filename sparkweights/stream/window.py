@@ -18,7 +18,7 @@ from sparkweights.probability.score_cells import level_of
 from sparkweights.weights.class_frequencies import ClassFrequencies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkweights.probability.score_cells import Array
 
@@ -35,13 +35,14 @@ class WindowLimits:
     rows
         The latest rows, at least so many.
     start
-        Rows of batches that end at this event time or later.
+        Returns the event time of the oldest rows that count, given that of the latest row with
+        outcome. The latest incoming row does not matter: outcomes are of rows that are older.
     half_life
         Every row counts half as much when so many more have come (exponential forgetting).
     """
 
     rows: int | None = None
-    start: float | None = None
+    start: Callable[[float], float] | None = None
     half_life: int | None = None
 
 
@@ -148,7 +149,8 @@ class Window:
             buckets = tuple(old for old in decayed if old.rows > FORGOTTEN)
         buckets = (*buckets, bucket)
         if limits.start is not None:
-            buckets = tuple(each for each in buckets if each.time >= limits.start)
+            start = limits.start(max(each.time for each in buckets))
+            buckets = tuple(each for each in buckets if each.time >= start)
         if limits.rows is not None:
             buckets = _latest(buckets, limits.rows)
         return replace(self, buckets=_compress(buckets))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KEY = "loan id"
 ROWS = 150  # of a micro-batch
+TIMELESS = 290  # the key of a row without event time
 PATIENCE = 120  # seconds for one subprocess
 MODEL = {"kind": "mini_batch", "params": {"rounds": 3, "batch_rows": 128}}
 FILES = {"maxFilesPerTrigger": "1"}
@@ -38,6 +39,23 @@ STREAM = {
     "folder": "out/stream",
     "wait": 100,
     "window": {"rows": 400},
+}
+
+
+# The stream of a model that stays as it is has JSON sources, whose records may be malformed.
+JSON_STREAM = {
+    **STREAM,
+    "incoming": {
+        **STREAM["incoming"],
+        "format": "json",
+        "schema": "`loan id` bigint, `in.come` double, `late payments` bigint, amount double, "
+        "`card type` string, age bigint, opened double",
+    },
+    "outcomes": {
+        **STREAM["outcomes"],
+        "format": "json",
+        "schema": "`loan id` bigint, outcome string",
+    },
 }
 
 
@@ -69,9 +87,12 @@ class Streams:
         """Add a file to a source; files are read in the order of their times."""
         folder = self.shop.folder / "data" / source
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{number}.parquet"
-        texts = [name for name in frame if frame[name].dtype == object]
-        frame.astype(dict.fromkeys(texts, "string")).to_parquet(file, index=False)
+        file = folder / str(number)
+        if self.learns:
+            texts = [name for name in frame if frame[name].dtype == object]
+            frame.astype(dict.fromkeys(texts, "string")).to_parquet(file, index=False)
+        else:
+            frame.to_json(file, orient="records", lines=True, double_precision=15)
         os.utime(file, (1_700_000_000 + 10 * number,) * 2)
 
     def config(self, **changes: Any) -> Path:
@@ -81,7 +102,7 @@ class Streams:
             "columns": columns,
             **({"model": MODEL, "weights": {"scheme": "balanced"}} if self.learns else {}),
             "decision": {"calibration": "none", "base_rate_tolerance": 0.9, "cost_tolerance": 0.9},
-            "stream": STREAM,
+            "stream": STREAM if self.learns else JSON_STREAM,
             "checks": {},
         }
         return self.shop.config("stream.yaml", **{**stated, **changes})
@@ -110,11 +131,17 @@ class Streams:
 def put_arriving(streams: Streams) -> Streams:
     """Let rows and outcomes arrive: outcomes with their row, before it and after it.
 
-    Some come twice, and some never.
+    Some come twice, and some never. Where records may be malformed, one has a key of a row and the
+    event time of no row, and one is an outcome; another row has no event time.
     """
     rows = arriving()
     first, second = rows[:ROWS], rows[ROWS:]
     outcomes = [pd.concat([first[:140], second[:50]]), pd.concat([second[30:100], first[:20]])]
+    if not streams.learns:
+        malformed = second[:1].assign(**{"late payments": "many", "opened": 10**9})
+        timeless = second.assign(opened=second["opened"].where(second[KEY] != TIMELESS))
+        second = pd.concat([timeless, malformed])
+        outcomes[1] = pd.concat([outcomes[1], pd.DataFrame({KEY: ["none"], "outcome": ["bad"]})])
     for number, (part, known) in enumerate(zip((first, second), outcomes, strict=True)):
         streams.put("arriving", number, part.drop(columns="outcome"))
         streams.put("outcomes", number, known[[KEY, "outcome"]])
@@ -203,6 +230,18 @@ def test_each_row_is_scored_once_and_waits_for_its_outcome(streams: Streams) -> 
     assert state["unmatched"] is None
     window = np.sum([one["rows"] for one in state["window"]["buckets"]], axis=0)
     assert window.tolist() == [(~bad).sum(), bad.sum()]
+
+
+def test_malformed_record_is_set_aside_and_ends_no_wait(streams: Streams) -> None:
+    """Neither its key, which a row has, nor its event time counts; a row without one waits."""
+    (aside,) = streams.read("quarantine").to_dict("records")
+    assert aside["failed_checks"].tolist() == ["record is readable"]
+    assert json.loads(aside["malformed_record"])["late payments"] == "many"
+    waiting = pd.read_parquet(streams.folder / "waiting" / "1")
+    assert sorted(waiting[KEY]) == [*range(ROWS, 2 * ROWS)]
+    assert streams.state()["latest"] == 2 * ROWS - 1
+    times = waiting.set_index(KEY)["__time"]
+    assert times.loc[[ROWS, TIMELESS]].tolist() == [ROWS, 2 * ROWS - 1]
 
 
 def test_record_of_a_micro_batch_tells_its_prior(streams: Streams) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sparkweights.app.stream import subtract_span
+from sparkweights.app.vacuum import list_partial_files
 from sparkweights.config.load import load_config
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError
 from sparkweights.storage.location import Location
 from sparkweights.stream.files import StreamFolder
+from sparkweights.stream.fixed_settings import ARRIVING, REPLAYED, FixedSettings
 from sparkweights.stream.query import replay, run_query
 from sparkweights.stream.state import StreamState
 
@@ -44,6 +48,8 @@ def test_configuration_of_a_stream_in_conf_loads() -> None:
     [
         (stream(wait="90 days"), {}, "columns.time is missing"),
         (stream(wait="soon"), {"columns": {**COLUMNS, "time": "t"}}, "stream.wait: 'soon'"),
+        (stream(every="soon"), {}, "stream.every: 'soon'"),
+        (stream(every="30"), {}, "stream.every: '30'"),
         (stream(window={}), {}, "a window has one length"),
         (stream(window={"rows": 500, "half_life": 100}), {}, "rows, half_life stated"),
         (stream(incoming={"format": "csv", "location": "in"}), {}, "incoming.schema is missing"),
@@ -73,6 +79,20 @@ def test_stream_is_asked_for_only_where_it_is_stated() -> None:
     with pytest.raises(ConfigError, match="stream is missing"):
         _ = Config(name="loans", columns=COLUMNS).streamed
     assert config(stream()).streamed.every is None
+    assert config(stream(every="1 minute 30 seconds")).streamed.every == "1 minute 30 seconds"
+
+
+def test_vacuum_finds_what_a_killed_stream_was_writing(tmp_path: Path) -> None:
+    """Files of a record, of the state or of the metrics that have no name yet."""
+    partial = tmp_path / "stream" / "batches" / "_0123456789abcdef.partial"
+    partial.parent.mkdir(parents=True)
+    partial.touch()
+    (tmp_path / "stream" / "state.json").touch()
+    folders = {name: str(tmp_path / name) for name in ("artifacts", "runs")}
+    stated = config(stream(folder=str(tmp_path / "stream")), **folders)
+    later = datetime.now(UTC) + timedelta(days=1)
+    found = [str(location) for location, _ in list_partial_files(stated, later)]
+    assert found == [str(partial)]
 
 
 def test_secret_of_a_source_is_in_no_record() -> None:
@@ -81,22 +101,73 @@ def test_secret_of_a_source_is_in_no_record() -> None:
     assert "hush" not in str(config(stream(incoming=source)).fingerprint())
 
 
-@pytest.mark.parametrize("other", ["arriving rows", "a backfill"])
-def test_folder_of_another_kind_of_stream_is_refused(tmp_path: Path, other: str) -> None:
-    """Its micro-batches have the same numbers, so that rows would be taken for known ones."""
+FIXED = FixedSettings(
+    rows=ARRIVING,
+    keys=("id",),
+    time=None,
+    time_kind="number",
+    classes=("good", "bad"),
+    decisions=("approve", "decline"),
+    outcomes=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": REPLAYED}, "another kind of source: arriving rows; now it is a replayed table"),
+        ({"keys": ("id", "day")}, "another columns.keys: id; now it is id, day"),
+        ({"time": "opened"}, "another columns.time: not stated; now it is opened"),
+        ({"time_kind": "date"}, "another type of columns.time: number"),
+        ({"classes": ("bad", "good")}, "another columns.classes: good, bad"),
+        ({"decisions": ("approve", "decline", "review")}, "now it is approve, decline, review"),
+        ({"decisions": ("decline", "approve")}, r"another list of decisions \(costs, review\)"),
+        ({"outcomes": False}, "another choice of stream.outcomes: stated; now it is not stated"),
+    ],
+)
+def test_stream_goes_on_with_the_settings_that_it_began_with(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Its files and sums depend on them; before the first micro-batch they may change."""
     folder = StreamFolder(Location.of(tmp_path), lambda _: {})
+    changed = replace(FIXED, **changes)
+    assert folder.begin(FIXED).fixed == FIXED
+    assert folder.begin(changed).fixed == changed
+    assert folder.begin(FIXED).fixed == FIXED
+    offsets = tmp_path / "checkpoint" / "offsets"
+    offsets.mkdir(parents=True)
+    (offsets / "0").touch()
+    assert folder.begin(FIXED).fixed == FIXED
+    with pytest.raises(ConfigError, match=message):
+        folder.begin(changed)
+
+
+@pytest.mark.parametrize("source", [ARRIVING, REPLAYED])
+def test_stream_whose_log_was_removed_is_refused(tmp_path: Path, source: str) -> None:
+    """Its micro-batches would have the same numbers, and rows would be taken for known ones."""
+    roles = replace(config(stream()).roles, time="t")
     run: Any = SimpleNamespace(
-        folder=folder,
+        folder=StreamFolder(Location.of(tmp_path), lambda _: {}),
         state=StreamState(batch=3),
-        settings=SimpleNamespace(
-            spec=SimpleNamespace(problem=SimpleNamespace(roles=config(stream()).roles))
-        ),
+        settings=SimpleNamespace(spec=SimpleNamespace(problem=SimpleNamespace(roles=roles))),
     )
-    run.settings.spec.problem.roles = replace(run.settings.spec.problem.roles, time="t")
     frame: Any = None
     starts = {
-        "a backfill": lambda: run_query(run, frame, None, None),
-        "arriving rows": lambda: replay(run, frame, 100),
+        ARRIVING: lambda: run_query(run, frame, None, None),
+        REPLAYED: lambda: replay(run, frame, 100),
     }
-    with pytest.raises(ConfigError, match="a stream of 4 micro-batches"):
-        starts[other]()
+    with pytest.raises(ConfigError, match=r"a stream of 4 micro-batches, .* was removed"):
+        starts[source]()
+
+
+@pytest.mark.parametrize("kind", ["number", "date", "timestamp"])
+def test_spans_are_of_the_kind_of_event_time(kind: str) -> None:
+    """The message names the keys of streams, before any row is read."""
+    fits, other = (90, "90 days") if kind == "number" else ("90 days", 90)
+    before = subtract_span(fits, kind, where="stream.wait")
+    assert before is not None
+    days = 90 * 86_400e6 if kind == "timestamp" else 90
+    assert before(1e16) == 1e16 - days if kind != "date" else before(1e4) == 1e4 - days
+    with pytest.raises(ConfigError, match=f"stream.wait: {other!r}, and columns.time is a {kind}"):
+        subtract_span(other, kind, where="stream.wait")
+    assert subtract_span(None, kind, where="stream.wait") is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkweights.cli.summary import stream_summary
+from sparkweights.core.errors import ConfigError
 from sparkweights.models.mini_batch import FeatureScale
 from sparkweights.models.optimizers import State
 from sparkweights.models.rounds import Block, block_round
@@ -28,6 +31,7 @@ from sparkweights.stream.current_prior import (
     match_outcomes,
     outcome_factors,
 )
+from sparkweights.stream.fixed_settings import ARRIVING, FixedSettings
 from sparkweights.stream.learner import (
     LabelledBatch,
     LearnerSettings,
@@ -36,6 +40,7 @@ from sparkweights.stream.learner import (
     window_weights,
 )
 from sparkweights.stream.metrics import stream_record
+from sparkweights.stream.outcomes import time_range
 from sparkweights.stream.state import LOSS, SCORE, Part, StreamRules, StreamState
 from sparkweights.stream.window import MAX_BUCKETS, Bucket, Window, WindowLimits, merge_histograms
 from sparkweights.weights.class_frequencies import ClassFrequencies
@@ -87,12 +92,13 @@ def test_window_of_rows_keeps_the_latest_batches_that_hold_them() -> None:
     assert window.total.costs.tolist() == [[0, 27], [27, 0]]
 
 
-def test_window_of_time_leaves_out_batches_that_ended_before_its_start() -> None:
-    """Batches at 0, 10, ..., 50 from 25 on."""
-    window = Window()
+def test_window_of_time_counts_from_the_latest_row_with_outcome() -> None:
+    """Batches at 0, 10, ..., 50 and one that comes late: 25 before the latest is the oldest."""
+    window, limits = Window(), WindowLimits(start=lambda latest: latest - 25)
     for batch in range(6):
-        window = window.add(few(batch, time=10.0 * batch), WindowLimits(start=25.0))
+        window = window.add(few(batch, time=10.0 * batch), limits)
     assert [one.time for one in window.buckets] == [30, 40, 50]
+    assert [one.time for one in window.add(few(6, time=27.0), limits).buckets] == [30, 40, 50, 27]
 
 
 def test_half_life_halves_the_weight_of_earlier_rows() -> None:
@@ -342,6 +348,15 @@ def test_weights_of_a_training_multiply() -> None:
     assert combined_weights(rules, NAMES).constants == (2, 3)
 
 
+FIXED = FixedSettings(
+    rows=ARRIVING,
+    keys=("id",),
+    time="t",
+    time_kind="number",
+    classes=NAMES,
+    decisions=("approve", "decline"),
+    outcomes=True,
+)
 RULES = StreamRules(PRIOR, WeightSpec("balanced"), SETTINGS, 1_000, 2.0)
 
 
@@ -408,10 +423,19 @@ def test_state_is_the_same_after_json() -> None:
     """Text as JSON, read again, says the same; so a restart goes on from equal numbers."""
     state = streamed(30, change=15)
     part = Part("3", 4.0)
-    full = replace(state, latest=5.0, aside=(2,), waiting=(part,), matched=(part,), unmatched=part)
+    full = replace(
+        state,
+        fixed=FIXED,
+        latest=5.0,
+        aside=(2,),
+        waiting=(part,),
+        matched=(part,),
+        unmatched="3",
+    )
     text = as_json(full.to_dict(), indent=None)
     again = StreamState.from_dict(json.loads(text))
     assert as_json(again.to_dict(), indent=None) == text
+    assert again.fixed == FIXED
     assert again.prior(RULES).target == full.prior(RULES).target
 
 
@@ -433,3 +457,61 @@ def test_rows_without_outcome_are_no_good_outcome() -> None:
     assert scored.learner is state.learner
     assert scored.detectors[LOSS] == state.detectors[LOSS]
     assert scored.detectors[SCORE] != state.detectors[SCORE]
+
+
+def test_drift_of_the_scores_leaves_out_the_scores_before_it() -> None:
+    """Class shares are estimated from scores since the change; outcomes stay in their window."""
+    state = StreamState(window=Window((few(0),)))
+    for batch in range(40):
+        p = np.full(100, 0.1 if batch < 20 else 0.6) + np.linspace(-0.05, 0.05, 100)
+        rows = bucket(batch, p, np.zeros(100, int))
+        state = state.with_scores(rows, moments(batch, p), replace(RULES, score_rows=10_000))
+    assert {drift.measure for drift in state.drifts} == {SCORE}
+    assert state.recent.buckets[0].batch >= state.drifts[-1].after >= 18
+    assert state.window.rows == 10
+
+
+def test_keys_with_outcome_are_kept_as_long_as_a_file_that_they_wait_in() -> None:
+    """The oldest rows have their outcome first; of the file's other rows it has not come."""
+    state = StreamState(waiting=(Part("0", 10.0), Part("1", 20.0))).with_matched(2)
+    assert state.since(15.0).waiting == (Part("1", 20.0),)
+    assert [part.name for part in state.since(15.0).matched] == ["2"]
+    assert state.since(21.0).matched == ()
+
+
+def test_event_time_of_a_stream_never_goes_back() -> None:
+    """Rows without a time, and rows that come late, leave it as it is."""
+    assert StreamState().at(None).latest is None
+    assert StreamState().at(3.0).at(None).at(1.0).latest == 3.0
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp", "number"])
+def test_placeholder_of_a_missing_time_is_no_event_time(kind: str) -> None:
+    """The year 9999 and infinity are none; a day after the clock, and any finite number, are."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    first, last = time_range(kind, now)
+
+    def is_time(moment: datetime) -> bool:
+        days = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(days=1)
+        return first <= days * (86_400e6 if kind == "timestamp" else 1) <= last
+
+    assert is_time(now + timedelta(hours=23))
+    assert is_time(datetime(1950, 1, 1, tzinfo=UTC))
+    if kind == "number":
+        assert not first <= -math.inf
+        assert not math.inf <= last
+    else:
+        assert not is_time(datetime(9999, 12, 31, tzinfo=UTC))
+        assert not is_time(datetime(1, 1, 1, tzinfo=UTC))
+
+
+def test_micro_batches_follow_each_other_without_a_gap() -> None:
+    """Spark repeats the last one; after a replay or a lost state, others would be left out."""
+    state = StreamState(batch=4)
+    assert state.follows(5, "out/stream")
+    assert not state.follows(4, "out/stream")
+    for batch in (3, 6):
+        with pytest.raises(ConfigError, match=f"micro-batch {batch}, and its state holds micro-ba"):
+            state.follows(batch, "out/stream")
+    with pytest.raises(ConfigError, match="holds none"):
+        StreamState().follows(1, "out/stream")
