@@ -86,18 +86,31 @@ class DeltaPublication(LakehousePublication):
         Raises
         ------
         PublishError
-            If Delta refuses or skips the commit; the old rows stay.
+            If Delta refuses or skips the commit, and the old rows stay; or if the table's history
+            cannot be read, which says that it did neither.
         """
         writer = self.to_columns(self.staged()).writeTo(self.name.sql)
         writer = writer.options(**{**self.options, **self._commit_options})
         self.table.ask(writer.overwrite, self.is_of_date)
-        history_df = self.table.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
-        if history_df.filter(F.col("userMetadata") == self._metadata).isEmpty():
+        if not self._is_in_history():
             raise PublishError(
                 f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
                 "attempt of the date was published first.",
                 hint="run the date again, if its rows are not the ones you expect.",
             )
+
+    def _is_in_history(self) -> bool:
+        """Whether the table's history has the commit of this attempt."""
+        try:
+            history_df = self.table.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
+            own_df = history_df.filter(F.col("userMetadata") == self._metadata)
+            return not self.table.ask(own_df.isEmpty)
+        except PublishError:
+            raise PublishError(
+                f"Table '{self.name}' WAS committed for {DATE} {self.run_date}, unless a later "
+                "attempt of the date was first; its history, which tells, cannot be read.",
+                hint="see DESCRIBE HISTORY, or run the date again, which replaces its rows.",
+            ) from None
 
     @property
     def _commit_options(self) -> dict[str, str]:
