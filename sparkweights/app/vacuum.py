@@ -45,7 +45,7 @@ def vacuum(
     before = datetime.now(UTC) - timedelta(days=days)
     with ExitStack() as stack:
         found = list(_of_tables(spark, config, before, stack))
-        found += list_partial_files(config, before)
+        found += _of_folders(config, before)
         sizes = [location.size for location, _ in found]
         for location, _ in found if remove else ():
             location.remove() if location.is_dir() else location.remove_file()
@@ -71,7 +71,7 @@ def _of_tables(
                 yield folder, f"no partition of '{output.name}' names it"
 
 
-def list_partial_files(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:
+def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:
     """Yield files that were being written by a run that was killed."""
     stated = [config.artifacts, config.runs]
     if config.stream is not None:
