@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sparkweights.app.spark_errors import expected_failure
 from sparkweights.app.tables import stream_source
-from sparkweights.core.columns import require_columns, require_label
-from sparkweights.core.errors import ConfigError, PublishError, SparkweightsError
+from sparkweights.core.columns import kind_of, require_columns, require_label
+from sparkweights.core.errors import ConfigError, InputError, PublishError, SparkweightsError
 from sparkweights.models.mini_batch import MiniBatchModel
 from sparkweights.models.optimizers import State
 from sparkweights.report import StageResult, pages_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sparkweights.bundle.bundle import ModelBundle
     from sparkweights.config.schema import Config
     from sparkweights.core.progress import Progress
+    from sparkweights.core.roles import ColumnRoles
     from sparkweights.quality.suite import Suite
     from sparkweights.records import StreamRecord
     from sparkweights.spec.scoring import ScoringSpec
@@ -100,20 +101,17 @@ class ConfiguredStream:
         self, source: TableSource, schema: StructType, *, rows: str, has_outcomes: bool
     ) -> Iterator[StreamRun]:
         """Lock the stream's folder; say in the metrics how the stream ended."""
-        roles, stated = self.config.roles, self.config.streamed.folder
+        stated = self.config.streamed.folder
         root = self.config.path(stated)
         require_own_record(stream_name(root), self.config.name, stated)
-        kind = "number"
-        if roles.time is not None:
-            require_columns(schema, [roles.time], table="incoming")
-            kind = time_kind(schema[roles.time].dataType, roles.time)
+        problem = self.spec.problem
         fixed = FixedSettings(
             rows=rows,
-            keys=roles.keys,
-            time=roles.time,
-            time_kind=kind,
-            classes=self.spec.problem.classes,
-            decisions=self.spec.problem.decisions,
+            keys=problem.roles.keys,
+            time=problem.roles.time,
+            time_kind=kind_of_time(schema, problem.roles, table=source.role),
+            classes=problem.classes,
+            decisions=problem.decisions,
             outcomes=has_outcomes,
         )
         root.make_folder()
@@ -122,7 +120,7 @@ class ConfiguredStream:
             begun = folder.begin(fixed)
             learner = self._learner() if has_outcomes else None
             state = begun.for_model(self.bundle.version, learner)
-            settings = self._settings(source, kind, learns=state.learner is not None)
+            settings = self._settings(source, fixed.time_kind, learns=state.learner is not None)
             run = StreamRun(settings, folder, self.progress, state)
             try:
                 yield run
@@ -206,6 +204,29 @@ class ConfiguredStream:
         rules = [step.rule for step in self.bundle.ledger.reweightings]
         rule = combined_weights(rules, self.bundle.manifest.classes)
         return OnlineLearner(State.start(model.scale.standardised(model.parameters)), rule)
+
+
+def kind_of_time(schema: StructType, roles: ColumnRoles, *, table: str) -> str:
+    """Return how event time counts: ``number``, also without a column, ``date`` or ``timestamp``.
+
+    Raises
+    ------
+    InputError
+        If a key or the event time is missing, or its type has no order in time.
+    """
+    require_columns(schema, roles.keys, table=table)
+    if roles.time is None:
+        return "number"
+    require_columns(schema, [roles.time], table=table)
+    data_type = schema[roles.time].dataType
+    try:
+        return time_kind(data_type, roles.time)
+    except InputError:
+        raise InputError(
+            f"columns.time: column '{roles.time}' of table '{table}' is {kind_of(data_type)}; an "
+            "event time is a number, date or timestamp.",
+            hint="cast it where the table is made.",
+        ) from None
 
 
 def subtract_span(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyspark.sql.types import DateType, StringType, StructType
 
-from sparkweights.app.stream import subtract_span
-from sparkweights.app.vacuum import list_partial_files
+from sparkweights.app.stream import kind_of_time, subtract_span
+from sparkweights.app.vacuum import vacuum
 from sparkweights.config.load import load_config
 from sparkweights.config.schema import Config
-from sparkweights.core.errors import ConfigError
+from sparkweights.core.errors import ConfigError, InputError
 from sparkweights.storage.location import Location
 from sparkweights.stream.files import StreamFolder
 from sparkweights.stream.fixed_settings import ARRIVING, REPLAYED, FixedSettings
@@ -88,11 +88,14 @@ def test_vacuum_finds_what_a_killed_stream_was_writing(tmp_path: Path) -> None:
     partial.parent.mkdir(parents=True)
     partial.touch()
     (tmp_path / "stream" / "state.json").touch()
-    folders = {name: str(tmp_path / name) for name in ("artifacts", "runs")}
-    stated = config(stream(folder=str(tmp_path / "stream")), **folders)
-    later = datetime.now(UTC) + timedelta(days=1)
-    found = [str(location) for location, _ in list_partial_files(stated, later)]
-    assert found == [str(partial)]
+    changes: dict[str, Any] = {name: str(tmp_path / name) for name in ("artifacts", "runs")}
+    changes["tables"] = {
+        role: {"location": str(tmp_path / role)} for role in ("scored", "quarantine")
+    }
+    stated = config(stream(folder=str(tmp_path / "stream")), **changes)
+    session: Any = None
+    found = vacuum(session, stated, days=-1).leftovers
+    assert [each.path for each in found] == [str(partial)]
 
 
 def test_secret_of_a_source_is_in_no_record() -> None:
@@ -171,3 +174,13 @@ def test_spans_are_of_the_kind_of_event_time(kind: str) -> None:
     with pytest.raises(ConfigError, match=f"stream.wait: {other!r}, and columns.time is a {kind}"):
         subtract_span(other, kind, where="stream.wait")
     assert subtract_span(None, kind, where="stream.wait") is None
+
+
+def test_event_time_is_a_column_with_an_order_in_time() -> None:
+    """The message names columns.time."""
+    roles = replace(config(stream()).roles, time="t")
+    schema = StructType().add("id", StringType()).add("t", StringType())
+    with pytest.raises(InputError, match=r"columns.time: column 't' of table 'incoming' is text"):
+        kind_of_time(schema, roles, table="incoming")
+    dated = StructType().add("id", StringType()).add("t", DateType())
+    assert kind_of_time(dated, roles, table="incoming") == "date"
