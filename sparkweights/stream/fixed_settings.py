@@ -69,12 +69,8 @@ class FixedSettings:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> FixedSettings:
         """Read what `to_dict` wrote."""
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in record.items()
-            }
-        )
+        names = {field: tuple(record[field]) for field in ("keys", "classes", "decisions")}
+        return cls(**{**record, **names})
 
 
 _SETTINGS = {  # field -> how the configuration names it
