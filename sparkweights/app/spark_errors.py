@@ -17,6 +17,7 @@ from sparkweights.core.errors import (
     SparkweightsError,
     join_names,
 )
+from sparkweights.storage.jdbc import Refusal, find_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,9 @@ _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
 _MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "GC overhead limit", "UNABLE_TO_ACQUIRE")
 _LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "MetadataFetchFailed")
 _DISCONNECTED = ("StatusCode.UNAVAILABLE", "Answer from Java side is empty")
+_REFUSED = Refusal(
+    "a database ended a connection, or refused a query", "see the database's log, then run again."
+)
 # What may be quoted from a message.
 _QUOTABLE = (
     re.compile(r"(?m)(?:^|^: |\b\w+(?:Exception|Error): )\[([A-Z][A-Z_]+(?:\.[A-Z_]+)?)\]"),
@@ -87,6 +91,7 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
         _resource_failure(error, text)
         or (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
         or _input_failure(text)
+        or _database_failure(text)
         or _output_failure(text, _WRITE)
     )
 
@@ -140,6 +145,20 @@ def _input_failure(text: str) -> InputError | None:
                 f"Spark stopped: {reason} ({quotable(text) or sign}).",
                 hint="repair the table's files, then run again.",
             )
+    return None
+
+
+def _database_failure(text: str) -> SparkweightsError | None:
+    """Return the sentence for what a driver of JDBC refuses in a task."""
+    if "BatchUpdateException" in text:
+        return PublishError(
+            "Spark stopped: a database did not take the rows of a task.",
+            hint="nothing was published; its log says why. Texts with the character of code 0, "
+            "for instance, have no place in PostgreSQL.",
+        )
+    if "SQLException" in text:
+        refusal = find_refusal(text) or _REFUSED
+        return SparkweightsError(f"Spark stopped: {refusal.reason}.", hint=refusal.hint)
     return None
 
 

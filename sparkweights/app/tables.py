@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from sparkweights.bundle.integrity import containing_bundle
 from sparkweights.config.load import resolve_secrets
 from sparkweights.core.errors import ConfigError
+from sparkweights.core.extras import POSTGRES
 from sparkweights.core.session_settings import effective_setting
 from sparkweights.costs.condition import parse_condition
 from sparkweights.costs.spark import to_condition
 from sparkweights.scoring.run import Outputs
 from sparkweights.spec.tables import dated
 from sparkweights.storage.catalog_table import CatalogTable
-from sparkweights.storage.names import TableName
+from sparkweights.storage.names import PostgresName, TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
 from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.folder import FolderPublication
@@ -21,7 +22,7 @@ from sparkweights.storage.publish.iceberg import IcebergPublication
 from sparkweights.storage.tables import TableSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import date
 
     from pyspark.sql import Column, SparkSession
@@ -165,9 +166,11 @@ def require_outside_bundle(what: str, location: Location) -> None:
 def _publication(
     spark: SparkSession, config: Config, role: str, run_id: str, run_date: date
 ) -> Publication:
-    """Return how a date of an output is published, to a folder or to a table of a catalog."""
+    """Return how a date of an output is published: to a folder, a catalog or a database."""
     table = config.table(role)
     options = resolve_secrets(table.options, where=f"tables.{role}.options")
+    if table.format == "jdbc":
+        return _in_database(spark, config, role, options, run_id, run_date)
     name = _table_name(spark, table)
     if name is not None:
         return _kind_of_table(CatalogTable(spark, name))(
@@ -186,6 +189,31 @@ def _publication(
         root=config.path(table.location),
         file_format=table.format,
         owner=config.name,
+    )
+
+
+def _in_database(
+    spark: SparkSession,
+    config: Config,
+    role: str,
+    options: Mapping[str, str],
+    run_id: str,
+    run_date: date,
+) -> Publication:
+    """Return how a date of a table of PostgreSQL is published."""
+    POSTGRES.require(f"tables.{role} of format jdbc needs", "choose another format")
+    from sparkweights.storage.publish.postgres import PostgresPublication  # noqa: PLC0415 (an extra)
+
+    location = config.table(role).location
+    name = PostgresName.parse(location)
+    assert name is not None  # noqa: S101 (the configuration is checked)
+    return PostgresPublication(
+        run_id=run_id,
+        run_date=run_date,
+        options=options,
+        spark=spark,
+        name=name,
+        where=f"tables.{role}.options",
     )
 
 

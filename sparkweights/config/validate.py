@@ -26,8 +26,9 @@ from sparkweights.sampling.period import Span
 from sparkweights.spec.outputs import UNSCORABLE, scored_columns
 from sparkweights.spec.scoring import ESTIMATE, NATURAL
 from sparkweights.spec.settings import ColumnsMatching
-from sparkweights.spec.tables import check_placeholders, scheme_of
-from sparkweights.storage.names import TableName
+from sparkweights.spec.tables import REFERENCE, check_placeholders, scheme_of
+from sparkweights.storage.jdbc import POSTGRES, option_of, product_of
+from sparkweights.storage.names import POSTGRES_BYTES, PostgresName, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -345,18 +346,7 @@ def _check_locations(config: Config) -> None:
         _check_reading(role, table)
         if table.where is not None:
             _check_condition(f"tables.{role}.where", table.where)
-        if table.format in {"csv", "json"} and table.schema_ddl is None:
-            raise ConfigError(
-                f"tables.{role}.schema: missing; a {table.format} table needs its columns and "
-                "types.",
-                hint="for instance schema: client_id bigint, credit_limit double.",
-            )
-        if table.format == "table" and table.schema_ddl is not None:
-            raise ConfigError(
-                f"tables.{role}.schema: {table.schema_ddl!r}; the catalog knows the columns and "
-                "types of its tables.",
-                hint=f"leave tables.{role}.schema out.",
-            )
+        _check_format(role, table)
     for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
         _check_folder(where, location)
     paths = {
@@ -380,6 +370,23 @@ def _check_locations(config: Config) -> None:
                 )
 
 
+def _check_format(role: str, table: Table) -> None:
+    """Refuse a table without what its format needs, or with what its format knows."""
+    if table.format in {"csv", "json"} and table.schema_ddl is None:
+        raise ConfigError(
+            f"tables.{role}.schema: missing; a {table.format} table needs its columns and types.",
+            hint="for instance schema: client_id bigint, credit_limit double.",
+        )
+    if table.format in {"table", "jdbc"} and table.schema_ddl is not None:
+        raise ConfigError(
+            f"tables.{role}.schema: {table.schema_ddl!r}; a catalog or a database knows the "
+            "columns and types of its tables.",
+            hint=f"leave tables.{role}.schema out.",
+        )
+    if table.format == "jdbc":
+        _check_database(role, table)
+
+
 def _check_condition(where: str, text: str) -> None:
     try:
         parse_condition(text)
@@ -387,13 +394,32 @@ def _check_condition(where: str, text: str) -> None:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
 
 
+def _check_database(role: str, table: Table) -> None:
+    """Refuse a table of a database without an address, or with its name in two places."""
+    stated = {name.casefold(): name for name in table.options}
+    if "url" not in stated:
+        raise ConfigError(
+            f"tables.{role}.options.url: missing; a table of format jdbc needs the address of its "
+            "database.",
+            hint="for instance options: {url: 'jdbc:postgresql://host:5432/bank', user: scoring, "
+            "password: '${BANK_PASSWORD}'}.",
+        )
+    for key in ("dbtable", "query"):
+        if key in stated:
+            raise ConfigError(
+                f"tables.{role}.options.{stated[key]}: what is read or written is stated by "
+                f"tables.{role}.location.",
+                hint="leave the option out; a query goes into location, as (SELECT ...) AS loans.",
+            )
+
+
 def _check_catalog_names(named: Mapping[str, Table]) -> None:
-    """Refuse one table of the catalog in two roles, of which one is written."""
-    role_of: dict[str, str] = {}
+    """Refuse one table of a catalog or a database in two roles, of which one is written."""
+    role_of: dict[tuple[str, str], str] = {}
     for role in ("scored", "quarantine", "incoming", "labelled"):
-        if role not in named or named[role].format != "table":
+        if role not in named or named[role].format not in {"table", "jdbc"}:
             continue
-        name = str(TableName.parse(named[role].location))
+        name = _identity(named[role])
         if role_of.get(name) in {"scored", "quarantine"}:
             raise ConfigError(
                 f"tables.{role_of[name]} and tables.{role} are both {named[role].location!r}; "
@@ -401,6 +427,14 @@ def _check_catalog_names(named: Mapping[str, Table]) -> None:
                 hint="give each its own table.",
             )
         role_of.setdefault(name, role)
+
+
+def _identity(table: Table) -> tuple[str, str]:
+    """Return what two names of one table have in common: its name, and the database's address."""
+    if table.format == "table":
+        return str(TableName.parse(table.location)), ""
+    url = option_of(table.options, "url")
+    return str(PostgresName.parse(table.location) or table.location), url
 
 
 def _check_reading(role: str, table: Table) -> None:
@@ -441,12 +475,15 @@ def _check_reading(role: str, table: Table) -> None:
 
 
 def _check_output(role: str, table: Table) -> None:
-    if table.format not in {"parquet", "orc", "table"}:
+    if table.format not in {"parquet", "orc", "table", "jdbc"}:
         raise ConfigError(
-            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc, table.",
+            f"tables.{role}.format: {table.format!r}; allowed for output: parquet, orc, table, "
+            "jdbc.",
             hint="types and partitions do not survive csv or json.",
         )
-    if table.format != "table":
+    if table.format == "jdbc":
+        _check_written_database(role, table)
+    elif table.format != "table":
         _check_folder(f"tables.{role}.location", table.location)
     elif TableName.parse(table.location) is None:
         raise ConfigError(
@@ -471,6 +508,23 @@ def _check_output(role: str, table: Table) -> None:
             f"tables.{role}.where: {table.where!r}; a condition selects rows of a table that is "
             "read.",
             hint=f"leave tables.{role}.where out.",
+        )
+
+
+def _check_written_database(role: str, table: Table) -> None:
+    """Refuse a table of another database than PostgreSQL, and a name that is none of a table."""
+    url = option_of(table.options, "url")
+    if url and not REFERENCE.match(url) and product_of(url) != POSTGRES:
+        raise ConfigError(
+            f"tables.{role}.options.url: {product_of(url) or 'no url of jdbc'}; of the databases "
+            "that jdbc reaches, PostgreSQL alone is written.",
+            hint="write jdbc:postgresql://host:5432/database, or another format.",
+        )
+    if PostgresName.parse(table.location) is None:
+        raise ConfigError(
+            f"tables.{role}.location: {table.location!r} is no schema.table of PostgreSQL.",
+            hint="for instance lending.scored; a part with other characters goes in double "
+            f"quotes, and has at most {POSTGRES_BYTES} bytes.",
         )
 
 

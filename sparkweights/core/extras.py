@@ -77,6 +77,7 @@ SPARK = Extra("pyspark", "sparkweights[spark]")
 XGBOOST = Extra("xgboost", "sparkweights[xgboost]")
 CHECKS = Extra("great_expectations", "sparkweights[checks]")
 REPORT = Extra("matplotlib", "sparkweights[report]", ("jinja2", "markupsafe"))
+POSTGRES = Extra("psycopg", "sparkweights[postgres]")
 
 
 def missing_extra(error: BaseException) -> ConfigError | None:
@@ -90,7 +91,7 @@ def missing_extra(error: BaseException) -> ConfigError | None:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
     module = error.name.partition(".")[0]
-    for extra in (SPARK, XGBOOST, CHECKS, REPORT):
+    for extra in (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES):
         if module in (extra.module, *extra.others):
             return extra.refusal("This needs")
     return None

@@ -94,8 +94,8 @@ class Source(Section):
 
     @property
     def scheme(self) -> str:
-        """The storage scheme: ``file``, ``s3a``, ``hdfs``; ``table`` in the catalog."""
-        return "table" if self.format == "table" else scheme_of(self.location)
+        """The storage scheme: ``file``, ``s3a``, ``hdfs``; the format where there are no files."""
+        return self.format if self.format in {"table", "jdbc"} else scheme_of(self.location)
 
 
 class Table(Source):
@@ -104,13 +104,16 @@ class Table(Source):
     Attributes
     ----------
     format
-        Format of the files, or ``table`` for a table of a catalog that Spark has, whatever its
-        format (Hive, Delta, Iceberg, JDBC). A table that is written is ``parquet`` or ``orc`` in a
-        folder, or ``table``: a table of Delta or Iceberg, or of Parquet or ORC files in the
-        session's catalog, wherever it is stored.
+        Format of the files; ``table`` for a table of a catalog that Spark has, whatever its
+        format (Hive, Delta, Iceberg); or ``jdbc`` for a table of a database. A table that is
+        written is ``parquet`` or ``orc`` in a folder; ``table``: a table of Delta or Iceberg, or of
+        Parquet or ORC files in the session's catalog, wherever it is stored; or ``jdbc``: a table
+        of PostgreSQL.
     location
-        A path, relative to the configuration file; a URI that Spark reads (``s3a://...``); or the
-        name of a table, ``database.table`` or ``catalog.database.table``. A path is no pattern:
+        A path, relative to the configuration file; a URI that Spark reads (``s3a://...``); the
+        name of a table, ``database.table`` or ``catalog.database.table``, of ``jdbc``
+        ``schema.table``; or, of ``jdbc`` that is read, a query with a name, ``(SELECT ...) AS
+        loans``. A path is no pattern:
         ``*``, ``?``, ``[`` and ``{`` stand for themselves (the option ``pathGlobFilter`` takes a
         pattern of file names). In tables that are read, ``{run_date}`` is replaced by the date of
         the run, as 2026-03-01; ``{run_date:%Y%m%d}`` by 20260301.
@@ -129,7 +132,10 @@ class Table(Source):
         the types again in each run, with another pass over the table.
     options
         Options of Spark's reader or writer. ``${NAME}`` is read from the environment when the
-        table is opened. Records hold the names of options and a digest, never their values.
+        table is opened. Records hold the names of options and a digest, never their values. Of
+        ``jdbc``, ``url`` is required, with ``user`` and ``password`` where the database asks for
+        them; ``partitionColumn``, ``lowerBound``, ``upperBound`` and ``numPartitions`` together
+        divide what is read among tasks.
     malformed
         What happens to a record of a csv or json table that cannot be parsed: too few or too many
         fields, a value of another type, a torn line. ``refuse`` stops the run with file, line and
@@ -142,7 +148,7 @@ class Table(Source):
         uploads that broke off.
     """
 
-    format: Literal["parquet", "orc", "csv", "json", "table"] = "parquet"
+    format: Literal["parquet", "orc", "csv", "json", "table", "jdbc"] = "parquet"
     partition: dict[
         Text, PartitionValue | Annotated[tuple[PartitionValue, ...], Field(min_length=1)]
     ] = {}

@@ -54,7 +54,7 @@ def verify_files(spark: SparkSession, source: TableSource, df: DataFrame) -> Non
     InputError
         With the file, and where it is known the line and the column.
     """
-    if source.format == "table":
+    if not source.has_files:
         return
     files = [unquote(file) for file in df.inputFiles()]
     empty = _empty_files(spark, source, files)

@@ -1,4 +1,4 @@
-"""Names of tables of a catalog, as text, as SQL and as a file name."""
+"""Names of tables of a catalog or of PostgreSQL, as text, as SQL and as a file name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from sparkweights.core.roles import quoted
 CATALOG = "spark_catalog"  # of every session; its names are not case-sensitive
 _PART = r"(?:[A-Za-z_]\w*|`(?:[^`]|``)+`)"
 _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})\.({_PART})", re.ASCII)
+_POSTGRES_PART = r'(?:[A-Za-z_][\w$]*|"(?:[^"]|"")+")'
+_POSTGRES_NAME = re.compile(rf"({_POSTGRES_PART})\.({_POSTGRES_PART})", re.ASCII)
+POSTGRES_BYTES = 63  # of a name; of a longer one PostgreSQL drops the rest
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,42 @@ class TableName:
 
 def _plain(part: str) -> str:
     return part[1:-1].replace("``", "`") if part.startswith("`") else part
+
+
+@dataclass(frozen=True)
+class PostgresName:
+    """A table of a PostgreSQL database."""
+
+    schema: str
+    table: str
+
+    @classmethod
+    def parse(cls, text: str) -> PostgresName | None:
+        """Return the table that a text names, or None.
+
+        Examples
+        --------
+        >>> PostgresName.parse('Lending."Scored loans"')
+        PostgresName(schema='lending', table='Scored loans')
+        >>> PostgresName.parse("scored")
+        """
+        match = _POSTGRES_NAME.fullmatch(text)
+        if match is None:
+            return None
+        parts = [_plain_postgres(part) for part in match.groups()]
+        if any(len(part.encode()) > POSTGRES_BYTES for part in parts):
+            return None
+        return cls(*parts)
+
+    @property
+    def sql(self) -> str:
+        """The name in double quotes."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in (self.schema, self.table))
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+def _plain_postgres(part: str) -> str:
+    """Return a part as PostgreSQL stores it: in lower case, unless it is in quotes."""
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()

@@ -18,6 +18,7 @@ from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import InputError, join_names, spark_message
 from sparkweights.storage.catalog_table import CatalogTable
+from sparkweights.storage.jdbc import find_refusal, option_of, with_defaults
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
 from sparkweights.storage.spark_paths import literal_path
@@ -49,7 +50,7 @@ class TableSource:
         Its name in the configuration, for messages.
     location, format
         An absolute path or a URI, and the files' format; or, with format ``table``, the table's
-        name in the catalog.
+        name in the catalog; or, with ``jdbc``, its name in the database or a query.
     schema_ddl
         Its columns and types where the format does not store them.
     options
@@ -90,7 +91,12 @@ class TableSource:
     @property
     def is_local(self) -> bool:
         """Whether it lies on this machine's filesystems."""
-        return self.format != "table" and "://" not in self.location
+        return self.has_files and "://" not in self.location
+
+    @property
+    def has_files(self) -> bool:
+        """Whether its location is one of files."""
+        return self.format not in {"table", "jdbc"}
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -103,8 +109,7 @@ class TableSource:
 
     def option(self, name: str, default: str = "") -> str:
         """Return an option of the reader; Spark ignores case in its name."""
-        given = {key.casefold(): value for key, value in self.options.items()}
-        return given.get(name.casefold(), default)
+        return option_of(self.options, name, default)
 
     @property
     def is_multi_line(self) -> bool:
@@ -153,6 +158,8 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
         if source.as_of is not None:
             reader = reader.option("versionAsOf", source.as_of)
         return reader.table(source.location)
+    if source.format == "jdbc":
+        return open_jdbc(spark, source.options, source.location)
     *partition, whole = source.folders
     for path in partition:
         try:
@@ -164,6 +171,16 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
         else:
             return df
     return _reader(spark, source).load(literal_path(whole))
+
+
+def open_jdbc(spark: SparkSession, options: Mapping[str, str], table: str) -> DataFrame:
+    """Open a table of a database, or a query in brackets with a name, without a job.
+
+    Spark connects from its driver to ask for the columns. What it raises, the caller says in words.
+    """
+    return (
+        spark.read.format("jdbc").options(**with_defaults(options)).option("dbtable", table).load()
+    )
 
 
 def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
@@ -245,6 +262,13 @@ def _unreadable(error: Exception, source: TableSource) -> InputError:
     text = str(error)
     condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
     where = f"Table tables.{source.role} at '{source.location}' cannot be read"
+    if source.format == "jdbc":
+        refusal = find_refusal(text)
+        reason = spark_message(error) if refusal is None else refusal.reason
+        return InputError(
+            f"{where}: {reason}.",
+            hint="check its location and options." if refusal is None else refusal.hint,
+        )
     if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
         return InputError(
             f"No table at '{source.location}' (tables.{source.role}).",

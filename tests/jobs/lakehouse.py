@@ -1,4 +1,7 @@
-"""One battery for every way to publish a date; `test_lakehouse` starts it, with the connectors."""
+"""One battery for every way to publish a date.
+
+`test_lakehouse` and `test_postgres` start it, with the connectors.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import postgres_server
 import pytest
 from conftest import RUN_DATE, Shop, history
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweights import Runner, load_config
-from sparkweights.app.tables import outputs
+from sparkweights.app.tables import outputs, table_source
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, InputError, PublishError, QualityGateError
 from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.names import TableName
+from sparkweights.storage.postgres import attempt_of
 from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.folder import FolderPublication
 from sparkweights.storage.publish.lakehouse import LakehousePublication
+from sparkweights.storage.publish.postgres import PostgresPublication
+from sparkweights.storage.publish.table import TablePublication
 from sparkweights.storage.tables import TableSource, pin_version, read_table
 
 if TYPE_CHECKING:
@@ -33,7 +40,8 @@ if TYPE_CHECKING:
     from sparkweights.storage.publish.protocol import Publication
 
 MARCH_1, MARCH_2 = date(2026, 3, 1), date(2026, 3, 2)
-KINDS = ("folder", "hive", "delta", "iceberg")
+SERVER = postgres_server.options()
+KINDS = ("folder", "hive", "delta", "iceberg", *(["postgres"] if SERVER else []))
 LAKEHOUSES = ("delta", "iceberg")
 BASE = {
     "name": "n",
@@ -74,8 +82,11 @@ class Sink:
     def read(self) -> DataFrame:
         """Return the table as its readers see it."""
         location = self.config.table("scored").location
-        if self.config.tables.scored.format == "table":
-            return self.spark.table(location)
+        match self.config.table("scored").format:
+            case "table":
+                return self.spark.table(location)
+            case "jdbc":
+                return read_table(self.spark, table_source(self.config, "scored", MARCH_1))
         return self.spark.read.parquet(location)
 
     def keys(self) -> dict[date, list[int]]:
@@ -97,7 +108,7 @@ def database(spark: SparkSession) -> Iterator[str]:
 
 def _sink(spark: SparkSession, database: str, folder: Path, kind: str) -> Sink:
     name = f"{database}.t_{uuid4().hex[:8]}"
-    scored: dict[str, str] = {"format": "table", "location": name}
+    scored: dict[str, Any] = {"format": "table", "location": name}
     if kind == "folder":
         scored = {"format": "parquet", "location": str(folder / "scored")}
     if kind == "delta":
@@ -106,17 +117,27 @@ def _sink(spark: SparkSession, database: str, folder: Path, kind: str) -> Sink:
         )
     if kind == "iceberg":
         scored["location"] = f"lake.{name}"
+    return _configured(spark, folder, scored)
+
+
+def postgres_sink(spark: SparkSession, folder: Path) -> Sink:
+    """Return a table of PostgreSQL that is not there yet."""
+    location = f'public."Scored {uuid4().hex[:8]}"'
+    return _configured(spark, folder, {"format": "jdbc", "location": location, "options": SERVER})
+
+
+def _configured(spark: SparkSession, folder: Path, scored: dict[str, Any]) -> Sink:
     aside = {"format": "parquet", "location": str(folder / "aside")}
     tables = {"scored": scored, "quarantine": aside}
     return Sink(spark, Config(**BASE, tables=tables, runs=str(folder / "runs")))
 
 
 @pytest.fixture(params=KINDS)
-def sink(
-    spark: SparkSession, database: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Sink:
+def sink(spark: SparkSession, tmp_path: Path, request: pytest.FixtureRequest) -> Sink:
     """Return a table of each kind."""
-    return _sink(spark, database, tmp_path, request.param)
+    if request.param == "postgres":
+        return postgres_sink(spark, tmp_path)
+    return _sink(spark, request.getfixturevalue("database"), tmp_path, request.param)
 
 
 @pytest.fixture(params=LAKEHOUSES)
@@ -140,6 +161,9 @@ def rows(spark: SparkSession) -> Callable[..., DataFrame]:
 
 def _stages(sink: Sink) -> Sequence[str]:
     publication = sink.publication()
+    if isinstance(publication, PostgresPublication):
+        with publication._table() as table:
+            return [name for name in table.beside(publication.name.table) if attempt_of(name)]
     return publication.list_stages() if isinstance(publication, LakehousePublication) else ()
 
 
@@ -177,14 +201,17 @@ def test_sink_schema_grows_and_a_changed_type_is_refused(
 ) -> None:
     """A new column is null for earlier dates; one that is gone is null for later ones."""
     sink.publish(rows(1))
-    sink.publish(rows(2).withColumn("extra", F.struct(F.lit(7).alias("x"))), MARCH_2)
+    nested = F.struct if isinstance(sink.publication(), TablePublication) else F.array
+    sink.publish(rows(2).withColumn("extra", nested(F.lit(7).alias("x"))), MARCH_2)
     sink.publish(rows(3).drop("p"), date(2026, 3, 3))
     if isinstance(sink.publication(), FolderPublication):
         return  # readers of a folder merge schemas as they like
     df = sink.read().orderBy("k")
-    assert [row["extra"] and row["extra"]["x"] for row in df.collect()] == [None, 7, None]
+    assert [row["extra"] and row["extra"][0] for row in df.collect()] == [None, 7, None]
     assert [row["p"] for row in df.collect()] == [0.01, 0.02, None]
-    with pytest.raises(PublishError, match=r"Column 'p' .* is double; the run writes string"):
+    with pytest.raises(
+        PublishError, match=r"Column 'p' .* is double.*; the run writes (string|text)"
+    ):
         sink.publish(rows(4).withColumn("p", F.col("p").cast("string")))
     assert sink.keys()[MARCH_1] == [1]
 

@@ -168,18 +168,15 @@ def test_table_of_a_database_is_read_in_partitions(spark: SparkSession) -> None:
     url = "jdbc:derby:memory:lending;create=true"
     loans_df = spark.range(100).selectExpr("id as LOAN_ID", "id % 7 as BRANCH")
     loans_df.write.jdbc(url, "LOANS", "overwrite")
-    catalog = "spark.sql.catalog.bank"
-    spark.conf.set(catalog, "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
-    spark.conf.set(f"{catalog}.url", url)
-    spark.conf.set(f"{catalog}.driver", "org.apache.derby.jdbc.EmbeddedDriver")
     options = {
+        "url": url,
         "partitionColumn": "LOAN_ID",
         "lowerBound": "0",
         "upperBound": "100",
         "numPartitions": "4",
     }
     source = TableSource(
-        "incoming", "bank.APP.LOANS", "table", options=options, partition={"BRANCH": (3,)}
+        "incoming", "APP.LOANS", "jdbc", options=options, partition={"BRANCH": (3,)}
     )
     df = read_table(spark, pin_version(spark, source))
     rows = df.withColumn("part", F.spark_partition_id()).collect()

@@ -15,16 +15,15 @@ from packaging.requirements import Requirement
 
 import sparkweights
 from sparkweights import ConfigError, QualityGateError
-from sparkweights.core.extras import CHECKS, REPORT, SPARK, XGBOOST, missing_extra
+from sparkweights.core.extras import CHECKS, POSTGRES, REPORT, SPARK, XGBOOST, missing_extra
 from sparkweights.quality.library import quiet_library
 from sparkweights.records import RunRecord
 from sparkweights.report import StageResult, pages_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODULES = [
-    name for extra in (SPARK, XGBOOST, CHECKS, REPORT) for name in (extra.module, *extra.others)
-]
+EXTRAS = (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES)
+MODULES = [name for extra in EXTRAS for name in (extra.module, *extra.others)]
 POSIX = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "fchmod", "getuid")
 
 WITHOUT_EXTRAS = """
@@ -58,6 +57,7 @@ def test_an_installation_brings_no_engine_and_no_learner() -> None:
         ("xgboost", "xgboost-cpu"),
         ("checks", "great-expectations"),
         ("report", "matplotlib"),
+        ("postgres", "psycopg"),
     ):
         assert package in _names(optional[extra])
         assert package not in _names(PROJECT["dependencies"])
@@ -66,7 +66,7 @@ def test_an_installation_brings_no_engine_and_no_learner() -> None:
     assert everything.extras == set(optional) - {"all"}
 
 
-@pytest.mark.parametrize("extra", [SPARK, XGBOOST, CHECKS, REPORT], ids=lambda one: one.install)
+@pytest.mark.parametrize("extra", EXTRAS, ids=lambda one: one.install)
 def test_extra_is_declared_by_the_name_that_its_sentence_states(extra: object) -> None:
     """Whoever pastes the command gets the library."""
     assert isinstance(extra, type(SPARK))

@@ -13,6 +13,7 @@ from pyspark.sql import types as T
 
 from sparkweights.core.columns import column, text, unless_nan
 from sparkweights.core.errors import InputError, join_names
+from sparkweights.storage.catalog_table import sql_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,23 @@ def with_published_types(
     _require_lossless(df, differing)
     casts = {name: _cast(df.schema[name], kind) for name, kind in differing.items()}
     return df.withColumns(casts)
+
+
+def as_written(staged_df: DataFrame, schema: T.StructType) -> DataFrame:
+    """Return the rows of a stage with the columns and the types in which they were written.
+
+    The stage does not keep which parts of a type are never null, and no cast adds that.
+    """
+    kinds = {each.name.casefold(): each.dataType for each in staged_df.schema}
+    return staged_df.select(
+        *[_value_as(each, kinds[each.name.casefold()]).alias(each.name) for each in schema]
+    )
+
+
+def _value_as(written: T.StructField, staged: T.DataType) -> Column:
+    value = column(written.name)
+    is_same = sql_type(staged) == sql_type(written.dataType)
+    return value if is_same else value.cast(written.dataType)
 
 
 def is_wider(kind: T.DataType, other: T.DataType) -> bool:

@@ -11,8 +11,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.core.errors import PublishError
-from sparkweights.storage.catalog_table import sql_type
-from sparkweights.storage.publish.column_types import is_wider_number
+from sparkweights.storage.publish.column_types import as_written, is_wider_number
 from sparkweights.storage.publish.table import DATE, TablePublication
 
 if TYPE_CHECKING:
@@ -96,11 +95,7 @@ class LakehousePublication(TablePublication):
 
     def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:  # noqa: ARG002 (its own)
         """Return the staged rows, with the schema of the frame they were written from."""
-        staged_df = self.staged()
-        kinds = {each.name.casefold(): each.dataType for each in staged_df.schema}
-        return staged_df.select(
-            *[_value_as(each, kinds[each.name.casefold()]).alias(each.name) for each in like.schema]
-        )
+        return as_written(self.staged(), like.schema)
 
     def recover(self) -> None:
         """Remove the stages of runs that died."""
@@ -112,13 +107,3 @@ class LakehousePublication(TablePublication):
         with suppress(PublishError):  # the error that stopped the run is the one to report
             if self.table.exists():
                 self.remove_stage(self.stage_name)
-
-
-def _value_as(written: T.StructField, staged: T.DataType) -> Column:
-    """Return a staged column in the type in which it was written.
-
-    The stage does not keep which parts of a type are never null, and no cast adds that.
-    """
-    value = column(written.name)
-    is_same = sql_type(staged) == sql_type(written.dataType)
-    return value if is_same else value.cast(written.dataType)
