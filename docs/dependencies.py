@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements-runtime.lock"
 FILE = ROOT / "docs" / "dependencies.json"
 UNKNOWN = "unknown"
-# Their MPL-2.0 obliges those who change their files, and they are installed as published.
-UNCHANGED_MPL = frozenset({"certifi", "tqdm"})
+# MPL-2.0 and LGPL-3.0 oblige those who change the files, and these are installed as published.
+UNCHANGED = frozenset({"certifi", "tqdm", "psycopg", "psycopg-binary"})
 # SPDX identifiers, and the names that classifiers and older metadata have for the same licences.
 PERMISSIVE = frozenset(
     {
