@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 import psycopg
 from psycopg.errors import LockNotAvailable
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from sparkweights.core.errors import PublishError, without_values
 from sparkweights.storage.jdbc import find_refusal, libpq_parameters
@@ -75,6 +75,7 @@ _BESIDE = SQL(
     WHERE n.nspname = %s AND c.relkind = 'r' AND starts_with(c.relname, %s)
     """
 )
+_COPY = "INSERT INTO {table} ({columns}, {date}) SELECT {staged}, {day} FROM {stage}"
 _BLOCKS = SQL("SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint")
 
 
@@ -207,19 +208,16 @@ class PostgresTable:
             kinds = staged.columns()
             self._adapt(kinds)
             pairs = matching(kinds, self.columns())
-            dated = {"table": _identifier(self.name), "date": Identifier(DATE)}
-            self._run(SQL("DELETE FROM {table} WHERE {date} = %s").format(**dated), [run_date])
-            self._run(
-                SQL(
-                    "INSERT INTO {table} ({columns}, {date}) SELECT {staged}, %s FROM {stage}"
-                ).format(
-                    **dated,
-                    columns=SQL(", ").join(map(Identifier, pairs.values())),
-                    staged=SQL(", ").join(map(Identifier, pairs)),
-                    stage=_identifier(staged.name),
-                ),
-                [run_date],
-            )
+            names = {
+                "table": _identifier(self.name),
+                "stage": _identifier(staged.name),
+                "columns": SQL(", ").join(map(Identifier, pairs.values())),
+                "staged": SQL(", ").join(map(Identifier, pairs)),
+                "date": Identifier(DATE),
+                "day": Literal(run_date),  # no parameter: with one, a % in a name would be another
+            }
+            self._run(SQL("DELETE FROM {table} WHERE {date} = {day}").format(**names))
+            self._run(SQL(_COPY).format(**names))
             staged.drop([stage])
 
     def _adapt(self, kinds: Mapping[str, str]) -> None:

@@ -202,10 +202,14 @@ class _Server:
         self.statements = list[str]()
         self.answer: list[tuple[str, str]] | None = None
 
-    def execute(self, statement: psycopg.sql.Composable, parameters: Sequence[str]) -> _Server:
+    def execute(
+        self, statement: psycopg.sql.Composable, parameters: Sequence[str] | None
+    ) -> _Server:
         text = " ".join(statement.as_string(None).split())
         is_question = "format_type" in text
-        self.answer = list(self.tables.get(parameters[0], {}).items()) if is_question else None
+        self.answer = (
+            list(self.tables.get((parameters or [""])[0], {}).items()) if is_question else None
+        )
         if not is_question and "advisory" not in text:
             self.statements.append(text)
             for column in re.findall(r'(?:[(,]|COLUMN) ?("[^"]+") (?:bigint|text|date)', text):
@@ -256,10 +260,11 @@ def test_date_is_replaced_in_one_transaction(
     begin, *found, delete, copy, drop, commit = server.statements
     assert (begin, commit) == ("BEGIN", "COMMIT")
     assert found == changes
-    assert delete == 'DELETE FROM "lending"."scored" WHERE "run_date" = %s'
+    day = "'2026-03-01'::date"
+    assert delete.removeprefix('DELETE FROM "lending"."scored" ') == f'WHERE "run_date" = {day}'
     assert drop == 'DROP TABLE IF EXISTS "lending"."s"'
-    head, tail = 'INSERT INTO "lending"."scored"', 'SELECT "Loan", "p", %s FROM "lending"."s"'
-    assert copy == f'{head} ({columns}, "run_date") {tail}'
+    head, tail = 'INSERT INTO "lending"."scored"', 'FROM "lending"."s"'
+    assert copy == f'{head} ({columns}, "run_date") SELECT "Loan", "p", {day} {tail}'
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pyspark.sql import types as T
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.storage.jdbc import find_refusal, option_of, with_defaults
+from sparkweights.storage.names import POSTGRES_BYTES
 from sparkweights.storage.postgres import (
     ATTEMPT_CHARACTERS,
     DATE,
@@ -337,6 +338,13 @@ def to_postgres(kind: T.DataType) -> str | None:
 
 
 def _own_type(column: T.StructField) -> str:
+    """Return a column's type in PostgreSQL; refuse one that has no type or too long a name."""
+    if len(column.name.encode()) > POSTGRES_BYTES:
+        raise ConfigError(
+            f"Column '{column.name}' cannot be written; names of PostgreSQL have at most "
+            f"{POSTGRES_BYTES} bytes.",
+            hint="shorten the name; those of classes and decisions are in names of columns.",
+        )
     kind = to_postgres(column.dataType)
     if kind is None:
         raise ConfigError(
