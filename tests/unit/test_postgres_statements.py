@@ -30,7 +30,7 @@ from sparkweights.storage.postgres import (
     stage_names,
     stage_prefix,
 )
-from sparkweights.storage.publish.postgres import takes, to_postgres
+from sparkweights.storage.publish.postgres import PostgresPublication, takes, to_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,6 +192,26 @@ def test_types_of_spark_and_of_postgresql_fit() -> None:
     assert not takes("text", T.ArrayType(T.StringType()))
     for kind in (T.StructType(), T.MapType(T.StringType(), T.LongType()), T.NullType()):
         assert to_postgres(kind) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("x", T.StructType(), "'x' is struct<>, for which a table of PostgreSQL has no type"),
+        ("x" * 64, T.LongType(), "names of PostgreSQL have at most 63 bytes"),
+        ("é" * 32, T.LongType(), "names of PostgreSQL have at most 63 bytes"),
+    ],
+)
+def test_column_that_postgresql_cannot_have_is_refused(
+    name: str, kind: T.DataType, words: str
+) -> None:
+    """Of a name that is too long the end would be dropped, and two columns become one."""
+    publication = PostgresPublication(
+        run_id="r", run_date=date(2026, 3, 1), spark=None, name=NAME, where="tables.scored.options"
+    )
+    publication._require_types(T.StructType([T.StructField("é" * 31, T.LongType())]), {})
+    with pytest.raises(ConfigError, match=words):
+        publication._require_types(T.StructType([T.StructField(name, kind)]), {})
 
 
 class _Server:
