@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
@@ -132,7 +133,7 @@ class PostgresTable:
         """
         parameters = libpq_parameters(options, where=where)
         try:
-            connection = psycopg.connect(**parameters, autocommit=True)
+            connection = psycopg.connect(make_conninfo(**parameters), autocommit=True)
         except psycopg.Error as error:
             raise refusal_of(error, name) from None
         with closing(connection):

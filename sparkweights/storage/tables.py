@@ -17,8 +17,9 @@ from pyspark.sql import types as T
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import InputError, join_names, spark_message
+from sparkweights.core.session_settings import use_settings
 from sparkweights.storage.catalog_table import CatalogTable
-from sparkweights.storage.jdbc import find_refusal, option_of, with_defaults
+from sparkweights.storage.jdbc import Refusal, find_refusal, option_of, with_defaults
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
 from sparkweights.storage.spark_paths import literal_path
@@ -142,7 +143,8 @@ def read_table(spark: SparkSession, source: TableSource) -> DataFrame:
         df = _open(spark, source)
         df.schema  # noqa: B018 (Spark resolves the columns now, so that errors appear here)
     except SPARK_ERRORS as error:
-        raise _unreadable(error, source) from None
+        refusal = find_jdbc_refusal(spark, error) if source.format == "jdbc" else None
+        raise _unreadable(error, source, refusal) from None
     condition = _selected(df, source)
     return df if condition is None else df.filter(condition)
 
@@ -181,6 +183,15 @@ def open_jdbc(spark: SparkSession, options: Mapping[str, str], table: str) -> Da
     return (
         spark.read.format("jdbc").options(**with_defaults(options)).option("dbtable", table).load()
     )
+
+
+def find_jdbc_refusal(spark: SparkSession, error: Exception) -> Refusal | None:
+    """Return what a database refuses when `open_jdbc` asks it; None if unknown.
+
+    What its driver has said is in Spark's stack trace alone, whose text stays here.
+    """
+    with use_settings(spark, {"spark.sql.pyspark.jvmStacktrace.enabled": "true"}):
+        return find_refusal(str(error))
 
 
 def _reader(spark: SparkSession, source: TableSource) -> DataFrameReader:
@@ -258,17 +269,12 @@ def _require_values(
             )
 
 
-def _unreadable(error: Exception, source: TableSource) -> InputError:
+def _unreadable(error: Exception, source: TableSource, refusal: Refusal | None) -> InputError:
     text = str(error)
     condition = (error.getCondition() or "") if isinstance(error, PySparkException) else ""
     where = f"Table tables.{source.role} at '{source.location}' cannot be read"
-    if source.format == "jdbc":
-        refusal = find_refusal(text)
-        reason = spark_message(error) if refusal is None else refusal.reason
-        return InputError(
-            f"{where}: {reason}.",
-            hint="check its location and options." if refusal is None else refusal.hint,
-        )
+    if refusal is not None:
+        return InputError(f"{where}: {refusal.reason}.", hint=refusal.hint)
     if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
         return InputError(
             f"No table at '{source.location}' (tables.{source.role}).",

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
-from sparkweights.storage.jdbc import find_refusal, option_of, with_defaults
+from sparkweights.storage.jdbc import option_of, with_defaults
 from sparkweights.storage.names import POSTGRES_BYTES
 from sparkweights.storage.postgres import (
     ATTEMPT_CHARACTERS,
@@ -29,7 +29,7 @@ from sparkweights.storage.postgres import (
 )
 from sparkweights.storage.publish.column_types import as_written
 from sparkweights.storage.publish.protocol import Publication
-from sparkweights.storage.tables import open_jdbc
+from sparkweights.storage.tables import find_jdbc_refusal, open_jdbc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -189,8 +189,8 @@ class PostgresPublication(Publication):
         return access
 
     def _require_types(self, schema: T.StructType, existing: Mapping[str, str]) -> None:
-        for column, present in matching(schema.names, existing).items():
-            written = schema[column]
+        for name, present in matching(schema.names, existing).items():
+            written = schema[name]
             if not takes(existing[present], written.dataType):
                 raise PublishError(
                     f"Column '{present}' of table '{self.name}' is {existing[present]}; the run "
@@ -213,7 +213,7 @@ class PostgresPublication(Publication):
         try:
             return open_jdbc(self.spark, {**self._read_options, **_EXACT_TYPES}, table)
         except SPARK_ERRORS as error:
-            refusal = find_refusal(str(error))
+            refusal = find_jdbc_refusal(self.spark, error)
             reason = spark_message(error) if refusal is None else refusal.reason
             raise PublishError(
                 f"Table '{self.name}' cannot be written by Spark: {reason}.",
