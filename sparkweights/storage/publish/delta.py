@@ -50,12 +50,8 @@ class DeltaPublication(LakehousePublication):
     transaction: int = field(default_factory=_milliseconds)
 
     @property
-    def stage_name(self) -> str:
-        """The name of the staging table."""
-        return f"{self._prefix}{self.token}"
-
-    @property
-    def _prefix(self) -> str:
+    def stage_prefix(self) -> str:
+        """What the names of the table's staging tables begin with."""
         return f"{self.name.table}__staging_"
 
     def _stage(self, name: str) -> CatalogTable:
@@ -126,12 +122,11 @@ class DeltaPublication(LakehousePublication):
         """What the table's history says of the commit."""
         return json.dumps({"run_id": self.run_id, "attempt": self.attempt})
 
-    def list_stages(self) -> list[str]:
-        """Return the names of the staging tables beside the table."""
-        pattern = sql_text(f"{self._prefix}*")
+    def list_names(self) -> list[str]:
+        """Return the names of tables beside the table, the staging tables among them."""
+        pattern = sql_text(f"{self.stage_prefix}*")
         tables_df = self.table.run(f"SHOW TABLES IN {self.name.database_sql} LIKE {pattern}")
-        names = [row["tableName"] for row in tables_df.collect()]
-        return [name for name in names if name.lower().startswith(self._prefix.lower())]
+        return [row["tableName"] for row in tables_df.collect()]
 
     def remove_stage(self, name: str) -> None:
         """Drop a staging table, if it is there."""

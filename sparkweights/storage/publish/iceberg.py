@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "sparkweights_"
 _COPIES = 3  # of the rows, where the table changes during each
 _WRITE_OPTIONS = {
     # By default rows are shuffled by partition before they are written: those of one date would be
@@ -42,9 +41,9 @@ class IcebergPublication(LakehousePublication):
     formats: ClassVar[tuple[str, ...]] = ("iceberg",)
 
     @property
-    def stage_name(self) -> str:
-        """The name of the branch."""
-        return f"{_PREFIX}{self.token}"
+    def stage_prefix(self) -> str:
+        """What the names of runs' branches begin with."""
+        return "sparkweights_"
 
     @property
     def _branch(self) -> str:
@@ -121,10 +120,9 @@ class IcebergPublication(LakehousePublication):
         row = self.table.ask(of_date_df.orderBy(F.desc("committed_at")).first)
         return None if row is None else int(row["snapshot_id"])
 
-    def list_stages(self) -> list[str]:
-        """Return the names of the runs' branches of the table."""
-        own_df = self.table.branches().filter(F.startswith("name", F.lit(_PREFIX)))
-        return [row["name"] for row in self.table.ask(own_df.collect)]
+    def list_names(self) -> list[str]:
+        """Return the names of the table's branches; tags are none."""
+        return [row["name"] for row in self.table.ask(self.table.branches().collect)]
 
     def remove_stage(self, name: str) -> None:
         """Drop a branch, if it is there."""

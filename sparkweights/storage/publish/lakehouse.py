@@ -5,20 +5,26 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
 from sparkweights.core.errors import PublishError
+from sparkweights.storage.files import write_text
 from sparkweights.storage.publish.column_types import as_written, is_wider_number
-from sparkweights.storage.publish.table import DATE, TablePublication
+from sparkweights.storage.publish.table import DATE, TablePublication, beginning
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql import types as T
 
     from sparkweights.storage.catalog_table import TableDescription
+    from sparkweights.storage.location import Location
+
+ABANDONED = timedelta(days=1)  # no run takes as long from its stage to its publication
+MAX_STAGE_BYTES = 2**10  # of a stage's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +59,33 @@ class LakehousePublication(TablePublication):
 
     @property
     @abstractmethod
+    def stage_prefix(self) -> str:
+        """What the names of the table's stages begin with; an attempt's token follows."""
+
+    @property
     def stage_name(self) -> str:
         """The name of the attempt's stage, in the table's catalog."""
+        return f"{self.stage_prefix}{self.token}"
 
     @abstractmethod
     def staged(self) -> DataFrame:
         """Return the rows of the stage."""
 
     @abstractmethod
-    def list_stages(self) -> list[str]:
-        """Return the names of the table's stages, whatever run they are of."""
+    def list_names(self) -> list[str]:
+        """Return names of the catalog, the stages of the table among them."""
+
+    def list_stages(self) -> dict[str, datetime]:
+        """Return the table's stages, whatever run they are of: name -> when the attempt began.
+
+        What somebody else has named is none of them, whatever its name begins with.
+        """
+        prefix, stages = self.stage_prefix, dict[str, datetime]()
+        for name in self.list_names():
+            began = beginning(name[len(prefix) :])
+            if began is not None and name.lower().startswith(prefix.lower()):
+                stages[name] = began
+        return stages
 
     @abstractmethod
     def remove_stage(self, name: str) -> None:
@@ -98,9 +121,28 @@ class LakehousePublication(TablePublication):
         return as_written(self.staged(), like.schema)
 
     def recover(self) -> None:
-        """Remove the stages of runs that died."""
-        for stage in self.list_stages():
-            self.remove_stage(stage)
+        """Remove the stages of runs that died.
+
+        The run that had the lock before is dead. Another stage may be that of a live run whose lock
+        is in another folder `runs`, until it is too old for that.
+        """
+        if self.table.exists():
+            dead, before = self._read_last_stage(), datetime.now(UTC) - ABANDONED
+            for stage, began in self.list_stages().items():
+                if stage.lower() == dead.lower() or began < before:
+                    self.remove_stage(stage)
+        write_text(self._last_stage, self.stage_name)
+
+    @property
+    def _last_stage(self) -> Location:
+        """The file with the name of the stage of the run that had the lock last."""
+        return self.lock_folder / "_stage"
+
+    def _read_last_stage(self) -> str:
+        try:
+            return self._last_stage.read_plain(MAX_STAGE_BYTES).decode()
+        except (OSError, ValueError):  # there is none, or it is not text
+            return ""
 
     def discard(self) -> None:
         """Remove the stage, published or not."""

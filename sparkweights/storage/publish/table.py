@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
@@ -27,10 +28,27 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 DATE = "run_date"
+_ATTEMPT = re.compile("([0-9]{8}T[0-9]{6}Z)[-_][0-9a-f]{8}", re.IGNORECASE)
 
 
 def _new_attempt() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+
+
+def beginning(attempt: str) -> datetime | None:
+    """Return when an attempt began, by its name; None for a name that is not an attempt's.
+
+    Examples
+    --------
+    >>> str(beginning("20260301T101500Z-0123abcd"))
+    '2026-03-01 10:15:00+00:00'
+    >>> beginning("20260301_copy")
+    """
+    name = _ATTEMPT.fullmatch(attempt)
+    if name is not None:
+        with suppress(ValueError):  # no date has these numbers
+            return datetime.strptime(name[1].upper(), "%Y%m%dT%H%M%S%z")
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,11 @@ class TablePublication(Publication):
         """The table, to ask its catalog."""
         return CatalogTable(self.spark, self.name)
 
+    @property
+    def lock_folder(self) -> Location:
+        """The folder of the table's lock."""
+        return self.locks / "_locks" / self.name.file
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Lock the table for one run, and remove the stage that a run that died has left.
@@ -73,9 +96,8 @@ class TablePublication(Publication):
         PublishError
             If another run has locked it.
         """
-        with lock(self.locks / "_locks" / self.name.file / "_lock", str(self.name)):
-            if self.table.exists():
-                self.recover()
+        with lock(self.lock_folder / "_lock", str(self.name)):
+            self.recover()
             yield
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
@@ -114,7 +136,7 @@ class TablePublication(Publication):
         """Whether a table of these partitions can be written."""
 
     def recover(self) -> None:
-        """Remove what runs that died have left in the table's catalog."""
+        """Remove what runs that died have left in the catalog; called once the table is locked."""
 
     def published_schema(self) -> T.StructType | None:
         """Return the table's columns; None where it is not there yet."""

@@ -1,0 +1,172 @@
+"""Publications into tables of a catalog: what they ask it, remove from it, and say when it fails.
+
+The catalog is a fake one, which answers statements of SQL; `tests/jobs` publish into real ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from pyspark.sql import Row
+
+from sparkweights.storage.catalog_table import CatalogTable
+from sparkweights.storage.location import Location
+from sparkweights.storage.names import TableName
+from sparkweights.storage.publish.delta import DeltaPublication
+from sparkweights.storage.publish.iceberg import IcebergPublication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sparkweights.storage.publish.lakehouse import LakehousePublication
+
+MARCH_1 = date(2026, 3, 1)
+STAGES: Mapping[type[LakehousePublication], str] = {
+    DeltaPublication: "scored__staging_",
+    IcebergPublication: "sparkweights_",
+}
+lakehouses = pytest.mark.parametrize("kind", STAGES)
+
+
+@dataclass
+class Frame:
+    """Rows of the catalog."""
+
+    rows: Sequence[Row]
+
+    def collect(self) -> list[Row]:
+        """Return the rows."""
+        return list(self.rows)
+
+
+@dataclass
+class Catalog:
+    """A session and its catalog: pattern of a statement -> the rows of its answer, or an error."""
+
+    answers: dict[str, Sequence[Row] | Exception] = field(default_factory=dict)
+    statements: list[str] = field(default_factory=list)
+    exists: bool = True
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the session."""
+        return self
+
+    def tableExists(self, _: str) -> bool:  # noqa: N802 (Spark's name)
+        """Whether the table is there."""
+        return self.exists
+
+    def sql(self, statement: str) -> Frame:
+        """Answer a statement."""
+        self.statements.append(statement)
+        for pattern, answer in self.answers.items():
+            if re.search(pattern, statement):
+                if isinstance(answer, Exception):
+                    raise answer
+                return Frame(answer)
+        return Frame(())
+
+
+@pytest.fixture
+def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """Make a catalog with one table, ``lending.scored``; its branches are those of ``refs``."""
+    made = Catalog()
+    monkeypatch.setattr(CatalogTable, "branches", lambda table: table.spark.sql("refs"))
+    return made
+
+
+Publish = type[DeltaPublication] | type[IcebergPublication]
+
+
+@pytest.fixture
+def publication(catalog: Catalog, tmp_path: Path) -> Callable[..., Any]:
+    """Return how a publication is made; each has a name of its own."""
+
+    def made(kind: Publish, *, runs: str = "runs", **fields: object) -> Any:
+        common: dict[str, Any] = {
+            "run_id": "r",
+            "run_date": MARCH_1,
+            "spark": cast("Any", catalog),
+            "name": TableName("lending", "scored"),
+            "locks": Location.of(tmp_path / runs),
+        }
+        return kind(**common | fields)
+
+    return made
+
+
+def _attempt(age: timedelta) -> str:
+    return f"{datetime.now(UTC) - age:%Y%m%dT%H%M%SZ}-0123abcd"
+
+
+def _fill(catalog: Catalog, *names: str) -> None:
+    """Let the catalog hold branches, and tables, of these names."""
+    rows = [Row(name=name, tableName=name) for name in names]
+    catalog.answers = {"refs|SHOW TABLES": rows}
+
+
+def _dropped(catalog: Catalog) -> list[str]:
+    """Return what has been dropped since the last question."""
+    dropped = [re.findall("`([^`]+)`", each)[-1] for each in catalog.statements if "DROP" in each]
+    catalog.statements.clear()
+    return dropped
+
+
+@lakehouses
+def test_next_run_removes_the_stage_of_the_run_that_had_its_lock(
+    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+) -> None:
+    """That run is dead, however young its stage is; this one is the next to have the lock."""
+    killed, following, last = (publication(kind) for _ in range(3))
+    with killed.lock():
+        pass
+    _fill(catalog, "main", killed.stage_name)
+    with following.lock():
+        assert _dropped(catalog) == [killed.stage_name]
+    _fill(catalog, "main", following.stage_name)
+    with last.lock():
+        assert _dropped(catalog) == [following.stage_name]
+
+
+@lakehouses
+def test_next_run_leaves_the_stage_of_a_run_with_another_lock_for_a_day(
+    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+) -> None:
+    """It may be alive: its lock lies in another folder `runs`."""
+    live = publication(kind, runs="other")
+    old = publication(kind, runs="other", attempt=_attempt(timedelta(hours=25)))
+    _fill(catalog, live.stage_name, old.stage_name)
+    with live.lock():
+        catalog.statements.clear()
+        with publication(kind).lock():
+            assert _dropped(catalog) == [old.stage_name]
+
+
+@lakehouses
+def test_next_run_leaves_what_somebody_else_has_named(
+    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+) -> None:
+    """A name that begins like a stage's, and one that holds one, is none."""
+    old = _attempt(timedelta(days=400)).replace("-", "_").lower()
+    prefix = STAGES[kind]
+    _fill(
+        catalog,
+        f"{prefix}history",
+        f"{prefix}audit_2025",
+        f"{prefix}{old}_copy",
+        f"{prefix}copy_{old}",
+        f"{prefix}20251399t000000z_0123abcd",
+        f"x{prefix}{old}",
+        old,
+        prefix,
+    )
+    with publication(kind).lock():
+        assert _dropped(catalog) == []
+    _fill(catalog, f"{prefix}{old}")
+    with publication(kind).lock():
+        assert _dropped(catalog) == [f"{prefix}{old}"]
