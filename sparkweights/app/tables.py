@@ -117,14 +117,17 @@ def outputs(spark: SparkSession, config: Config, run_id: str, run_date: date) ->
 
 def _require_separate(spark: SparkSession, config: Config) -> None:
     """Refuse one table under two names: with its catalog, and without the current one."""
-    role_of = dict[TableName, str]()
+    role_of = dict[str, str]()
     for role in ("scored", "quarantine", "incoming", "labelled"):
         table: Table | None = getattr(config.tables, role)
         name = None if table is None else _table_name(spark, table)
-        if name is not None and role_of.setdefault(name, role) in {"scored", "quarantine"} - {role}:
+        if name is None:
+            continue
+        first = role_of.setdefault(name.file, role)
+        if first in {"scored", "quarantine"} - {role}:
             raise ConfigError(
-                f"tables.{role_of[name]} and tables.{role} are both '{name}'; what is written must "
-                "be separate from everything else.",
+                f"tables.{first} and tables.{role} are both '{name}'; what is written must be "
+                "separate from everything else.",
                 hint="give each its own table.",
             )
 
@@ -179,6 +182,7 @@ def _publication(
             options=options,
             spark=spark,
             name=name,
+            owner=config.name,
             locks=config.path(config.runs),
         )
     return FolderPublication(

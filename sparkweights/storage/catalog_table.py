@@ -123,6 +123,17 @@ class CatalogTable:
         rows = self.run(f"DESCRIBE TABLE EXTENDED {self.name.sql} {partition}").collect()
         return TableDescription.parse((row[0], row[1] or "") for row in rows).location
 
+    def property(self, key: str) -> str | None:
+        """Return a property of the table; None where it does not have it."""
+        # Asked for one that is missing, the catalog answers by a sentence.
+        rows = self.run(f"SHOW TBLPROPERTIES {self.name.sql}").collect()
+        return next((row["value"] for row in rows if row["key"] == key), None)
+
+    def set_property(self, key: str, text: str) -> None:
+        """Give the table a property, or another value of it."""
+        stated = f"{sql_text(key)} = {sql_text(text)}"
+        self.run(f"ALTER TABLE {self.name.sql} SET TBLPROPERTIES ({stated})")
+
     def columns(self) -> T.StructType:
         """Return its columns."""
         return self.ask(lambda: self.spark.table(self.name.sql).schema)

@@ -62,8 +62,11 @@ class TableName:
 
     @property
     def file(self) -> str:
-        """The name as a file name."""
-        return ".".join(quote(part, safe="") for part in self._parts)
+        """The name as a file name, the same for every spelling that a catalog may take for it.
+
+        Most catalogs ignore case. Where one does not, two tables share a file, and so a lock.
+        """
+        return ".".join(quote(part.casefold(), safe="") for part in self._parts)
 
     @property
     def _parts(self) -> tuple[str, ...]:

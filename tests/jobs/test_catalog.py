@@ -278,6 +278,7 @@ def test_catalog_that_forgets_is_no_place_for_a_table(tmp_path: Path) -> None:
         run_date=date(2026, 3, 1),
         spark=Forgetful(),
         name=TableName("a", "b"),
+        owner="loans",
         locks=Location.of(tmp_path),
     )
     with pytest.raises(ConfigError, match="forgets its tables") as caught:

@@ -9,13 +9,19 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 from pyspark.sql import Row
+from pyspark.sql.types import DateType, LongType, StructField, StructType
 
+from sparkweights.app.tables import outputs
+from sparkweights.config.schema import Config
+from sparkweights.core.errors import ConfigError
 from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
+from sparkweights.storage.publish.catalog import CatalogPublication
 from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.iceberg import IcebergPublication
 
@@ -24,20 +30,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkweights.storage.publish.lakehouse import LakehousePublication
+    from sparkweights.storage.publish.table import TablePublication
 
 MARCH_1 = date(2026, 3, 1)
+COLUMNS = StructType([StructField("k", LongType()), StructField("run_date", DateType())])
 STAGES: Mapping[type[LakehousePublication], str] = {
     DeltaPublication: "scored__staging_",
     IcebergPublication: "sparkweights_",
 }
 lakehouses = pytest.mark.parametrize("kind", STAGES)
+every_kind = pytest.mark.parametrize("kind", [CatalogPublication, *STAGES])
 
 
 @dataclass
 class Frame:
     """Rows of the catalog."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
+    schema: StructType = COLUMNS
 
     def collect(self) -> list[Row]:
         """Return the rows."""
@@ -57,13 +67,31 @@ class Catalog:
         """The catalog of the session."""
         return self
 
+    @property
+    def conf(self) -> Mapping[str, str]:
+        """The settings of the session."""
+        return {"spark.sql.catalogImplementation": "hive"}
+
     def tableExists(self, _: str) -> bool:  # noqa: N802 (Spark's name)
         """Whether the table is there."""
         return self.exists
 
+    def databaseExists(self, _: str) -> bool:  # noqa: N802 (Spark's name)
+        """Whether the database is there."""
+        return True
+
+    def currentCatalog(self) -> str:  # noqa: N802 (Spark's name)
+        """Return the catalog of names of two parts."""
+        return "spark_catalog"
+
+    def table(self, _: str) -> Frame:
+        """Open the table."""
+        return Frame()
+
     def sql(self, statement: str) -> Frame:
         """Answer a statement."""
         self.statements.append(statement)
+        self.exists |= statement.startswith("CREATE TABLE")
         for pattern, answer in self.answers.items():
             if re.search(pattern, statement):
                 if isinstance(answer, Exception):
@@ -80,19 +108,17 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return made
 
 
-Publish = type[DeltaPublication] | type[IcebergPublication]
-
-
 @pytest.fixture
 def publication(catalog: Catalog, tmp_path: Path) -> Callable[..., Any]:
     """Return how a publication is made; each has a name of its own."""
 
-    def made(kind: Publish, *, runs: str = "runs", **fields: object) -> Any:
+    def made(kind: type[TablePublication], *, runs: str = "runs", **fields: object) -> Any:
         common: dict[str, Any] = {
             "run_id": "r",
             "run_date": MARCH_1,
             "spark": cast("Any", catalog),
             "name": TableName("lending", "scored"),
+            "owner": "loans",
             "locks": Location.of(tmp_path / runs),
         }
         return kind(**common | fields)
@@ -119,7 +145,7 @@ def _dropped(catalog: Catalog) -> list[str]:
 
 @lakehouses
 def test_next_run_removes_the_stage_of_the_run_that_had_its_lock(
-    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+    catalog: Catalog, publication: Callable[..., Any], kind: type[TablePublication]
 ) -> None:
     """That run is dead, however young its stage is; this one is the next to have the lock."""
     killed, following, last = (publication(kind) for _ in range(3))
@@ -135,7 +161,7 @@ def test_next_run_removes_the_stage_of_the_run_that_had_its_lock(
 
 @lakehouses
 def test_next_run_leaves_the_stage_of_a_run_with_another_lock_for_a_day(
-    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+    catalog: Catalog, publication: Callable[..., Any], kind: type[TablePublication]
 ) -> None:
     """It may be alive: its lock lies in another folder `runs`."""
     live = publication(kind, runs="other")
@@ -149,7 +175,7 @@ def test_next_run_leaves_the_stage_of_a_run_with_another_lock_for_a_day(
 
 @lakehouses
 def test_next_run_leaves_what_somebody_else_has_named(
-    catalog: Catalog, publication: Callable[..., Any], kind: Publish
+    catalog: Catalog, publication: Callable[..., Any], kind: type[TablePublication]
 ) -> None:
     """A name that begins like a stage's, and one that holds one, is none."""
     old = _attempt(timedelta(days=400)).replace("-", "_").lower()
@@ -170,3 +196,80 @@ def test_next_run_leaves_what_somebody_else_has_named(
     _fill(catalog, f"{prefix}{old}")
     with publication(kind).lock():
         assert _dropped(catalog) == [f"{prefix}{old}"]
+
+
+def _describe(catalog: Catalog, kind: type[TablePublication], owner: str | None) -> None:
+    """Let the table be one of a kind and of a configuration."""
+    catalog.answers = {
+        "DESCRIBE": [
+            Row("# Partition Information", ""),
+            Row("run_date", "date"),
+            Row("", ""),
+            Row("# Detailed Table Information", ""),
+            Row("Provider", kind.formats[0]),
+        ],
+        "SHOW TBLPROPERTIES": [
+            Row(key="made.by", value="cards"),
+            *([] if owner is None else [Row(key="sparkweights.owner", value=owner)]),
+        ],
+    }
+
+
+@every_kind
+def test_table_of_another_configuration_is_refused(
+    catalog: Catalog, publication: Callable[..., Any], kind: type[TablePublication]
+) -> None:
+    """Its dates would be replaced, one by one; and locks of two configurations are two locks."""
+    for owner in ("loans", None):
+        _describe(catalog, kind, owner)
+        publication(kind).require_ready()
+    _describe(catalog, kind, "cards")
+    with pytest.raises(ConfigError, match=r"'lending.scored' holds rows of .* 'cards'") as caught:
+        publication(kind).require_ready()
+    assert "UNSET TBLPROPERTIES ('sparkweights.owner')" in str(caught.value.hint)
+
+
+@every_kind
+@pytest.mark.parametrize(("owner", "stated"), [("loans", 0), (None, 1)])
+def test_table_of_nobody_gets_its_owner_with_its_first_stage(
+    catalog: Catalog,
+    publication: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[TablePublication],
+    owner: str | None,
+    stated: int,
+) -> None:
+    """One that a run makes has it from the start."""
+    monkeypatch.setattr(kind, "write_rows", lambda *_: None)
+    property_ = "TBLPROPERTIES ('sparkweights.owner' = 'loans'"
+    df = MagicMock(schema=StructType([COLUMNS["k"]]))
+    _describe(catalog, kind, owner)
+    publication(kind).write_stage(df)
+    assert sum(property_ in each for each in catalog.statements) == stated
+    catalog.exists = False
+    catalog.statements.clear()
+    publication(kind).write_stage(df)
+    (made,) = (each for each in catalog.statements if each.startswith("CREATE TABLE"))
+    assert property_ in made
+
+
+def test_one_table_has_one_lock_however_its_name_is_written() -> None:
+    """Catalogs that ignore case are the most; the session's own does."""
+    names = ["main.Lending.SCORED", "MAIN.lending.`Scored`"]
+    first, second = (cast("TableName", TableName.parse(name)) for name in names)
+    assert first.file == second.file == "main.lending.scored"
+
+
+def test_one_table_under_two_spellings_is_refused(catalog: Catalog) -> None:
+    """The quarantine would replace the scored rows."""
+    scored, quarantine = "main.Lending.scored", "main.lending.SCORED"
+    config = Config(
+        name="loans",
+        columns={"keys": ["k"], "label": "y", "classes": {"a": 0, "b": 1}, "numeric": ["x"]},
+        tables={
+            "scored": {"format": "table", "location": scored},
+            "quarantine": {"format": "table", "location": quarantine},
+        },
+    )
+    with pytest.raises(ConfigError, match=r"tables.scored and tables.quarantine are both"):
+        outputs(cast("Any", catalog), config, "r", MARCH_1)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.core.errors import PublishError
 from sparkweights.storage.files import write_text
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import lock
-from sparkweights.storage.publish.protocol import Publication
+from sparkweights.storage.publish.protocol import Publication, require_owner
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
@@ -117,14 +117,8 @@ class FolderPublication(Publication):
         PublishError
             With the part of the path that prevents it.
         """
-        owner = self._read_owner()
-        if owner not in {None, self.owner}:
-            raise ConfigError(
-                f"'{self.root}' holds rows of the configuration '{owner}'; this is '{self.owner}', "
-                "and would replace them date by date.",
-                hint="give each configuration tables of its own under tables; if it was renamed, "
-                f"remove the file '{self._owner.name}' there.",
-            )
+        removal = f"remove the file '{self._owner.name}' there"
+        require_owner(str(self.root), self._read_owner(), self.owner, removal=removal)
         obstacle = self.root.find_write_obstacle()
         if obstacle is not None:
             raise PublishError(

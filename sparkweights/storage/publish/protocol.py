@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkweights.core.errors import PublishError, QualityGateError
+from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
 from sparkweights.core.session_settings import use_settings
 from sparkweights.storage.keys import count_keys, count_repeats
 from sparkweights.storage.spark_paths import literal_path
@@ -37,6 +37,32 @@ SETTINGS = {
 # Where most rows are filtered out, the write is short. Java needs seconds, and the cores, to
 # optimise a long method, and runs it slowly until then; short methods are optimised at once.
 SETTINGS_FILTERED = {**SETTINGS, "spark.sql.codegen.hugeMethodLimit": "3000"}
+
+
+def require_owner(table: str, owner: str | None, expected: str, *, removal: str) -> None:
+    """Refuse to write into a table that holds rows of another configuration.
+
+    Parameters
+    ----------
+    owner
+        The name of the configuration whose rows it holds; None where it is nobody's yet.
+    expected
+        The name of this configuration.
+    removal
+        How the owner's name is removed, as an imperative.
+
+    Raises
+    ------
+    ConfigError
+        Naming both.
+    """
+    if owner not in {None, expected}:
+        raise ConfigError(
+            f"'{table}' holds rows of the configuration '{owner}'; this is '{expected}', and would "
+            "replace them date by date.",
+            hint="give each configuration tables of its own under tables; if it was renamed, "
+            f"{removal}.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

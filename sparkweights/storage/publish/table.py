@@ -17,7 +17,7 @@ from sparkweights.core.session_settings import effective_setting
 from sparkweights.storage.catalog_table import CatalogTable, sql_type
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
-from sparkweights.storage.publish.protocol import Publication
+from sparkweights.storage.publish.protocol import Publication, require_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 DATE = "run_date"
+OWNER = "sparkweights.owner"  # a property of the table: the configuration whose rows it holds
 _ATTEMPT = re.compile("([0-9]{8}T[0-9]{6}Z)[-_][0-9a-f]{8}", re.IGNORECASE)
 
 
@@ -64,6 +65,8 @@ class TablePublication(Publication):
         The session; classic or Connect.
     name
         The table's name.
+    owner
+        The configuration whose rows the table holds; a property of the table keeps its name.
     locks
         A folder, on a filesystem shared by all machines that run this, for the table's lock.
     attempt
@@ -74,6 +77,7 @@ class TablePublication(Publication):
 
     spark: SparkSession
     name: TableName
+    owner: str
     locks: Location
     attempt: str = field(default_factory=_new_attempt)
 
@@ -101,12 +105,13 @@ class TablePublication(Publication):
             yield
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
-        """Refuse a table that is not partitioned by date, or has columns of other types.
+        """Refuse a table that is another configuration's, or has other partitions or types.
 
         Raises
         ------
         ConfigError
-            If the session's catalog cannot keep such tables, or the table is of another kind.
+            If the session's catalog cannot keep such tables, the table is of another kind, or it
+            holds another configuration's rows.
         PublishError
             If a column exists with another type, or the catalog does not answer.
         """
@@ -123,8 +128,22 @@ class TablePublication(Publication):
                 f"TABLE ... USING {self.formats[0]} PARTITIONED BY ({DATE}) with the column "
                 f"{DATE} DATE.",
             )
+        self.require_own()
         if schema is not None:
             self._require_types(schema)
+
+    def require_own(self) -> None:
+        """Refuse a table that holds another configuration's rows.
+
+        Raises
+        ------
+        ConfigError
+            Naming the configuration whose rows they are.
+        PublishError
+            If the catalog does not answer.
+        """
+        removal = f"ALTER TABLE {self.name.sql} UNSET TBLPROPERTIES ('{OWNER}')"
+        require_owner(str(self.name), self.table.property(OWNER), self.owner, removal=removal)
 
     @property
     @abstractmethod
@@ -153,7 +172,7 @@ class TablePublication(Publication):
         partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no further partitions)
         few: bool = False,
     ) -> None:
-        """Write the rows to the stage, in one Spark job; make the table if need be.
+        """Write the rows to the stage, in one Spark job; make the table, or its owner, if need be.
 
         Raises
         ------
@@ -162,8 +181,11 @@ class TablePublication(Publication):
         """
         if not self.table.exists():
             dated = T.StructType([*df.schema, T.StructField(DATE, T.DateType())])
-            self.table.create(dated, self.format, [DATE], self.properties(df.schema))
+            properties = {OWNER: self.owner, **self.properties(df.schema)}
+            self.table.create(dated, self.format, [DATE], properties)
         self.require_ready(df.schema)
+        if self.table.property(OWNER) is None:  # of a table that somebody else has made
+            self.table.set_property(OWNER, self.owner)
         super().write_stage(df, few=few)
 
     def accepts(self, existing: T.DataType, written: T.DataType) -> bool:
