@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sparkweights.config.schema import Config
     from sparkweights.storage.location import Location
 
-OLD_DAYS = 7  # by default; whoever began to read a run's folder has ended by then
+OLD_DAYS = 7  # by default; a query of a folder that a later run has replaced has ended by then
 _PARTIAL = ".partial"
 
 
@@ -35,7 +35,7 @@ def vacuum(
     Parameters
     ----------
     days
-        How old a leftover must be.
+        How long ago another run must have replaced a folder, or a file been written.
 
     Raises
     ------

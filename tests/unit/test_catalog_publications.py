@@ -53,6 +53,10 @@ class Frame:
         """Return the rows."""
         return list(self.rows)
 
+    def first(self) -> Row | None:
+        """Return the first row; None where there is none."""
+        return next(iter(self.rows), None)
+
 
 @dataclass
 class Catalog:
@@ -251,6 +255,54 @@ def test_table_of_nobody_gets_its_owner_with_its_first_stage(
     publication(kind).write_stage(df)
     (made,) = (each for each in catalog.statements if each.startswith("CREATE TABLE"))
     assert property_ in made
+
+
+@pytest.fixture
+def attempts(tmp_path: Path) -> Callable[..., list[str]]:
+    """Return how attempts of a date get a folder each, by their age; the names are returned."""
+
+    def made(*ages: timedelta) -> list[str]:
+        names = [_attempt(age) for age in ages]
+        for name in names:
+            (tmp_path / "_runs" / "run_date=2026-03-01" / name).mkdir(parents=True)
+        return names
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("named", "removable"),
+    [
+        ("{latest}", []),  # a week is not over since it has replaced the others
+        ("{latest}/", []),
+        ("{middle}", ["{oldest}"]),  # the latest one failed, or waits for its publication
+        ("", ["{oldest}", "{middle}"]),  # nothing was published
+        ("elsewhere/of/a/user", []),
+        ("0", []),
+    ],
+)
+def test_vacuum_leaves_a_folder_that_a_query_may_still_read(
+    catalog: Catalog,
+    publication: Callable[..., Any],
+    attempts: Callable[..., list[str]],
+    tmp_path: Path,
+    named: str,
+    removable: list[str],
+) -> None:
+    """Its age counts from when a later run replaced it, not from when its own run began."""
+    days = timedelta(days=1)
+    names = dict(
+        zip(("oldest", "middle", "latest"), attempts(90 * days, 30 * days, days), strict=True)
+    )
+    details = Row("# Detailed Table Information", "")
+    root = tmp_path.as_uri()
+    catalog.answers = {
+        "SHOW PARTITIONS": [Row("run_date=2026-03-01")] if named else [],
+        "DESCRIBE .* PARTITION": [details, Row("Location", f"{root}/{named.format(**names)}")],
+        "DESCRIBE": [details, Row("Location", root)],
+    }
+    found = publication(CatalogPublication).unnamed_folders(datetime.now(UTC) - 7 * days)
+    assert sorted(each.name for each in found) == sorted(name.format(**names) for name in removable)
 
 
 def test_one_table_has_one_lock_however_its_name_is_written() -> None:

@@ -19,7 +19,7 @@ from sparkweights.core.errors import ConfigError
 from sparkweights.storage.catalog_table import sql_text
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import CATALOG
-from sparkweights.storage.publish.table import DATE, TablePublication
+from sparkweights.storage.publish.table import DATE, TablePublication, beginning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,9 +116,9 @@ class CatalogPublication(TablePublication):
             raise stage.unwritable(error) from None
 
     def unnamed_folders(self, before: datetime) -> list[Location]:
-        """Return the folders of runs that no partition names, and that began before a moment.
+        """Return the folders of runs that no partition has named since a moment.
 
-        The table must be locked: a run's folder has no name until it is published.
+        The table must be locked: no partition names a run's folder until it is published.
         """
         if not self.table.exists():
             return []
@@ -129,7 +129,7 @@ class CatalogPublication(TablePublication):
             for day in days
             for named in [self.table.partition_location(_partition(day.name.partition("=")[2]))]
             for attempt in day.children()
-            if _is_older(attempt.name, before) and attempt.name != named.rpartition("/")[2]
+            if _is_unnamed_since(before, attempt.name, named.rstrip("/").rpartition("/")[2])
         ]
 
     def discard(self) -> None:
@@ -148,7 +148,30 @@ def _partition(day: str) -> str:
     return f"PARTITION ({DATE} = DATE '{day}')"
 
 
-def _is_older(attempt: str, moment: datetime) -> bool:
-    """Whether a folder's name is that of an attempt that began before a moment."""
-    begun = re.fullmatch(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", attempt)
-    return begun is not None and begun[1] < f"{moment:%Y%m%dT%H%M%SZ}"
+def _is_unnamed_since(moment: datetime, attempt: str, named: str) -> bool:
+    """Whether no partition has named an attempt's folder since a moment.
+
+    Parameters
+    ----------
+    attempt
+        The folder's name.
+    named
+        The name of the folder that the date's partition names; empty where there is no partition.
+
+    Examples
+    --------
+    A query may read the first folder until the second one is published, which is no earlier than
+    its attempt begins:
+
+    >>> from datetime import UTC, datetime
+    >>> moment, attempt = datetime(2026, 3, 8, tzinfo=UTC), "20260301T101500Z-0123abcd"
+    >>> _is_unnamed_since(moment, attempt, "20260307T101500Z-0123abcd")
+    True
+    >>> _is_unnamed_since(moment, attempt, "20260308T101500Z-0123abcd")
+    False
+    """
+    if attempt == named:
+        return False
+    began = [beginning(name) for name in (attempt, named) if name]
+    # Of a folder that is not a run's, nobody knows since when the partition has named it.
+    return all(each is not None and each < moment for each in began)
