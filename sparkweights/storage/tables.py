@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -122,9 +123,14 @@ def pin_version(spark: SparkSession, source: TableSource) -> TableSource:
     """Return a source that reads one version of its table, in every pass.
 
     The version is the one of this moment, unless the source names another. Tables of folders, views
-    and tables of formats without versions have none.
+    and tables of formats without versions have none. A session keeps the state in which it has seen
+    a table before, such as the list of its files; that is forgotten.
     """
-    if source.format != "table" or source.as_of is not None:
+    if source.format != "table":
+        return source
+    with suppress(*SPARK_ERRORS):  # the reading itself reports it
+        spark.catalog.refreshTable(source.location)
+    if source.as_of is not None:
         return source
     name = TableName.parse(source.location, spark.catalog.currentCatalog())
     return source if name is None else replace(source, as_of=CatalogTable(spark, name).version())

@@ -6,12 +6,13 @@ The catalog is a fake one, which answers statements of SQL; `tests/jobs` publish
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import MagicMock
 
 import pytest
+from pyspark.errors import AnalysisException
 from pyspark.sql import Row
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
@@ -24,6 +25,7 @@ from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
 from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.iceberg import IcebergPublication
+from sparkweights.storage.tables import TableSource, pin_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,6 +89,10 @@ class Catalog:
     def currentCatalog(self) -> str:  # noqa: N802 (Spark's name)
         """Return the catalog of names of two parts."""
         return "spark_catalog"
+
+    def refreshTable(self, name: str) -> None:  # noqa: N802 (Spark's name)
+        """Forget the state of a table, as if by a statement."""
+        self.sql(f"REFRESH TABLE {name}")
 
     def table(self, _: str) -> Frame:
         """Open the table."""
@@ -325,3 +331,18 @@ def test_one_table_under_two_spellings_is_refused(catalog: Catalog) -> None:
     )
     with pytest.raises(ConfigError, match=r"tables.scored and tables.quarantine are both"):
         outputs(cast("Any", catalog), config, "r", MARCH_1)
+
+
+@pytest.mark.parametrize("as_of", [None, 7])
+def test_table_is_read_in_its_present_state(catalog: Catalog, as_of: int | None) -> None:
+    """A long session has seen it before, and remembers the files of that day."""
+    source = TableSource("incoming", "lake.lending.loans", "table", as_of=as_of)
+    for refusal in ({}, {"REFRESH": AnalysisException("[TABLE_OR_VIEW_NOT_FOUND] x")}):
+        catalog.answers = refusal
+        catalog.statements.clear()
+        assert pin_version(cast("Any", catalog), source) == source
+        assert catalog.statements[0] == "REFRESH TABLE lake.lending.loans"
+    catalog.statements.clear()
+    folder = replace(source, format="parquet")
+    assert pin_version(cast("Any", catalog), folder) == folder
+    assert catalog.statements == []
