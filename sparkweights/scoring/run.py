@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import MALFORMED_RECORD
-from sparkweights.core.errors import PublishError, without_credentials
+from sparkweights.core.engine_errors import NETWORK_ERRORS, SPARK_ERRORS
+from sparkweights.core.errors import PublishError, spark_message, without_credentials
 from sparkweights.core.versions import digest
 from sparkweights.features.missing import MissingShift, missing_counts, missing_shifts
 from sparkweights.quality.compile import CompiledSuite, compile_suite
@@ -30,7 +31,7 @@ from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.publish.column_types import with_published_types
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyspark.sql import DataFrame
 
@@ -189,25 +190,24 @@ class ScoringRun:
 
     def _publish(self, record: RunRecord) -> None:
         self.store.write_pending_manifest(record)
-        self.outputs.quarantine.publish()
-        try:
+        with _stating(
+            "the scored table was not replaced, the quarantine of the date may have been; check "
+            "the storage, then run the date again."
+        ):
+            self.outputs.quarantine.publish()
+        # A commit may succeed, and its answer be lost.
+        with _stating(
+            "the quarantine of the date WAS replaced; whether the scored table was, its scored_at "
+            "tells, compared with manifest.pending.json. Check the storage; run the date again."
+        ):
             self.outputs.scored.publish()
-        except PublishError as error:
-            raise PublishError(
-                error.message,
-                hint="the quarantine of the date WAS replaced, the scored table was not; check "
-                "the storage, then run the date again.",
-            ) from None
 
     def _record(self, record: RunRecord) -> None:
-        try:
+        with _stating(
+            "both tables WERE published; what is missing is the record. Free storage for it, then "
+            "run the date again."
+        ):
             self.store.write(record)
-        except PublishError as error:
-            raise PublishError(
-                error.message,
-                hint="both tables WERE published; what is missing is the record. Free storage "
-                "for it, then run the date again.",
-            ) from None
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
         """Compile the suite of a table to Columns, if there is one."""
@@ -323,6 +323,19 @@ class _Staged:
         report = self.suite.report(self.df, measured)
         gate_checks(report, quarantined=(), table="scored")
         return report
+
+
+@contextmanager
+def _stating(hint: str) -> Iterator[None]:
+    """State what has been published by the hint of an error that ends the publication."""
+    try:
+        yield
+    except PublishError as error:
+        raise PublishError(error.message, hint=hint) from None
+    except (*SPARK_ERRORS, *NETWORK_ERRORS) as error:
+        raise PublishError(
+            f"The publication has ended early: {spark_message(error)}.", hint=hint
+        ) from None
 
 
 def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerprint:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from sparkweights.core.engine_errors import SPARK_ERRORS
@@ -17,7 +16,7 @@ from sparkweights.core.roles import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Row, SparkSession
 
     from sparkweights.storage.names import TableName
 
@@ -109,24 +108,20 @@ class CatalogTable:
 
     def describe(self) -> TableDescription:
         """Return the catalog's description of the table."""
-        rows = self.run(f"DESCRIBE TABLE EXTENDED {self.name.sql}").collect()
+        rows = self.rows(f"DESCRIBE TABLE EXTENDED {self.name.sql}")
         return TableDescription.parse((row[0], row[1] or "") for row in rows)
-
-    def has_partition(self, partition: str) -> bool:
-        """Whether a partition, given as SQL, is there."""
-        return self.run(f"SHOW PARTITIONS {self.name.sql} {partition}").first() is not None
 
     def partition_location(self, partition: str) -> str:
         """Return where a partition's files are, given as SQL; empty if it is not there."""
-        if not self.has_partition(partition):
+        if not self.rows(f"SHOW PARTITIONS {self.name.sql} {partition}"):
             return ""
-        rows = self.run(f"DESCRIBE TABLE EXTENDED {self.name.sql} {partition}").collect()
+        rows = self.rows(f"DESCRIBE TABLE EXTENDED {self.name.sql} {partition}")
         return TableDescription.parse((row[0], row[1] or "") for row in rows).location
 
     def property(self, key: str) -> str | None:
         """Return a property of the table; None where it does not have it."""
         # Asked for one that is missing, the catalog answers by a sentence.
-        rows = self.run(f"SHOW TBLPROPERTIES {self.name.sql}").collect()
+        rows = self.rows(f"SHOW TBLPROPERTIES {self.name.sql}")
         return next((row["value"] for row in rows if row["key"] == key), None)
 
     def set_property(self, key: str, text: str) -> None:
@@ -158,20 +153,16 @@ class CatalogTable:
         with suppress(PublishError):
             match self.describe().provider:
                 case "delta":
-                    versions_df = self.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT 1")
-                    row = versions_df.select("version").first()
+                    rows = self.rows(f"DESCRIBE HISTORY {self.name.sql} LIMIT 1")
+                    return next((int(row["version"]) for row in rows), None)
                 case "iceberg":
-                    main_df = self.branches().filter(F.col("name") == "main")
-                    row = main_df.select("snapshot_id").first()
-                case _:
-                    row = None
-            return None if row is None else int(row[0])
+                    return self.branches().get("main")
         return None
 
-    def branches(self) -> DataFrame:
-        """Return the branches of an Iceberg table, by ``name`` and ``snapshot_id``."""
-        references_df = self.ask(self.spark.table, f"{self.name.sql}.refs")
-        return references_df.filter(F.col("type") == "BRANCH")
+    def branches(self) -> dict[str, int]:
+        """Return the branches of an Iceberg table: name -> the snapshot that it shows."""
+        rows = self.ask(lambda: self.spark.table(f"{self.name.sql}.refs").collect())
+        return {row["name"]: int(row["snapshot_id"]) for row in rows if row["type"] == "BRANCH"}
 
     def add_columns(self, schema: T.StructType) -> None:
         """Add the columns that the table does not have; they are null in its rows."""
@@ -184,9 +175,13 @@ class CatalogTable:
         present = {name.casefold() for name in self.columns().names}
         return [each for each in schema if each.name.casefold() not in present]
 
-    def run(self, statement: str) -> DataFrame:
-        """Run a statement of SQL."""
-        return self.ask(self.spark.sql, statement)
+    def run(self, statement: str) -> None:
+        """Run a statement of SQL that has no answer."""
+        self.ask(self.spark.sql, statement)
+
+    def rows(self, statement: str) -> list[Row]:
+        """Run a statement of SQL, and return the rows of its answer."""
+        return self.ask(lambda: self.spark.sql(statement).collect())
 
     def ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask the catalog.
@@ -214,7 +209,8 @@ class CatalogTable:
                     hint="nothing was published; run the date again.",
                 ) from None
             raise PublishError(
-                f"Table '{self.name}' cannot be written: {spark_message(error)}.",
+                f"A request to the catalog about table '{self.name}' failed: "
+                f"{spark_message(error)}.",
                 hint="nothing was published; check the table's name, the catalog and your rights.",
             ) from None
 

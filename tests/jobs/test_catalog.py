@@ -173,7 +173,7 @@ def test_score_that_replaced_the_quarantine_alone_says_so(
     told = capsys.readouterr().err
     assert "The catalog is away." in told
     assert "nothing was" not in told
-    assert "the quarantine of the date WAS replaced, the scored table was not" in told
+    assert "the quarantine of the date WAS replaced; whether the scored table was" in told
     pd.testing.assert_frame_equal(_rows(spark, f"{lending}.scored"), before)
     assert own_shop.run("score", config) == 0
     assert "ended while it published: readers may see its quarantine" in capsys.readouterr().err

@@ -6,7 +6,7 @@ The catalog is a fake one, which answers statements of SQL; `tests/jobs` publish
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import MagicMock
@@ -18,7 +18,8 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from sparkweights.app.tables import outputs
 from sparkweights.config.schema import Config
-from sparkweights.core.errors import ConfigError
+from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.scoring.run import Outputs, ScoringRun
 from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
@@ -48,16 +49,14 @@ every_kind = pytest.mark.parametrize("kind", [CatalogPublication, *STAGES])
 class Frame:
     """Rows of the catalog."""
 
-    rows: Sequence[Row] = ()
+    rows: Sequence[Row] | Exception = ()
     schema: StructType = COLUMNS
 
     def collect(self) -> list[Row]:
-        """Return the rows."""
+        """Return the rows; some catalogs fail only when they are asked for these."""
+        if isinstance(self.rows, Exception):
+            raise self.rows
         return list(self.rows)
-
-    def first(self) -> Row | None:
-        """Return the first row; None where there is none."""
-        return next(iter(self.rows), None)
 
 
 @dataclass
@@ -67,6 +66,7 @@ class Catalog:
     answers: dict[str, Sequence[Row] | Exception] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
     exists: bool = True
+    is_late: bool = False  # whether errors are raised when the rows of an answer are asked for
 
     @property
     def catalog(self) -> Catalog:
@@ -94,9 +94,9 @@ class Catalog:
         """Forget the state of a table, as if by a statement."""
         self.sql(f"REFRESH TABLE {name}")
 
-    def table(self, _: str) -> Frame:
-        """Open the table."""
-        return Frame()
+    def table(self, name: str) -> Frame:
+        """Open a table, as if by a statement."""
+        return self.sql(f"TABLE {name}")
 
     def sql(self, statement: str) -> Frame:
         """Answer a statement."""
@@ -104,18 +104,16 @@ class Catalog:
         self.exists |= statement.startswith("CREATE TABLE")
         for pattern, answer in self.answers.items():
             if re.search(pattern, statement):
-                if isinstance(answer, Exception):
+                if isinstance(answer, Exception) and not self.is_late:
                     raise answer
                 return Frame(answer)
         return Frame(())
 
 
 @pytest.fixture
-def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    """Make a catalog with one table, ``lending.scored``; its branches are those of ``refs``."""
-    made = Catalog()
-    monkeypatch.setattr(CatalogTable, "branches", lambda table: table.spark.sql("refs"))
-    return made
+def catalog() -> Catalog:
+    """Make a catalog with one table, ``lending.scored``."""
+    return Catalog()
 
 
 @pytest.fixture
@@ -141,8 +139,8 @@ def _attempt(age: timedelta) -> str:
 
 
 def _fill(catalog: Catalog, *names: str) -> None:
-    """Let the catalog hold branches, and tables, of these names."""
-    rows = [Row(name=name, tableName=name) for name in names]
+    """Let the catalog hold branches, and tables of these names."""
+    rows = [Row(name=name, tableName=name, snapshot_id=1, type="BRANCH") for name in names]
     catalog.answers = {"refs|SHOW TABLES": rows}
 
 
@@ -206,6 +204,15 @@ def test_next_run_leaves_what_somebody_else_has_named(
     _fill(catalog, f"{prefix}{old}")
     with publication(kind).lock():
         assert _dropped(catalog) == [f"{prefix}{old}"]
+
+
+def test_next_run_leaves_tags_of_iceberg(catalog: Catalog, publication: Callable[..., Any]) -> None:
+    """Without its tag, a snapshot that an auditor needs expires."""
+    old = _attempt(timedelta(days=400)).replace("-", "_").lower()
+    tag = Row(name=f"sparkweights_{old}", snapshot_id=1, type="TAG")
+    catalog.answers = {"refs": [tag]}
+    with publication(IcebergPublication).lock():
+        assert _dropped(catalog) == []
 
 
 def _describe(catalog: Catalog, kind: type[TablePublication], owner: str | None) -> None:
@@ -346,3 +353,65 @@ def test_table_is_read_in_its_present_state(catalog: Catalog, as_of: int | None)
     folder = replace(source, format="parquet")
     assert pin_version(cast("Any", catalog), folder) == folder
     assert catalog.statements == []
+
+
+QUESTIONS: Mapping[str, Callable[[CatalogTable], object]] = {
+    "DESCRIBE": CatalogTable.describe,
+    "SHOW PARTITIONS": lambda table: table.partition_location("PARTITION (run_date = '1')"),
+    "SHOW TBLPROPERTIES": lambda table: table.property("x"),
+    "refs": CatalogTable.branches,
+}
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_catalog_that_fails_is_told_in_a_sentence(
+    catalog: Catalog, question: str, *, is_late: bool
+) -> None:
+    """Also one that fails when the rows of its answer are asked for."""
+    catalog.answers = {question: AnalysisException("[INTERNAL] The metastore is away.")}
+    catalog.is_late = is_late
+    table = CatalogTable(cast("Any", catalog), TableName("lending", "scored"))
+    with pytest.raises(PublishError, match=r"about table 'lending.scored' failed: \[INTERNAL\]"):
+        QUESTIONS[question](table)
+
+
+def test_commit_of_delta_whose_history_is_not_told_is_an_error_of_the_publication(
+    catalog: Catalog, publication: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after the commit, so nobody knows whether Delta took or skipped it."""
+    monkeypatch.setattr(DeltaPublication, "to_columns", lambda *_: MagicMock())
+    monkeypatch.setattr(DeltaPublication, "is_of_date", None)
+    catalog.answers = {"HISTORY": AnalysisException("[INTERNAL] The metastore is away.")}
+    catalog.is_late = True
+    with pytest.raises(PublishError, match="failed"):
+        publication(DeltaPublication).publish()
+
+
+def _publish(outputs_: Outputs) -> None:
+    values: dict[str, Any] = {each.name: MagicMock() for each in fields(ScoringRun)}
+    ScoringRun(**values | {"outputs": outputs_})._publish(MagicMock())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PublishError("The catalog is away.", hint="nothing was published."),
+        AnalysisException("[COMMIT_STATE_UNKNOWN] The catalog is away."),
+        ConnectionRefusedError("The catalog is away."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_publication_that_fails_says_what_is_known_to_be_replaced(error: Exception) -> None:
+    """An error may come after the commit, or instead of its answer."""
+    failing = MagicMock(publish=MagicMock(side_effect=error))
+    for into, known, unknown in (
+        (Outputs(MagicMock(), failing), "scored table was not", "the quarantine of the date may"),
+        (Outputs(failing, MagicMock()), "quarantine of the date WAS", "its scored_at tells"),
+    ):
+        with pytest.raises(PublishError, match="The catalog is away") as caught:
+            _publish(into)
+        hint = str(caught.value.hint)
+        assert known in hint
+        assert unknown in hint
+        assert "nothing was published" not in hint

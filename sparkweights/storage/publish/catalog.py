@@ -90,7 +90,7 @@ class CatalogPublication(TablePublication):
         Raises
         ------
         PublishError
-            If the catalog refuses; the old rows stay.
+            If the catalog refuses, and the old rows stay; or if it does not answer.
         """
         for schema in self._unpublished:
             self.table.add_columns(schema)

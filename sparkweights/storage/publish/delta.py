@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from pyspark.sql import functions as F
-
 from sparkweights.core.errors import PublishError
 from sparkweights.storage.catalog_table import CatalogTable, sql_text
 from sparkweights.storage.publish.lakehouse import LakehousePublication
@@ -74,7 +72,7 @@ class DeltaPublication(LakehousePublication):
 
     def staged(self) -> DataFrame:
         """Return the rows of the staging table."""
-        return self.spark.table(self._stage(self.stage_name).name.sql)
+        return self.table.ask(self.spark.table, self._stage(self.stage_name).name.sql)
 
     def publish(self) -> None:
         """Replace the date's rows by those of the staging table, in one commit.
@@ -82,31 +80,19 @@ class DeltaPublication(LakehousePublication):
         Raises
         ------
         PublishError
-            If Delta refuses or skips the commit, and the old rows stay; or if the table's history
-            cannot be read, which says that it did neither.
+            If Delta refuses or skips the commit, and the old rows stay; or if the catalog does not
+            answer, after the commit or before.
         """
         writer = self.to_columns(self.staged()).writeTo(self.name.sql)
         writer = writer.options(**{**self.options, **self._commit_options})
         self.table.ask(writer.overwrite, self.is_of_date)
-        if not self._is_in_history():
+        commits = self.table.rows(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
+        if self._metadata not in {row["userMetadata"] for row in commits}:
             raise PublishError(
                 f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
                 "attempt of the date was published first.",
                 hint="run the date again, if its rows are not the ones you expect.",
             )
-
-    def _is_in_history(self) -> bool:
-        """Whether the table's history has the commit of this attempt."""
-        try:
-            history_df = self.table.run(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
-            own_df = history_df.filter(F.col("userMetadata") == self._metadata)
-            return not self.table.ask(own_df.isEmpty)
-        except PublishError:
-            raise PublishError(
-                f"Table '{self.name}' WAS committed for {DATE} {self.run_date}, unless a later "
-                "attempt of the date was first; its history, which tells, cannot be read.",
-                hint="see DESCRIBE HISTORY, or run the date again, which replaces its rows.",
-            ) from None
 
     @property
     def _commit_options(self) -> dict[str, str]:
@@ -125,8 +111,8 @@ class DeltaPublication(LakehousePublication):
     def list_names(self) -> list[str]:
         """Return the names of tables beside the table, the staging tables among them."""
         pattern = sql_text(f"{self.stage_prefix}*")
-        tables_df = self.table.run(f"SHOW TABLES IN {self.name.database_sql} LIKE {pattern}")
-        return [row["tableName"] for row in tables_df.collect()]
+        rows = self.table.rows(f"SHOW TABLES IN {self.name.database_sql} LIKE {pattern}")
+        return [row["tableName"] for row in rows]
 
     def remove_stage(self, name: str) -> None:
         """Drop a staging table, if it is there."""

@@ -69,7 +69,7 @@ class IcebergPublication(LakehousePublication):
 
     def staged(self) -> DataFrame:
         """Return the date's rows in the branch."""
-        return self.spark.table(self._branch).filter(self.is_of_date)
+        return self.table.ask(self.spark.table, self._branch).filter(self.is_of_date)
 
     def publish(self) -> None:
         """Let the branch ``main`` take over the snapshot of the run's branch.
@@ -80,8 +80,8 @@ class IcebergPublication(LakehousePublication):
         Raises
         ------
         PublishError
-            If a later attempt has staged the date as well, or ``main`` changes again and again; the
-            old rows stay.
+            If a later attempt has staged the date as well, or ``main`` changes again and again, and
+            the old rows stay; or if the catalog does not answer, after the commit or before.
         """
         for _ in range(_COPIES):
             try:
@@ -101,8 +101,7 @@ class IcebergPublication(LakehousePublication):
 
     def _copy_stage(self, conflict: ConflictError) -> None:
         """Stage the verified rows again, on the present state of the table."""
-        of_stage = F.col("name") == self.stage_name
-        (staged,) = self.table.branches().filter(of_stage).select("snapshot_id").first() or (None,)
+        staged = self.table.branches().get(self.stage_name)
         if staged is None or staged != self._latest_attempt():
             raise conflict
         logger.warning("%s The rows of %s are staged again.", conflict.message, self.run_date)
@@ -122,7 +121,7 @@ class IcebergPublication(LakehousePublication):
 
     def list_names(self) -> list[str]:
         """Return the names of the table's branches; tags are none."""
-        return [row["name"] for row in self.table.ask(self.table.branches().collect)]
+        return list(self.table.branches())
 
     def remove_stage(self, name: str) -> None:
         """Drop a branch, if it is there."""

@@ -123,7 +123,8 @@ class Publication(ABC):
         Raises
         ------
         PublishError
-            If that is not possible; the old rows stay.
+            If that is not possible, and the old rows stay; or if nobody answers whether it was
+            done.
         """
 
     @abstractmethod
