@@ -20,3 +20,7 @@ else:
     LOADING_ERRORS = (*LOADING_ERRORS, Py4JJavaError)
     NETWORK_ERRORS = (*NETWORK_ERRORS, Py4JNetworkError)
     SPARK_ERRORS = (*SPARK_ERRORS, Py4JError)
+
+# What putting things back raises after a failure, where the process of Java may have ended: that
+# failure is the one to report.
+CLEANUP_ERRORS = (*SPARK_ERRORS, *NETWORK_ERRORS)

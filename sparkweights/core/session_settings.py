@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.engine_errors import CLEANUP_ERRORS, SPARK_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ def use_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[N
 
 
 def _put_back(spark: SparkSession, name: str, before: str | None) -> None:
-    with suppress(*SPARK_ERRORS):  # the error that ended the run is the one to report
+    with suppress(*CLEANUP_ERRORS):
         if before is None:
             spark.conf.unset(name)
         else:

@@ -6,14 +6,14 @@ They are private: whoever may read what is published may not read what a run kee
 from __future__ import annotations
 
 import atexit
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pyspark import StorageLevel
 
-from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.engine_errors import CLEANUP_ERRORS, SPARK_ERRORS
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import try_lock
 from sparkweights.storage.spark_paths import literal_path
@@ -130,11 +130,13 @@ def cached(df: DataFrame) -> Iterator[DataFrame]:
 
     Engines without a cluster of their own (serverless) refuse to cache.
     """
-    with ExitStack() as stack:
-        try:
-            cached_df = df.persist(StorageLevel.MEMORY_AND_DISK)
-        except SPARK_ERRORS:
-            cached_df = df
-        else:
-            stack.callback(cached_df.unpersist)
+    try:
+        cached_df = df.persist(StorageLevel.MEMORY_AND_DISK)
+    except SPARK_ERRORS:
+        yield df
+        return
+    try:
         yield cached_df
+    finally:
+        with suppress(*CLEANUP_ERRORS):
+            cached_df.unpersist()

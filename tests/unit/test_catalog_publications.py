@@ -18,7 +18,8 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from sparkweights.app.tables import outputs
 from sparkweights.config.schema import Config
-from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
+from sparkweights.core.session_settings import use_settings
 from sparkweights.scoring.run import Outputs, ScoringRun
 from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.location import Location
@@ -26,6 +27,7 @@ from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
 from sparkweights.storage.publish.delta import DeltaPublication
 from sparkweights.storage.publish.iceberg import IcebergPublication
+from sparkweights.storage.scratch import cached
 from sparkweights.storage.tables import TableSource, pin_version
 
 if TYPE_CHECKING:
@@ -415,3 +417,48 @@ def test_publication_that_fails_says_what_is_known_to_be_replaced(error: Excepti
         assert known in hint
         assert unknown in hint
         assert "nothing was published" not in hint
+
+
+AWAY = (ConnectionRefusedError("Java is away."), AnalysisException("[INTERNAL] It is away."))
+away = pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
+
+
+@every_kind
+@away
+def test_stage_that_cannot_be_removed_is_no_error(
+    catalog: Catalog,
+    publication: Callable[..., Any],
+    kind: type[TablePublication],
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would take the place of the error that stopped the run, and of its exit code."""
+    _describe(catalog, kind, "loans")
+    own = publication(kind)
+    if kind is CatalogPublication:
+        own.write_rows(MagicMock(schema=StructType([COLUMNS["k"]])), [])
+    catalog.answers = {"": error}
+    monkeypatch.setattr(Catalog, "tableExists", lambda catalog, _: bool(catalog.sql("")))
+    none_df = MagicMock()
+    none_df.write.format().mode().save.side_effect = error
+    monkeypatch.setattr(Catalog, "createDataFrame", lambda *_: none_df, raising=False)
+    own.discard()
+
+
+@away
+def test_cache_that_cannot_be_emptied_leaves_the_error_of_its_use(error: Exception) -> None:
+    """The process of Java may have ended."""
+    df = MagicMock()
+    df.persist().unpersist.side_effect = error
+    with pytest.raises(QualityGateError), cached(df):
+        raise QualityGateError("Two rows share their key.")
+
+
+@away
+def test_setting_that_cannot_be_put_back_leaves_the_error_of_its_use(error: Exception) -> None:
+    """The session may have ended."""
+    session = MagicMock()
+    session.conf.get.return_value = None
+    session.conf.unset.side_effect = error
+    with pytest.raises(QualityGateError), use_settings(session, {"x": "1"}):
+        raise QualityGateError("Two rows share their key.")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from sparkweights.core.engine_errors import SPARK_ERRORS
-from sparkweights.core.errors import ConfigError
+from sparkweights.core.engine_errors import CLEANUP_ERRORS
+from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage.catalog_table import sql_text
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import CATALOG
@@ -44,7 +44,7 @@ class CatalogPublication(TablePublication):
     formats: ClassVar[tuple[str, ...]] = ("parquet", "orc")
     _unpublished: list[T.StructType] = field(default_factory=list, init=False, repr=False)
 
-    @property
+    @cached_property
     def format(self) -> str:
         """The format of its files; of a table that is not there yet, that of a new one."""
         return self._description.provider if self.table.exists() else self.formats[0]
@@ -139,7 +139,7 @@ class CatalogPublication(TablePublication):
         """
         while self._unpublished:
             schema = self._unpublished.pop()
-            with suppress(*SPARK_ERRORS):  # the error that stopped the run is the one to report
+            with suppress(PublishError, *CLEANUP_ERRORS):
                 none_df = self.spark.createDataFrame([], schema)
                 none_df.write.format(self.format).mode("overwrite").save(self.stage_path)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import column
+from sparkweights.core.engine_errors import CLEANUP_ERRORS
 from sparkweights.core.errors import PublishError
 from sparkweights.storage.files import write_text
 from sparkweights.storage.publish.column_types import as_written, is_wider_number
@@ -146,6 +147,6 @@ class LakehousePublication(TablePublication):
 
     def discard(self) -> None:
         """Remove the stage, published or not."""
-        with suppress(PublishError):  # the error that stopped the run is the one to report
+        with suppress(PublishError, *CLEANUP_ERRORS):
             if self.table.exists():
                 self.remove_stage(self.stage_name)
