@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sparkweights.app.tables import outputs
+from sparkweights.core.errors import PublishError, SparkweightsError
 from sparkweights.records.runs import Leftover, VacuumRecord
 from sparkweights.storage.publish.catalog import CatalogPublication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyspark.sql import SparkSession
 
@@ -22,9 +24,23 @@ OLD_DAYS = 7  # by default; a query of a folder that a later run has replaced ha
 _PARTIAL = ".partial"
 
 
+@dataclass(frozen=True)
+class Vacuum:
+    """What was found and removed.
+
+    Attributes
+    ----------
+    failure
+        The failure with the highest exit code; None where everything was done.
+    """
+
+    record: VacuumRecord
+    failure: SparkweightsError | None
+
+
 def vacuum(
     spark: SparkSession, config: Config, *, remove: bool = False, days: int = OLD_DAYS
-) -> VacuumRecord:
+) -> Vacuum:
     """List, and remove where that is asked for, what nothing names.
 
     These are, below ``_runs`` of a Parquet or ORC table of the catalog, the folders of runs that no
@@ -32,43 +48,82 @@ def vacuum(
     killed run was writing. Staging tables and branches of Delta and Iceberg are removed by each run
     itself, and their older versions by their own ``VACUUM`` and ``expire_snapshots``.
 
+    What cannot be opened, because of its storage or because a run is writing it, is a failure of
+    the result; the rest is done.
+
     Parameters
     ----------
     days
         How long ago another run must have replaced a folder, or a file been written.
-
-    Raises
-    ------
-    PublishError
-        If a run is writing one of the tables.
     """
     before = datetime.now(UTC) - timedelta(days=days)
+    leftovers, failures = list[Leftover](), list[SparkweightsError]()
     with ExitStack() as stack:
-        found = list(_of_tables(spark, config, before, stack))
-        found += _of_folders(config, before)
-        sizes = [location.size for location, _ in found]
-        for location, _ in found if remove else ():
-            location.remove() if location.is_dir() else location.remove_file()
-    return VacuumRecord(
+        searches = {
+            "tables.scored": _of_table(spark, config, "scored", before, stack),
+            "tables.quarantine": _of_table(spark, config, "quarantine", before, stack),
+            "artifacts and runs": _of_folders(config, before),
+        }
+        for place, found in searches.items():
+            try:
+                for location, reason in found:
+                    leftovers.append(_leftover(location, reason, remove=remove))
+            except SparkweightsError as error:
+                failures.append(error)
+            except OSError as error:
+                failures.append(_unreadable(place, error))
+    left = [one.path for one in leftovers if not one.removed]
+    if remove and left:
+        failures.append(_unremovable(left))
+    record = VacuumRecord(
         name=config.name,
         removed=remove,
-        leftovers=tuple(
-            Leftover(path=str(location), bytes=size, reason=reason)
-            for (location, reason), size in zip(found, sizes, strict=True)
-        ),
+        leftovers=tuple(leftovers),
+        failures=tuple(dict.fromkeys(failure.message for failure in failures)),
+    )
+    worst = max(failures, key=lambda failure: failure.exit_code, default=None)
+    return Vacuum(record, worst)
+
+
+def _leftover(location: Location, reason: str, *, remove: bool) -> Leftover:
+    """Describe what nothing names, and remove it where that is asked for."""
+    size = location.size
+    removed = remove and _remove(location)
+    return Leftover(path=str(location), bytes=size, reason=reason, removed=removed)
+
+
+def _remove(location: Location) -> bool:
+    """Remove a file or folder; return whether nothing of it is left."""
+    with suppress(PublishError, OSError):
+        location.remove() if location.is_dir() else location.remove_file()
+        return not location.exists()
+    return False
+
+
+def _unreadable(place: str, error: OSError) -> PublishError:
+    return PublishError(
+        f"What runs have left in {place} cannot be listed here: {error.strerror or error}.",
+        hint="check the storage, this user's rights and the package of Python for it, then run "
+        "vacuum again.",
     )
 
 
-def _of_tables(
-    spark: SparkSession, config: Config, before: datetime, stack: ExitStack
+def _unremovable(paths: Sequence[str]) -> PublishError:
+    return PublishError(
+        f"{len(paths)} leftovers could not be removed: {paths[0]}{', ...' if paths[1:] else ''}.",
+        hint="check this user's rights there, then run vacuum again.",
+    )
+
+
+def _of_table(
+    spark: SparkSession, config: Config, role: str, before: datetime, stack: ExitStack
 ) -> Iterator[tuple[Location, str]]:
-    """Yield the folders of runs that no partition names; their tables stay locked."""
-    written = outputs(spark, config, "", before.date())
-    for output in (written.scored, written.quarantine):
-        if isinstance(output, CatalogPublication):
-            stack.enter_context(output.lock())
-            for folder in output.unnamed_folders(before):
-                yield folder, f"no partition of '{output.name}' names it"
+    """Yield the folders of runs that no partition of a table names; it stays locked."""
+    output = getattr(outputs(spark, config, "", before.date()), role)
+    if isinstance(output, CatalogPublication):
+        stack.enter_context(output.lock())
+        for folder in output.unnamed_folders(before):
+            yield folder, f"no partition of '{output.name}' names it"
 
 
 def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:

@@ -263,8 +263,10 @@ def _vacuum(options: argparse.Namespace, progress: AnyProgress) -> None:
 
     runner = _runner(options, progress)
     progress.step("looking for leftovers")
-    record = vacuum(runner.spark, runner.config, remove=options.remove, days=options.older_than)
-    _show(options, progress, record.to_dict(), summary.vacuum_summary(record))
+    result = vacuum(runner.spark, runner.config, remove=options.remove, days=options.older_than)
+    _show(options, progress, result.record.to_dict(), summary.vacuum_summary(result.record))
+    if result.failure is not None:
+        raise result.failure
 
 
 def _run(options: argparse.Namespace, progress: AnyProgress) -> None:

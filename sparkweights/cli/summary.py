@@ -379,10 +379,12 @@ def backfill_summary(record: BackfillRecord) -> str:
 
 def vacuum_summary(record: VacuumRecord) -> str:
     """Return what runs have left behind."""
-    total = sum(one.bytes for one in record.leftovers)
+    done = [one for one in record.leftovers if one.removed or not record.removed]
+    total = sum(one.bytes for one in done)
     verb = "Removed" if record.removed else "Found"
-    lines = [f"{verb} {len(record.leftovers)} leftovers, {count(total)} bytes"]
-    lines += [f"  {one.path}  ({one.reason})" for one in record.leftovers]
+    lines = [f"{verb} {len(done)} leftovers, {count(total)} bytes"]
+    lines += [f"  {one.path}  ({one.reason})" for one in done]
+    lines += record.failures
     if record.leftovers and not record.removed:
         lines.append("Nothing was removed; the same with --remove does so.")
     return "\n".join(lines)

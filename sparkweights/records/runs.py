@@ -303,21 +303,33 @@ class Leftover(Part):
     ----------
     reason
         Why nobody needs it.
+    removed
+        Whether nothing of it is left.
     """
 
     path: str
     bytes: int
     reason: str
+    removed: bool
 
 
 @part
 class VacuumRecord(Record):
-    """What runs have left behind, and whether it was removed."""
+    """What runs have left behind.
+
+    Attributes
+    ----------
+    removed
+        Whether it was to be removed.
+    failures
+        What could not be listed or removed, one sentence each.
+    """
 
     _: KW_ONLY
     name: str
     removed: bool
     leftovers: tuple[Leftover, ...]
+    failures: tuple[str, ...]
 
 
 @part

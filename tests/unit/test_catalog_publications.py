@@ -5,9 +5,11 @@ The catalog is a fake one, which answers statements of SQL; `tests/jobs` publish
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import MagicMock
 
@@ -16,7 +18,10 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Row
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
+from sparkweights.app import vacuum as app_vacuum
 from sparkweights.app.tables import outputs
+from sparkweights.app.vacuum import vacuum
+from sparkweights.cli.options import make_parser
 from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
 from sparkweights.core.session_settings import use_settings
@@ -39,6 +44,10 @@ if TYPE_CHECKING:
 
 MARCH_1 = date(2026, 3, 1)
 COLUMNS = StructType([StructField("k", LongType()), StructField("run_date", DateType())])
+BASE: Mapping[str, Any] = {
+    "name": "loans",
+    "columns": {"keys": ["k"], "label": "y", "classes": {"a": 0, "b": 1}, "numeric": ["x"]},
+}
 STAGES: Mapping[type[LakehousePublication], str] = {
     DeltaPublication: "scored__staging_",
     IcebergPublication: "sparkweights_",
@@ -320,6 +329,98 @@ def test_vacuum_leaves_a_folder_that_a_query_may_still_read(
     assert sorted(each.name for each in found) == sorted(name.format(**names) for name in removable)
 
 
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Return a configuration of one table of the catalog, with a file that a killed run left."""
+    (tmp_path / "runs").mkdir()
+    partial = tmp_path / "runs" / "_0.partial"
+    partial.write_text("{")
+    os.utime(partial, (0, 0))
+    return Config(
+        **BASE,
+        runs=str(tmp_path / "runs"),
+        artifacts=str(tmp_path / "models"),
+        tables={
+            "scored": {"format": "table", "location": "lending.scored"},
+            "quarantine": {"format": "parquet", "location": str(tmp_path / "quarantine")},
+        },
+    )
+
+
+def _locate(catalog: Catalog, root: str, owner: str = "loans") -> None:
+    """Let the table's files be somewhere, where no partition names any."""
+    location = [Row("# Detailed Table Information", ""), Row("Location", root)]
+    catalog.answers = {
+        "SHOW PARTITIONS": [],
+        "DESCRIBE": [*location, Row("Provider", "parquet")],
+        "SHOW TBLPROPERTIES": [Row(key="sparkweights.owner", value=owner)],
+    }
+
+
+def test_vacuum_says_what_it_could_not_remove(
+    catalog: Catalog,
+    config: Config,
+    attempts: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A storage that refuses to remove files says nothing; they are looked for afterwards."""
+    (name,) = attempts(timedelta(days=30))
+    _locate(catalog, tmp_path.as_uri())
+    monkeypatch.setattr(Location, "remove", lambda _: None)
+    result = vacuum(cast("Any", catalog), config, remove=True)
+    removed = {one.path.rpartition("/")[2]: one.removed for one in result.record.leftovers}
+    assert removed == {name: False, "_0.partial": True}
+    assert isinstance(result.failure, PublishError)
+    assert f"1 leftovers could not be removed: {tmp_path}" in result.failure.message
+    main = import_module("sparkweights.cli.main")
+    monkeypatch.setattr(main, "_runner", MagicMock())
+    monkeypatch.setattr(app_vacuum, "vacuum", lambda *_, **__: result)
+    options = make_parser().parse_args(["vacuum", "--config", "c.yaml", "--remove"])
+    with pytest.raises(PublishError, match="could not be removed"):
+        main._vacuum(options, MagicMock())
+    printed = capsys.readouterr().out
+    assert "Removed 1 leftovers, 1 bytes" in printed
+    assert "1 leftovers could not be removed" in printed
+
+
+@pytest.mark.parametrize(
+    ("root", "owner", "exit_code", "words"),
+    [
+        ("nosuch://bucket/scored", "loans", 2, "nosuch, which cannot be opened here"),
+        ("dbfs:/user/scored", "loans", 2, "dbfs, which only Spark can open"),
+        ("hdfs://cluster/scored", "loans", 6, "in tables.scored cannot be listed here: no libhdfs"),
+        ("file:/scored", "cards", 2, "holds rows of the configuration 'cards'"),
+    ],
+)
+def test_vacuum_that_cannot_open_a_table_says_so_and_does_the_rest(
+    catalog: Catalog,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    root: str,
+    owner: str,
+    exit_code: int,
+    words: str,
+) -> None:
+    """Nothing found would say that nothing is there."""
+    opened = Location.of
+
+    def refuse(named: str) -> Location:
+        if named.startswith("hdfs:"):
+            raise OSError("no libhdfs")
+        return opened(named)
+
+    monkeypatch.setattr(Location, "of", refuse)
+    _locate(catalog, root, owner)
+    result = vacuum(cast("Any", catalog), config, remove=True)
+    assert result.failure is not None
+    assert result.failure.exit_code == exit_code
+    (failure,) = result.record.failures
+    assert words in failure
+    assert [one.removed for one in result.record.leftovers] == [True]
+
+
 def test_one_table_has_one_lock_however_its_name_is_written() -> None:
     """Catalogs that ignore case are the most; the session's own does."""
     names = ["main.Lending.SCORED", "MAIN.lending.`Scored`"]
@@ -331,8 +432,7 @@ def test_one_table_under_two_spellings_is_refused(catalog: Catalog) -> None:
     """The quarantine would replace the scored rows."""
     scored, quarantine = "main.Lending.scored", "main.lending.SCORED"
     config = Config(
-        name="loans",
-        columns={"keys": ["k"], "label": "y", "classes": {"a": 0, "b": 1}, "numeric": ["x"]},
+        **BASE,
         tables={
             "scored": {"format": "table", "location": scored},
             "quarantine": {"format": "table", "location": quarantine},

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sparkweights.storage.catalog_table import TableDescription
 
 _RUNS = "_runs"
+# An address of a storage, of which Spark alone knows where it is; a path with a colon is none.
+_OF_NO_HOST = re.compile("(?!file:)([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
 _DAY = re.compile(rf"{DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 
 
@@ -119,10 +121,20 @@ class CatalogPublication(TablePublication):
         """Return the folders of runs that no partition has named since a moment.
 
         The table must be locked: no partition names a run's folder until it is published.
+
+        Raises
+        ------
+        ConfigError
+            If the table is another configuration's, or its storage cannot be opened from Python.
+        PublishError
+            If the catalog does not answer.
+        OSError
+            If the storage does not answer.
         """
         if not self.table.exists():
             return []
-        root = Location.of(f"{self._description.location.rstrip('/')}/{_RUNS}")
+        self.require_own()
+        root = _open_folder(f"{self._description.location.rstrip('/')}/{_RUNS}")
         days = [day for day in root.children() if _DAY.fullmatch(day.name)] if root.is_dir() else []
         return [
             attempt
@@ -142,6 +154,24 @@ class CatalogPublication(TablePublication):
             with suppress(PublishError, *CLEANUP_ERRORS):
                 none_df = self.spark.createDataFrame([], schema)
                 none_df.write.format(self.format).mode("overwrite").save(self.stage_path)
+
+
+def _open_folder(uri: str) -> Location:
+    """Return a folder that the catalog names.
+
+    Raises
+    ------
+    ConfigError
+        If only Spark can open its storage.
+    """
+    scheme = _OF_NO_HOST.match(uri)
+    if scheme is not None:
+        raise ConfigError(
+            f"'{uri}' is on {scheme[1]}, which only Spark can open.",
+            hint="run this where the storage has another address, such as abfss:// or s3a://; or "
+            "remove old folders with the platform's own tools.",
+        )
+    return Location.of(uri)
 
 
 def _partition(day: str) -> str:
