@@ -245,6 +245,53 @@ def test_sink_second_run_of_a_date_is_refused_and_a_dead_ones_stage_is_removed(
     assert not _stages(sink)
 
 
+def test_sink_of_another_configuration_is_refused(
+    sink: Sink, rows: Callable[..., DataFrame]
+) -> None:
+    """Its dates would be replaced; also where the table was there before its first run."""
+    sink.publish(rows(1))
+    sink.publish(rows(2), MARCH_2)
+    other = replace(sink, config=sink.config.model_copy(update={"name": "cards"}))
+    with pytest.raises(ConfigError, match="holds rows of the configuration 'n'; this is 'cards'"):
+        other.publication().require_ready()
+
+
+def test_lakehouse_run_removes_nothing_that_people_have_named(
+    lakehouse: Sink, rows: Callable[..., DataFrame], spark: SparkSession
+) -> None:
+    """A table beside the table, a branch and a tag of it, whose names begin like a stage's."""
+    lakehouse.publish(rows(1))
+    location = lakehouse.config.table("scored").location
+    kept = f"{location}__staging_history"
+    if location.startswith("lake."):
+        kept = f"{location}.branch_sparkweights_history"
+        spark.sql(f"alter table {location} create branch sparkweights_history")
+        spark.sql(f"alter table {location} create tag sparkweights_20250101t000000z_0123abcd")
+    else:
+        spark.sql(f"create table {kept} using delta as select 1 as k")
+    lakehouse.publish(rows(2))
+    assert spark.table(kept).count() == 1
+    if location.startswith("lake."):
+        tags_df = spark.table(f"{location}.refs").filter("type = 'TAG'")
+        assert tags_df.count() == 1
+
+
+def test_delta_rerun_from_a_machine_whose_clock_is_behind_is_published(
+    spark: SparkSession, database: str, tmp_path: Path, rows: Callable[..., DataFrame]
+) -> None:
+    """Delta would skip it without a word: its number would be lower."""
+    sink = _sink(spark, database, tmp_path, "delta")
+    ahead = sink.publication()
+    assert isinstance(ahead, DeltaPublication)
+    ahead = replace(ahead, began=ahead.began + 3_600_000)
+    with ahead.lock():
+        sink.stage(ahead, rows(1))
+        ahead.publish()
+        ahead.discard()
+    sink.publish(rows(2))
+    assert sink.keys() == {MARCH_1: [2]}
+
+
 def test_lakehouse_two_runs_without_a_common_lock_never_mix(
     lakehouse: Sink, rows: Callable[..., DataFrame]
 ) -> None:
@@ -254,7 +301,7 @@ def test_lakehouse_two_runs_without_a_common_lock_never_mix(
     lakehouse.stage(first, rows(2, 3))
     if isinstance(second, DeltaPublication):
         assert isinstance(first, DeltaPublication)
-        second = replace(second, transaction=first.transaction + 1)
+        second = replace(second, began=first.began + 1000)
     lakehouse.stage(second, rows(4, 5))
     second.publish()
     with pytest.raises(PublishError, match=r"later attempt|changed by another writer"):

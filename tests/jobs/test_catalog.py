@@ -230,6 +230,8 @@ def test_quarantine_of_the_catalog_takes_new_columns_and_refuses_other_types(
         ("(a int) using parquet", "parquet, partitioned by nothing"),
         (DATED.replace("orc", "csv") + " partitioned by (run_date)", "is csv"),
         (f"{DATED} partitioned by (run_date, a)", "partitioned by run_date, a"),
+        (f"{DATED} partitioned by (run_date) tblproperties ('sparkweights.owner' = 'cards')",
+         "holds rows of the configuration 'cards'"),
         (f"{DATED} partitioned by (run_date) clustered by (a) into 2 buckets", "not bucketed"),
         (None, "no database 'nowhere'"),
     ],

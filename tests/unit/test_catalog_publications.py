@@ -5,6 +5,7 @@ The catalog is a fake one, which answers statements of SQL; `tests/jobs` publish
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -562,3 +563,41 @@ def test_setting_that_cannot_be_put_back_leaves_the_error_of_its_use(error: Exce
     session.conf.unset.side_effect = error
     with pytest.raises(QualityGateError), use_settings(session, {"x": "1"}):
         raise QualityGateError("Two rows share their key.")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "number"),
+    [
+        ((None, "a text", "[1]", "7", '{"run_date": "2026-03-01"}'), 1000),  # of other writers
+        (('{"run_date": "2026-03-01", "transaction": 999}',), 1000),
+        (('{"run_date": "2026-03-01", "transaction": 5000}', None), 5001),
+        (('{"run_date": "2026-03-02", "transaction": 5000}',), 1000),  # another transaction
+        (('{"run_date": "2026-03-01", "transaction": "x"}',), 1000),
+    ],
+)
+def test_attempt_has_a_greater_number_than_the_commits_of_its_date(
+    catalog: Catalog,
+    publication: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    metadata: Sequence[str | None],
+    number: int,
+) -> None:
+    """Delta would skip it in silence, where this machine's clock is behind that of an earlier run.
+
+    What is committed while the attempt writes is later.
+    """
+    written = MagicMock()
+    monkeypatch.setattr(DeltaPublication, "to_columns", lambda *_: written)
+    monkeypatch.setattr(DeltaPublication, "is_of_date", None)
+    catalog.answers = {"HISTORY": [Row(userMetadata=each) for each in metadata]}
+    own = publication(DeltaPublication, began=1000)
+    own.write_rows(MagicMock(schema=StructType([COLUMNS["k"]])), [])
+    later = '{"run_date": "2026-03-01", "transaction": 9000}'
+    catalog.answers = {"HISTORY": [Row(userMetadata=later)]}
+    with pytest.raises(PublishError, match="by the clock of its machine"):
+        own.publish()
+    options = written.writeTo().options.call_args.kwargs
+    assert options["txnVersion"] == str(number)
+    assert json.loads(options["userMetadata"])["transaction"] == number
+    catalog.answers = {"HISTORY": [Row(userMetadata=options["userMetadata"])]}
+    own.publish()

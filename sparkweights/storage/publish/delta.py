@@ -25,11 +25,20 @@ if TYPE_CHECKING:
 
 # Parquet files of Delta hold no such names, unless the table maps its columns' names.
 _MAPPED_CHARACTERS = frozenset(" ,;{}()\n\t=")
-_RECENT_COMMITS = 100  # in which a commit of this moment is looked up
+_RECENT_COMMITS = 100  # in which a commit of this moment, or of minutes ago, is looked up
 
 
 def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _parse(metadata: str | None) -> Mapping[str, object]:
+    """Return what a commit states of its run; nothing for a commit of another writer."""
+    try:
+        stated = json.loads(metadata or "")
+    except ValueError:
+        return {}
+    return stated if isinstance(stated, dict) else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +47,13 @@ class DeltaPublication(LakehousePublication):
 
     Attributes
     ----------
-    transaction
-        The number of the attempt, greater than those of earlier attempts. Delta skips the commit of
-        an attempt that a later one of the same date has overtaken.
+    began
+        When the attempt began, in milliseconds of this machine's clock.
     """
 
     formats: ClassVar[tuple[str, ...]] = ("delta",)
 
-    transaction: int = field(default_factory=_milliseconds)
+    began: int = field(default_factory=_milliseconds)
 
     @property
     def stage_prefix(self) -> str:
@@ -66,6 +74,7 @@ class DeltaPublication(LakehousePublication):
 
         It is made before: of rows that make a table, nothing can be observed.
         """
+        _ = self._transaction  # an attempt that begins while this one writes has a greater number
         stage = self._stage(self.stage_name)
         stage.create(df.schema, self.format, [], self.properties(df.schema))
         df.writeTo(stage.name.sql).options(**self.options).append()
@@ -86,27 +95,48 @@ class DeltaPublication(LakehousePublication):
         writer = self.to_columns(self.staged()).writeTo(self.name.sql)
         writer = writer.options(**{**self.options, **self._commit_options})
         self.table.ask(writer.overwrite, self.is_of_date)
-        commits = self.table.rows(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
-        if self._metadata not in {row["userMetadata"] for row in commits}:
+        if self._metadata not in self._recent_metadata():
             raise PublishError(
                 f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
-                "attempt of the date was published first.",
+                "attempt of the date, by the clock of its machine, was published during this one.",
                 hint="run the date again, if its rows are not the ones you expect.",
             )
+
+    def _recent_metadata(self) -> list[str | None]:
+        """Return what each of the latest commits states of itself."""
+        rows = self.table.rows(f"DESCRIBE HISTORY {self.name.sql} LIMIT {_RECENT_COMMITS}")
+        return [row["userMetadata"] for row in rows]
+
+    @cached_property
+    def _transaction(self) -> int:
+        """The number of the attempt, greater than those of earlier ones.
+
+        Delta skips the commit of an attempt that a later one of the same date has overtaken. The
+        number is the time, and greater than those of the date's commits: the clock of the machine
+        that wrote them may be ahead of this one.
+        """
+        commits = [_parse(metadata) for metadata in self._recent_metadata()]
+        numbers = [each.get("transaction") for each in commits if each.get(DATE) == self._date]
+        return max([self.began, *(1 + number for number in numbers if isinstance(number, int))])
+
+    @property
+    def _date(self) -> str:
+        return self.run_date.isoformat()
 
     @property
     def _commit_options(self) -> dict[str, str]:
         return {
             "mergeSchema": "true",
-            "txnAppId": f"sparkweights/{self.run_date}",
-            "txnVersion": str(self.transaction),
+            "txnAppId": f"sparkweights/{self._date}",
+            "txnVersion": str(self._transaction),
             "userMetadata": self._metadata,
         }
 
     @cached_property
     def _metadata(self) -> str:
         """What the table's history says of the commit."""
-        return json.dumps({"run_id": self.run_id, "attempt": self.attempt})
+        stated = {"run_id": self.run_id, "attempt": self.attempt, DATE: self._date}
+        return json.dumps({**stated, "transaction": self._transaction})
 
     def list_names(self) -> list[str]:
         """Return the names of tables beside the table, the staging tables among them."""
