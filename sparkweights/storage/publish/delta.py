@@ -89,18 +89,29 @@ class DeltaPublication(LakehousePublication):
         Raises
         ------
         PublishError
-            If Delta refuses or skips the commit, and the old rows stay; or if the catalog does not
-            answer, after the commit or before.
+            If Delta refuses or skips the commit, and the old rows stay; or if the table's history
+            cannot be read, which says that it did neither.
         """
         writer = self.to_columns(self.staged()).writeTo(self.name.sql)
         writer = writer.options(**{**self.options, **self._commit_options})
         self.table.ask(writer.overwrite, self.is_of_date)
-        if self._metadata not in self._recent_metadata():
+        if not self._is_in_history():
             raise PublishError(
                 f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
                 "attempt of the date, by the clock of its machine, was published during this one.",
                 hint="run the date again, if its rows are not the ones you expect.",
             )
+
+    def _is_in_history(self) -> bool:
+        """Whether the table's history has the commit of this attempt."""
+        try:
+            return self._metadata in self._recent_metadata()
+        except PublishError:
+            raise PublishError(
+                f"Table '{self.name}' WAS committed for {DATE} {self.run_date}, unless a later "
+                "attempt of the date was first; its history, which tells, cannot be read.",
+                hint="see DESCRIBE HISTORY, or run the date again, which replaces its rows.",
+            ) from None
 
     def _recent_metadata(self) -> list[str | None]:
         """Return what each of the latest commits states of itself."""
