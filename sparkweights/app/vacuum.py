@@ -62,7 +62,7 @@ def vacuum(
         searches = {
             "tables.scored": _of_table(spark, config, "scored", before, stack),
             "tables.quarantine": _of_table(spark, config, "quarantine", before, stack),
-            "artifacts and runs": _of_folders(config, before),
+            "the folders of models, records and streams": _of_folders(config, before),
         }
         for place, found in searches.items():
             try:

@@ -71,12 +71,14 @@ def test_commit_that_cannot_be_confirmed_is_not_told_as_none(
     for name, value in (("staged", None), ("to_columns", rows)):
         monkeypatch.setattr(DeltaPublication, name, lambda *_, value=value: value)
     monkeypatch.setattr(DeltaPublication, "is_of_date", None)
+    monkeypatch.setattr(DeltaPublication, "_transaction", 1)  # found before the rows were staged
     session: Any = SimpleNamespace(sql=fail)
     publication = DeltaPublication(
         run_id="r",
         run_date=date(2026, 3, 1),
         spark=session,
         name=TableName("lending", "scored"),
+        owner="loans",
         locks=Location("/locks"),
     )
     with pytest.raises(PublishError, match="WAS committed for run_date 2026-03-01"):

@@ -479,20 +479,6 @@ def test_catalog_that_fails_is_told_in_a_sentence(
         QUESTIONS[question](table)
 
 
-def test_commit_of_delta_whose_history_is_not_told_is_an_error_of_the_publication(
-    catalog: Catalog, publication: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It comes after the commit, so nobody knows whether Delta took or skipped it."""
-    monkeypatch.setattr(DeltaPublication, "to_columns", lambda *_: MagicMock())
-    monkeypatch.setattr(DeltaPublication, "is_of_date", None)
-    own = publication(DeltaPublication)
-    own.write_rows(MagicMock(schema=StructType([COLUMNS["k"]])), [])
-    catalog.answers = {"HISTORY": AnalysisException("[INTERNAL] The metastore is away.")}
-    catalog.is_late = True
-    with pytest.raises(PublishError, match="WAS committed"):
-        own.publish()
-
-
 def _publish(outputs_: Outputs) -> None:
     values: dict[str, Any] = {each.name: MagicMock() for each in fields(ScoringRun)}
     ScoringRun(**values | {"outputs": outputs_})._publish(MagicMock())
