@@ -7,7 +7,9 @@ import sys
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
+from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
+
+    from sparkweights.storage.location import Location
 
     Planned = Callable[[], AbstractContextManager[None]]
     Install = Callable[[str, Mapping[str, str], Mapping[str, str]], None]
@@ -181,3 +185,22 @@ def generated_code(planned_as_in_jobs: Planned) -> Iterator[None]:
     """Plan a module's queries as jobs do: what Spark makes of our expressions is its subject."""
     with planned_as_in_jobs():
         yield
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
+    """Return an empty folder of an object store in memory, whose create excludes other threads."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    from sparkweights.storage.location import Location
+
+    pipe_file, mutex = MemoryFileSystem.pipe_file, Lock()
+
+    def one_step(self: MemoryFileSystem, path: str, value: bytes, mode: str = "overwrite") -> None:
+        with mutex:
+            pipe_file(self, path, value, mode=mode)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", one_step)
+    folder = Location.of(f"memory://bucket-{uuid4().hex}/folder")
+    yield folder
+    folder.parent.remove()

@@ -157,8 +157,13 @@ def require_outside_bundle(what: str, location: Location) -> None:
     ------
     ConfigError
         Naming the model.
+    PublishError
+        If the storage does not answer.
     """
-    bundle = containing_bundle(location)
+    try:
+        bundle = containing_bundle(location)
+    except OSError as error:  # the first time that a run asks the storage
+        raise location.unwritable(error) from None
     if bundle is not None:
         raise ConfigError(
             f"{what}: '{location}' is in the model '{bundle}', to which nothing may be added.",

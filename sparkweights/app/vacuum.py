@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sparkweights.app.tables import outputs
+from sparkweights.bundle.integrity import MANIFEST, is_incomplete
 from sparkweights.core.errors import PublishError, SparkweightsError
 from sparkweights.records.runs import Leftover, VacuumRecord
 from sparkweights.storage.publish.catalog import CatalogPublication
@@ -45,8 +46,9 @@ def vacuum(
 
     These are, below ``_runs`` of a Parquet or ORC table of the catalog, the folders of runs that no
     partition points to; and, in the folders of models, of records and of a stream, files that a
-    killed run was writing. Staging tables and branches of Delta and Iceberg are removed by each run
-    itself, and their older versions by their own ``VACUUM`` and ``expire_snapshots``.
+    killed run was writing, and models that it published in part (on an object store). Staging
+    tables and branches of Delta and Iceberg are removed by each run itself, and their older
+    versions by their own ``VACUUM`` and ``expire_snapshots``.
 
     What cannot be opened, because of its storage or because a run is writing it, is a failure of
     the result; the rest is done.
@@ -127,7 +129,11 @@ def _of_table(
 
 
 def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:
-    """Yield files that were being written by a run that was killed."""
+    """Yield files and models that were being written by a run that was killed."""
+    models = config.path(config.artifacts)
+    for model in () if models.is_local or not models.is_dir() else models.children():
+        if is_incomplete(model) and (model / MANIFEST).modified < before:
+            yield model, "a run ended while it published it"
     stated = [config.artifacts, config.runs]
     if config.stream is not None:
         stated.append(config.stream.folder)

@@ -2,8 +2,9 @@
 
 ``<artifacts>/<version>/`` holds the models as MLlib saves them, ``manifest.json`` (what the model
 is, and the SHA-256 of each file) and ``manifest.sha256``. ``<artifacts>/current`` names the version
-in use. A bundle is written in a scratch folder and then renamed; nothing in it is a pickle. It is
-loaded from a private copy of the bytes that were verified.
+in use. A bundle is written in a scratch folder and then renamed, or copied with its checksum last
+where the storage cannot rename; nothing in it is a pickle. It is loaded from a private copy of the
+bytes that were verified.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pyspark import __version__ as running_spark
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
-from sparkweights.bundle.integrity import CURRENT, read_bundle, write_manifest
+from sparkweights.bundle.integrity import CURRENT, copy_bundle, read_bundle, write_manifest
 from sparkweights.core.engine_errors import LOADING_ERRORS
 from sparkweights.core.errors import ModelError, PublishError, SparkweightsError, spark_message
 from sparkweights.core.session_settings import read_setting
@@ -123,7 +124,7 @@ def publish_bundle(
     promote: bool = True,
     key: bytes | None = None,
 ) -> Location:
-    """Write a bundle, rename it to its version, and point ``current`` to it if it is promoted.
+    """Write a bundle, name it by its version, and point ``current`` to it if it is promoted.
 
     Parameters
     ----------
@@ -158,8 +159,11 @@ def publish_bundle(
             (staged / name).create(text.encode())
         write_manifest(staged, record, key)
         try:
-            staged.with_mode(artifacts.mode).settle()
-            staged.rename(target)
+            if staged.is_local:
+                staged.with_mode(artifacts.mode).settle()
+                staged.rename(target)
+            else:
+                copy_bundle(staged, target)
         except OSError as error:
             raise target.unwritable(error) from None
     if promote:

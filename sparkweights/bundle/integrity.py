@@ -112,6 +112,28 @@ def write_manifest(folder: Location, record: TrainingRecord, key: bytes | None) 
         (folder / SIGNATURE).create(_line(_signature(content, key)))
 
 
+def copy_bundle(staged: Location, target: Location) -> None:
+    """Copy a complete bundle to its version, on a storage that cannot rename a folder.
+
+    The manifest is the first file and its checksum the last: a bundle without the checksum is
+    incomplete, and refused.
+
+    Raises
+    ------
+    PublishError
+        If that is not possible, or another bundle has that version.
+    """
+    (target / MANIFEST).create((staged / MANIFEST).read_bytes())
+    names = {file.relative_to(staged) for file in staged.files()} - {MANIFEST, CHECKSUM}
+    for name in (*sorted(names), CHECKSUM):
+        (staged / name).copy(target / name)
+
+
+def is_incomplete(folder: Location) -> bool:
+    """Whether a bundle was copied in part, by a training that was killed."""
+    return (folder / MANIFEST).is_file() and not (folder / CHECKSUM).is_file()
+
+
 def read_bundle(
     artifacts: Location, version: str | None = None, key: bytes | None = None
 ) -> VerifiedBundle:
@@ -147,7 +169,8 @@ def read_bundle(
             )
         return VerifiedBundle(named, folder, manifest, _verified_files(folder, present, manifest))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        is_text = not isinstance(error, UnicodeDecodeError)
+        reason = (error.strerror or error) if is_text else "it is not UTF-8 text"
         raise ModelError(
             f"A file of the models under '{artifacts}' cannot be read: {reason}.",
             hint="check the permissions of the running user, or restore the folder from a copy.",
@@ -172,7 +195,14 @@ def containing_bundle(location: Location) -> Location | None:
     Nothing may be written there: a file more, and the bundle is refused.
     """
     folders = (location, *location.parents)
-    return next((each for each in folders if (each / CHECKSUM).is_file()), None)
+    return next((each for each in folders if _is_bundle(each)), None)
+
+
+def _is_bundle(folder: Location) -> bool:
+    try:
+        return (folder / CHECKSUM).is_file()
+    except PermissionError:  # of a folder above, where nothing is written
+        return False
 
 
 def _current(artifacts: Location) -> str:

@@ -64,9 +64,10 @@ class Config(Section):
         Seed of splits, resampling and tree growing: the same seed gives the same model.
     artifacts
         Folder of the model bundles and of the records of `weights`, `tune`, `evaluate` and
-        `explain`.
+        `explain`: a path that the driver and the executors share, or the URI of an object store
+        (`s3a://...`).
     runs
-        Folder of the manifests and reports, one folder per run date.
+        Folder of the manifests and reports, one folder per run date; a path or a URI as well.
     output_mode
         Permissions, in quotes, of the folders that are made below `artifacts`, `runs` and the
         tables in folders; files have the same without the right to execute. A stricter umask is

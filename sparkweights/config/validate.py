@@ -341,20 +341,55 @@ def _check_locations(config: Config) -> None:
         if (table := getattr(config.tables, role)) is not None
     }
     for role, table in named.items():
-        if role in {"scored", "quarantine"}:
-            _check_output(role, table)
-        _check_reading(role, table)
-        if table.where is not None:
-            _check_condition(f"tables.{role}.where", table.where)
-        _check_format(role, table)
+        _check_table(role, table)
+    _check_folders(config)
+    _check_catalog_names(named)
+    _check_overlap(config, named)
+
+
+def _check_table(role: str, table: Table) -> None:
+    if role in {"scored", "quarantine"}:
+        _check_output(role, table)
+    _check_reading(role, table)
+    if table.where is not None:
+        _check_condition(f"tables.{role}.where", table.where)
+    _check_format(role, table)
+
+
+def _check_folders(config: Config) -> None:
+    """Refuse locations that are written where they are no path, or where the storage cannot do it.
+
+    Models and records may be on an object store. What is replaced by renaming a folder may not.
+    """
     for where, location in (("artifacts", config.artifacts), ("runs", config.runs)):
-        _check_folder(where, location)
+        _check_path(where, location)
+    for role in ("scored", "quarantine"):
+        table: Table | None = getattr(config.tables, role)
+        if table is not None and table.format in {"parquet", "orc"}:
+            _require_renames(
+                config,
+                f"tables.{role}.location",
+                table.location,
+                hint="write a table of the catalog, whose files may be there (format: table): of "
+                "Delta, Iceberg, Parquet or ORC.",
+            )
+    if config.stream is not None:
+        _require_renames(
+            config,
+            "stream.folder",
+            config.stream.folder,
+            hint="name a path that the driver and the executors share.",
+        )
+
+
+def _check_overlap(config: Config, named: Mapping[str, Table]) -> None:
+    # Of what is on another storage Spark alone may know the library.
+    schemes = {"file", scheme_of(config.artifacts), scheme_of(config.runs)}
     paths = {
         f"tables.{role}": config.path(table.location)
         for role, table in named.items()
-        if table.scheme == "file"
+        if table.scheme in schemes
     }
-    _check_catalog_names(named)
     paths |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
     outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
     for output in (key for key in outputs if key in paths):
@@ -483,9 +518,7 @@ def _check_output(role: str, table: Table) -> None:
         )
     if table.format == "jdbc":
         _check_written_database(role, table)
-    elif table.format != "table":
-        _check_folder(f"tables.{role}.location", table.location)
-    elif TableName.parse(table.location) is None:
+    elif table.format == "table" and TableName.parse(table.location) is None:
         raise ConfigError(
             f"tables.{role}.location: {table.location!r} is no database.table, nor "
             "catalog.database.table.",
@@ -528,15 +561,26 @@ def _check_written_database(role: str, table: Table) -> None:
         )
 
 
-def _check_folder(where: str, location: str) -> None:
-    """Refuse an output location that is not a folder shared by driver and executors."""
+def _require_renames(config: Config, where: str, location: str, *, hint: str) -> None:
+    """Refuse a folder that is replaced by renaming, where the storage renames none."""
     scheme = scheme_of(location)
+    if scheme == "file":  # a relative path is on the storage of the configuration file
+        scheme = scheme_of(str(config.path(location)))
     if scheme != "file":
         raise ConfigError(
-            f"{where}: {location!r} is on {scheme}; available for what is written: paths of a "
-            "file system that the driver and the executors share.",
-            hint="mount the storage, or name a local path; a table may also go into the catalog, "
-            "which knows its location (format: table).",
+            f"{where}: {location!r} is on {scheme}; a folder is replaced as a whole on a file "
+            "system alone.",
+            hint=hint,
+        )
+    _check_path(where, location)
+
+
+def _check_path(where: str, location: str) -> None:
+    """Refuse the location of files that are written, where it would be taken for another one."""
+    if scheme_of(location) != "file" and "://" not in location:
+        raise ConfigError(
+            f"{where}: {location!r}; allowed: a path, or a URI with '://'.",
+            hint="for instance s3a://bucket/models; a path with a colon begins with './'.",
         )
     if "{run_date" in location:
         raise ConfigError(

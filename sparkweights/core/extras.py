@@ -78,6 +78,7 @@ XGBOOST = Extra("xgboost", "sparkweights[xgboost]")
 CHECKS = Extra("great_expectations", "sparkweights[checks]")
 REPORT = Extra("matplotlib", "sparkweights[report]", ("jinja2", "markupsafe"))
 POSTGRES = Extra("psycopg", "sparkweights[postgres]")
+S3 = Extra("s3fs", "sparkweights[s3]")
 
 
 def missing_extra(error: BaseException) -> ConfigError | None:

@@ -31,7 +31,7 @@ from sparkweights.scoring.scorer import Scorer
 from sparkweights.storage.publish.column_types import with_published_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sparkweights.scoring.counts import Measures, RunCounts
     from sparkweights.scoring.plan import RunMetadata, ScoringContext
     from sparkweights.spec.scoring import ScoringSpec
+    from sparkweights.storage.lock import Lock
     from sparkweights.storage.publish.protocol import Publication
     from sparkweights.storage.tables import TableSource
 
@@ -114,11 +115,12 @@ class ScoringRun:
         require_model(incoming_df.schema, self.spec.problem, scorer, kinds)
         require_free_names(incoming_df.schema)
         with ExitStack() as stack:
+            locks = []
             for output in (self.outputs.scored, self.outputs.quarantine):
-                stack.enter_context(output.lock())
+                locks.append(stack.enter_context(output.lock()))
                 stack.callback(output.discard)
             self._warn_of_interrupted_run()
-            return self._steps(incoming_df, scorer)
+            return self._steps(incoming_df, scorer, locks)
 
     def _warn_of_interrupted_run(self) -> None:
         run_date = self.run.run_date
@@ -129,7 +131,7 @@ class ScoringRun:
                 "quarantine beside the scored rows of an earlier run, until this run replaces both."
             )
 
-    def _steps(self, incoming_df: DataFrame, scorer: Scorer) -> ScoredRun:
+    def _steps(self, incoming_df: DataFrame, scorer: Scorer, locks: Sequence[Lock]) -> ScoredRun:
         self.store.prepare_run(self.run.run_date)
         scored, keys = self.outputs.scored, self.spec.problem.roles.keys
         incoming_df = self._require_outputs(incoming_df)
@@ -174,9 +176,9 @@ class ScoringRun:
             durations=self.clock.seconds,
         )
         with self.clock.step("publish", "publishing"):
-            self._publish(record)
+            self._publish(record, locks)
         record = replace(record, durations_s=self.clock.seconds)
-        self._record(record)
+        self._record(record, locks)
         return ScoredRun(counts, record)
 
     def _require_outputs(self, incoming_df: DataFrame) -> DataFrame:
@@ -188,13 +190,18 @@ class ScoringRun:
         self.outputs.quarantine.require_ready(quarantine_schema(incoming_df.schema))
         return incoming_df
 
-    def _publish(self, record: RunRecord) -> None:
+    def _publish(self, record: RunRecord, locks: Sequence[Lock]) -> None:
+        _require_held(locks)
         self.store.write_pending_manifest(record)
         with _stating(
             "the scored table was not replaced, the quarantine of the date may have been; check "
             "the storage, then run the date again."
         ):
             self.outputs.quarantine.publish()
+        with _stating(
+            "the quarantine of the date WAS replaced, the scored table was not; run the date again."
+        ):
+            _require_held(locks)
         # A commit may succeed, and its answer be lost.
         with _stating(
             "the quarantine of the date WAS replaced; whether the scored table was, its scored_at "
@@ -202,11 +209,12 @@ class ScoringRun:
         ):
             self.outputs.scored.publish()
 
-    def _record(self, record: RunRecord) -> None:
+    def _record(self, record: RunRecord, locks: Sequence[Lock]) -> None:
         with _stating(
             "both tables WERE published; what is missing is the record. Free storage for it, then "
             "run the date again."
         ):
+            _require_held(locks)
             self.store.write(record)
 
     def _compiled(self, df: DataFrame, role: str) -> CompiledSuite | None:
@@ -336,6 +344,12 @@ def _stating(hint: str) -> Iterator[None]:
         raise PublishError(
             f"The publication has ended early: {spark_message(error)}.", hint=hint
         ) from None
+
+
+def _require_held(locks: Sequence[Lock]) -> None:
+    """Refuse to publish where another run may have begun to write the tables."""
+    for lock in locks:
+        lock.require_held()
 
 
 def _fingerprint(df: DataFrame, source: TableSource, rows: int) -> TableFingerprint:

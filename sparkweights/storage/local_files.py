@@ -8,8 +8,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
+import secrets
 import stat
 from contextlib import suppress
+from typing import NamedTuple
 
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "symbolic link", "hard link"
 OTHER = "special file"  # a FIFO, a socket, a device
@@ -18,6 +21,59 @@ OTHER = "special file"  # a FIFO, a socket, a device
 _PLAIN = sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _AT_FDCWD = -100  # Linux: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # Linux: swap two paths in one step
+_MOUNTS = "/proc/self/mountinfo"  # Linux
+
+
+class Mount(NamedTuple):
+    """Where a filesystem is mounted, its type, and what it states as its source."""
+
+    folder: str
+    kind: str
+    source: str
+
+
+def mount_of(path: str) -> Mount | None:
+    """Return the mount that a path is on; None where the system does not list its mounts."""
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as stream:
+            mounts = [_parse_mount(line) for line in stream]
+    except OSError:
+        return None
+    above = [each for each in mounts if f"{path}/".startswith(f"{each.folder.rstrip('/')}/")]
+    # The later one of two mounts on a folder hides the first.
+    return max(reversed(above), key=lambda each: len(each.folder), default=None)
+
+
+def _parse_mount(line: str) -> Mount:
+    """Parse a line: ID, parent, device, root, folder, options ..., a hyphen, kind, source, options.
+
+    Spaces and their like in names are written as octal numbers.
+    """
+    fields = [
+        re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), each) for each in line.split()
+    ]
+    kind, source = fields[fields.index("-", 6) + 1 :][:2]
+    return Mount(fields[4], kind, source)
+
+
+def can_link(folder: str) -> bool:
+    """Whether a file of a folder can have two names; no mount of an object store offers that.
+
+    Raises
+    ------
+    OSError
+        If no file can be made there.
+    """
+    path = os.path.join(folder, f"_{secrets.token_hex(8)}.partial")
+    create(path, b"", 0o600)
+    try:
+        os.link(path, f"{path}.partial")
+        os.unlink(f"{path}.partial")
+    except OSError:
+        return False
+    finally:
+        os.unlink(path)
+    return True
 
 
 def list_entries(folder: str) -> dict[str, str]:

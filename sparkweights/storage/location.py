@@ -8,12 +8,13 @@ takes (``s3a://``, ``abfss://``, ``gs://``, ``hdfs://``), and has packages for t
 platforms. Its import takes a quarter of a second, so it waits until a location needs it; reading a
 local file, such as a configuration, does not.
 
-Two habits of fsspec are kept out of here. Some of its methods (``rm``, ``mv``, ``cp``, ``glob``,
+Three habits of fsspec are kept out of here. Some of its methods (``rm``, ``mv``, ``cp``, ``glob``,
 ``expand_path``) read ``[``, ``*`` and ``?`` as patterns, and its URL functions read ``::`` as a
-chain of filesystems; a path of a user is a path, so only methods that take it literally are called
-(``info``, ``ls``, ``find``, ``open``, ``makedirs``, ``pipe_file``, ``rm_file``, ``rmdir``). And its
-local filesystem promises less than the operating system: flushing to disk, replacing a file in one
-step, and swapping two folders are therefore done in `sparkweights.storage.local_files`.
+chain of filesystems; a path of a user is a path, so only methods that take it literally are called,
+those of `sparkweights.storage.filesystems`. ``makedirs`` makes a bucket that is not there, so none
+is called: an object store has no folders. And the local filesystem promises less than the operating
+system: flushing to disk, replacing a file in one step, and swapping two folders are therefore done
+in `sparkweights.storage.local_files`.
 
 Output folders are shared, so what lies in them may have been put there by somebody else. `of` and
 `resolve` follow the symbolic links of a path that the user names. Below it none is followed by what
@@ -35,21 +36,21 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from io import UnsupportedOperation
 from typing import TYPE_CHECKING, TypeAlias
 
 from sparkweights.core.errors import ConfigError, PublishError
+from sparkweights.core.extras import S3
 from sparkweights.storage import local_files
+from sparkweights.storage.filesystems import FILE, FOLDER, filesystem_of
 
 if TYPE_CHECKING:
     from datetime import datetime
     from io import BufferedIOBase
 
-    from fsspec import AbstractFileSystem
-
 MODE = 0o750  # of folders that are made, unless the configuration says otherwise
 PRIVATE = 0o700
+S3_SCHEMES = ("s3", "s3a")
 
 
 @dataclass(frozen=True, order=True)
@@ -104,8 +105,10 @@ class Location:
         authority, _, path = rest.partition("/")
         root = f"{scheme}://{authority}"
         try:
-            _filesystem(root)
-        except (ImportError, ValueError) as error:
+            filesystem_of(root)
+        except (ImportError, OSError, ValueError) as error:
+            if scheme in S3_SCHEMES and not S3.is_installed:
+                raise S3.refusal(f"'{text}' needs") from None
             raise ConfigError(
                 f"'{text}' is on {scheme}, which cannot be opened here: {error}.",
                 hint="install the package of that filesystem, or name a local path.",
@@ -191,11 +194,11 @@ class Location:
 
     def is_file(self) -> bool:
         """Whether a file is there."""
-        return self._kind() == "file"
+        return self._kind() == FILE
 
     def is_dir(self) -> bool:
         """Whether a folder is there."""
-        return self._kind() == "directory"
+        return self._kind() == FOLDER
 
     @property
     def is_link(self) -> bool:
@@ -210,9 +213,7 @@ class Location:
         OSError
             If it is not there, or cannot be read.
         """
-        filesystem, prefix = _filesystem(self.root)
-        join_names = filesystem.ls(prefix + self.path, detail=False)
-        locations = (self._below(prefix, path) for path in join_names)
+        locations = (replace(self, path=path) for path in filesystem_of(self.root).names(self.path))
         return tuple(sorted(each for each in locations if each != self))
 
     def files(self) -> tuple[Location, ...]:
@@ -234,13 +235,12 @@ class Location:
         """
         if self.is_local:
             return local_files.list_entries(self.path)
-        filesystem, prefix = _filesystem(self.root)
-        found = filesystem.find(prefix + self.path, withdirs=True, detail=True)
-        kinds = {self._below(prefix, path): info["type"] for path, info in found.items()}
+        kinds = {
+            replace(self, path=each.path.rstrip("/")): each.kind
+            for each in filesystem_of(self.root).below(self.path)
+        }
         return {
-            each.relative_to(self): (
-                local_files.FOLDER if kind == "directory" else local_files.FILE
-            )
+            each.relative_to(self): local_files.FOLDER if kind == FOLDER else local_files.FILE
             for each, kind in kinds.items()
             if each != self
         }
@@ -259,9 +259,7 @@ class Location:
         OSError
             If it is not there.
         """
-        filesystem, prefix = _filesystem(self.root)
-        changed: datetime = filesystem.modified(prefix + self.path)
-        return changed
+        return filesystem_of(self.root).modified(self.path)
 
     @property
     def state(self) -> tuple[int, ...]:
@@ -286,12 +284,18 @@ class Location:
         if self.is_local:
             # Without fsspec, whose import takes longer than reading a configuration.
             return open(self.path, "rb")
-        filesystem, prefix = _filesystem(self.root)
-        stream: BufferedIOBase = filesystem.open(prefix + self.path, "rb")
-        return stream
+        return filesystem_of(self.root).open(self.path)
 
     def read_bytes(self) -> bytes:
-        """Return a file's content."""
+        """Return a file's content.
+
+        Raises
+        ------
+        OSError
+            If it is not there, or cannot be read.
+        """
+        if not self.is_local:
+            return filesystem_of(self.root).read(self.path)
         with self.open() as stream:
             return stream.read()
 
@@ -352,16 +356,35 @@ class Location:
         """
         self.parent.make_folder()
         try:
-            self._create(content)
+            if self.is_local:
+                local_files.create(self.path, content, self.mode)
+            elif not self.try_create(content):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         except OSError as error:
             raise self.unwritable(error) from None
 
-    def _create(self, content: bytes) -> None:
-        if self.is_local:
-            local_files.create(self.path, content, self.mode)
-        else:
-            filesystem, prefix = _filesystem(self.root)
-            filesystem.pipe_file(prefix + self.path, content)
+    def try_create(self, content: bytes) -> bool:
+        """Write a file of another storage where none is; return whether its content is this one.
+
+        Of several writers at once, one succeeds. The content should be that of no other writer: a
+        library that lost the answer to its request sends it again, and finds its own file.
+
+        Raises
+        ------
+        UnsupportedOperation
+            If the storage has no such step.
+        OSError
+            If it cannot be written.
+        """
+        try:
+            filesystem_of(self.root).create(self.path, content)
+        except UnsupportedOperation:
+            raise
+        except OSError:  # the library of a storage may have another one for a file that is there
+            if not self.exists():
+                raise
+            return self.read_bytes() == content
+        return True
 
     def write_bytes(self, content: bytes) -> None:
         """Replace a file in one step: a reader sees the old one or the new one.
@@ -380,7 +403,7 @@ class Location:
             if self.is_local:
                 self._replace(content)
             else:
-                self._create(content)
+                filesystem_of(self.root).replace(self.path, content)
         except OSError as error:
             raise self.unwritable(error) from None
 
@@ -394,20 +417,33 @@ class Location:
                 os.unlink(partial)
             raise
 
+    def copy(self, target: Location) -> None:
+        """Copy a file to another path of the same object store, in one step.
+
+        Raises
+        ------
+        PublishError
+            If that is not possible.
+        """
+        try:
+            filesystem_of(self.root).copy(self.path, target.path)
+        except OSError as error:
+            raise target.unwritable(error) from None
+
     def make_folder(self) -> None:
         """Make the folder and those above it, where they are missing.
+
+        Another storage than a local filesystem makes folders with the files in them, or has none.
 
         Raises
         ------
         PublishError
             If that is not possible, or a link leads to the folder.
         """
+        if not self.is_local:
+            return
         try:
-            if self.is_local:
-                local_files.make_folder(self.path, self.mode)
-            else:
-                filesystem, prefix = _filesystem(self.root)
-                filesystem.makedirs(prefix + self.path, exist_ok=True)
+            local_files.make_folder(self.path, self.mode)
         except OSError as error:
             raise self.unwritable(error) from None
 
@@ -419,9 +455,8 @@ class Location:
         PublishError
             If that is not possible.
         """
-        filesystem, prefix = _filesystem(self.root)
         try:
-            filesystem.rm_file(prefix + self.path)
+            filesystem_of(self.root).remove(self.path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -440,12 +475,12 @@ class Location:
         if self.is_local:
             shutil.rmtree(self.path, ignore_errors=True)
             return
-        filesystem, prefix = _filesystem(self.root)
-        entries = filesystem.find(prefix + self.path, withdirs=True, detail=True)
-        for path in sorted(entries, reverse=True):  # the content of a folder before the folder
-            with suppress(OSError):
-                is_folder = entries[path]["type"] == "directory"
-                (filesystem.rmdir if is_folder else filesystem.rm_file)(path)
+        filesystem = filesystem_of(self.root)
+        with suppress(OSError):
+            # The content of a folder before the folder.
+            for each in sorted(filesystem.below(self.path), reverse=True):
+                with suppress(OSError):
+                    filesystem.remove(each.path, each.kind)
 
     def settle(self) -> None:
         """Give a folder that is about to be published its permissions, and write it to the disk.
@@ -501,50 +536,28 @@ class Location:
 
     def unwritable(self, error: OSError) -> PublishError:
         """Return the error for a location that cannot be written."""
+        checks = "the folder exists, is writable and has free space"
+        if not self.is_local:
+            checks = "the bucket exists, and the address and the credentials of the storage are set"
         return PublishError(
             f"Cannot write '{self}': {error.strerror or error}.",
-            hint="nothing was published; check that the folder exists, is writable and has "
-            "free space.",
+            hint=f"nothing was published; check that {checks}.",
         )
 
     def _kind(self) -> str | None:
         """Return "file", "directory" or "other"; None where nothing is there."""
-        filesystem, prefix = _filesystem(self.root)
-        try:
-            kind: str = filesystem.info(prefix + self.path)["type"]
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return kind
+        return filesystem_of(self.root).kind(self.path)
 
     def _sizes(self) -> dict[Location, int]:
         """Return the bytes of every file below the folder, or of the file itself."""
-        filesystem, prefix = _filesystem(self.root)
+        filesystem = filesystem_of(self.root)
         if self.is_file():
-            return {self: filesystem.size(prefix + self.path)}
-        entries = filesystem.find(prefix + self.path, detail=True)
+            return {self: filesystem.size(self.path)}
         return {
-            self._below(prefix, path): info["size"]
-            for path, info in entries.items()
-            if info["type"] == "file" or info.get("islink")
+            replace(self, path=each.path): each.size
+            for each in filesystem.below(self.path)
+            if each.kind == FILE
         }
-
-    def _below(self, prefix: str, path: str) -> Location:
-        """Return the location of a path as the filesystem lists it."""
-        return replace(self, path=path.removeprefix(prefix).rstrip("/"))
 
 
 AnyLocation: TypeAlias = Location | str | os.PathLike[str]
-
-
-@cache
-def _filesystem(root: str) -> tuple[AbstractFileSystem, str]:
-    """Return the filesystem of a root, and what it expects before a location's path."""
-    if not root:
-        from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 (takes a while)
-
-        return LocalFileSystem(), ""
-    from fsspec.core import url_to_fs  # noqa: PLC0415 (takes a while)
-
-    # Other processes write as well, so no listing is remembered.
-    filesystem, prefix = url_to_fs(root, use_listings_cache=False)
-    return filesystem, prefix.rstrip("/")

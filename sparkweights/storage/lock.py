@@ -1,7 +1,9 @@
-"""One run at a time: a lock on a file, which the operating system frees when its process ends.
+"""One run at a time: a lock, which ends with its run, also with one that is killed.
 
-Where the filesystem allows it, the folder of the file is locked as well: a file that is removed
-during a run, by somebody who tidies up, would otherwise let a second run in.
+On a local filesystem it is a lock on a file, which the operating system frees when its process
+ends. Where the filesystem allows it, the folder of the file is locked as well: a file that is
+removed during a run, by somebody who tidies up, would otherwise let a second run in. Elsewhere it
+is a lease, see `sparkweights.storage.lease`.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
 from sparkweights.core.errors import PublishError
+from sparkweights.storage import lease
+from sparkweights.storage.mounts import require_no_object_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +29,28 @@ if TYPE_CHECKING:
 _NO_FOLDER_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
+class Lock(Protocol):
+    """A lock that a run has taken."""
+
+    def require_held(self) -> None:
+        """Refuse to go on where the run has lost it; call it before each step that publishes.
+
+        Raises
+        ------
+        PublishError
+            If another run may have it now.
+        """
+
+
+class LastingLock:
+    """A lock that its run cannot lose, as one of the operating system."""
+
+    def require_held(self) -> None:
+        """Return: it is held."""
+
+
 def try_lock(file: Location) -> AbstractContextManager[object] | None:
-    """Lock a file, which is made where it is missing, and stays.
+    """Lock what a file stands for; the file is made where it is missing, and stays.
 
     Returns
     -------
@@ -36,9 +60,15 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
 
     Raises
     ------
+    ConfigError
+        If its storage has no locks.
     OSError
-        If the file cannot be written, or its storage has no locks.
+        If the file cannot be written.
     """
+    if not file.is_local:
+        taken = lease.take(file)
+        return taken if isinstance(taken, lease.Lease) else None
+    require_no_object_store(file.parent)
     # Where the storage has no locks, filelock would fall back to a file whose mere existence is the
     # lock; that one outlives a process that is killed.
     file_lock = FileLock(
@@ -55,7 +85,7 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
 
 
 @contextmanager
-def lock(file: Location, protected: str) -> Iterator[None]:
+def lock(file: Location, protected: str) -> Iterator[Lock]:
     """Lock what a file stands for, for one run.
 
     Parameters
@@ -68,23 +98,45 @@ def lock(file: Location, protected: str) -> Iterator[None]:
 
     Raises
     ------
+    ConfigError
+        If its storage has no locks.
     PublishError
         If another run has the lock, or the file cannot be written.
     """
     file.parent.make_folder()
     with ExitStack() as stack:
         try:
-            for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
-                acquired = attempt(locked)
-                if acquired is None:
-                    raise PublishError(
-                        f"Another run is writing '{protected}'.",
-                        hint="wait for it to end, then start this one again.",
-                    )
-                stack.enter_context(acquired)
+            held = (_enter_local if file.is_local else _enter_lease)(file, protected, stack)
         except OSError as error:
             raise file.parent.unwritable(error) from None
-        yield
+        yield held
+
+
+def _enter_local(file: Location, protected: str, stack: ExitStack) -> Lock:
+    for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
+        acquired = attempt(locked)
+        if acquired is None:
+            raise _occupied(f"'{protected}'")
+        stack.enter_context(acquired)
+    return LastingLock()
+
+
+def _enter_lease(file: Location, protected: str, stack: ExitStack) -> Lock:
+    taken = lease.take(file)
+    if isinstance(taken, lease.Claim):
+        until = f"{taken.until:%Y-%m-%d %H:%M:%S} UTC"
+        raise _occupied(
+            f"'{protected}': {taken.owner}, which has the lock until {until} or longer",
+            "; a lock of a run that was killed ends by itself",
+        )
+    return stack.enter_context(taken)
+
+
+def _occupied(protected: str, advice: str = "") -> PublishError:
+    return PublishError(
+        f"Another run is writing {protected}.",
+        hint=f"wait for it to end, then start this one again{advice}.",
+    )
 
 
 def _try_lock_folder(folder: Location) -> AbstractContextManager[object] | None:

@@ -34,8 +34,8 @@ _LOCKS = (_LOCK, "_lease")  # the second is the name that release 0.1 used
 def scratch_folder(parent: Location) -> Iterator[Location]:
     """Make a folder for one process below another folder, and remove it at the end.
 
-    Scratch folders of processes that have died are removed as well: each holds a lock, which the
-    operating system frees when its process ends.
+    Scratch folders of processes that have died are removed as well: each holds a lock, which ends
+    with its process.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _make_locked(parent: Location) -> tuple[Location, AbstractContextManager[obj
 
 
 def _remove_abandoned(parent: Location) -> None:
-    for folder in parent.children():
+    for folder in parent.children() if parent.is_dir() else ():
         if not folder.name.startswith(_PREFIX):
             continue
         for file in (folder / name for name in _LOCKS):

@@ -13,6 +13,7 @@ import pytest
 from sparkweights import Runner, load_config
 from sparkweights.core.errors import PublishError
 from sparkweights.scoring.run import Outputs
+from sparkweights.storage.lock import LastingLock, Lock
 from sparkweights.storage.publish.protocol import Publication
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ class ViewSink(Publication):
         return str(self.folder / self.view)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Lock]:
         """Begin with an empty stage."""
         self.steps.append("lock")
         shutil.rmtree(self.stage_path, ignore_errors=True)
-        yield
+        yield LastingLock()
         self.steps.append("unlock")
 
     def require_ready(self, schema: StructType | None = None) -> None:

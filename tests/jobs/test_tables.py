@@ -147,7 +147,7 @@ def test_score_from_no_such_table_is_refused_with_a_sentence(
             "is no database.table, nor catalog",
         ),
         ({"format": "table", "location": "ice.lending.scored"}, "has no catalog 'ice'"),
-        ({"location": "s3a://bucket/scored"}, "is on s3a; available for what is written"),
+        ({"location": "s3a://bucket/scored"}, "is on s3a; a folder is replaced as a whole"),
         ({"location": "out/scored", "partition": {"a": 1}}, "is partitioned by the run"),
     ],
 )

@@ -17,9 +17,10 @@ FILE_MODULES = {
     "fcntl", "filelock", "fsspec", "glob", "os.path", "pathlib", "posixpath", "pyarrow.fs",
     "shutil", "tempfile",
 }  # fmt: skip
-HARMLESS_IN_OS = {"PathLike", "_exit", "environ", "fsencode", "fspath"}
+HARMLESS_IN_OS = {"PathLike", "_exit", "environ", "fsencode", "fspath", "getpid"}
 HAS_FILES_OF_ITS_OWN = {
     "sparkweights/storage/location.py": "the one module for them",
+    "sparkweights/storage/filesystems.py": "the library's calls behind a location",
     "sparkweights/storage/local_files.py": "the calls behind a location's local path",
     "sparkweights/storage/lock.py": "the library of locks, which takes a location's local path",
     "sparkweights/app/session.py": "Java, and what an engine on this machine needs",

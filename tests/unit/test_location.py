@@ -163,6 +163,16 @@ def test_location_on_an_unknown_filesystem_is_refused(uri: str) -> None:
     assert f"'{uri}' is on {uri.partition('://')[0]}" in str(caught.value)
 
 
+def test_location_on_s3_without_its_package_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library's own message names a package, and no release that fits the product."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(ConfigError, match=r"'s3a://lake/x' needs the s3fs library") as caught:
+        Location.of("s3a://lake/x")
+    assert caught.value.hint == "pip install 'sparkweights[s3]'."
+
+
 def test_write_bytes_leaves_nothing_beside_the_file_and_keeps_the_umask(tmp_path: Path) -> None:
     """A file of a group stays one that the group can read."""
     before = os.umask(0o027)
@@ -344,11 +354,11 @@ def test_exchange_swaps_two_folders(tmp_path: Path) -> None:
 
 
 def test_what_only_a_local_filesystem_can_do_is_refused_elsewhere() -> None:
-    """An object store has no rename and no lock that ends with its process."""
+    """An object store has no rename, and no two folders that are swapped."""
     there = Location.of("memory://bucket/x")
-    for deed in (lambda: there.rename(there / "y"), lambda: try_lock(there)):
+    for deed in (there.rename, there.exchange):
         with pytest.raises(OSError, match="'memory://bucket/x' is not on a local filesystem"):
-            deed()
+            deed(there / "y")
 
 
 HOLDS = textwrap.dedent("""

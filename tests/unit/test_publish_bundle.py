@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from sparkweights.bundle.bundle import Reference, publish_bundle
-from sparkweights.bundle.integrity import read_bundle
-from sparkweights.core.errors import PublishError
+from sparkweights.bundle.integrity import is_incomplete, read_bundle
+from sparkweights.core.errors import ModelError, PublishError
 from sparkweights.evaluation.drift import bins_from_dict
 from sparkweights.probability.label_shift import histogram_from_dict
 from sparkweights.records.training import TrainingRecord
@@ -34,6 +34,9 @@ class _SavedModel:
     content: str
 
     def save(self, folder: Location) -> None:
+        if not folder.is_local:
+            (folder / "data" / ".part-0.crc").create(self.content.encode())
+            return
         data = Path(str(folder)) / "data"
         data.mkdir(parents=True)
         (data / ".part-0.crc").write_text(self.content)
@@ -42,7 +45,7 @@ class _SavedModel:
         (data / ".part-0.crc").chmod(0o644)
 
 
-def _publish(artifacts: Location, version: str, **options: Any) -> Location:
+def _publish(artifacts: Location, version: str, page: str = "a page", **options: Any) -> Location:
     record = TrainingRecord.from_dict(json.loads((TRAINED / "manifest.json").read_text("utf-8")))
     summary = json.loads((TRAINED / "reference.json").read_text("utf-8"))
     reference = Reference(
@@ -54,7 +57,7 @@ def _publish(artifacts: Location, version: str, **options: Any) -> Location:
         replace(record, version=version),
         models=models,
         reference=reference,
-        pages={"report.html": "a page"},
+        pages={"report.html": page},
         **options,
     )
 
@@ -98,6 +101,38 @@ def test_version_that_exists_stays_as_it_is(tmp_path: Path) -> None:
             _publish(artifacts, version)
     assert read_bundle(artifacts, None, KEY).version == "v1"
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_bundle_on_an_object_store_is_read_once_its_last_file_is_there(
+    bucket: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a training is killed: its version is refused, and the one before stays in use."""
+    _publish(bucket, "v1", key=KEY)
+    assert read_bundle(bucket, None, KEY).version == "v1"
+    assert {each.name for each in bucket.children()} == {"v1", "current"}
+    files = (bucket / "v1").files()
+    copy, copied = Location.copy, list[Location]()
+
+    def dies(self: Location, target: Location) -> None:
+        if len(copied) == end:
+            raise SystemExit
+        copied.append(target)
+        copy(self, target)
+
+    monkeypatch.setattr(Location, "copy", dies)
+    for end in range(len(files) - 1):
+        copied.clear()
+        with pytest.raises(SystemExit):
+            _publish(bucket, f"v2-{end}", key=KEY)
+        assert is_incomplete(bucket / f"v2-{end}")
+        with pytest.raises(ModelError, match=r"has no manifest\.sha256; it is"):
+            read_bundle(bucket, f"v2-{end}", KEY)
+        assert read_bundle(bucket, None, KEY).version == "v1"
+    assert not is_incomplete(bucket / "v1")
+    assert not is_incomplete(bucket / "absent")
+    with pytest.raises(PublishError, match=r"Cannot write '.*v1/manifest.json': File exists"):
+        _publish(bucket, "v1", "another page")
+    assert read_bundle(bucket, None, KEY).version == "v1"
 
 
 def test_model_whose_pointer_cannot_be_written_is_not_said_to_be_lost(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from sparkweights.storage.location import Location
+    from sparkweights.storage.lock import Lock
 
 STAGING, RETIRED = "_staging", "_retired"
 MAX_OWNER_BYTES = 2**16
@@ -84,7 +85,7 @@ class FolderPublication(Publication):
         return self.root / STAGING / f"{self.run_id}-{self.attempt}" / self.target.name
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Lock]:
         """Lock the folder for one run.
 
         Incomplete stages are removed; a date that was moved away but not replaced is restored.
@@ -94,9 +95,9 @@ class FolderPublication(Publication):
         PublishError
             If another run has locked it, or it cannot be written.
         """
-        with lock(self.root / "_lock", str(self.root)):
+        with lock(self.root / "_lock", str(self.root)) as held:
             self._recover()
-            yield
+            yield held
 
     def _recover(self) -> None:
         retired = self.root / RETIRED

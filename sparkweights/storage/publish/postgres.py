@@ -17,6 +17,7 @@ from pyspark.sql import types as T
 from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, PublishError, spark_message
 from sparkweights.storage.jdbc import option_of, with_defaults
+from sparkweights.storage.lock import LastingLock
 from sparkweights.storage.names import POSTGRES_BYTES
 from sparkweights.storage.postgres import (
     ATTEMPT_CHARACTERS,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from sparkweights.storage.lock import Lock
     from sparkweights.storage.names import PostgresName
     from sparkweights.storage.postgres import Access
 
@@ -104,7 +106,7 @@ class PostgresPublication(Publication):
         return stage_names(self.name.table, self.attempt)[1]
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Lock]:
         """Lock the date for one run, and remove the staging tables of runs that died.
 
         The locks are those of a connection, which PostgreSQL frees when it ends.
@@ -124,7 +126,7 @@ class PostgresPublication(Publication):
             _recover(table)
             self._locked.append(table)
             try:
-                yield
+                yield LastingLock()  # what publishes is a transaction of the same connection
             finally:
                 self._locked.remove(table)
 

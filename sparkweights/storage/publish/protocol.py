@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
+    from sparkweights.storage.lock import Lock
+
 SETTINGS = {
     # Spark sorts rows by partition before it writes them, unless a task may keep this many files
     # open at once.
@@ -92,8 +94,10 @@ class Publication(ABC):
         """The stage's folder, as Spark names it."""
 
     @abstractmethod
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[Lock]:
         """Lock the table for one run, and remove what a run that died has left.
+
+        Who publishes asks the lock before, whether the run still has it.
 
         Raises
         ------

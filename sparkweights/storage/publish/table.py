@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.catalog_table import TableDescription
     from sparkweights.storage.location import Location
+    from sparkweights.storage.lock import Lock
 
 DATE = "run_date"
 OWNER = "sparkweights.owner"  # a property of the table: the configuration whose rows it holds
@@ -68,7 +69,7 @@ class TablePublication(Publication):
     owner
         The configuration whose rows the table holds; a property of the table keeps its name.
     locks
-        A folder, on a filesystem shared by all machines that run this, for the table's lock.
+        A folder that all machines share that run this, for the table's lock.
     attempt
         A name that no other attempt has, this date's neither.
     """
@@ -92,7 +93,7 @@ class TablePublication(Publication):
         return self.locks / "_locks" / self.name.file
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Lock]:
         """Lock the table for one run, and remove the stage that a run that died has left.
 
         Raises
@@ -100,9 +101,9 @@ class TablePublication(Publication):
         PublishError
             If another run has locked it.
         """
-        with lock(self.lock_folder / "_lock", str(self.name)):
+        with lock(self.lock_folder / "_lock", str(self.name)) as held:
             self.recover()
-            yield
+            yield held
 
     def require_ready(self, schema: T.StructType | None = None) -> None:
         """Refuse a table that is another configuration's, or has other partitions or types.
