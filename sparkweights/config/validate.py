@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -581,6 +582,12 @@ def _check_path(where: str, location: str) -> None:
         raise ConfigError(
             f"{where}: {location!r}; allowed: a path, or a URI with '://'.",
             hint="for instance s3a://bucket/models; a path with a colon begins with './'.",
+        )
+    if re.match(r"[^/]*://[^/]*:[^/]*@", location):
+        raise ConfigError(
+            f"{where}: {location!r} holds a password, which records would repeat.",
+            hint="give the storage's credentials by the environment, for instance as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         )
     if "{run_date" in location:
         raise ConfigError(

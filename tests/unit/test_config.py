@@ -141,6 +141,7 @@ def test_load_config_keys_stay_as_written(tmp_path: Path) -> None:
         ("numeric: [income, loan]", "numeric: [income, loan, probability_yes]", ["columns:", "probability_yes", "scored table"]),
         ("0.75 * loan", "0.75 * loan * probability_yes", ["costs:", "probability_yes", "scored table"]),
         ("name: loans", "name: loans\nartifacts: s3a:bucket/models", ["artifacts", "'s3a:bucket/models'", "a URI with '://'"]),
+        ("name: loans", "name: loans\nruns: s3a://key:hush@bucket/runs", ["runs", "s3a://bucket/runs", "holds a password"]),
         ("location: out/scored", "location: dbfs:/scored", ["tables.scored.location", "is on dbfs"]),
         ("location: out/scored", "location: ~/scored", ["tables.scored.location", "without ~"]),
         ("numeric: [income, loan]", "numeric: [income, loan, AGE]", ["columns.sensitive", "AGE", "use_sensitive"]),
