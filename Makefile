@@ -59,16 +59,16 @@ $(STAMP): requirements.lock pyproject.toml | java
 java:
 	@sh .ci/java
 
-# Connectors of lakehouse tables, pinned by version and digest; it needs Maven (Debian: maven).
-JARS := build/jars
-jars: $(JARS)/.complete
+# Connectors of lakehouse tables and of S3, pinned by version and digest; they need Maven (Debian:
+# maven).
+jars: build/jars/.complete build/jars-s3/.complete
 
-$(JARS)/.complete: tests/lake/pom.xml tests/lake/jars.sha256
-	rm -rf $(JARS)
-	mkdir -p $(JARS)
-	mvn --batch-mode --quiet --file tests/lake/pom.xml dependency:copy-dependencies \
-		-DoutputDirectory=$(CURDIR)/$(JARS)
-	cd $(JARS) && sha256sum --check --strict --quiet $(CURDIR)/tests/lake/jars.sha256
+build/%/.complete: tests/lake/%.xml tests/lake/%.sha256
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	mvn --batch-mode --quiet --file $< dependency:copy-dependencies \
+		-DoutputDirectory=$(CURDIR)/$(@D)
+	cd $(@D) && sha256sum --check --strict --quiet $(CURDIR)/tests/lake/$*.sha256
 	touch $@
 
 # Versions that are locked stay; `rm requirements*.lock` first takes the newest ones.

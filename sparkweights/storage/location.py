@@ -109,8 +109,9 @@ class Location:
         except (ImportError, OSError, ValueError) as error:
             if scheme in S3_SCHEMES and not S3.is_installed:
                 raise S3.refusal(f"'{text}' needs") from None
+            reason = str(error).partition("\n")[0]
             raise ConfigError(
-                f"'{text}' is on {scheme}, which cannot be opened here: {error}.",
+                f"'{text}' is on {scheme}, which cannot be opened here: {reason}.",
                 hint="install the package of that filesystem, or name a local path.",
             ) from None
         return cls(posixpath.normpath(f"/{path}"), root)
