@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.engine_errors import NETWORK_ERRORS, SPARK_ERRORS
 from sparkweights.core.errors import (
+    ConfigError,
     InputError,
     ModelError,
     PublishError,
@@ -53,6 +54,10 @@ _INPUT = {
 # Tested last: Spark wraps any failure of a writing task in it.
 _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
 _MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "GC overhead limit", "UNABLE_TO_ACQUIRE")
+_NO_CONNECTOR = re.compile(
+    r'No FileSystem for scheme "?([a-z][a-z0-9+.-]*)'
+    r"|Class org\.apache\.hadoop\.fs\.(s3a)\.\w+ not found"
+)
 _LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "MetadataFetchFailed")
 _DISCONNECTED = ("StatusCode.UNAVAILABLE", "Answer from Java side is empty")
 _REFUSED = Refusal(
@@ -88,11 +93,23 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
             hint="restore the bundle from a copy, or train again.",
         )
     return (
-        _resource_failure(error, text)
+        _connector_failure(text)
+        or _resource_failure(error, text)
         or (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
         or _input_failure(text)
         or _database_failure(text)
         or _output_failure(text, _WRITE)
+    )
+
+
+def _connector_failure(text: str) -> ConfigError | None:
+    found = _NO_CONNECTOR.search(text)
+    if found is None:
+        return None
+    return ConfigError(
+        f"Spark cannot open {found[1] or found[2]}:// here: it has no connector of that storage.",
+        hint="start it with the connector; for s3a that is --packages "
+        "org.apache.hadoop:hadoop-aws:RELEASE, of the release of Hadoop in Spark.",
     )
 
 

@@ -130,6 +130,15 @@ def _java(message: str) -> PySparkException:
         (_java("Job aborted: java.lang.StackOverflowError\n\tat x"), 1, "nested too deep"),
         (_java("ExecutorLostFailure (executor 1 exited)"), 1, "an executor ended"),
         (
+            _java(
+                "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem "
+                "not found; s3a://lake/hush"
+            ),
+            2,
+            "Spark cannot open s3a:// here",
+        ),
+        (_java('No FileSystem for scheme "gs"'), 2, "Spark cannot open gs:// here"),
+        (
             _java("requirement failed: Error loading metadata: Expected class name a but found b"),
             5,
             "metadata names another class",
