@@ -66,10 +66,8 @@ def test_everything_of_a_lender_may_be_on_s3(endpoint: str) -> None:
     """Models, records, suites, work rows and tables; locks, and what is refused."""
     settings = {
         "spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))),
-        "spark.hadoop.fs.s3a.endpoint": endpoint,
         "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
         "spark.hadoop.fs.s3a.path.style.access": "true",
-        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         "spark.hadoop.fs.s3a.checksum.generation": "false",
     }
     java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.stream.error.file=/dev/null"
