@@ -217,8 +217,11 @@ class Job:
         _send(self.process, f"score --config {config} --run-date {RUN_DATE}")
 
     def exit_code(self) -> int:
-        """Wait for its end."""
-        return int(_line(self.process))
+        """Wait for the run's end."""
+        while line := _line(self.process):
+            if line.startswith("exit "):
+                return int(line.removeprefix("exit "))
+        pytest.fail(f"it ended before: {self.log.read_text()[-4000:]}")
 
 
 def test_runs_of_one_date_exclude_each_other_and_a_killed_one_frees_its_lock(

@@ -26,7 +26,7 @@ def serve(database: str, warehouse: str) -> None:
     sys.stdout.flush()
     for line in sys.stdin:
         code = main(shlex.split(line))
-        sys.stdout.write(f"{code}\n")
+        sys.stdout.write(f"exit {code}\n")  # below what the verb has printed
         sys.stdout.flush()
 
 
