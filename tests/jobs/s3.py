@@ -218,7 +218,8 @@ class Job:
 
     def exit_code(self) -> int:
         """Wait for the run's end."""
-        while line := _line(self.process):
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             if line.startswith("exit "):
                 return int(line.removeprefix("exit "))
         pytest.fail(f"it ended before: {self.log.read_text()[-4000:]}")
