@@ -169,8 +169,9 @@ def read_bundle(
             )
         return VerifiedBundle(named, folder, manifest, _verified_files(folder, present, manifest))
     except (OSError, UnicodeDecodeError) as error:
-        is_text = not isinstance(error, UnicodeDecodeError)
-        reason = (error.strerror or error) if is_text else "it is not UTF-8 text"
+        reason = "it is not UTF-8 text"
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
         raise ModelError(
             f"A file of the models under '{artifacts}' cannot be read: {reason}.",
             hint="check the permissions of the running user, or restore the folder from a copy.",
