@@ -232,7 +232,8 @@ def test_runs_of_one_date_exclude_each_other_and_a_killed_one_frees_its_lock(
     changes = _on_s3(folder, "lending")
     config = own_shop.config("s3.yaml", **changes)
     assert own_shop.run("train", config, "--quiet") == 0
-    jobs = [Job.start(tmp_path / f"{n}.log", "lending", folder / "warehouse") for n in "ab"]
+    # Each has a catalog of its own, and so tables of its own; what they share is the lock.
+    jobs = [Job.start(tmp_path / f"{n}.log", "lending", folder / f"warehouse-{n}") for n in "ab"]
     try:
         assert [_line(job.process) for job in jobs] == ["ready"] * 2
         for job in jobs:
