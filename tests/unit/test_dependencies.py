@@ -40,18 +40,20 @@ def _entries(lock: Path) -> dict[str, tuple[str, str]]:
 def _run_time_packages() -> set[str]:
     """Return what the installed packages say that the project needs, for this Python."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    waiting = [Requirement(one) for one in project["dependencies"]]
+    own = list(project["dependencies"])
     for extra, packages in project["optional-dependencies"].items():
-        waiting += map(Requirement, () if extra == "all" else packages)
-    names = set[str]()
+        own += () if extra == "all" else packages
+    waiting = [(Requirement(one), {""}) for one in own]
+    found = set[tuple[str, frozenset[str]]]()
     while waiting:
-        one = waiting.pop()
-        extras = one.extras or {""}
+        one, extras = waiting.pop()
         if one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras):
             continue
-        if (name := canonicalize_name(one.name)) not in names:
-            names.add(name)
-            waiting += map(Requirement, requires(name) or ())
+        name, asked = canonicalize_name(one.name), frozenset(one.extras)
+        if (name, asked) not in found:
+            found.add((name, asked))
+            waiting += [(Requirement(each), {"", *asked}) for each in requires(name) or ()]
+    names = {name for name, _ in found}
     return names
 
 
