@@ -53,8 +53,7 @@ def _run_time_packages() -> set[str]:
         if (name, asked) not in found:
             found.add((name, asked))
             waiting += [(Requirement(each), {"", *asked}) for each in requires(name) or ()]
-    names = {name for name, _ in found}
-    return names
+    return {name for name, _ in found}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
