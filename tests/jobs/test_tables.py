@@ -114,7 +114,7 @@ def test_views_lead_to_the_incoming_and_from_the_scored_table(
         ({"partition": {"as_off": "x"}}, 4, ["no column 'as_off'", "Did you mean 'as_of'?"]),
         ({"partition": {"as_of": "2026-03-02"}}, 4, ["0 rows where as_of = 2026-03-02"]),
         ({"partition": {"as_of": "Sunday"}}, 4, ["'as_of' is date", "no value of that type"]),
-        ({"schema": "a int"}, 2, ["tables.incoming.schema", "catalog knows"]),
+        ({"schema": "a int"}, 2, ["tables.incoming.schema", "catalog or a database knows"]),
         ({"format": "parquet", "location": "nowhere://bucket/x"}, 4, ["nowhere://bucket/x"]),
         ({"format": "parquet", "location": "s3a://bucket/x"}, 4, ["s3a://bucket/x"]),
     ],

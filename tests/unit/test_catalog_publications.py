@@ -481,7 +481,7 @@ def test_catalog_that_fails_is_told_in_a_sentence(
 
 def _publish(outputs_: Outputs) -> None:
     values: dict[str, Any] = {each.name: MagicMock() for each in fields(ScoringRun)}
-    ScoringRun(**values | {"outputs": outputs_})._publish(MagicMock())
+    ScoringRun(**values | {"outputs": outputs_})._publish(MagicMock(), [])
 
 
 @pytest.mark.parametrize(

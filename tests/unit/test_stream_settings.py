@@ -94,7 +94,7 @@ def test_vacuum_finds_what_a_killed_stream_was_writing(tmp_path: Path) -> None:
     }
     stated = config(stream(folder=str(tmp_path / "stream")), **changes)
     session: Any = None
-    found = vacuum(session, stated, days=-1).leftovers
+    found = vacuum(session, stated, days=-1).record.leftovers
     assert [each.path for each in found] == [str(partial)]
 
 
