@@ -3,7 +3,7 @@
 On a local filesystem it is a lock on a file, which the operating system frees when its process
 ends. Where the filesystem allows it, the folder of the file is locked as well: a file that is
 removed during a run, by somebody who tidies up, would otherwise let a second run in. Elsewhere it
-is a lease, see `sparkweights.storage.lease`.
+is a folder of claims, see `sparkweights.storage.object_store_lock`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from filelock import FileLock, Timeout
 
 from sparkweights.core.errors import PublishError
-from sparkweights.storage import lease
+from sparkweights.storage import object_store_lock
 from sparkweights.storage.mounts import require_no_object_store
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
         If the file cannot be written.
     """
     if not file.is_local:
-        taken = lease.take(file)
-        return taken if isinstance(taken, lease.Lease) else None
+        taken = object_store_lock.take(file)
+        return taken if isinstance(taken, object_store_lock.ObjectStoreLock) else None
     require_no_object_store(file.parent)
     # Where the storage has no locks, filelock would fall back to a file whose mere existence is the
     # lock; that one outlives a process that is killed.
@@ -122,8 +122,8 @@ def _enter_local(file: Location, protected: str, stack: ExitStack) -> Lock:
 
 
 def _enter_lease(file: Location, protected: str, stack: ExitStack) -> Lock:
-    taken = lease.take(file)
-    if isinstance(taken, lease.Claim):
+    taken = object_store_lock.take(file)
+    if isinstance(taken, object_store_lock.Claim):
         until = f"{taken.until:%Y-%m-%d %H:%M:%S} UTC"
         raise _occupied(
             f"'{protected}': {taken.owner}, which has the lock until {until} or longer",

@@ -18,8 +18,8 @@ import pytest
 from conftest import RUN_DATE, SUITE, Shop, history
 
 from sparkweights.core.errors import PublishError
-from sparkweights.storage.lease import SKEW, TERM
 from sparkweights.storage.location import Location
+from sparkweights.storage.object_store_lock import SKEW, TERM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,14 +109,14 @@ def test_empty_objects_that_stand_for_folders_are_folders(folder: Location) -> N
 
 TAKES = """
 import sys
-from sparkweights.storage.lease import Lease, take
+from sparkweights.storage.object_store_lock import ObjectStoreLock, take
 from sparkweights.storage.location import Location
 file = Location.of(sys.argv[1])
 file.exists()  # connected
 print("ready", flush=True)
 sys.stdin.readline()
 taken = take(file)
-print(isinstance(taken, Lease), flush=True)
+print(isinstance(taken, ObjectStoreLock), flush=True)
 sys.stdin.readline()  # until the others were refused
 """
 

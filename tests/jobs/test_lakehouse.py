@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyspark
 import pytest
+from batteries import ROOT, count_passed
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 JARS = ROOT / "build" / "jars"
 SPARK = "4.1"  # of the connectors
 DELTA = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -36,7 +35,6 @@ pytestmark = pytest.mark.skipif(bool(_skipped_for()), reason=_skipped_for())
 def _passed(warehouse: Path, *options: str) -> int:
     """Return how many tests of the battery pass."""
     settings = {
-        "spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))),
         "spark.sql.extensions": ",".join(EXTENSIONS),
         "spark.sql.catalog.spark_catalog": DELTA,
         "spark.sql.catalog.lake": "org.apache.iceberg.spark.SparkCatalog",
@@ -45,25 +43,8 @@ def _passed(warehouse: Path, *options: str) -> int:
         # A state of Delta is divided into so many partitions, each a task.
         "spark.databricks.delta.snapshotPartitions": "1",
     }
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.stream.error.file=/dev/null"
-    conf = " ".join(f"--conf {key}={value}" for key, value in settings.items())
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *options]
-    found = subprocess.run(
-        [*command, "tests/jobs/lakehouse.py"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYSPARK_SUBMIT_ARGS": f"--driver-java-options '{java}' {conf} pyspark-shell",
-        },
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", found.stdout)
-    assert passed is not None
-    return int(passed.group(1))
+    jars = sorted(JARS.glob("*.jar"))
+    return count_passed(["tests/jobs/lakehouse.py"], jars, *options, settings=settings)
 
 
 def test_a_date_is_published_into_delta_and_into_iceberg(tmp_path: Path) -> None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import postgres_server
 import pytest
+from batteries import ROOT, count_passed
 
-ROOT = Path(__file__).parents[2]
 DRIVERS = sorted((ROOT / "build" / "jars").glob("postgresql-*.jar"))
 
 
@@ -29,24 +24,8 @@ def _skipped_for() -> str:
 @pytest.mark.skipif(bool(_skipped_for()), reason=_skipped_for())
 def test_table_of_postgresql_passes_the_battery_and_its_own() -> None:
     """The claims of every sink, those of PostgreSQL alone, and runs that are killed."""
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.stream.error.file=/dev/null"
+    files = ["tests/jobs/lakehouse.py", "tests/jobs/postgres.py"]
     with postgres_server.serve() as options:
-        ran = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider",
-             "-k", "postgres", "tests/jobs/lakehouse.py", "tests/jobs/postgres.py"],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                postgres_server.VARIABLE: json.dumps(options),
-                "PYSPARK_SUBMIT_ARGS": f"--driver-java-options '{java}' --jars {DRIVERS[-1]} "
-                "pyspark-shell",
-            },
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", ran.stdout)
-    assert passed is not None
-    assert int(passed.group(1)) >= 15
+        variables = {postgres_server.VARIABLE: json.dumps(options)}
+        passed = count_passed(files, DRIVERS[-1:], "-k", "postgres", variables=variables)
+    assert passed >= 15

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pyspark
 import pytest
+from batteries import ROOT, count_passed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 JARS = ROOT / "build" / "jars-s3"
 SERVES = """
 import sys
@@ -65,33 +63,16 @@ def endpoint() -> Iterator[str]:
 def test_everything_of_a_lender_may_be_on_s3(endpoint: str) -> None:
     """Models, records, suites, work rows and tables; locks, and what is refused."""
     settings = {
-        "spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))),
         "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.checksum.generation": "false",
     }
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.stream.error.file=/dev/null"
-    conf = " ".join(f"--conf {key}={value}" for key, value in settings.items())
-    found = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"),
-            "tests/jobs/s3.py",
-        ],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": endpoint,
-            "PYSPARK_SUBMIT_ARGS": f"--driver-java-options '{java}' {conf} pyspark-shell",
-        },
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", found.stdout)
-    assert passed is not None
-    assert int(passed.group(1)) >= 17
+    variables = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    jars = sorted(JARS.glob("*.jar"))
+    passed = count_passed(["tests/jobs/s3.py"], jars, settings=settings, variables=variables)
+    assert passed >= 17

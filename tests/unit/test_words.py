@@ -46,6 +46,7 @@ PRIVATE = {
     r"twins?": "unweighted baseline",
     r"contests?": "comparison with the champion",
     r"stamps?|seals?|sealed": "run metadata, checksum",
+    r"leases?": "lock",
     r"announc(e|es|ed|ing)": "write pending manifest",
     r"cuts?|cutting": "threshold, boundary, cutoff, fold",
     r"thin(s|ned|ning)": "resampling",

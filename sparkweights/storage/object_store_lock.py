@@ -1,7 +1,7 @@
 """A lock on an object store: one of several runs has it, and it ends with the run that has it.
 
-No store can be told that a process has died, so a lease has a term, which its holder extends. A
-lease is a folder of claims, ``<file>/<generation>``, each one object: who, until when, and whether
+No store can be told that a process has died, so a lock has a term, which its holder extends. A
+lock is a folder of claims, ``<file>/<generation>``, each one object: who, until when, and whether
 it was released. Whoever finds the newest claim released, or its term over, creates the next one.
 That creation is conditional: it fails where the object exists, so one of several runs succeeds.
 Nothing else is asked of the storage but that a reader sees the last write (S3, Google Cloud Storage
@@ -42,7 +42,7 @@ _RENEWALS = 3  # per term, so that one may fail
 
 @dataclass(frozen=True)
 class Claim:
-    """What one run states about its lease.
+    """What one run states about its lock.
 
     Attributes
     ----------
@@ -88,8 +88,8 @@ class Claim:
         return cls(generation, record["owner"], record["token"], until, record["released"])
 
 
-def take(file: Location, term: timedelta = TERM) -> Lease | Claim:
-    """Take a lease for a run; return the claim of another run instead where that has it.
+def take(file: Location, term: timedelta = TERM) -> ObjectStoreLock | Claim:
+    """Take a lock for a run; return the claim of another run instead where that has it.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ def take(file: Location, term: timedelta = TERM) -> Lease | Claim:
         return extended
     for older in _generations(file)[:-1]:
         _object(file, older).remove_file()
-    return Lease(file, claim, term)
+    return ObjectStoreLock(file, claim, term)
 
 
-class Lease:
-    """A lease that a run has, extended by a thread until it is released.
+class ObjectStoreLock:
+    """A lock that a run has, extended by a thread until it is released.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class Lease:
     def __init__(self, file: Location, claim: Claim, term: timedelta) -> None:
         self._file, self._claim, self._term = file, claim, term
         self._mutex, self._released = Mutex(), Event()
-        self._renewing = Thread(target=self._keep_renewing, name="lease", daemon=True)
+        self._renewing = Thread(target=self._keep_renewing, name="lock", daemon=True)
         self._renewing.start()
 
     def __enter__(self) -> Self:
@@ -165,7 +165,7 @@ class Lease:
                 _write(self._file, replace(self._claim, released=True))
 
     def require_held(self) -> None:
-        """Extend the lease, and refuse to go on where that is not possible.
+        """Extend the lock, and refuse to go on where that is not possible.
 
         Raises
         ------
@@ -238,7 +238,7 @@ def _generations(file: Location) -> list[int]:
     except FileNotFoundError:
         return []
     except ValueError:
-        raise _not_a_lease(file) from None
+        raise _not_a_lock(file) from None
 
 
 def _newest(file: Location) -> Claim | None:
@@ -257,10 +257,10 @@ def _read(file: Location, generation: int) -> Claim | None:
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError):
-        raise _not_a_lease(file) from None
+        raise _not_a_lock(file) from None
 
 
-def _not_a_lease(file: Location) -> PublishError:
+def _not_a_lock(file: Location) -> PublishError:
     return PublishError(
         f"The lock '{file}' holds what no release of sparkweights writes.",
         hint="see what has put it there; remove it when no run is writing.",

@@ -14,9 +14,9 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from sparkweights.core.errors import ConfigError, PublishError
-from sparkweights.storage import lease
-from sparkweights.storage.lease import SKEW, TERM, Claim, Lease, take
+from sparkweights.storage import object_store_lock
 from sparkweights.storage.lock import lock, try_lock
+from sparkweights.storage.object_store_lock import SKEW, TERM, Claim, ObjectStoreLock, take
 from sparkweights.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -46,19 +46,19 @@ def test_lease_that_eight_runs_want_at_once_is_that_of_one(bucket: Location, bef
         if before != "nothing":
             _claim(file, 4, NOW - 2 * SKEW, released=before == "released")
 
-        def race(_: int, file: Location = file, start: Barrier = start) -> Lease | Claim:
+        def race(_: int, file: Location = file, start: Barrier = start) -> ObjectStoreLock | Claim:
             start.wait()
             return take(file)
 
         with ThreadPoolExecutor(8) as pool:
             taken = list(pool.map(race, range(8)))
-        (winner,) = [each for each in taken if isinstance(each, Lease)]
+        (winner,) = [each for each in taken if isinstance(each, ObjectStoreLock)]
         winner.require_held()
         assert {each.generation for each in taken if isinstance(each, Claim)} == {
             1 if before == "nothing" else 5
         }
         with winner:
-            assert not isinstance(take(file), Lease)
+            assert not isinstance(take(file), ObjectStoreLock)
 
 
 def test_lock_of_another_machine_is_refused_with_its_owner_and_term(bucket: Location) -> None:
@@ -101,7 +101,7 @@ def test_lease_that_is_released_is_free_and_its_number_is_not_used_again(bucket:
 def test_lease_of_a_run_that_goes_on_is_extended(bucket: Location) -> None:
     """By its thread, before a call asks for it."""
     taken = take(bucket / "_lock", timedelta(seconds=2))
-    assert isinstance(taken, Lease)
+    assert isinstance(taken, ObjectStoreLock)
     claim = bucket / "_lock" / "0000000001"
     first, deadline = claim.read_bytes(), time.monotonic() + 2
     with taken:
@@ -118,7 +118,7 @@ def test_run_that_was_followed_by_another_publishes_nothing(bucket: Location) ->
     """Paused beyond its term, it finds the newer claim; what it releases is not the other's."""
     file = bucket / "_lock"
     paused = take(file)
-    assert isinstance(paused, Lease)
+    assert isinstance(paused, ObjectStoreLock)
     with paused:
         paused.require_held()
         _claim(file, 2, datetime.now(UTC) + TERM)
@@ -134,7 +134,7 @@ def test_run_whose_term_is_over_does_not_extend_it(bucket: Location) -> None:
     """Another run may be creating its claim at this moment."""
     file = bucket / "_lock"
     late = take(file, timedelta(0))
-    assert isinstance(late, Lease)
+    assert isinstance(late, ObjectStoreLock)
     before = (file / "0000000001").read_bytes()
     with late, pytest.raises(PublishError, match="stopped for so long"):
         late.require_held()
@@ -145,14 +145,14 @@ def test_follower_gives_way_to_a_run_that_extends_its_claim_at_the_same_moment(
     bucket: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each writes before it reads, so one of the two notices the other."""
-    file, create = bucket / "_lock", lease._create
+    file, create = bucket / "_lock", object_store_lock._create
     _claim(file, 1, datetime.now(UTC) - 2 * SKEW)
 
     def late(file: Location, claim: Claim) -> bool:
         _claim(file, 1, datetime.now(UTC) + TERM)
         return create(file, claim)
 
-    monkeypatch.setattr(lease, "_create", late)
+    monkeypatch.setattr(object_store_lock, "_create", late)
     refused = take(file)
     assert isinstance(refused, Claim)
     assert refused.generation == 1
@@ -163,14 +163,14 @@ def test_claim_that_others_have_used_and_removed_is_not_used_again(
     bucket: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between a look and a creation, two other runs may have had the lock."""
-    file, create = bucket / "_lock", lease._create
+    file, create = bucket / "_lock", object_store_lock._create
     _claim(file, 1, NOW, released=True)
 
     def late(file: Location, claim: Claim) -> bool:
         _claim(file, 3, datetime.now(UTC) + TERM)
         return create(file, claim)
 
-    monkeypatch.setattr(lease, "_create", late)
+    monkeypatch.setattr(object_store_lock, "_create", late)
     refused = take(file)
     assert isinstance(refused, Claim)
     assert refused.generation == 3
@@ -190,7 +190,7 @@ def test_creation_that_the_library_sent_twice_is_that_of_this_run(
 
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", twice)
     taken = take(bucket / "_lock")
-    assert isinstance(taken, Lease)
+    assert isinstance(taken, ObjectStoreLock)
     with taken:
         assert lost
 
