@@ -106,7 +106,9 @@ def lock(file: Location, protected: str) -> Iterator[Lock]:
     file.parent.make_folder()
     with ExitStack() as stack:
         try:
-            held = (_enter_local if file.is_local else _enter_lease)(file, protected, stack)
+            held = (_enter_local if file.is_local else _enter_on_object_store)(
+                file, protected, stack
+            )
         except OSError as error:
             raise file.parent.unwritable(error) from None
         yield held
@@ -121,7 +123,7 @@ def _enter_local(file: Location, protected: str, stack: ExitStack) -> Lock:
     return LastingLock()
 
 
-def _enter_lease(file: Location, protected: str, stack: ExitStack) -> Lock:
+def _enter_on_object_store(file: Location, protected: str, stack: ExitStack) -> Lock:
     taken = object_store_lock.take(file)
     if isinstance(taken, object_store_lock.Claim):
         until = f"{taken.until:%Y-%m-%d %H:%M:%S} UTC"
