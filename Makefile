@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles what is imported, at its first import: a small part of what is installed.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
 	--quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
