@@ -4,6 +4,9 @@ A row with the softmax probabilities q, the target shares t and the weight w has
 ``w sum_k t_k alpha_k (1 - q_k)^gamma (-log q_k)``. With gamma = 0 it is the weighted cross-entropy,
 else the focal loss (Lin et al. 2017, "Focal loss for dense object detection", eq. 5). What the
 focal loss does to probabilities is inverted by `sparkweights.probability.focal`.
+
+Arrays of rows and classes are kept class by class in memory: there are few classes, and numpy is
+slow where the axis of the inner loop is short.
 """
 
 from __future__ import annotations
@@ -79,8 +82,8 @@ def _others(logs: Array) -> Array:
 
 
 def one_hot(labels: Array, classes: int) -> Array:
-    """Return the targets of rows with known classes: 1 for the class's index, 0 for the others."""
-    return np.asarray(labels[:, None] == np.arange(classes), dtype=np.float64)
+    """Return ``[row, class]``: 1 for the class's index, 0 for the others."""
+    return (np.arange(classes)[:, None] == labels).astype(np.float64).T
 
 
 def log_probabilities(parameters: Array, features: Array) -> Array:
@@ -94,11 +97,13 @@ def log_probabilities(parameters: Array, features: Array) -> Array:
     features
         ``[row, position]``.
     """
-    margins = features @ parameters[:, :-1].T + parameters[:, -1]
+    margins = parameters[:, :-1] @ features.T + parameters[:, -1:]
     if len(parameters) == 1:
-        margins = np.concatenate([np.zeros_like(margins), margins], axis=1)
-    margins = margins - margins.max(axis=1, keepdims=True)
-    return np.asarray(margins - np.log(np.exp(margins).sum(axis=1, keepdims=True)))
+        # log q is -log(1 + exp(-m)) of the second class, in the form that cannot overflow.
+        both = np.concatenate([-margins, margins])
+        return np.asarray((np.minimum(both, 0.0) - np.log1p(np.exp(-np.abs(margins)))).T)
+    margins -= margins.max(axis=0)
+    return np.asarray((margins - np.log(np.exp(margins).sum(axis=0))).T)
 
 
 def gradient_of(slopes: Array, features: Array, margins: int) -> Array:

@@ -138,12 +138,12 @@ def run_query(
     checkpoint = run.folder.root / CHECKPOINT
     _require_log(run, run.folder.root / OFFSETS)
     failures = list[SparkweightsError]()
-    both_df = _join_sources(incoming_df, outcomes_df)
+    both_df = incoming_df if outcomes_df is None else _join_sources(incoming_df, outcomes_df)
 
     def process(batch_df: DataFrame, batch: int) -> None:
-        rows_df = batch_df.filter(F.col(ROW).isNotNull()).select(f"{ROW}.*")
-        known_df = None
+        rows_df, known_df = batch_df, None
         if outcomes_df is not None:
+            rows_df = batch_df.filter(F.col(ROW).isNotNull()).select(f"{ROW}.*")
             known_df = batch_df.filter(F.col(OUTCOME).isNotNull()).select(f"{OUTCOME}.*")
         try:
             run.process(rows_df, known_df, batch)
@@ -184,11 +184,9 @@ def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
         query.stop()
 
 
-def _join_sources(incoming_df: DataFrame, outcomes_df: DataFrame | None) -> DataFrame:
+def _join_sources(incoming_df: DataFrame, outcomes_df: DataFrame) -> DataFrame:
     """Return both sources as one stream of two columns, one of which is null in each row."""
     row = F.struct(*map(column, incoming_df.columns))
-    if outcomes_df is None:
-        return incoming_df.select(row.alias(ROW))
     outcome = F.struct(*map(column, outcomes_df.columns))
     no_outcome = F.lit(None).cast(outcomes_df.schema)
     no_row = F.lit(None).cast(incoming_df.schema)
