@@ -61,7 +61,8 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "cost_balanced": {"scheme": "cost_balanced"},
     BY_ROW: {"scheme": BY_ROW},
 }
-DRAWS = {"cost": 3, "cost_balanced": 3}  # of labelled tables; 1 for the others
+# Of labelled tables; 1 for the others. The heaviest weights vary most from draw to draw.
+DRAWS = {"cost": 3, "cost_balanced": 10}
 DRAWS_ALONE = 10  # of tables for XGBoost without Spark
 NEW_ALONE = 100_000
 PARALLEL = 2  # models that are fitted at a time

@@ -95,7 +95,6 @@ def _configured_options(name: str, verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "-c",
         "--config",
-        type=Path,
         required=True,
         metavar="FILE",
         help="the configuration file (YAML)",
@@ -129,13 +128,11 @@ def _verb_options(name: str, verb: argparse.ArgumentParser) -> None:
     if name == "check":
         verb.add_argument(
             "--docs",
-            type=Path,
             metavar="DIR",
             help="also write Great Expectations' Data Docs into this folder",
         )
         verb.add_argument(
             "--suggest",
-            type=Path,
             metavar="FILE",
             help="run no suite; propose one from the table, and write it into this file",
         )

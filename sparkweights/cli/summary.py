@@ -47,7 +47,6 @@ from sparkweights.report.stream_report import stream_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from os import PathLike
 
     from sparkweights.records import (
         BackfillRecord,
@@ -453,7 +452,7 @@ def check_summary(record: CheckRecord) -> str:
     )
 
 
-def suggest_summary(suite: Mapping[str, Any], target: PathLike[str]) -> str:
+def suggest_summary(suite: Mapping[str, Any], target: str) -> str:
     """Return the expectations of a proposed suite, and the next step."""
     rows = [("expectation", "severity", "of")]
     for entry in suite["expectations"]:

@@ -83,7 +83,7 @@ def _others(logs: Array) -> Array:
 
 def one_hot(labels: Array, classes: int) -> Array:
     """Return ``[row, class]``: 1 for the class's index, 0 for the others."""
-    return (np.arange(classes)[:, None] == labels).astype(np.float64).T
+    return np.asarray((np.arange(classes)[:, None] == labels).T, dtype=np.float64)
 
 
 def log_probabilities(parameters: Array, features: Array) -> Array:

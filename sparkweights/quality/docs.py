@@ -16,12 +16,13 @@ from urllib.parse import quote
 
 from sparkweights.quality.conditions import row_condition_text
 from sparkweights.quality.library import Native, context_of, expectation, native_suite
+from sparkweights.storage.location import Location
+from sparkweights.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkweights.quality.suite import Suite
-    from sparkweights.storage.location import Location
 
 _NO_FILE_NAME = re.compile(r"[^\w.-]+")  # of a suite's name, which becomes that of a page
 _SPECIAL = "<>&\"'$*`[]\\"  # of HTML, of string templates, and of Markdown
@@ -70,10 +71,9 @@ def write_docs(
         ValidationResultIdentifier,
     )
 
-    context, name = _context(gx, docs), _NO_FILE_NAME.sub("_", suite.name)
+    name = _NO_FILE_NAME.sub("_", suite.name)
     entries = {entry["id"]: _hidden_entry(entry) for entry in suite.expectations}
     natives = [expectation(gx, _without_conditions(entry), {}) for entry in entries.values()]
-    context.suites.add(native_suite(gx, natives, name))
     run, of_suite = RunIdentifier(run_time=datetime.now(UTC)), ExpectationSuiteIdentifier(name)
     statistics = _statistics(outcomes)
     meta = {
@@ -81,21 +81,26 @@ def write_docs(
         "great_expectations_version": gx.__version__,
         "batch_spec": {"data_asset_name": table},  # the pages read the table's name from it
     }
-    context.validation_results_store.store_validation_results(
-        suite_validation_result=ExpectationSuiteValidationResult(
-            success=not statistics["unsuccessful_expectations"],
-            results=[_hidden_outcome(outcome, entries) for outcome in outcomes],
-            suite_name=name,
-            statistics=statistics,
-            meta=meta,
-        ),
-        suite_validation_result_identifier=ValidationResultIdentifier(
-            expectation_suite_identifier=of_suite, run_id=run, batch_identifier=table
-        ),
-        expectation_suite_identifier=of_suite,
+    result = ExpectationSuiteValidationResult(
+        success=not statistics["unsuccessful_expectations"],
+        results=[_hidden_outcome(outcome, entries) for outcome in outcomes],
+        suite_name=name,
+        statistics=statistics,
+        meta=meta,
     )
-    context.build_data_docs()
-    _make_self_contained(docs)
+    # The library writes to a local filesystem alone.
+    with scratch_folder(Location.temporary()) as built:
+        context = _context(gx, built)
+        context.suites.add(native_suite(gx, natives, name))
+        context.validation_results_store.store_validation_results(
+            suite_validation_result=result,
+            suite_validation_result_identifier=ValidationResultIdentifier(
+                expectation_suite_identifier=of_suite, run_id=run, batch_identifier=table
+            ),
+            expectation_suite_identifier=of_suite,
+        )
+        context.build_data_docs()
+        _copy_self_contained(built, docs)
 
 
 def _hidden(value: object) -> Any:  # noqa: ANN401 (any JSON)
@@ -175,13 +180,16 @@ def _context(gx: Native, docs: Location) -> Native:
     return context
 
 
-def _make_self_contained(docs: Location) -> None:
-    """Rewrite the library's pages, and list them in an index without scripts."""
+def _copy_self_contained(built: Location, docs: Location) -> None:
+    """Copy the library's pages, and list all that are there in an index without scripts."""
+    for page in built.files():
+        if page.name.endswith(".html"):
+            target = docs / page.relative_to(built)
+            target.write_bytes(self_contained(page.read_text()).encode())
     index, links = docs / "index.html", ""
     for page in docs.files():
         path = page.relative_to(docs)
         if path.endswith(".html") and page != index:
-            page.write_bytes(self_contained(page.read_text()).encode())
             links += (
                 f'<li><a href="{quote(path)}">{html.escape(path.removesuffix(".html"))}</a></li>'
             )

@@ -121,7 +121,7 @@ sys.stdin.readline()  # until the others were refused
 """
 
 
-def test_lease_that_processes_want_at_once_is_that_of_one(folder: Location) -> None:
+def test_lock_that_processes_want_at_once_is_that_of_one(folder: Location) -> None:
     """The store decides, by a conditional write."""
     command = [sys.executable, "-c", TAKES, str(folder / "_lock")]
     with ThreadPoolExecutor(4) as pool:
@@ -154,6 +154,9 @@ def test_model_is_trained_used_and_evaluated_on_s3_as_on_a_disk(
     config = own_shop.config("s3.yaml", **_on_s3(folder, database))
     for verb in ("weights", "train", "score", "monitor", "evaluate"):
         assert own_shop.run(verb, config, "--quiet") == 0, verb
+    docs = folder / "pages"
+    assert own_shop.run("check", config, "--docs", str(docs)) == 0
+    assert "index.html" in docs.entries()
     version = (folder / "models" / "current").read_text().strip()
     names = {each.name for each in (folder / "models").children()}
     assert names == {"weights", "evaluation", "current", version}
