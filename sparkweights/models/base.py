@@ -22,6 +22,7 @@ from sparkweights.core.progress import LoggedProgress
 from sparkweights.core.versions import release
 from sparkweights.models.declaration import ClassCount
 from sparkweights.models.registry import declaration, kinds_that
+from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from sparkweights.models.constraints import Constraints
     from sparkweights.models.declaration import Capabilities, LearnerDeclaration, ParamValue
     from sparkweights.models.rounds import Round
-    from sparkweights.storage.location import Location
     from sparkweights.trees.pruning import PlainTree
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -78,6 +78,8 @@ class FitSettings:
         None unless the learner is `constrainable`.
     progress
         Receives the steps of a long fit.
+    scratch
+        A folder for intermediate files, which driver and executors share.
     """
 
     params: Mapping[str, ParamValue]
@@ -85,6 +87,7 @@ class FitSettings:
     classes: int
     constraints: Constraints | None = None
     progress: Progress = field(default_factory=LoggedProgress)
+    scratch: Location = field(default_factory=Location.temporary)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +250,7 @@ class Learner(ABC):
         classes: int,
         constraints: Constraints | None = None,
         progress: Progress | None = None,
+        scratch: Location | None = None,
     ) -> FittedModel:
         """Fit a model.
 
@@ -262,6 +266,9 @@ class Learner(ABC):
             On the effects of positions, for learners that are `constrainable`.
         progress
             Receives the steps of a long fit; by default the log.
+        scratch
+            A folder for intermediate files, which driver and executors share; by default this
+            machine's.
 
         Raises
         ------
@@ -279,10 +286,16 @@ class Learner(ABC):
                 hint=f"choose kind: {possible}, or leave model.monotone and model.interactions "
                 "out.",
             )
-        require_trainable(self.declaration, fit_df.sparkSession)
-        typed = self.declaration.typed(params)
-        reported = LoggedProgress() if progress is None else progress
-        return self._fit(fit_df, FitSettings(typed, seed, classes, constraints, reported))
+        require_trainable(self.declaration, fit_df.sparkSession, classes)
+        settings = FitSettings(
+            self.declaration.typed(params),
+            seed,
+            classes,
+            constraints,
+            LoggedProgress() if progress is None else progress,
+            Location.temporary() if scratch is None else scratch,
+        )
+        return self._fit(fit_df, settings)
 
     @abstractmethod
     def _fit(self, fit_df: DataFrame, settings: FitSettings) -> FittedModel:
@@ -334,8 +347,15 @@ def can_train(kind: str, spark: SparkSession) -> bool:
     return True
 
 
-def require_trainable(declared: LearnerDeclaration, spark: SparkSession) -> None:
+def require_trainable(
+    declared: LearnerDeclaration, spark: SparkSession, classes: int | None = None
+) -> None:
     """Refuse a learner that cannot be trained on a session with what is installed.
+
+    Parameters
+    ----------
+    classes
+        How many there are; None where that is not known.
 
     Raises
     ------
@@ -349,10 +369,14 @@ def require_trainable(declared: LearnerDeclaration, spark: SparkSession) -> None
             f"model.kind: '{kind}' cannot be trained over Spark Connect.",
             hint="train in a job under spark-submit; its models score over Spark Connect too.",
         )
-    if can.spark is not None and release(running_spark) < can.spark.number:
+    if can.spark is None or release(running_spark) >= can.spark.number:
+        return
+    older = can.spark.older
+    if older is ClassCount.NONE or (classes is not None and not older.covers(classes)):
         needed = ".".join(map(str, can.spark.number))
+        of_classes = "" if older is ClassCount.NONE else f" of {classes} classes"
         raise ConfigError(
-            f"model.kind: {kind} needs Spark {needed} or newer (this is {running_spark}): "
-            f"{can.spark.reason}.",
+            f"model.kind: {kind}{of_classes} needs Spark {needed} or newer (this is "
+            f"{running_spark}): {can.spark.reason}.",
             hint="choose another model.kind, or a newer Spark.",
         )

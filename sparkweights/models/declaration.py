@@ -80,10 +80,13 @@ class SparkRelease:
         Major and minor number.
     reason
         What older releases do, as the end of a sentence.
+    older
+        Of how many classes it can be trained on older releases all the same.
     """
 
     number: tuple[int, int]
     reason: str
+    older: ClassCount = ClassCount.NONE
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 MLlib's tree and forest merge sibling leaves that predict the same class, which erases the
 probabilities of rare classes: with defaults at 2 % nearly every leaf predicts "repay". They are
-grown here without that merging.
+grown here without that merging; before Spark 4.3 by `sparkweights.models.unmerged_trees`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ from sparkweights.models.mllib import (
     append_raw,
     impurity_decreases,
 )
+from sparkweights.models.unmerged_trees import can_keep_leaves, fit_forest, fit_tree
+from sparkweights.storage.scratch import scratch_folder
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.trees.arrow_scoring import ArrowTrees, executors_can_score
 from sparkweights.trees.bitwise import MAX_DEPTH, BitwiseTrees
@@ -128,9 +130,13 @@ class Tree(Learner):
     """One decision tree, by weighted impurity."""
 
     def _fit(self, fit_df: DataFrame, settings: FitSettings) -> TreeModel:
-        make: Callable[..., DecisionTreeClassifier] = DecisionTreeClassifier
-        grower = make(**COLUMNS, seed=settings.seed, **settings.params)
-        native = grower.setPruneTree(value=False).fit(fit_df)
+        if can_keep_leaves():
+            make: Callable[..., DecisionTreeClassifier] = DecisionTreeClassifier
+            grower = make(**COLUMNS, seed=settings.seed, **settings.params)
+            native = grower.setPruneTree(value=False).fit(fit_df)
+        else:
+            with scratch_folder(settings.scratch) as workspace:
+                native = fit_tree(fit_df, settings.params, settings.seed, workspace)
         return TreeModel(self.declaration, settings.classes, native)
 
     def load(self, folder: Location, classes: int) -> TreeModel:
@@ -155,9 +161,13 @@ class Forest(Learner):
     """A random forest, by weighted impurity."""
 
     def _fit(self, fit_df: DataFrame, settings: FitSettings) -> ForestModel:
-        make: Callable[..., RandomForestClassifier] = RandomForestClassifier
-        grower = make(**COLUMNS, seed=settings.seed, **settings.params)
-        native = grower.setPruneTree(value=False).fit(fit_df)
+        if can_keep_leaves():
+            make: Callable[..., RandomForestClassifier] = RandomForestClassifier
+            grower = make(**COLUMNS, seed=settings.seed, **settings.params)
+            native = grower.setPruneTree(value=False).fit(fit_df)
+        else:
+            with scratch_folder(settings.scratch) as workspace:
+                native = fit_forest(fit_df, settings.params, settings.seed, workspace)
         return ForestModel(self.declaration, settings.classes, native)
 
     def load(self, folder: Location, classes: int) -> ForestModel:

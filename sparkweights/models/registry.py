@@ -60,6 +60,7 @@ _SAMPLING: Mapping[str, Bound] = {
 _UNMERGED = SparkRelease(
     (4, 3),
     "older ones merge leaves of the same class, and with them the probabilities of rare classes",
+    older=ClassCount.TWO,
 )
 
 _LOGISTIC = LearnerDeclaration(

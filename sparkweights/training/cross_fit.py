@@ -261,6 +261,8 @@ def fit_scorer(
     progress
         Receives the steps of a long fit.
     """
+    # A folder beside the bundles is readable by driver and executors.
+    scratch = Location.of(spec.scratch)
     model = learner(spec.model.kind).fit(
         fit_df.select(FEATURES, LABEL, WEIGHT),
         spec.model.params,
@@ -268,10 +270,10 @@ def fit_scorer(
         classes=len(spec.problem.roles.class_names),
         constraints=constraints_of(plan, spec),
         progress=progress,
+        scratch=scratch,
     )
     if spec.model.max_leaves is not None:
-        # A folder beside the bundles is readable by driver and executors.
-        with scratch_folder(Location.of(spec.scratch)) as workspace:
+        with scratch_folder(scratch) as workspace:
             model = limit_leaves(model, spec.model.max_leaves, workspace)
     ledger = ledger.with_focal_loss(model.focal_gamma)
     return Scorer(model, plan, spec.problem.roles.class_names, ledger)

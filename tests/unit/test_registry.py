@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from sparkweights.models.base import (
     learner,
     require_trainable,
 )
+from sparkweights.models.declaration import Capabilities, SparkRelease
 from sparkweights.models.registry import (
     AUTO_FLEXIBLE,
     AUTO_SIMPLE,
@@ -178,15 +180,20 @@ def test_reasons_of_a_learner_that_gives_none_are_refused(install: Install) -> N
 def test_learner_of_a_newer_spark_is_refused_on_an_older_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With both releases and the reason; the first release itself is new enough."""
+    """With both releases and the reason, unless older ones can train it for so many classes."""
     session: Any = None
     monkeypatch.setattr(base, "running_spark", "4.2.1")
-    told = r"tree needs Spark 4.3 or newer \(this is 4.2.1\): older ones merge leaves"
+    told = r"tree of 3 classes needs Spark 4.3 or newer \(this is 4.2.1\): older ones merge leaves"
     with pytest.raises(ConfigError, match=told):
-        require_trainable(declaration("tree"), session)
-    require_trainable(declaration("logistic"), session)
+        require_trainable(declaration("tree"), session, 3)
+    require_trainable(declaration("tree"), session, 2)
+    require_trainable(declaration("logistic"), session, 3)
+    newer = replace(Capabilities(), spark=SparkRelease((4, 3), "reasons"))
+    own = replace(declaration("logistic"), capabilities=newer)
+    with pytest.raises(ConfigError, match=r"logistic needs Spark 4.3 or newer .*: reasons"):
+        require_trainable(own, session, 2)
     monkeypatch.setattr(base, "running_spark", "4.3.0.dev1")
-    require_trainable(declaration("tree"), session)
+    require_trainable(declaration("tree"), session, 3)
 
 
 @pytest.mark.parametrize(
