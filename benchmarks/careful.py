@@ -62,7 +62,7 @@ def careful_probabilities(
         loss = float(log_loss(label, _sigmoid(margin)))
         if best is None or loss < best[0]:
             best = loss, name, margin, fit
-    assert best is not None  # noqa: S101 (there always are candidates)
+    assert best is not None
     _, name, margin, fit = best
     calibration = min(CALIBRATIONS, key=lambda one: _calibrated_loss(one, margin, label, dealt))
     curve = CALIBRATIONS[calibration](margin, label)

@@ -145,7 +145,7 @@ def _recall(
     margin = F.col(MARGIN)
     right = F.array_position(margin, F.array_max(margin)) == rare + 1
     row = model.append_margin(test_df).agg(F.avg(right.cast("double"))).first()
-    assert row is not None  # noqa: S101 (an aggregate always has its row)
+    assert row is not None
     return float(row[0])
 
 

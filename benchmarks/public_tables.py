@@ -178,7 +178,7 @@ def _card_debt(data: pd.DataFrame) -> Problem:
 
 def _digits() -> Problem:
     """Scikit-learn's digits: an eight among others, 64 pixels."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 (an optional dependency)
+    from sklearn.datasets import load_digits
 
     data = load_digits(as_frame=True)
     costs: Costs = {"pass": {"other": 0, "event": 10}, "look": {"other": 1, "event": 1}}

@@ -104,7 +104,7 @@ def main() -> int:
 def readme_settings() -> dict[str, Any]:
     """Return the README's example configuration without what belongs to its table."""
     found = re.search(r"```yaml\n(name: loan_risk.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert found is not None  # noqa: S101 (a benchmark of the README's example)
+    assert found is not None
     settings: dict[str, Any] = yaml.safe_load(found[1])
     for section in ("tables", "columns", "costs", "checks", "artifacts"):
         settings.pop(section, None)

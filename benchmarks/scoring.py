@@ -205,11 +205,11 @@ def _copy(spark: SparkSession, folder: Path) -> None:
 
 
 def _by_hand(spark: SparkSession, folder: Path, runner: Runner) -> Path:
-    from sparkweights.bundle.bundle import load_bundle  # noqa: PLC0415
-    from sparkweights.models.mllib import MLlibModel  # noqa: PLC0415
+    from sparkweights.bundle.bundle import load_bundle
+    from sparkweights.models.mllib import MLlibModel
 
     model = load_bundle(runner.config.path(runner.config.artifacts)).model
-    assert isinstance(model, MLlibModel)  # noqa: S101 (MLlib's learners are compared)
+    assert isinstance(model, MLlibModel)
     native = model.native
     assembler = VectorAssembler(inputCols=NAMES, outputCol=FEATURES)
     df = assembler.transform(spark.read.parquet(str(folder / "incoming")))
@@ -241,7 +241,7 @@ def _checked_by_hand(spark: SparkSession, folder: Path, by_hand: Callable[[], Pa
         place = folder / "incoming" if name == "incoming" else by_hand()
         written = load_suite(folder / f"{name}.json")
         results = run_library(spark.read.parquet(str(place)), written, name)
-        assert len(results) == len(suite["expectations"])  # noqa: S101 (a benchmark's own check)
+        assert len(results) == len(suite["expectations"])
 
 
 def _write(df: DataFrame, place: Path) -> None:

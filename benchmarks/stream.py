@@ -116,7 +116,7 @@ def load_calls() -> Calls:
 
 def fit_first(calls: Calls, scheme: str) -> tuple[Array, OnlineLearner, dict[str, float]]:
     """Fit a logistic model on the first tenth; return the scaled rows, the model, and its prior."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 (a test's dependency)
+    from sklearn.linear_model import LogisticRegression
 
     rows, labels = calls.features[: calls.first], calls.labels[: calls.first]
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
@@ -153,7 +153,7 @@ def simulate(calls: Calls, strategy: Strategy) -> Outcome:
     cost, known, start = 0.0, calls.first, calls.first
     for number, low in enumerate(range(start, len(scaled), BATCH)):
         rows = slice(low, min(low + BATCH, len(scaled)))
-        assert state.learner is not None  # noqa: S101 (it began with one)
+        assert state.learner is not None
         base[rows] = _natural(scaled[rows], state.learner)
         target = np.array(list(state.prior(rules).target.values())) / pi
         decided[rows] = _moved(base[rows], target)

@@ -91,7 +91,7 @@ def _open_session(name: str) -> SparkSession:
     reads the pipe by which it learns that its parent has ended. Later, Spark's own handler raises
     inside the current call to the JVM, which prints tracebacks of Py4J.
     """
-    from sparkweights.app.session import open_session  # noqa: PLC0415
+    from sparkweights.app.session import open_session
 
     signals.exit_on_signals(signals.exit_while_java_starts)
     # Without a handler, Python prints the traceback of each call to a Java process that ended.
@@ -107,7 +107,7 @@ def _fail(error: SparkweightsError) -> int:
 
 
 def _fail_unexpectedly(error: Exception) -> int:
-    from sparkweights.app.spark_errors import (  # noqa: PLC0415 (imports Spark)
+    from sparkweights.app.spark_errors import (
         expected_failure,
         is_of_spark,
         quotable,
@@ -141,8 +141,8 @@ def _trace(error: BaseException) -> Iterator[str]:
 
 
 def _runner(options: argparse.Namespace, progress: AnyProgress) -> Runner:
-    from sparkweights.app.runner import Runner  # noqa: PLC0415
-    from sparkweights.config.load import load_config  # noqa: PLC0415 (Spark's import is slow; --help is not)
+    from sparkweights.app.runner import Runner
+    from sparkweights.config.load import load_config
 
     config = load_config(options.config)
     progress.step("starting Spark")
@@ -155,7 +155,7 @@ def _show(
     record: Mapping[str, object],
     text: str,
 ) -> None:
-    from sparkweights.storage.files import as_json  # noqa: PLC0415 (imports Spark)
+    from sparkweights.storage.files import as_json
 
     progress.close()
     _print(as_json(record, indent=None) if options.json else text + "\n")
@@ -259,7 +259,7 @@ def _backfill(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _vacuum(options: argparse.Namespace, progress: AnyProgress) -> None:
-    from sparkweights.app.vacuum import vacuum  # noqa: PLC0415 (imports Spark)
+    from sparkweights.app.vacuum import vacuum
 
     runner = _runner(options, progress)
     progress.step("looking for leftovers")
@@ -315,9 +315,9 @@ def _check(options: argparse.Namespace, progress: AnyProgress) -> None:
 
 
 def _demo(options: argparse.Namespace, progress: AnyProgress) -> None:
-    from sparkweights.app.runner import Runner  # noqa: PLC0415
-    from sparkweights.config.load import load_config  # noqa: PLC0415
-    from sparkweights.demo import RUN_DATE, write_demo  # noqa: PLC0415
+    from sparkweights.app.runner import Runner
+    from sparkweights.config.load import load_config
+    from sparkweights.demo import RUN_DATE, write_demo
 
     folder = write_demo(options.into)
     config = load_config(folder / "credit_card.yaml")

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "sparkweights").rglob("*.py"))
 # A module is as long as its one subject; beyond these, it has more than one.
 MAX_LINES, MAX_FUNCTION_LINES, MAX_JOB_LINES = 600, 50, 20
+MAX_SILENCED, MAX_OPEN_TYPES = 90, 150  # lines
 # What opens, lists, moves, removes or locks files; `Location` does, for every file of a user.
 FILE_MODULES = {
     "fcntl", "filelock", "fsspec", "glob", "os.path", "pathlib", "posixpath", "pyarrow.fs",
@@ -123,3 +124,13 @@ def test_records_are_read_by_their_attributes() -> None:
     for path in (path for name in above for path in (ROOT / "sparkweights" / name).rglob("*.py")):
         found = re.findall(r"\b\w*(?:record|manifest)\[\".*", path.read_text(encoding="utf-8"))
         assert not found, (path.name, found)
+
+
+def test_exceptions_from_the_rules_stay_few() -> None:
+    """Rules are silenced, and types left open, where there is no other way."""
+    folders = ("sparkweights", "jobs", "benchmarks", "docs", "tests")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    assert sum("# noqa" in line for line in lines) <= MAX_SILENCED
+    package = [line for file in MODULES for line in file.read_text(encoding="utf-8").splitlines()]
+    assert sum(re.search(r"\bAny\b", line) is not None for line in package) <= MAX_OPEN_TYPES

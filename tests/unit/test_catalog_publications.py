@@ -90,19 +90,19 @@ class Catalog:
         """The settings of the session."""
         return {"spark.sql.catalogImplementation": "hive"}
 
-    def tableExists(self, _: str) -> bool:  # noqa: N802 (Spark's name)
+    def tableExists(self, _: str) -> bool:
         """Whether the table is there."""
         return self.exists
 
-    def databaseExists(self, _: str) -> bool:  # noqa: N802 (Spark's name)
+    def databaseExists(self, _: str) -> bool:
         """Whether the database is there."""
         return True
 
-    def currentCatalog(self) -> str:  # noqa: N802 (Spark's name)
+    def currentCatalog(self) -> str:
         """Return the catalog of names of two parts."""
         return "spark_catalog"
 
-    def refreshTable(self, name: str) -> None:  # noqa: N802 (Spark's name)
+    def refreshTable(self, name: str) -> None:
         """Forget the state of a table, as if by a statement."""
         self.sql(f"REFRESH TABLE {name}")
 

@@ -24,7 +24,7 @@ class _Table:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def inputFiles(self) -> list[str]:  # noqa: N802 (the engine's name)
+    def inputFiles(self) -> list[str]:
         return [f"file://{file}".replace(" ", "%20") for file in self.folder.glob("*.csv")]
 
 

@@ -29,7 +29,7 @@ class Rows:
     def __init__(self) -> None:
         self.write, self.modes = self, list[int]()
 
-    def isEmpty(self) -> bool:  # noqa: N802 (Spark's name)
+    def isEmpty(self) -> bool:
         """There are some."""
         return False
 

@@ -69,7 +69,7 @@ class DeltaPublication(LakehousePublication):
             return {}
         return {"delta.columnMapping.mode": "name"}
 
-    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:  # noqa: ARG002 (none)
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
         """Write the rows into the staging table.
 
         It is made before: of rows that make a table, nothing can be observed.

@@ -108,7 +108,7 @@ class FolderPublication(Publication):
         retired.remove()
         (self.root / STAGING).remove()
 
-    def require_ready(self, schema: StructType | None = None) -> None:  # noqa: ARG002 (any fits)
+    def require_ready(self, schema: StructType | None = None) -> None:
         """Refuse a folder that cannot be made or written, or holds another configuration's rows.
 
         Raises

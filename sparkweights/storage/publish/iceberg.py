@@ -50,7 +50,7 @@ class IcebergPublication(LakehousePublication):
         """The branch, as Spark reads and writes it."""
         return f"{self.name.sql}.{quoted('branch_' + self.stage_name)}"
 
-    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:  # noqa: ARG002 (none)
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
         """Replace the date's rows in the branch."""
         self.table.add_columns(df.schema)
         self.table.run(f"ALTER TABLE {self.name.sql} CREATE BRANCH {quoted(self.stage_name)}")

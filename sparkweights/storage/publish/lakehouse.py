@@ -117,7 +117,7 @@ class LakehousePublication(TablePublication):
         value = F.lit(None) if written is None else column(written)
         return value.cast(existing.dataType)
 
-    def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:  # noqa: ARG002 (its own)
+    def read_stage(self, spark: SparkSession, like: DataFrame) -> DataFrame:
         """Return the staged rows, with the schema of the frame they were written from."""
         return as_written(self.staged(), like.schema)
 

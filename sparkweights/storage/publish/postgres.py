@@ -233,7 +233,7 @@ class PostgresPublication(Publication):
         self,
         df: DataFrame,
         *,
-        partition_by: Sequence[str] = (),  # noqa: ARG002 (the table has no folders)
+        partition_by: Sequence[str] = (),
         few: bool = False,
     ) -> None:
         """Write the rows to the staging table, in one Spark job.
@@ -246,7 +246,7 @@ class PostgresPublication(Publication):
         self.require_ready(df.schema)
         super().write_stage(df, few=few)
 
-    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:  # noqa: ARG002 (none)
+    def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
         """Write the rows; each task in a transaction."""
         with self._table() as table:
             writing = replace(table, name=replace(self.name, table=self._writing))

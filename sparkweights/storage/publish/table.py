@@ -162,7 +162,7 @@ class TablePublication(Publication):
         """Return the table's columns; None where it is not there yet."""
         return self.table.columns() if self.table.exists() else None
 
-    def properties(self, schema: T.StructType) -> Mapping[str, str]:  # noqa: ARG002 (none by default)
+    def properties(self, schema: T.StructType) -> Mapping[str, str]:
         """Return the properties of a table that is made for these columns."""
         return {}
 
@@ -170,7 +170,7 @@ class TablePublication(Publication):
         self,
         df: DataFrame,
         *,
-        partition_by: Sequence[str] = (),  # noqa: ARG002 (a partition has no further partitions)
+        partition_by: Sequence[str] = (),
         few: bool = False,
     ) -> None:
         """Write the rows to the stage, in one Spark job; make the table, or its owner, if need be.
