@@ -196,7 +196,8 @@ class StreamRun:
             return
         self.folder.discard(batch)
         begun, state, failure = time.monotonic(), self.state, None
-        if not rows_df.isEmpty():
+        # Spark makes a micro-batch where something has arrived; with two sources, from either.
+        if outcomes_df is None or not rows_df.isEmpty():
             try:
                 state = self._score(rows_df, batch, waits=outcomes_df is not None)
             except QualityGateError as error:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,6 +253,20 @@ def test_record_of_a_micro_batch_tells_its_prior(streams: Streams) -> None:
     assert (metrics["status"], metrics["learning"]) == ("ended", "off")
     assert metrics["rows"]["with_outcome"] == 240
     assert "Class shares" in (streams.folder / "report.html").read_text()
+
+
+def test_stream_without_outcomes_takes_a_file_without_rows(
+    streams: Streams, tmp_path: Path
+) -> None:
+    """It is a micro-batch like any other; no row waits."""
+    own = replace(copy_of(streams, tmp_path), learns=False)
+    for number, rows in enumerate((0, ROWS)):
+        own.put("alone", number, arriving()[:rows].drop(columns="outcome"))
+    alone = {**JSON_STREAM["incoming"], "location": "data/alone"}
+    assert own.run(stream={"incoming": alone, "folder": "out/stream"}) == 0
+    assert own.read("scored")[KEY].tolist() == [*range(ROWS)]
+    state = own.state()
+    assert (state["batch"], state["totals"]["rows"], state["waiting"]) == (1, ROWS, [])
 
 
 @pytest.mark.slow
