@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
-from sparkweights.core.engine_errors import SPARK_ERRORS
+from sparkweights.core.engine_errors import CLEANUP_ERRORS, SPARK_ERRORS
 from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
@@ -181,7 +182,8 @@ def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
             raise failures[0] from None
         raise
     finally:
-        query.stop()
+        with suppress(*CLEANUP_ERRORS):
+            query.stop()
 
 
 def _join_sources(incoming_df: DataFrame, outcomes_df: DataFrame) -> DataFrame:
