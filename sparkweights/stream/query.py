@@ -37,6 +37,8 @@ ROW, OUTCOME = "__row", "__outcome"
 # A record that cannot be parsed is set aside as text: an error would come again with each attempt,
 # because the next micro-batch begins where the last one was committed.
 _KEEP_MALFORMED = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED_RECORD}
+# Spark's default for a topic is what comes after the first start, and for a folder what is there.
+_FROM_FIRST = {"startingOffsets": "earliest"}
 
 
 def require_classic(spark: SparkSession) -> None:
@@ -97,7 +99,8 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
         case "rate":
             return reader.format("rate").load()
         case "kafka":
-            topic_df = reader.format("kafka").option("subscribe", source.location).load()
+            reader = spark.readStream.format("kafka").options(**{**_FROM_FIRST, **source.options})
+            topic_df = reader.option("subscribe", source.location).load()
             return parse_values(topic_df, source.schema_ddl or "")
     path = literal_path(source.location)
     schema: StructType | str | None = source.schema_ddl
