@@ -65,8 +65,8 @@ def _check_source(where: str, source: StreamSource) -> None:
         )
     if source.format in _OWN_SCHEMA and source.schema_ddl is not None:
         raise ConfigError(
-            f"{where}.schema: {source.schema_ddl!r}; a stream of format {source.format} has its own "
-            "columns and types.",
+            f"{where}.schema: {source.schema_ddl!r}; a stream of format {source.format} has its "
+            "own columns and types.",
             hint=f"leave {where}.schema out.",
         )
     if source.format == "kafka":

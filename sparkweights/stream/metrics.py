@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import versions
-from sparkweights.records.stream import BatchSummary, DriftSummary, StreamCosts, StreamRecord, StreamRows
+from sparkweights.records.stream import (
+    BatchSummary,
+    DriftSummary,
+    StreamCosts,
+    StreamRecord,
+    StreamRows,
+)
 
 if TYPE_CHECKING:
     from sparkweights.stream.current_prior import CurrentPrior

@@ -168,6 +168,22 @@ def _java(message: str) -> PySparkException:
             4,
             'of the type "STRING" cannot be cast to "BIGINT"',
         ),
+        (
+            _java(
+                "[STREAM_FAILED] org.apache.spark.sql.kafka010.KafkaIllegalStateException: "
+                "[KAFKA_DATA_LOSS.START_OFFSET_RESET] Starting offset for hush-0 was 7"
+            ),
+            4,
+            "are no longer there",
+        ),
+        (
+            _java(
+                "[STREAM_FAILED] terminated with exception: org.apache.kafka.common.errors."
+                "TopicAuthorizationException: Not authorized to access topics: [hush]"
+            ),
+            4,
+            "does not let this login read",
+        ),
     ],
 )
 def test_expected_failure_quotes_no_value(error: Exception, code: int, words: str) -> None:
