@@ -52,7 +52,7 @@ _INPUT = {
     "METASTORE_PARTITION_FILTER": "the metastore cannot find a table's partitions by their values",
 }
 _TOPIC = {
-    "KAFKA_DATA_LOSS": Refusal(
+    "Some data may have been lost because": Refusal(
         "messages of a topic that were not processed are no longer there",
         "let brokers keep them for longer than a stream may stand still; to go on without those "
         "that are lost, set failOnDataLoss: 'false' in the options of the source for one start.",

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
 from sparkweights.core.engine_errors import CLEANUP_ERRORS, SPARK_ERRORS
-from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
+from sparkweights.core.errors import ConfigError, InputError, spark_message
 from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
@@ -171,7 +171,7 @@ def run_query(
     """
     checkpoint = run.folder.root / CHECKPOINT
     _require_log(run, run.folder.root / OFFSETS)
-    failures = list[SparkweightsError]()
+    failures = list[Exception]()
     both_df = incoming_df if outcomes_df is None else _join_sources(incoming_df, outcomes_df)
 
     def process(batch_df: DataFrame, batch: int) -> None:
@@ -181,7 +181,7 @@ def run_query(
             known_df = batch_df.filter(F.col(OUTCOME).isNotNull()).select(f"{OUTCOME}.*")
         try:
             run.process(rows_df, known_df, batch)
-        except SparkweightsError as error:
+        except Exception as error:
             failures.append(error)
             raise
 
@@ -207,7 +207,7 @@ def _require_log(run: StreamRun, log: Location) -> None:
         )
 
 
-def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
+def _await(query: StreamingQuery, failures: list[Exception]) -> None:
     try:
         query.awaitTermination()
     except SPARK_ERRORS:

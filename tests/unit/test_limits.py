@@ -170,8 +170,9 @@ def _java(message: str) -> PySparkException:
         ),
         (
             _java(
-                "[STREAM_FAILED] org.apache.spark.sql.kafka010.KafkaIllegalStateException: "
-                "[KAFKA_DATA_LOSS.START_OFFSET_RESET] Starting offset for hush-0 was 7"
+                "An error occurred while calling o7.isEmpty.\n: org.apache.spark.sql.kafka010."
+                "KafkaIllegalStateException: Some data may have been lost because they are not "
+                "available in Kafka any more; hush-0"
             ),
             4,
             "are no longer there",
