@@ -109,9 +109,9 @@ def _cost_sections(record: StreamRecord) -> list[Section]:
                 figures.draw_cost_by_batch(curve),
                 "Costs by micro-batch",
                 "Blue below grey: decisions cost less than one decision for all rows. Circles far "
-                "from blue: outcomes disagree with the probabilities; they belong to rows of "
-                f"earlier micro-batches. Dotted, on the right axis: the share of {record.rarest} "
-                "that a micro-batch was decided for. A red line: a drift began.",
+                "from blue: outcomes disagree with the probabilities; many are of rows that were "
+                f"decided earlier. Dotted, on the right axis: the share of {record.rarest} that a "
+                "micro-batch was decided for. A red line: a drift began.",
                 figures.cost_by_batch_table(curve),
             ),
         )
