@@ -184,6 +184,16 @@ def test_malformed_messages_are_set_aside_as_text(
     assert len(topics.streams.read("outcomes")) == 140
 
 
+def test_malformed_message_is_set_aside_where_a_stream_has_no_outcomes(topics: Topics) -> None:
+    """Its rows are read as they are, without a second source."""
+    topics.send("incoming", arriving()[:ROWS].drop(columns="outcome"))
+    topics.send("incoming", ["none"])
+    alone = {name: value for name, value in topics.stream().items() if name != "outcomes"}
+    assert topics.streams.run(stream=alone) == 0
+    assert topics.streams.read("quarantine")["malformed_record"].tolist() == ["none"]
+    assert rows_of(topics.streams)[KEY].tolist() == [*range(ROWS)]
+
+
 def test_stream_of_topics_that_is_killed_scores_each_message_once(
     topics: Topics, shop: Shop, tmp_path: Path
 ) -> None:

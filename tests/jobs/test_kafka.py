@@ -30,4 +30,4 @@ def test_rows_and_outcomes_may_be_topics() -> None:
             "KAFKA_LOGIN": f'{LOGIN} username="{USER}" password="{PASSWORD}";',
         }
         jars = sorted(JARS.glob("*.jar"))
-        assert count_passed(["tests/jobs/kafka.py"], jars, variables=variables) >= 8
+        assert count_passed(["tests/jobs/kafka.py"], jars, variables=variables) >= 9
