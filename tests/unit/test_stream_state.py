@@ -472,6 +472,9 @@ def test_state_is_the_same_after_json() -> None:
     assert as_json(again.to_dict(), indent=None) == text
     assert again.fixed == FIXED
     assert again.history == full.history
+    earlier = json.loads(text)  # as of a release without a history
+    del earlier["history"], earlier["totals"]["constant_cost"]
+    assert StreamState.from_dict(earlier).history == ()
     assert again.prior(RULES).target == full.prior(RULES).target
 
 
