@@ -60,9 +60,9 @@ $(STAMP): requirements.lock pyproject.toml | java
 java:
 	@sh .ci/java
 
-# Connectors of lakehouse tables and of S3, pinned by version and digest; they need Maven (Debian:
-# maven).
-jars: build/jars/.complete build/jars-s3/.complete
+# Connectors of lakehouse tables, of S3 and of Kafka, and a broker of Kafka, pinned by version and
+# digest; they need Maven (Debian: maven).
+jars: $(patsubst %,build/%/.complete,jars jars-s3 jars-kafka jars-kafka-broker)
 
 build/%/.complete: tests/lake/%.xml tests/lake/%.sha256
 	rm -rf $(@D)

@@ -51,6 +51,34 @@ _INPUT = {
     "CAST_OVERFLOW": "a value is too large for its column's type",
     "METASTORE_PARTITION_FILTER": "the metastore cannot find a table's partitions by their values",
 }
+_TOPIC = {
+    "Some data may have been lost because": Refusal(
+        "messages of a topic that were not processed are no longer there",
+        "let brokers keep them for longer than a stream may stand still; to go on without those "
+        "that are lost, set failOnDataLoss: 'false' in the options of the source for one start.",
+    ),
+    "UnknownTopicOrPartitionException": Refusal(
+        "a topic is not there",
+        "correct stream.incoming.location or stream.outcomes.location, or make the topic.",
+    ),
+    "AuthorizationException": Refusal(
+        "a broker of Kafka does not let this login read a topic",
+        "ask for the right to read and to describe it.",
+    ),
+    "AuthenticationException": Refusal(
+        "a broker of Kafka does not take the login",
+        "check the options kafka.security.protocol, kafka.sasl... and kafka.ssl... of the source.",
+    ),
+    "waiting for a node assignment": Refusal(
+        "no broker of Kafka answers",
+        "check the options kafka.bootstrap.servers and kafka.security.protocol of the source, and "
+        "the way to the brokers.",
+    ),
+    "No resolvable bootstrap urls": Refusal(
+        "the addresses of brokers of Kafka are none of a machine",
+        "check the option kafka.bootstrap.servers of the source.",
+    ),
+}
 # Tested last: Spark wraps any failure of a writing task in it.
 _WRITE = {"TASK_WRITE_FAILED": "a task could not write its rows"}
 _MEMORY = ("OutOfMemoryError", "OutOfMemoryException", "GC overhead limit", "UNABLE_TO_ACQUIRE")
@@ -96,6 +124,7 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
         _connector_failure(text)
         or _resource_failure(error, text)
         or (None if "FAILED_READ_FILE" in text else _output_failure(text, _DISK))
+        or _topic_failure(text)
         or _input_failure(text)
         or _database_failure(text)
         or _output_failure(text, _WRITE)
@@ -162,6 +191,15 @@ def _input_failure(text: str) -> InputError | None:
                 f"Spark stopped: {reason} ({quotable(text) or sign}).",
                 hint="repair the table's files, then run again.",
             )
+    return None
+
+
+def _topic_failure(text: str) -> InputError | None:
+    if "kafka" not in text.casefold():
+        return None
+    for sign, refusal in _TOPIC.items():
+        if sign in text:
+            return InputError(f"Spark stopped: {refusal.reason}.", hint=refusal.hint)
     return None
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MINI_BATCH = "mini_batch"
 _STATED_SCHEMA = ("csv", "json", "kafka")
+_OWN_SCHEMA = ("table", "rate")
+_BROKERS = "kafka.bootstrap.servers"
+_TOPIC = ("subscribe", "subscribePattern", "assign")  # Spark's options
 _PART = r"\d{1,9}\s+(?:millisecond|second|minute|hour|day)s?"
 _INTERVAL = re.compile(rf"(?:interval\s+)?{_PART}(?:\s+{_PART})*", re.IGNORECASE)
 
@@ -59,6 +62,32 @@ def _check_source(where: str, source: StreamSource) -> None:
         raise ConfigError(
             f"{where}.schema is missing; a stream of {source.format} does not state its columns.",
             hint="write them as 'name type, ...'.",
+        )
+    if source.format in _OWN_SCHEMA and source.schema_ddl is not None:
+        raise ConfigError(
+            f"{where}.schema: {source.schema_ddl!r}; a stream of format {source.format} has its "
+            "own columns and types.",
+            hint=f"leave {where}.schema out.",
+        )
+    if source.format == "kafka":
+        _check_topic(where, source)
+
+
+def _check_topic(where: str, source: StreamSource) -> None:
+    """Refuse a topic without brokers, and a second place that names one."""
+    stated = {name.casefold() for name in source.options}
+    if _BROKERS.casefold() not in stated:
+        raise ConfigError(
+            f"{where}.options: {_BROKERS} is missing; a stream of format kafka needs the address "
+            "of a broker.",
+            hint=f"for instance options: {{{_BROKERS}: 'host:9092'}}.",
+        )
+    again = [name for name in _TOPIC if name.casefold() in stated]
+    if again:
+        raise ConfigError(
+            f"{where}.options: {join_names(again)} stated; the topic is {where}.location, "
+            f"'{source.location}'.",
+            hint=f"leave it out, and write one topic as {where}.location.",
         )
 
 

@@ -71,6 +71,34 @@ class StreamRows(Part):
 
 
 @part
+class BatchSummary(Part):
+    """What a micro-batch cost; see `sparkweights.stream.state.BatchCosts`."""
+
+    batch: int
+    scored: int
+    expected_cost: float
+    constant_cost: float
+    outcomes: int
+    realised_cost: float
+    share: float
+
+    @property
+    def expected(self) -> float | None:
+        """Of a row with a decision; None without any."""
+        return self.expected_cost / self.scored if self.scored else None
+
+    @property
+    def constant(self) -> float | None:
+        """Of a row with a decision, had all got the least costly single decision."""
+        return self.constant_cost / self.scored if self.scored else None
+
+    @property
+    def realised(self) -> float | None:
+        """Of a row whose outcome came; None without any."""
+        return self.realised_cost / self.outcomes if self.outcomes else None
+
+
+@part
 class StreamRecord(Record):
     """A stream after its last micro-batch.
 
@@ -107,6 +135,8 @@ class StreamRecord(Record):
         To date.
     set_aside
         Micro-batches whose rows failed a gate.
+    by_batch
+        The latest micro-batches, the oldest first.
     """
 
     name: str
@@ -131,12 +161,17 @@ class StreamRecord(Record):
     costs: StreamCosts
     set_aside: tuple[int, ...]
     versions: Mapping[str, str]
+    by_batch: tuple[BatchSummary, ...] = ()
+
+    @property
+    def rarest(self) -> str:
+        """The class of the smallest share in the model."""
+        return min(self.prior["model"], key=lambda name: self.prior["model"][name])
 
     @property
     def line(self) -> str:
         """The state in one line."""
-        rare = min(self.prior["model"], key=lambda name: self.prior["model"][name])
-        speed = self.rows_per_second
+        rare, speed = self.rarest, self.rows_per_second
         parts = [
             f"micro-batch {self.batch}: {self.batch_rows:,} rows"
             + ("" if speed is None else f", {speed:,.0f}/s"),

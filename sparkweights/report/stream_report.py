@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkweights.report.numbers import amount, count, number, percent
-from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Page, Section, render_page
+from sparkweights.report import figures
+from sparkweights.report.numbers import amount, count, known, number, percent
+from sparkweights.report.page import BAD, GOOD, PLAIN, Fact, Figure, Page, Section, render_page
 from sparkweights.report.sentences import sentence_of
 from sparkweights.report.shared_sections import version_section
 from sparkweights.report.tables import facts_table, table
@@ -26,6 +27,7 @@ def stream_page(record: StreamRecord) -> Page:
         f"Model {record.model_version}; written at {record.updated_at}",
         (
             _state_section(record),
+            *_cost_sections(record),
             _prior_section(record),
             _drift_section(record),
             version_section(record.versions, sentence="Versions that wrote the record."),
@@ -78,6 +80,42 @@ def _state_section(record: StreamRecord) -> Section:
         f"The last micro-batch that was committed is {record.batch}.",
         table=facts_table("State of the stream", stream_facts(record)),
     )
+
+
+def _cost_sections(record: StreamRecord) -> list[Section]:
+    """Return the costs by micro-batch; nothing before the first."""
+    batches = record.by_batch
+    if not batches:
+        return []
+    curve = figures.CostByBatch(
+        tuple(entry.batch for entry in batches),
+        tuple(known(entry.expected) for entry in batches),
+        tuple(known(entry.constant) for entry in batches),
+        tuple(known(entry.realised) for entry in batches),
+        record.rarest,
+        tuple(entry.share for entry in batches),
+        tuple(drift.after for drift in record.drifts),
+    )
+    expected = sum(entry.expected_cost for entry in batches)
+    constant = sum(entry.constant_cost for entry in batches)
+    return [
+        Section(
+            "costs",
+            "Costs: what do decisions save?",
+            f"In the latest {count(len(batches))} micro-batches the decisions have an expected "
+            f"cost of {amount(expected)}; the least costly single decision for all rows of each "
+            f"micro-batch would have {amount(constant)}.",
+            figure=Figure(
+                figures.draw_cost_by_batch(curve),
+                "Costs by micro-batch",
+                "Blue below grey: decisions cost less than one decision for all rows. Circles far "
+                "from blue: outcomes disagree with the probabilities; many are of rows that were "
+                f"decided earlier. Dotted, on the right axis: the share of {record.rarest} that a "
+                "micro-batch was decided for. A red line: a drift began.",
+                figures.cost_by_batch_table(curve),
+            ),
+        )
+    ]
 
 
 def _prior_section(record: StreamRecord) -> Section:

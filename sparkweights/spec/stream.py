@@ -17,8 +17,9 @@ class StreamSource(Source):
     ----------
     format
         Files that are added to a folder; ``table``, a table of the catalog that can be read as a
-        stream; ``kafka``, a topic whose values are JSON objects, where Spark has the connector;
-        or ``rate``, Spark's generator of the columns ``timestamp`` and ``value``, for load tests.
+        stream: no view, and none of Hive's own formats; ``kafka``, a topic whose values are JSON
+        objects, where Spark has the connector; or ``rate``, Spark's generator of the columns
+        ``timestamp`` and ``value``, for load tests.
     location
         The folder, the table's name, the topic, or any text for ``rate``.
     schema_ddl
@@ -27,6 +28,9 @@ class StreamSource(Source):
         later.
     options
         Options of Spark's reader, such as ``maxFilesPerTrigger``, which bounds a micro-batch.
+        ``${NAME}`` is read from the environment. Of ``kafka``, ``kafka.bootstrap.servers`` is
+        required, ``maxOffsetsPerTrigger`` bounds a micro-batch, and ``startingOffsets`` is
+        ``earliest`` by default.
     """
 
     format: Literal["parquet", "orc", "csv", "json", "table", "kafka", "rate"] = "parquet"

@@ -55,6 +55,11 @@ class CurrentPrior:
     shift: LabelShift | None
     target: Mapping[str, float]
 
+    @property
+    def rare_share(self) -> float:
+        """The target share of the class that is the rarest one in the model."""
+        return self.target[min(self.model, key=lambda name: self.model[name])]
+
 
 def estimate_prior(
     model: Mapping[str, float],

@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sparkweights.core.versions import versions
-from sparkweights.records.stream import DriftSummary, StreamCosts, StreamRecord, StreamRows
+from sparkweights.records.stream import (
+    BatchSummary,
+    DriftSummary,
+    StreamCosts,
+    StreamRecord,
+    StreamRows,
+)
 
 if TYPE_CHECKING:
     from sparkweights.stream.current_prior import CurrentPrior
@@ -69,6 +75,7 @@ def stream_record(
         ),
         set_aside=state.aside,
         versions=versions(),
+        by_batch=tuple(BatchSummary(**vars(costs)) for costs in state.history),
     )
 
 

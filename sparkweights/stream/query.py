@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sparkweights.core.columns import MALFORMED_RECORD, column, require_columns
-from sparkweights.core.engine_errors import SPARK_ERRORS
-from sparkweights.core.errors import ConfigError, InputError, SparkweightsError, spark_message
+from sparkweights.core.engine_errors import CLEANUP_ERRORS, SPARK_ERRORS
+from sparkweights.core.errors import ConfigError, InputError, spark_message
+from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
+from sparkweights.storage.names import TableName
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.storage.tables import TEXT_FORMATS
 from sparkweights.stream.files import BOUNDS, CHECKPOINT, OFFSETS
@@ -36,6 +39,9 @@ ROW, OUTCOME = "__row", "__outcome"
 # A record that cannot be parsed is set aside as text: an error would come again with each attempt,
 # because the next micro-batch begins where the last one was committed.
 _KEEP_MALFORMED = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED_RECORD}
+_STRICT = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+# Spark's default for a topic is what comes after the first start, and for a folder what is there.
+_FROM_FIRST = {"startingOffsets": "earliest"}
 
 
 def require_classic(spark: SparkSession) -> None:
@@ -71,7 +77,28 @@ def open_source(spark: SparkSession, source: TableSource) -> DataFrame:
             f"as a stream: {spark_message(error)}.",
             hint=_hint(source),
         ) from None
+    if source.format == "table":
+        _require_no_hive_format(spark, source)
     return df
+
+
+def _require_no_hive_format(spark: SparkSession, source: TableSource) -> None:
+    """Refuse a table of Hive's own format: Spark opens it, and fails when it has rows."""
+    stated = source.location
+    if "." not in stated:
+        stated = f"{spark.catalog.currentDatabase()}.{stated}"
+    name = TableName.parse(stated, spark.catalog.currentCatalog())
+    if name is None:
+        return
+    described = CatalogTable(spark, name).describe()
+    if described.provider == "hive":
+        raise InputError(
+            f"stream.{source.role} of format table at '{source.location}' cannot be read as a "
+            "stream: it was made by STORED AS, in a format of Hive, and Spark reads none as a "
+            "stream.",
+            hint=f"where its files are Parquet or ORC, read them by stream.{source.role}.format "
+            f"and location '{described.location}'; or make the table by USING parquet.",
+        )
 
 
 def _hint(source: TableSource) -> str:
@@ -79,6 +106,11 @@ def _hint(source: TableSource) -> str:
         return (
             "check the topic; Kafka needs the package spark-sql-kafka on the session (spark-submit "
             "--packages)."
+        )
+    if source.format == "table":
+        return (
+            "name a table of files that Spark has written, or of another format that Spark reads "
+            "as a stream; a view is none."
         )
     if source.format in {"parquet", "orc"} and source.schema_ddl is None:
         return (
@@ -89,14 +121,16 @@ def _hint(source: TableSource) -> str:
 
 
 def _open(spark: SparkSession, source: TableSource) -> DataFrame:
-    reader = spark.readStream.options(**source.options)
     match source.format:
         case "table":
-            return reader.table(source.location)
+            # The catalog's columns have no place for a record as text, and null would be a value.
+            options = {**_STRICT, "mode": "FAILFAST", **source.options}
+            return spark.readStream.options(**options).table(source.location)
         case "rate":
-            return reader.format("rate").load()
+            return spark.readStream.format("rate").options(**source.options).load()
         case "kafka":
-            topic_df = reader.format("kafka").option("subscribe", source.location).load()
+            reader = spark.readStream.format("kafka").options(**{**_FROM_FIRST, **source.options})
+            topic_df = reader.option("subscribe", source.location).load()
             return parse_values(topic_df, source.schema_ddl or "")
     path = literal_path(source.location)
     schema: StructType | str | None = source.schema_ddl
@@ -106,8 +140,8 @@ def _open(spark: SparkSession, source: TableSource) -> DataFrame:
         Location.of(source.location).make_folder()  # the first file may come later
     if source.format in TEXT_FORMATS:
         schema = f"{schema}, {MALFORMED_RECORD} string"
-    strict = {**_KEEP_MALFORMED, "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
-    reader = reader.format(source.format).options(**{**strict, **source.options})
+    options = {**_STRICT, **_KEEP_MALFORMED, **source.options}
+    reader = spark.readStream.format(source.format).options(**options)
     return reader.schema(schema).load(path)
 
 
@@ -137,7 +171,7 @@ def run_query(
     """
     checkpoint = run.folder.root / CHECKPOINT
     _require_log(run, run.folder.root / OFFSETS)
-    failures = list[SparkweightsError]()
+    failures = list[Exception]()
     both_df = incoming_df if outcomes_df is None else _join_sources(incoming_df, outcomes_df)
 
     def process(batch_df: DataFrame, batch: int) -> None:
@@ -147,7 +181,7 @@ def run_query(
             known_df = batch_df.filter(F.col(OUTCOME).isNotNull()).select(f"{OUTCOME}.*")
         try:
             run.process(rows_df, known_df, batch)
-        except SparkweightsError as error:
+        except Exception as error:
             failures.append(error)
             raise
 
@@ -173,7 +207,7 @@ def _require_log(run: StreamRun, log: Location) -> None:
         )
 
 
-def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
+def _await(query: StreamingQuery, failures: list[Exception]) -> None:
     try:
         query.awaitTermination()
     except SPARK_ERRORS:
@@ -181,7 +215,8 @@ def _await(query: StreamingQuery, failures: list[SparkweightsError]) -> None:
             raise failures[0] from None
         raise
     finally:
-        query.stop()
+        with suppress(*CLEANUP_ERRORS):
+            query.stop()
 
 
 def _join_sources(incoming_df: DataFrame, outcomes_df: DataFrame) -> DataFrame:

@@ -210,7 +210,7 @@ class StreamRun:
             state = self._learn(outcomes_df, batch, state)
             state = self._let_go(rows_df.sparkSession, batch, state)
         seconds = time.monotonic() - begun
-        state = replace(state, batch=batch, totals=state.totals.plus(seconds=seconds))
+        state = state.committed(batch, self.state.totals, seconds, self.prior)
         prior = state.prior(self.settings.rules)
         self.folder.commit(state)
         self.state, self.prior = state, prior
@@ -278,6 +278,7 @@ class StreamRun:
             rows=run.counts.rows,
             scored=run.counts.scored,
             expected_cost=rounded(run.counts.expected_cost),
+            constant_cost=rounded(min(run.counts.expected_costs.values())),
         )
         state = replace(state.at(latest), totals=totals)
         if not run.counts.scored:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of the layout
 LOSS, SCORE = "loss", "score"  # what drift is detected on
+MAX_HISTORY = 200  # micro-batches whose costs the report draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,8 @@ class Totals:
         Rows let go without an outcome.
     expected_cost
         Of the decisions, when they were taken.
+    constant_cost
+        Expected of the least costly single decision of each micro-batch, for all its rows.
     realised_cost, expected_cost_realised
         Of the decisions whose outcome has come, and what was expected of them.
     seconds
@@ -115,6 +118,7 @@ class Totals:
     unmatched: int = 0
     expired: int = 0
     expected_cost: float = 0.0
+    constant_cost: float = 0.0
     realised_cost: float = 0.0
     expected_cost_realised: float = 0.0
     seconds: float = 0.0
@@ -122,6 +126,31 @@ class Totals:
     def plus(self, **added: float) -> Totals:
         """Return the sums with those of a micro-batch."""
         return replace(self, **{name: getattr(self, name) + one for name, one in added.items()})
+
+
+@dataclass(frozen=True)
+class BatchCosts:
+    """What a micro-batch cost.
+
+    Attributes
+    ----------
+    batch
+        Its number.
+    scored, expected_cost, constant_cost
+        Its rows with a decision, and their costs, see `Totals`.
+    outcomes, realised_cost
+        The rows whose outcome came in it, and the costs of their decisions.
+    share
+        Of the rarest class, that it was decided for.
+    """
+
+    batch: int
+    scored: int
+    expected_cost: float
+    constant_cost: float
+    outcomes: int
+    realised_cost: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -172,6 +201,8 @@ class StreamState:
         Micro-batches whose rows were set aside by a gate.
     totals
         Sums since the stream began.
+    history
+        The costs of the latest micro-batches, the oldest first.
     """
 
     batch: int = -1
@@ -188,6 +219,7 @@ class StreamState:
     unmatched: str | None = None
     aside: tuple[int, ...] = ()
     totals: Totals = Totals()
+    history: tuple[BatchCosts, ...] = ()
 
     @property
     def wants_model(self) -> bool:
@@ -251,6 +283,33 @@ class StreamState:
             waiting=tuple(part for part in self.waiting if part.latest >= watermark),
             matched=tuple(part for part in self.matched if part.latest >= watermark),
         )
+
+    def committed(
+        self, batch: int, before: Totals, seconds: float, prior: CurrentPrior
+    ) -> StreamState:
+        """Return the state that names a micro-batch as its last one.
+
+        Parameters
+        ----------
+        before
+            The sums without it.
+        seconds
+            That it took.
+        prior
+            That it was decided for.
+        """
+        totals = self.totals
+        costs = BatchCosts(
+            batch,
+            scored=totals.scored - before.scored,
+            expected_cost=totals.expected_cost - before.expected_cost,
+            constant_cost=totals.constant_cost - before.constant_cost,
+            outcomes=totals.outcomes - before.outcomes,
+            realised_cost=totals.realised_cost - before.realised_cost,
+            share=prior.rare_share,
+        )
+        history = (*self.history, costs)[-MAX_HISTORY:]
+        return replace(self, batch=batch, totals=totals.plus(seconds=seconds), history=history)
 
     def with_scores(self, scored: Bucket, measure: Moments, rules: StreamRules) -> StreamState:
         """Return the state with the scores of a micro-batch; a drift shortens the recent ones.
@@ -338,6 +397,7 @@ class StreamState:
             "unmatched": self.unmatched,
             "aside": list(self.aside),
             "totals": vars(self.totals),
+            "history": [vars(costs) for costs in self.history],
         }
 
     @classmethod
@@ -371,6 +431,8 @@ class StreamState:
             unmatched=record["unmatched"],
             aside=tuple(record["aside"]),
             totals=Totals(**record["totals"]),
+            # A state of an earlier release of this layout has none.
+            history=tuple(BatchCosts(**costs) for costs in record.get("history", ())),
         )
 
 

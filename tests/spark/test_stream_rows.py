@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import functions as F
 
+from sparkweights.app.stream import kind_of_time
 from sparkweights.core.errors import InputError, QualityGateError
 from sparkweights.core.roles import ColumnRoles
 from sparkweights.storage.location import Location
@@ -22,9 +25,10 @@ from sparkweights.stream.state import StreamRules, StreamState
 from sparkweights.weights.spec import WeightSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROLES = ColumnRoles(("id",), "y", {"good": 0, "bad": 1}, (), (), time="t")
@@ -76,6 +80,90 @@ def test_source_whose_first_file_comes_later_is_opened_by_its_schema(
     opened_df = open_source(spark, TableSource("outcomes", later, "parquet", "id bigint, y int"))
     assert opened_df.isStreaming
     assert opened_df.columns == ["id", "y"]
+
+
+@pytest.fixture
+def database(spark: SparkSession) -> Iterator[str]:
+    """Make a database."""
+    name = f"arriving_{uuid4().hex[:8]}"
+    spark.sql(f"create database {name}")
+    yield name
+    spark.sql(f"drop database {name} cascade")
+
+
+def read_new_rows(source_df: DataFrame, checkpoint: Path) -> list[tuple[Any, ...]]:
+    """Return the rows that came since the checkpoint was made."""
+    read = list[tuple[Any, ...]]()
+    writer = source_df.writeStream.foreachBatch(
+        lambda batch_df, _: read.extend(map(tuple, batch_df.collect()))
+    )
+    writer = writer.option("checkpointLocation", str(checkpoint)).trigger(availableNow=True)
+    writer.start().awaitTermination()
+    return sorted(read)
+
+
+def test_table_of_the_catalog_gives_the_rows_that_are_added(
+    spark: SparkSession, database: str, tmp_path: Path
+) -> None:
+    """Each once."""
+    source = TableSource("incoming", f"{database}.loans", "table")
+    for first in (0, 3):
+        rows_df = spark.range(first, first + 3).selectExpr("id", "id * 2 AS x")
+        rows_df.write.format("parquet").mode("append").saveAsTable(source.location)
+        found = read_new_rows(open_source(spark, source), tmp_path / "checkpoint")
+        assert found == [(key, 2 * key) for key in range(first, first + 3)]
+
+
+@pytest.mark.parametrize("kind", ["view", "temporary view", "nothing"])
+def test_what_is_no_stream_of_the_catalog_is_refused(
+    spark: SparkSession, database: str, kind: str
+) -> None:
+    """The hint says what is one."""
+    name = f"{database}.loans" if kind == "view" else "loans_of_today"
+    if kind != "nothing":
+        spark.sql(f"create {kind} {name} as select 1 as id")
+    with pytest.raises(InputError, match=f"format table at '{name}' cannot be read") as caught:
+        open_source(spark, TableSource("incoming", name, "table"))
+    assert "a view is none" in str(caught.value.hint)
+    if kind == "temporary view":
+        spark.catalog.dropTempView(name)
+
+
+def test_table_of_hives_own_format_is_refused_before_it_has_rows(
+    spark: SparkSession, database: str
+) -> None:
+    """Spark would open it, and fail at the first row; the hint names its folder."""
+    spark.sql(f"create table {database}.loans (id bigint) stored as parquet")
+    with pytest.raises(InputError, match="made by STORED AS") as caught:
+        open_source(spark, TableSource("incoming", f"{database}.loans", "table"))
+    assert f"{database}.db/loans'" in str(caught.value.hint)
+
+
+def test_record_of_a_table_of_text_files_that_cannot_be_parsed_stops_the_stream(
+    spark: SparkSession, database: str, tmp_path: Path
+) -> None:
+    """Its columns have no place for the text, and a null would be scored as a missing value."""
+    location = tmp_path / "loans"
+    location.mkdir()
+    (location / "0").write_text('{"id": 1, "x": 2}\n{"id": 2, "x": "many"}\n')
+    spark.sql(f"create table {database}.loans (id bigint, x int) using json location '{location}'")
+    opened_df = open_source(spark, TableSource("incoming", f"{database}.loans", "table"))
+    with pytest.raises(StreamingQueryException, match="MALFORMED_RECORD_IN_PARSING"):
+        read_new_rows(opened_df, tmp_path / "checkpoint")
+
+
+def test_generated_rows_lack_the_columns_of_a_lender(spark: SparkSession) -> None:
+    """The message says which there are."""
+    generated_df = open_source(spark, TableSource("incoming", "any", "rate"))
+    with pytest.raises(InputError, match="no column 'id'; it has timestamp, value"):
+        kind_of_time(generated_df.schema, ROLES, table="incoming")
+
+
+def test_topic_without_the_connector_is_refused_with_its_package(spark: SparkSession) -> None:
+    """The session of the tests has none."""
+    with pytest.raises(InputError, match="format kafka at 'loans' cannot be read") as caught:
+        open_source(spark, TableSource("incoming", "loans", "kafka", "id int"))
+    assert "spark-sql-kafka" in str(caught.value.hint)
 
 
 def test_value_of_a_topic_that_is_no_object_stays_as_text(spark: SparkSession) -> None:

@@ -106,6 +106,24 @@ def test_palette_of_figures_is_the_light_one_of_the_page() -> None:
     assert {palette[token]: token for token in TOKENS.values()} == TOKENS
 
 
+def test_costs_of_a_stream_are_drawn_with_the_drifts_among_them() -> None:
+    """A drift that began before the first micro-batch that is drawn has no line."""
+    nan = float("nan")
+
+    def curve(batches: int, *changes: int) -> figures.CostByBatch:
+        numbers = tuple(range(5, 5 + batches))
+        flat = (2.0,) * batches
+        return figures.CostByBatch(numbers, flat, flat, (nan,) * batches, "bad", flat, changes)
+
+    assert "drift" not in figures.draw_cost_by_batch(curve(3, 4, 7))
+    svg = figures.draw_cost_by_batch(curve(3, 5))
+    for words in ("drift", "share of rarest class", "one decision for all", "realised"):
+        assert words in svg
+    assert figures.draw_cost_by_batch(curve(1))
+    rows = figures.cost_by_batch_table(curve(40)).rows
+    assert (len(rows), rows[-1]) == (25, ("44", "2.00", "2.00", "\u2013", "200.0 %"))
+
+
 def test_rounds_are_drawn_by_class_and_told_in_a_table() -> None:
     """A line per class, the round that was kept, and one row per round with the clipped share."""
     losses = figures.LossByRound(

@@ -168,6 +168,23 @@ def _java(message: str) -> PySparkException:
             4,
             'of the type "STRING" cannot be cast to "BIGINT"',
         ),
+        (
+            _java(
+                "An error occurred while calling o7.isEmpty.\n: org.apache.spark.sql.kafka010."
+                "KafkaIllegalStateException: Some data may have been lost because they are not "
+                "available in Kafka any more; hush-0"
+            ),
+            4,
+            "are no longer there",
+        ),
+        (
+            _java(
+                "[STREAM_FAILED] terminated with exception: org.apache.kafka.common.errors."
+                "TopicAuthorizationException: Not authorized to access topics: [hush]"
+            ),
+            4,
+            "does not let this login read",
+        ),
     ],
 )
 def test_expected_failure_quotes_no_value(error: Exception, code: int, words: str) -> None:

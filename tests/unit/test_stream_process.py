@@ -9,10 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JNetworkError
+from pyspark.errors import StreamingQueryException
 
 from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
 from sparkweights.storage.location import Location
 from sparkweights.stream.files import StreamFolder
+from sparkweights.stream.query import _await
 from sparkweights.stream.run import StreamRun
 from sparkweights.stream.state import StreamRules, StreamState
 from sparkweights.weights.spec import WeightSpec
@@ -148,3 +151,23 @@ def test_micro_batch_that_does_not_follow_is_not_processed(folder: StreamFolder)
     assert (folder.root / "scored" / "batch_id=5" / "part").exists()
     run.process(Rows(), None, 2)  # type: ignore[arg-type]
     assert not (folder.root / "state.json").exists()
+
+
+@pytest.mark.parametrize("of_batch", [QualityGateError("Too few rows."), KeyError("x"), None])
+def test_error_that_ended_a_query_is_not_replaced_by_one_of_its_stop(
+    of_batch: Exception | None,
+) -> None:
+    """Java may be gone as well; what comes out is why the query ended."""
+    of_query = StreamingQueryException("[STREAM_FAILED] a task failed")
+
+    def fail() -> None:
+        raise of_query
+
+    def stop() -> None:
+        raise Py4JNetworkError("Answer from Java side is empty")
+
+    query: Any = SimpleNamespace(awaitTermination=fail, stop=stop)
+    failures = [] if of_batch is None else [of_batch]
+    with pytest.raises((QualityGateError, KeyError, StreamingQueryException)) as caught:
+        _await(query, failures)  # type: ignore[arg-type]
+    assert caught.value is (of_batch or of_query)

@@ -22,6 +22,12 @@ from sparkweights.stream.query import replay, run_query
 from sparkweights.stream.state import StreamState
 
 ROOT = Path(__file__).parents[2]
+TOPIC: dict[str, Any] = {
+    "format": "kafka",
+    "location": "t",
+    "schema": "id int",
+    "options": {"kafka.bootstrap.servers": "host:9092"},
+}
 COLUMNS = {"keys": ["id"], "label": "y", "classes": {"good": 0, "bad": 1}, "numeric": ["x"]}
 
 
@@ -54,6 +60,27 @@ def test_configuration_of_a_stream_in_conf_loads() -> None:
         (stream(window={"rows": 500, "half_life": 100}), {}, "rows, half_life stated"),
         (stream(incoming={"format": "csv", "location": "in"}), {}, "incoming.schema is missing"),
         (stream(outcomes={"format": "kafka", "location": "t"}), {}, "outcomes.schema is missing"),
+        (stream(incoming={**TOPIC, "options": {}}), {}, "kafka.bootstrap.servers is missing"),
+        (
+            stream(outcomes={**TOPIC, "options": {**TOPIC["options"], "Subscribe": "s"}}),
+            {},
+            "subscribe stated; the topic is stream.outcomes.location, 't'",
+        ),
+        (
+            stream(incoming={"format": "table", "location": "t", "schema": "id int"}),
+            {},
+            "a stream of format table has its own columns",
+        ),
+        (
+            stream(incoming={"format": "rate", "location": "t", "schema": "id int"}),
+            {},
+            "a stream of format rate has its own columns",
+        ),
+        (
+            stream(incoming={"format": "delta", "location": "t"}),
+            {},
+            "stream.incoming.format",
+        ),
         (stream(prior="model"), {"decision": {"target_prior": "estimate"}}, "too few rows"),
         (
             stream(),
@@ -100,7 +127,7 @@ def test_vacuum_finds_what_a_killed_stream_was_writing(tmp_path: Path) -> None:
 
 def test_secret_of_a_source_is_in_no_record() -> None:
     """The option's name is, and a digest."""
-    source = {"format": "kafka", "location": "t", "schema": "id int", "options": {"sasl": "hush"}}
+    source = {**TOPIC, "options": {**TOPIC["options"], "kafka.sasl.jaas.config": "hush"}}
     assert "hush" not in str(config(stream(incoming=source)).fingerprint())
 
 

@@ -22,6 +22,7 @@ from sparkweights.models.optimizers import State
 from sparkweights.models.rounds import Block, block_round
 from sparkweights.probability.priors import ScoreHistogram
 from sparkweights.records import StreamRecord
+from sparkweights.records.stream import BatchSummary
 from sparkweights.report.stream_report import stream_report
 from sparkweights.storage.files import as_json
 from sparkweights.stream.adwin import Adwin, Moments
@@ -41,7 +42,16 @@ from sparkweights.stream.learner import (
 )
 from sparkweights.stream.metrics import stream_record
 from sparkweights.stream.outcomes import time_range
-from sparkweights.stream.state import LOSS, SCORE, Part, StreamRules, StreamState
+from sparkweights.stream.state import (
+    LOSS,
+    MAX_HISTORY,
+    SCORE,
+    BatchCosts,
+    Part,
+    StreamRules,
+    StreamState,
+    Totals,
+)
 from sparkweights.stream.window import MAX_BUCKETS, Bucket, Window, WindowLimits, merge_histograms
 from sparkweights.weights.class_frequencies import ClassFrequencies
 from sparkweights.weights.rule import WeightRule
@@ -400,7 +410,8 @@ def test_drift_shortens_the_window_and_holds_the_model() -> None:
 def test_metrics_say_where_a_stream_stands() -> None:
     """Speed, class shares, drift and costs, as a record, a page and a summary."""
     state = streamed(40, change=20)
-    state = replace(state, totals=state.totals.plus(rows=4_000, seconds=20.0, realised_cost=77.0))
+    totals = state.totals.plus(rows=4_000, seconds=20.0, realised_cost=77.0)
+    state = replace(state, totals=totals, history=history(40))
     settings: Any = SimpleNamespace(
         name="loans", bundle=SimpleNamespace(version="m"), rules=RULES, time_kind="number"
     )
@@ -415,8 +426,31 @@ def test_metrics_say_where_a_stream_stands() -> None:
     assert StreamRecord.from_dict(record.to_dict()) == record
     drift = f"after micro-batch {state.drifts[-1].after}, the squared error"
     assert drift.capitalize() in stream_report(record)
+    assert "an expected cost of 200; the least costly single decision" in stream_report(record)
     assert "realised cost" in stream_summary(record)
     assert "new model wanted, learning held" in stream_summary(record)
+
+
+def history(batches: int) -> tuple[BatchCosts, ...]:
+    """Return micro-batches of 10 rows, every second one with 4 outcomes."""
+    return tuple(
+        BatchCosts(batch, 10, 5.0, 8.0, 4 * (batch % 2), 6.0 * (batch % 2), 0.05)
+        for batch in range(batches)
+    )
+
+
+def test_costs_of_a_micro_batch_are_what_it_added() -> None:
+    """The latest ones are kept, and one without rows has no cost of a row."""
+    totals = Totals(scored=100, expected_cost=50.0, outcomes=10, realised_cost=7.0)
+    full = replace(StreamState(batch=MAX_HISTORY - 1), history=history(MAX_HISTORY))
+    prior = full.prior(RULES)
+    later = totals.plus(scored=20, expected_cost=30.0, constant_cost=40.0)
+    state = replace(full, totals=later).committed(MAX_HISTORY, totals, 2.0, prior)
+    added = BatchCosts(MAX_HISTORY, 20, 30.0, 40.0, 0, 0.0, PRIOR["bad"])
+    assert state.history == (*full.history[1:], added)
+    assert (state.batch, state.totals.seconds) == (MAX_HISTORY, 2.0)
+    summary = BatchSummary(**vars(added))
+    assert (summary.expected, summary.constant, summary.realised) == (1.5, 2.0, None)
 
 
 def test_state_is_the_same_after_json() -> None:
@@ -431,11 +465,16 @@ def test_state_is_the_same_after_json() -> None:
         waiting=(part,),
         matched=(part,),
         unmatched="3",
+        history=history(2),
     )
     text = as_json(full.to_dict(), indent=None)
     again = StreamState.from_dict(json.loads(text))
     assert as_json(again.to_dict(), indent=None) == text
     assert again.fixed == FIXED
+    assert again.history == full.history
+    earlier = json.loads(text)  # as of a release without a history
+    del earlier["history"], earlier["totals"]["constant_cost"]
+    assert StreamState.from_dict(earlier).history == ()
     assert again.prior(RULES).target == full.prior(RULES).target
 
 

@@ -21,6 +21,11 @@ from sparkweights.report.figures.bars import (
     drift_table,
     importance_table,
 )
+from sparkweights.report.figures.batches import (
+    CostByBatch,
+    cost_by_batch_table,
+    draw_cost_by_batch,
+)
 from sparkweights.report.figures.lines import (
     Point,
     PrecisionRecall,
@@ -53,6 +58,7 @@ __all__ = [
     "Balance",
     "ColumnWorth",
     "Confusion",
+    "CostByBatch",
     "Costs",
     "Decisions",
     "Drift",
@@ -66,10 +72,12 @@ __all__ = [
     "TuningCurve",
     "balance_table",
     "confusion_table",
+    "cost_by_batch_table",
     "costs_table",
     "decisions_table",
     "draw_balance",
     "draw_confusion",
+    "draw_cost_by_batch",
     "draw_costs",
     "draw_decisions",
     "draw_drift",
