@@ -8,8 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pyspark
-from conftest import SHORT_LIVED
+from conftest import SHORT_LIVED, Shop
 from pages import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +66,9 @@ def write_defaults(folder: Path, settings: dict[str, str]) -> Path:
     lines = "".join(f"{key} {value}\n" for key, value in settings.items())
     (folder / "spark-defaults.conf").write_text(lines, encoding="utf-8")
     return folder
+
+
+def scored_rows(shop: Shop) -> pd.DataFrame:
+    """Return the scored table but for the time of the run."""
+    table = pd.read_parquet(shop.folder / "out" / "scored")
+    return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 from conftest import RUN_DATE, Shop
-from submitting import PATIENCE, ROOT, SPARK_HOME, environment, free_port, make_package
+from submitting import (
+    PATIENCE,
+    ROOT,
+    SPARK_HOME,
+    environment,
+    free_port,
+    make_package,
+    scored_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,11 +52,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stack.callback(process.terminate)
             time.sleep(2)
         yield url
-
-
-def _rows(shop: Shop) -> pd.DataFrame:
-    table = pd.read_parquet(shop.folder / "out" / "scored")
-    return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)
 
 
 @pytest.fixture
@@ -86,12 +89,12 @@ def test_submitted_job_scores_the_same_rows_as_local_mode(
     own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """Two executors that have never seen the package write what local mode wrote."""
-    local = _rows(own_shop)
+    local = scored_rows(own_shop)
     done = submit()
     told, errors = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, errors[-3_000:]
     assert "rows in" in told
-    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    pd.testing.assert_frame_equal(scored_rows(own_shop), local)
     refused = submit(config="no/such.yaml")
     told, _ = refused.communicate(timeout=PATIENCE)
     assert refused.returncode == 2
@@ -117,7 +120,7 @@ def test_executor_killed_during_the_write_costs_no_row(
     own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """What a lost executor had written is written again by another, and nothing twice."""
-    local = _rows(own_shop)
+    local = scored_rows(own_shop)
     whole = pd.read_parquet(own_shop.folder / "data" / "incoming")
     shutil.rmtree(own_shop.folder / "data" / "incoming")
     (own_shop.folder / "data" / "incoming").mkdir()
@@ -138,5 +141,5 @@ def test_executor_killed_during_the_write_costs_no_row(
     assert killed
     assert "Lost executor" in told + errors
     assert run.returncode == 0, errors[-3_000:]
-    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    pd.testing.assert_frame_equal(scored_rows(own_shop), local)
     assert not staging.exists()

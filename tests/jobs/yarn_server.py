@@ -67,12 +67,12 @@ def _classpath() -> str:
     (client,) = SPARK_HOME.glob("jars/hadoop-client-api-*.jar")
     daemons = JARS / client.name.replace("client-api", "client-minicluster")
     if not daemons.exists():
-        (other,) = JARS.glob("*.jar")
+        (other,) = JARS.glob("hadoop-*.jar")
         pytest.fail(
             f"YARN's daemons ({other.name}) are of another release of Hadoop than {client.name}, "
             "the client of the installed Spark; install the locked pyspark."
         )
-    return f"{daemons}:{SPARK_HOME / 'jars' / '*'}"
+    return f"{JARS / '*'}:{SPARK_HOME / 'jars' / '*'}"
 
 
 def _settings(folder: Path) -> dict[str, str]:
