@@ -94,6 +94,7 @@ class Kubernetes:
         kind, name = path.rsplit("/", maxsplit=1)[-1], resource["metadata"]["name"]
         if kind != "pods":
             return self.put(f"{path}/{name}", resource)
+        resource["metadata"]["namespace"] = path.split("/")[-2]
         self.posted.append(json.loads(json.dumps(resource)))
         resource["status"] = {"phase": "Pending", "podIP": "127.0.0.1", "containerStatuses": []}
         pod = self.put(f"{path}/{name}", resource)
@@ -120,8 +121,8 @@ class Kubernetes:
             self.is_open = False
             self.changed.notify_all()
         for process in self.processes.values():
-            process.terminate()
-            process.wait(30)
+            process.kill()  # a driver that waits for executors would end with them alone
+            process.wait()
 
     def _run(self, path: str, pod: Resource) -> None:
         """Run a pod's container as its image would, until it ends."""
@@ -132,7 +133,7 @@ class Kubernetes:
         program = folder / "tini"
         program.write_text(TINI, encoding="utf-8")
         program.chmod(0o755)
-        variables = {each["name"]: self._value(each) for each in container.get("env", [])}
+        variables = {each["name"]: self._value(each, pod) for each in container.get("env", [])}
         host = environment(PYTHONPATH=str(ROOT))
         stated = {name: _placed(value, places) for name, value in variables.items()}
         stated["PATH"] = f"{folder}:{host['PATH']}"
@@ -157,14 +158,14 @@ class Kubernetes:
             pod["status"].update(phase=phase, containerStatuses=[one])
             self.put(path, pod, "MODIFIED")
 
-    def _value(self, variable: Resource) -> str:
+    def _value(self, variable: Resource, pod: Resource) -> str:
         """Return the value of a container's variable."""
         source = variable.get("valueFrom", {})
         if "secretKeyRef" in source:
             return self.secrets[source["secretKeyRef"]["name"]][source["secretKeyRef"]["key"]]
         if "fieldRef" in source:
-            assert source["fieldRef"]["fieldPath"] == "status.podIP"
-            return "127.0.0.1"
+            part, name = source["fieldRef"]["fieldPath"].split(".")
+            return str(pod[part][name])
         return str(variable.get("value", ""))
 
     def _mount(self, pod: Resource, folder: Path) -> dict[str, Path]:
