@@ -146,7 +146,7 @@ def _require_as_configured(pod: dict[str, Any]) -> None:
 def test_code_of_a_failed_job_is_that_of_the_driver_container(
     own_shop: Shop, kubernetes: Kubernetes, tmp_path: Path
 ) -> None:
-    """spark-submit repeats it in its log, and ends with a code of its own."""
+    """spark-submit repeats it in its log, and itself ends with 0: the page warns of it."""
     own_shop.config("loan.yaml")
     shutil.rmtree(own_shop.folder / "data" / "incoming")
     before = own_shop.state()
@@ -160,6 +160,6 @@ def test_code_of_a_failed_job_is_that_of_the_driver_container(
     )
     (status,) = pod["status"]["containerStatuses"]
     assert (pod["status"]["phase"], status["state"]["terminated"]["exitCode"]) == ("Failed", 4)
-    assert re.findall(r"exit code: (\d+)", ran.stderr) == ["4"], (ran.returncode, ran.stderr)
+    assert set(re.findall(r"exit code: (\d+)", ran.stderr)) == {"4"}
     assert ran.returncode == 0
     assert own_shop.state() == before
