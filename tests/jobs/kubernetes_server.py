@@ -9,7 +9,6 @@ packages, and a path that is mounted into a container is a folder whose name is 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,8 +37,9 @@ def _selected(resource: Resource, query: Mapping[str, list[str]]) -> bool:
     """Whether a resource has the labels, and the name, that a client asks for."""
     labels = resource["metadata"].get("labels", {})
     for term in query.get("labelSelector", [""])[0].split(","):
-        name, unequal, value = re.fullmatch(r"([^!=]*)(!?)=?(.*)", term).groups()  # type: ignore[union-attr]
-        if name and (labels.get(name) == value) == bool(unequal):
+        name, _, value = term.partition("=")
+        is_excluded = name.endswith("!")
+        if name and (labels.get(name.rstrip("!")) == value) == is_excluded:
             return False
     asked = query.get("fieldSelector", [""])[0]
     return asked in ("", f"metadata.name={resource['metadata']['name']}")

@@ -47,7 +47,7 @@ def _settings() -> dict[str, str]:
     """Return the settings of the page's command."""
     words = shlex.split(command_of_page("k8s"))
     stated = [value for word, value in pairwise(words) if word == "--conf"]
-    return dict(setting.split("=", 1) for setting in stated)  # type: ignore[misc]
+    return {key: value for key, _, value in (setting.partition("=") for setting in stated)}
 
 
 def _submit(kubernetes: Kubernetes, tmp_path: Path) -> subprocess.CompletedProcess[str]:
