@@ -22,7 +22,7 @@ test: lint
 test-slow: $(STAMP)
 	SPARKWEIGHTS_TEST_PLANS="as in jobs" $(BIN)/pytest -m slow
 
-test-engines: $(STAMP)
+test-engines: $(STAMP) build/jars-yarn/.complete
 	$(BIN)/pytest -m engines
 
 test-lake: $(STAMP) jars
@@ -60,8 +60,8 @@ $(STAMP): requirements.lock pyproject.toml | java
 java:
 	@sh .ci/java
 
-# Connectors of lakehouse tables, of S3 and of Kafka, and a broker of Kafka, pinned by version and
-# digest; they need Maven (Debian: maven).
+# Connectors of lakehouse tables, of S3 and of Kafka, a broker of Kafka, and YARN's daemons for
+# `make test-engines`, pinned by version and digest; they need Maven (Debian: maven).
 jars: $(patsubst %,build/%/.complete,jars jars-s3 jars-kafka jars-kafka-broker)
 
 build/%/.complete: tests/lake/%.xml tests/lake/%.sha256

@@ -5,64 +5,45 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyspark
 import pytest
-from conftest import RUN_DATE, SHORT_LIVED, Shop
+from conftest import RUN_DATE, Shop
+from submitting import (
+    PATIENCE,
+    ROOT,
+    SPARK_HOME,
+    environment,
+    free_port,
+    make_package,
+    scored_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.engines
-ROOT = Path(__file__).parents[2]
-SPARK_HOME = Path(pyspark.__file__).parent
-PATIENCE = 240
 MANY_FILES = 20
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _zip(target: Path) -> Path:
-    with zipfile.ZipFile(target, "w") as archive:
-        for path in sorted((ROOT / "sparkweights").rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.write(path, path.relative_to(ROOT))
-    return target
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a master and two workers on the loopback address."""
     folder = tmp_path_factory.mktemp("cluster")
-    env = {
-        **os.environ,
-        **SHORT_LIVED,
-        "SPARK_HOME": str(SPARK_HOME),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_WORKER_DIR": str(folder / "work"),
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    port = _free_port()
+    env = environment(SPARK_WORKER_DIR=str(folder / "work"))
+    port = free_port()
     url = f"spark://127.0.0.1:{port}"
     launcher = str(SPARK_HOME / "bin" / "spark-class")
     deploy = "org.apache.spark.deploy"
     commands = [[launcher, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port),
-                 "--webui-port", str(_free_port())]]  # fmt: skip
+                 "--webui-port", str(free_port())]]  # fmt: skip
     commands += [[launcher, f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", "1",
-                  "--memory", "1g", "--webui-port", str(_free_port()), url]] * 2  # fmt: skip
+                  "--memory", "1g", "--webui-port", str(free_port()), url]] * 2  # fmt: skip
     with ExitStack() as stack:
         log = stack.enter_context((folder / "log").open("w"))
         for command in commands:
@@ -73,19 +54,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def _rows(shop: Shop) -> pd.DataFrame:
-    table = pd.read_parquet(shop.folder / "out" / "scored")
-    return table.drop(columns="scored_at").sort_values("loan id").reset_index(drop=True)
-
-
 @pytest.fixture
 def submit(own_shop: Shop, cluster: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Return how to submit the scoring job to the cluster."""
-    package = _zip(tmp_path / "sparkweights.zip")
-    env = {**os.environ, **SHORT_LIVED, "SPARK_HOME": str(SPARK_HOME),
-           "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}  # fmt: skip
-    for name in ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_ARGS"):
-        env.pop(name, None)
+    package = make_package(tmp_path / "sparkweights.zip")
 
     def start(*conf: str, config: str = "") -> subprocess.Popen[str]:
         settings = [
@@ -103,7 +75,7 @@ def submit(own_shop: Shop, cluster: str, tmp_path: Path) -> Callable[..., subpro
         ]  # fmt: skip
         return subprocess.Popen(
             command,
-            env=env,
+            env=environment(),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -117,12 +89,12 @@ def test_submitted_job_scores_the_same_rows_as_local_mode(
     own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """Two executors that have never seen the package write what local mode wrote."""
-    local = _rows(own_shop)
+    local = scored_rows(own_shop)
     done = submit()
     told, errors = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, errors[-3_000:]
     assert "rows in" in told
-    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    pd.testing.assert_frame_equal(scored_rows(own_shop), local)
     refused = submit(config="no/such.yaml")
     told, _ = refused.communicate(timeout=PATIENCE)
     assert refused.returncode == 2
@@ -148,7 +120,7 @@ def test_executor_killed_during_the_write_costs_no_row(
     own_shop: Shop, submit: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """What a lost executor had written is written again by another, and nothing twice."""
-    local = _rows(own_shop)
+    local = scored_rows(own_shop)
     whole = pd.read_parquet(own_shop.folder / "data" / "incoming")
     shutil.rmtree(own_shop.folder / "data" / "incoming")
     (own_shop.folder / "data" / "incoming").mkdir()
@@ -169,5 +141,5 @@ def test_executor_killed_during_the_write_costs_no_row(
     assert killed
     assert "Lost executor" in told + errors
     assert run.returncode == 0, errors[-3_000:]
-    pd.testing.assert_frame_equal(_rows(own_shop), local)
+    pd.testing.assert_frame_equal(scored_rows(own_shop), local)
     assert not staging.exists()
