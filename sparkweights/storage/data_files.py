@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/+")
 
 
 def files_state(source: TableSource, df: DataFrame) -> Hashable:
@@ -96,7 +96,7 @@ def _empty_files(spark: SparkSession, source: TableSource, files: list[str]) -> 
 
 def _without_scheme(uri: str) -> str:
     """Return a URI's host and path; Spark writes both ``file:/`` and ``file:///``."""
-    return _SCHEME.sub("", uri, count=1)
+    return _SCHEME.sub("", uri)
 
 
 def _in_files(schema_ddl: str, files: Sequence[str]) -> T.StructType:
