@@ -289,18 +289,8 @@ def _unreadable(error: Exception, source: TableSource, refusal: Refusal | None) 
     where = f"Table tables.{source.role} at '{source.location}' cannot be read"
     if refusal is not None:
         return InputError(f"{where}: {refusal.reason}.", hint=refusal.hint)
-    if condition.startswith("PATH_NOT_FOUND") and source.has_visible_files:
-        return InputError(
-            f"Table tables.{source.role} at '{source.location}' is on this machine, and Spark does "
-            "not find it on its own.",
-            hint="name a storage that Spark opens, such as s3a://bucket/loans, or a table of a "
-            "catalog; or a folder that Spark's machines have at the same path.",
-        )
     if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
-        return InputError(
-            f"No table at '{source.location}' (tables.{source.role}).",
-            hint=f"correct tables.{source.role}.location, or run the job that fills it.",
-        )
+        return _absent(source)
     if "No FileSystem for scheme" in text or "ClassNotFoundException" in text:
         return InputError(
             f"{where}: Spark has no connector for {source.location.partition('://')[0]}.",
@@ -321,6 +311,21 @@ def _unreadable(error: Exception, source: TableSource, refusal: Refusal | None) 
     if reason is None:
         reason = spark_message(error)
     return InputError(f"{where}: {reason}.", hint="check the table's files, format and schema.")
+
+
+def _absent(source: TableSource) -> InputError:
+    """Return the error of a table that Spark does not find."""
+    if source.has_visible_files:
+        return InputError(
+            f"Table tables.{source.role} at '{source.location}' is on this machine, and Spark does "
+            "not find it on its own.",
+            hint="name a storage that Spark opens, such as s3a://bucket/loans, or a table of a "
+            "catalog; or a folder that Spark's machines have at the same path.",
+        )
+    return InputError(
+        f"No table at '{source.location}' (tables.{source.role}).",
+        hint=f"correct tables.{source.role}.location, or run the job that fills it.",
+    )
 
 
 def _unmergeable(error: Exception, source: TableSource) -> InputError:

@@ -77,8 +77,9 @@ def serve(
                *(word for key, value in conf.items() for word in ("--conf", f"{key}={value}")),
                "spark-internal"]  # fmt: skip
     inherited = {key: os.environ[key] for key in ("JAVA_HOME", "PATH") if key in os.environ}
-    env = {**inherited, "HOME": str(folder), "LC_ALL": "C.UTF-8", "SPARK_LOCAL_IP": "127.0.0.1",
-           "SPARK_HOME": str(SPARK_HOME), "PYSPARK_PYTHON": sys.executable, **variables}  # fmt: skip
+    env = {**inherited, **variables, "HOME": str(folder), "LC_ALL": "C.UTF-8",
+           "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(SPARK_HOME),
+           "SPARK_LOCAL_IP": "127.0.0.1"}  # fmt: skip
     log = folder / "log"
     with (
         log.open("w") as stream,

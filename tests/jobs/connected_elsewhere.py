@@ -46,9 +46,7 @@ class Lender:
 
 
 @pytest.fixture(scope="module")
-def lender(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lender]:
+def lender(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lender]:
     """Train a model and score a date, with everything on S3."""
     shop, folder = Shop(tmp_path_factory.mktemp("lender")), new_folder()
     database = f"lending_{uuid4().hex[:8]}"

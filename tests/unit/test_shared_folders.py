@@ -118,7 +118,7 @@ def test_folder_whose_new_files_only_the_server_can_remove_is_refused(
     folder: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that runs as root shares the disk, and leaves what no run can replace."""
-    monkeypatch.setattr(Location, "remove", lambda self: None)
+    monkeypatch.setattr(Location, "remove", lambda _: None)
     with pytest.raises(ConfigError, match="this process cannot remove a file that Spark writes"):
         require_shared(Session(_shares), folder)  # type: ignore[arg-type]
 
@@ -129,7 +129,7 @@ def test_folder_elsewhere_or_of_a_classic_session_is_not_tried(
     """Both reach an object store by its address; a classic driver is this process."""
     session = Session(_sees_nothing)
     require_shared(session, bucket)  # type: ignore[arg-type]
-    monkeypatch.setattr(shared_folders, "is_connected", lambda spark: False)
+    monkeypatch.setattr(shared_folders, "is_connected", lambda _: False)
     require_shared(session, folder)  # type: ignore[arg-type]
     assert session.copied == []
     assert not folder.exists()
