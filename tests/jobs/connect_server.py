@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -29,9 +28,9 @@ def skipped_for() -> str:
     """Return why no such server can be started here; empty where it can."""
     if os.getuid() != 0:
         return "only root can start a server as another user"
-    command = [sys.executable, "-c", f"open({str(SPARK_HOME / '__init__.py')!r})"]
-    if subprocess.run(command, check=False, capture_output=True, cwd="/", user=USER).returncode:
-        return f"the user {USER} cannot read this environment"
+    command = ["test", "-r", str(SPARK_HOME / "bin" / "spark-submit")]
+    if subprocess.run(command, check=False, cwd="/", user=USER, extra_groups=[]).returncode:
+        return f"the user {USER} cannot read Spark in this environment"
     return ""
 
 
@@ -78,8 +77,7 @@ def serve(
                "spark-internal"]  # fmt: skip
     inherited = {key: os.environ[key] for key in ("JAVA_HOME", "PATH") if key in os.environ}
     env = {**inherited, **variables, "HOME": str(folder), "LC_ALL": "C.UTF-8",
-           "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(SPARK_HOME),
-           "SPARK_LOCAL_IP": "127.0.0.1"}  # fmt: skip
+           "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1"}  # fmt: skip
     log = folder / "log"
     with (
         log.open("w") as stream,
