@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,11 +255,12 @@ def _wait_for_claim(locks: Location, process: int) -> None:
     """Wait until a process has the lock of a table."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        claims = [json.loads(each.read_bytes()) for each in locks.files()]
-        if any(
-            f"process {process} on" in claim["owner"] and not claim["released"] for claim in claims
-        ):
-            return
+        with suppress(FileNotFoundError):  # a claim of an earlier run, which this one removes
+            claims = [json.loads(each.read_bytes()) for each in locks.files()]
+            if any(
+                f"process {process} on" in each["owner"] and not each["released"] for each in claims
+            ):
+                return
         time.sleep(0.1)
     pytest.fail("the run took no lock")
 
