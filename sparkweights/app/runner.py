@@ -63,6 +63,7 @@ from sparkweights.scoring.schema_checks import (
 from sparkweights.storage.data_files import files_state, verify_files
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
+from sparkweights.storage.shared_folders import require_shared
 from sparkweights.storage.tables import (
     TableSource,
     pin_version,
@@ -152,7 +153,8 @@ class Runner:
             a model of the labelled table could not score the incoming table; or if an output table
             does not accept its rows.
         """
-        self.require_own_models()
+        self.require_models_folder()
+        require_shared(self.spark, self._runs)
         self._require_own_record(self.run_date)
         written = outputs(self.spark, self.config, "", self.run_date)
         suites = self._suites()
@@ -188,7 +190,7 @@ class Runner:
 
         The configuration's ``promote`` decides whether it is promoted.
         """
-        self.require_own_models()
+        self.require_models_folder()
         key = signing_key(self.config)
         table = self._labelled()
         labelled_df, spec = table.df, table.spec
@@ -219,6 +221,7 @@ class Runner:
         Nothing that other verbs read changes; the record holds the lines to put into the
         configuration.
         """
+        require_shared(self.spark, self._artifacts)
         labelled_df, spec, *_ = self._labelled()
         require_columns(labelled_df.schema, spec.tune.group, table="labelled")
         tried = [{name: value} for name, values in spec.tune.params.items() for value in values]
@@ -270,7 +273,7 @@ class Runner:
         """
         config, settings = self.config, self.config.distilled
         students = replace(self, config=config.student)
-        students.require_own_models()
+        students.require_models_folder()
         key = signing_key(config)
         self.progress.step("loading the model")
         with self._bundle(version, self._artifacts) as teacher:
@@ -321,12 +324,11 @@ class Runner:
     @on_session
     def backtest(self) -> StageResult[Backtest, BacktestRecord]:
         """Train and evaluate as it would have been done at several moments of the past."""
+        require_shared(self.spark, self._artifacts)
         labelled_df, spec, *_ = self._labelled()
         require_named_kind(spec, "evaluate --backtest")
-        settings, class_weights = (
-            self.config.evaluate.backtest,
-            weigh_labelled(labelled_df, spec, self.progress),
-        )
+        settings = self.config.evaluate.backtest
+        class_weights = weigh_labelled(labelled_df, spec, self.progress)
         result = backtest(labelled_df, spec, settings, class_weights, self.progress)
         record = backtest_record(self.config.name, spec, result)
         self.store.write(record)
@@ -504,16 +506,17 @@ class Runner:
             )
         return trained
 
-    def require_own_models(self) -> None:
-        """Refuse a folder of models that belong to another configuration.
+    def require_models_folder(self) -> None:
+        """Refuse a folder of another configuration's models, or one that Spark does not share.
 
         Raises
         ------
         ConfigError
-            Naming both.
+            Naming both configurations, or the folder.
         """
         name = name_in_use(self._artifacts)
         require_own_models(name, self.config.name, self.config.artifacts)
+        require_shared(self.spark, self._artifacts)
 
     def _require_own_record(self, day: date) -> None:
         name = self.store.run_name(day)

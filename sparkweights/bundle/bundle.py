@@ -33,6 +33,7 @@ from sparkweights.probability.label_shift import histogram_from_dict, histogram_
 from sparkweights.storage.files import as_json, write_text
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder, scratch_folder
+from sparkweights.storage.shared_folders import require_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -206,6 +207,8 @@ def load_bundle(
 
     Raises
     ------
+    ConfigError
+        If the server of a Spark Connect session does not share the folder of the copy.
     ModelError
         If there is none, a file is missing, altered or added, its signature is missing or wrong,
         the Spark that wrote it is newer than the one running, its kind is not in this version of
@@ -215,7 +218,9 @@ def load_bundle(
     verified = read_bundle(root, version, key)
     if scratch is None:
         scratch = Location.temporary() if _is_on_this_machine() else root
-    return _load(verified, lasting_scratch_folder(Location.of(scratch)))
+    folder = Location.of(scratch)
+    require_shared(SparkSession.active(), folder)
+    return _load(verified, lasting_scratch_folder(folder))
 
 
 @contextmanager
@@ -229,9 +234,10 @@ def open_bundle(verified: VerifiedBundle, scratch: Location) -> Iterator[ModelBu
 
     Raises
     ------
-    ModelError
+    ConfigError, ModelError
         As `load_bundle`.
     """
+    require_shared(SparkSession.active(), scratch)
     with scratch_folder(scratch) as folder:
         yield _load(verified, folder)
 

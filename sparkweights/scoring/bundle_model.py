@@ -124,6 +124,8 @@ def load_bundle(
 
     Raises
     ------
+    ConfigError
+        If the server of a Spark Connect session does not share the folder.
     ModelError
         If there is no bundle, it is altered, its signature is missing or wrong, or it was written
         by a newer Spark or an older release that kept no specification; or if no Spark session is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/+")
+
+
 def files_state(source: TableSource, df: DataFrame) -> Hashable:
     """Return what differs where a file of a table was added, removed or changed; else None.
 
@@ -30,7 +34,7 @@ def files_state(source: TableSource, df: DataFrame) -> Hashable:
     df
         The table, as opened by `read_table`.
     """
-    if not source.is_local:
+    if not source.has_visible_files:
         return None
     try:
         states = frozenset((file, Location.of(unquote(file)).state) for file in df.inputFiles())
@@ -79,15 +83,20 @@ def verify_files(spark: SparkSession, source: TableSource, df: DataFrame) -> Non
 
 def _empty_files(spark: SparkSession, source: TableSource, files: list[str]) -> set[str]:
     """Return the files of no bytes, which Spark's readers skip without a word."""
-    if source.is_local:
+    if source.has_visible_files:
         return {file for file in files if Location.of(file).size == 0}
     # A scan leaves out files of no bytes; of the others it reads the path and no content.
     if not files:
         return set()
     sized_df = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     sizes = sized_df.load([literal_path(file) for file in files]).select("path").collect()
-    filled = {unquote(row["path"]).partition("://")[2].lstrip("/") for row in sizes}
-    return {file for file in files if file.partition("://")[2].lstrip("/") not in filled}
+    filled = {_without_scheme(unquote(row["path"])) for row in sizes}
+    return {file for file in files if _without_scheme(file) not in filled}
+
+
+def _without_scheme(uri: str) -> str:
+    """Return a URI's host and path; Spark writes both ``file:/`` and ``file:///``."""
+    return _SCHEME.sub("", uri)
 
 
 def _in_files(schema_ddl: str, files: Sequence[str]) -> T.StructType:

@@ -88,12 +88,20 @@ class TableSource:
     @property
     def bytes(self) -> int | None:
         """The size of its files together; None where only Spark can read them."""
-        return Location.of(self.location).size if self.is_local else None
+        return Location.of(self.location).size if self.has_visible_files else None
 
     @property
     def is_local(self) -> bool:
         """Whether it lies on this machine's filesystems."""
         return self.has_files and "://" not in self.location
+
+    @property
+    def has_visible_files(self) -> bool:
+        """Whether this process finds it on this machine's filesystems.
+
+        The server of a Spark Connect session may have others, which hold it.
+        """
+        return self.is_local and Location.of(self.location).exists()
 
     @property
     def has_files(self) -> bool:
@@ -282,10 +290,7 @@ def _unreadable(error: Exception, source: TableSource, refusal: Refusal | None) 
     if refusal is not None:
         return InputError(f"{where}: {refusal.reason}.", hint=refusal.hint)
     if condition.startswith(("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND")):
-        return InputError(
-            f"No table at '{source.location}' (tables.{source.role}).",
-            hint=f"correct tables.{source.role}.location, or run the job that fills it.",
-        )
+        return _absent(source)
     if "No FileSystem for scheme" in text or "ClassNotFoundException" in text:
         return InputError(
             f"{where}: Spark has no connector for {source.location.partition('://')[0]}.",
@@ -306,6 +311,21 @@ def _unreadable(error: Exception, source: TableSource, refusal: Refusal | None) 
     if reason is None:
         reason = spark_message(error)
     return InputError(f"{where}: {reason}.", hint="check the table's files, format and schema.")
+
+
+def _absent(source: TableSource) -> InputError:
+    """Return the error of a table that Spark does not find."""
+    if source.has_visible_files:
+        return InputError(
+            f"Table tables.{source.role} at '{source.location}' is on this machine, and Spark does "
+            "not find it on its own.",
+            hint="name a storage that Spark opens, such as s3a://bucket/loans, or a table of a "
+            "catalog; or a folder that Spark's machines have at the same path.",
+        )
+    return InputError(
+        f"No table at '{source.location}' (tables.{source.role}).",
+        hint=f"correct tables.{source.role}.location, or run the job that fills it.",
+    )
 
 
 def _unmergeable(error: Exception, source: TableSource) -> InputError:
@@ -339,7 +359,7 @@ def _differing(text: str) -> list[str]:
 
 def _nanoseconds(source: TableSource) -> InputError:
     """Return the error of Parquet timestamps in nanoseconds, which Spark does not read."""
-    names = _nanosecond_columns(source) if source.is_local else []
+    names = _nanosecond_columns(source) if source.has_visible_files else []
     columns = f"column {join_names(names)} holds" if names else "a column holds"
     return InputError(
         f"Table tables.{source.role} at '{source.location}' cannot be read: {columns} "

@@ -404,7 +404,7 @@ class TextTable:
         Of compressed files the end is not known without reading them whole; their format has
         a checksum of its own.
         """
-        if self.source.final_newline == "optional" or not self.source.is_local:
+        if self.source.final_newline == "optional" or not self.source.has_visible_files:
             return
         for file in self.files:
             if file.casefold().endswith(_COMPRESSED):

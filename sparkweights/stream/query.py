@@ -22,6 +22,7 @@ from sparkweights.storage.catalog_table import CatalogTable
 from sparkweights.storage.files import write_json
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
+from sparkweights.storage.shared_folders import is_connected
 from sparkweights.storage.spark_paths import literal_path
 from sparkweights.storage.tables import TEXT_FORMATS
 from sparkweights.stream.files import BOUNDS, CHECKPOINT, OFFSETS
@@ -52,7 +53,7 @@ def require_classic(spark: SparkSession) -> None:
     ConfigError
         With the next step.
     """
-    if not isinstance(spark, SparkSession):
+    if is_connected(spark):
         raise ConfigError(
             "A stream keeps its state in the process that runs its micro-batches, and cannot run "
             "over Spark Connect.",

@@ -236,7 +236,7 @@ def test_shell_commands_other_than_the_readmes_own_are_valid(
             _require_installable(requirements)
         case _:  # the standard library's venv, and variables that Spark documents
             assert words[:3] == ["python3", "-m", "venv"] or words[0] == "export"
-            known = ("PYSPARK_PYTHON=", "PYSPARK_DRIVER_PYTHON=")
+            known = ("PYSPARK_PYTHON=", "PYSPARK_DRIVER_PYTHON=", "SPARK_REMOTE=")
             assert shutil.which(words[0]) or words[1].startswith(known)
 
 

@@ -111,6 +111,19 @@ def test_malformed_records_become_rows_with_the_record(spark: SparkSession, tmp_
         _read(spark, tmp_path, forged, malformed="quarantine")
 
 
+def test_table_that_only_the_server_of_spark_sees_is_verified_by_it(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file is refused, and no other one is taken for it."""
+    monkeypatch.setattr(TableSource, "has_visible_files", False)
+    content = HEADER + "1,2,a\n"
+    for name in ("a", "b c%[1]"):
+        df = _read(spark, tmp_path / "whole", {f"{name}.csv": content})
+    assert df.count() == 2
+    with pytest.raises(InputError, match=r"holds 1 empty of 2 files: b\.csv"):
+        _read(spark, tmp_path / "in part", {"a.csv": content, "b.csv": ""})
+
+
 @pytest.mark.parametrize("kind", ["parquet", "orc"])
 def test_damaged_columnar_files_are_refused(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     """Empty, cut off, or without a column that the schema names."""

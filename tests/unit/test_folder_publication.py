@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+from pyspark.sql import SparkSession
 
 from sparkweights.core.errors import ConfigError
 from sparkweights.storage.location import Location
@@ -23,7 +24,8 @@ def _publication(root: Path, owner: str = "loans", mode: int = 0o750) -> FolderP
         root=Location.of(root).with_mode(mode),
         file_format="parquet",
         owner=owner,
-        spark=MagicMock(),  # asked for the types of an earlier date alone
+        # Asked for the types of an earlier date alone.
+        spark=MagicMock(spec=SparkSession),
     )
 
 

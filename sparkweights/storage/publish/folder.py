@@ -17,6 +17,7 @@ from sparkweights.storage.files import write_text
 from sparkweights.storage.location import PRIVATE
 from sparkweights.storage.lock import lock
 from sparkweights.storage.publish.protocol import Publication, require_owner
+from sparkweights.storage.shared_folders import require_shared
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class FolderPublication(Publication):
         Raises
         ------
         ConfigError
-            Naming the configuration whose rows they are.
+            Naming the configuration whose rows they are; or if the server of a Spark Connect
+            session does not share the folder.
         PublishError
             With the part of the path that prevents it.
         """
@@ -126,6 +128,7 @@ class FolderPublication(Publication):
                 f"Cannot write '{self.root}': '{obstacle}' is no folder that may be written.",
                 hint="nothing was published; correct the location, or the folder's rights.",
             )
+        require_shared(self.spark, self.root)
 
     def published_schema(self) -> StructType | None:
         """Return the columns of the table's first date; that of this run does not count.
