@@ -26,6 +26,7 @@ from sparkweights.models.losses import ClassLoss
 from sparkweights.models.optimizers import Adam, Clipping, Schedule, Sgd, State
 from sparkweights.models.packed_rows import collect_moments, collect_round, count_blocks, pack_rows
 from sparkweights.models.rounds import Limits, RoundSettings, run_rounds
+from sparkweights.models.row_sample import RowSample
 from sparkweights.probability.corrections import FocalLoss
 from sparkweights.storage.scratch import cached
 
@@ -178,8 +179,10 @@ class MiniBatch(Learner):
     def _fit(self, fit_df: DataFrame, settings: FitSettings) -> MiniBatchModel:
         """Fit in one Spark job for the moments, one that packs, and one per round."""
         moments = collect_moments(fit_df, settings.classes)
-        rounds = round_settings(settings.params, moments, settings.classes, settings.seed)
-        with cached(pack_rows(fit_df, moments, settings.seed)) as packed_df:
+        params, seed = settings.params, settings.seed
+        sample = RowSample.of(moments.class_rows, int(params["max_rows"]) or moments.rows)
+        rounds = round_settings(params, moments, sample.rows, settings.classes, seed)
+        with cached(pack_rows(fit_df, moments, seed, sample)) as packed_df:
 
             def run(state: State, number: int) -> list[BlockResult]:
                 return collect_round(packed_df, state, number, rounds)
@@ -188,7 +191,7 @@ class MiniBatch(Learner):
                 run,
                 State.start(start_of(moments)),
                 rounds,
-                _limits(settings.params),
+                _limits(params),
                 settings.progress.step,
             )
         scale = FeatureScale(moments.mean, moments.deviation)
@@ -216,13 +219,19 @@ class MiniBatch(Learner):
 
 
 def round_settings(
-    params: Mapping[str, ParamValue], moments: Moments, classes: int, seed: int
+    params: Mapping[str, ParamValue], moments: Moments, rows: int, classes: int, seed: int
 ) -> RoundSettings:
-    """Return how a round is made, from the learner's parameters and the rows' moments."""
+    """Return how a round is made, from the learner's parameters and the moments of all rows.
+
+    Parameters
+    ----------
+    rows
+        How many rows are kept.
+    """
     optimizer = Adam() if params["optimizer"] == ADAM else Sgd(float(params["momentum"]))
     batch_rows = int(params["batch_rows"])
-    blocks = count_blocks(moments.rows, len(moments.mean))
-    steps = math.ceil(moments.rows / blocks / batch_rows) if batch_rows else 1
+    blocks = count_blocks(rows, len(moments.mean))
+    steps = math.ceil(rows / blocks / batch_rows) if batch_rows else 1
     passes = math.ceil(MIN_STEPS / steps) if batch_rows else 1
     return RoundSettings(
         classes=classes,
@@ -242,7 +251,7 @@ def round_settings(
             value=_limit(params, "clip_value"),
         ),
         weight=float(moments.weights.sum()),
-        rows=moments.rows,
+        rows=rows,
         seed=seed,
     )
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sparkweights.models.losses import Array
     from sparkweights.models.optimizers import State
     from sparkweights.models.rounds import RoundSettings
+    from sparkweights.models.row_sample import RowSample
 
 BLOCK_ROWS, BLOCK_BYTES = 131_072, 32 << 20  # a block has no more than either
 MAX_REPEATED = 0.1  # share of the rows; with more, repetitions are numbered
@@ -75,6 +76,8 @@ class Moments:
         as a repetition.
     repeated
         Whether many rows repeat others.
+    class_rows
+        How many rows there are of each class; empty where nothing asks.
     """
 
     rows: int
@@ -82,6 +85,7 @@ class Moments:
     mean: Array
     deviation: Array
     repeated: bool = False
+    class_rows: tuple[int, ...] = ()
 
 
 def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
@@ -110,9 +114,10 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
         .orderBy(LABEL)
         .collect()
     )
-    weights = np.zeros(classes)
+    weights, class_rows = np.zeros(classes), [0] * classes
     for row in groups:
         weights[int(row[LABEL])] = row["weight"]
+        class_rows[int(row[LABEL])] = row["rows"]
     shares = np.array([row["weight"] for row in groups]) / weights.sum()
     means, variances, lowest, highest = (
         np.array([row[name] for row in groups]) for name in measures
@@ -125,9 +130,10 @@ def collect_moments(fit_df: DataFrame, classes: int) -> Moments:
     varies = lowest.min(axis=0) < highest.max(axis=0)
     deviation = _rounded(np.where(varies, np.sqrt(variance), 0.0))
     unit = np.where(deviation > 0, deviation / 1_024, 1.0)
-    rows = sum(row["rows"] for row in groups)
+    mean = np.round(mean / unit) * unit
+    rows = sum(class_rows)
     repeated = sum(row["distinct"] for row in groups) < (1 - MAX_REPEATED) * rows
-    return Moments(rows, _rounded(weights), np.round(mean / unit) * unit, deviation, repeated)
+    return Moments(rows, _rounded(weights), mean, deviation, repeated, tuple(class_rows))
 
 
 def _rounded(values: Array) -> Array:
@@ -140,11 +146,13 @@ def count_blocks(rows: int, positions: int) -> int:
     return max(1, math.ceil(rows / BLOCK_ROWS), math.ceil(rows * row_bytes / BLOCK_BYTES))
 
 
-def pack_rows(fit_df: DataFrame, moments: Moments, seed: int) -> DataFrame:
+def pack_rows(
+    fit_df: DataFrame, moments: Moments, seed: int, sample: RowSample | None = None
+) -> DataFrame:
     """Return standardised rows in blocks: a table of keys and bytes, one row per block.
 
     Features are standardised in 64-bit numbers and kept in 32-bit numbers. Those without variance
-    become 0.
+    become 0. Rows that a sample leaves out are not shuffled.
     """
     mean, deviation = moments.mean, moments.deviation
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
@@ -154,10 +162,13 @@ def pack_rows(fit_df: DataFrame, moments: Moments, seed: int) -> DataFrame:
 
     values_df = fit_df.select(vector_to_array(F.col(FEATURES)).alias(_VALUES), LABEL, WEIGHT)
     hashed_df = values_df.withColumn(_HASH, F.xxhash64(_VALUES, LABEL, WEIGHT, F.lit(seed)))
-    blocks = count_blocks(moments.rows, len(mean))
-    if moments.repeated and blocks > 1:
+    rows = moments.rows if sample is None else sample.rows
+    blocks = count_blocks(rows, len(mean))
+    if moments.repeated and (blocks > 1 or rows < moments.rows):
         number = F.row_number().over(Window.partitionBy(_HASH).orderBy(_HASH))
         hashed_df = hashed_df.withColumn(_HASH, F.xxhash64(_HASH, number))
+    if sample is not None:
+        hashed_df = sample.draw(hashed_df, _HASH)
     return hashed_df.repartition(blocks, _HASH).mapInArrow(
         pack, "key long, features binary, labels binary, weights binary"
     )

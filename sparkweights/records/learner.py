@@ -32,9 +32,10 @@ class LearnerChoice(LearnerSummary):
     kind, params
         The chosen kind and its parameters, without the learner's defaults.
     losses
-        Kind -> mean log loss of its calibrated probabilities on rows that it was not fitted on.
+        Candidate -> mean log loss of its calibrated probabilities on rows that it was not fitted
+        on, in the order in which they were tried.
     standard_error
-        Of the difference of the two losses.
+        Of the difference of the last two losses.
     """
 
     losses: Mapping[str, Measure]

@@ -11,7 +11,6 @@ from sparkweights.report.evaluation_sections import evaluation_sections
 from sparkweights.report.numbers import (
     amount,
     count,
-    known,
     measure,
     number,
     percent,
@@ -159,9 +158,9 @@ def _directions(monotone: Mapping[str, int], name: str) -> str:
 def _choice_facts(choice: LearnerChoice | None) -> list[tuple[str, str]]:
     if choice is None:
         return []
-    losses = sorted(choice.losses.items(), key=lambda item: known(item[1]))
-    listed = ", ".join(f"{_words(kind)} {measure(loss)}" for kind, loss in losses)
-    listed += f"; standard error of the difference {measure(choice.standard_error)}"
+    losses = choice.losses.items()
+    listed = ", ".join(f"{_words(name)} {measure(loss)}" for name, loss in losses)
+    listed += f"; standard error of the last difference {measure(choice.standard_error)}"
     return [("chosen by the log loss on the evaluation rows", listed)]
 
 

@@ -215,7 +215,8 @@ class Model(Section):
     kind
         A learner, or ``auto``: train logistic regression and boosted trees (``xgboost`` where it
         is installed, else ``boosted_trees``) and keep logistic regression unless the trees have
-        less log loss on held-out rows, by more than a standard error of the difference.
+        less log loss on held-out rows, by more than a standard error of the difference. Where
+        xgboost is better, 400 trees of depth 4 are compared with its defaults in the same way.
     params
         Parameters of the learner; see the table of parameters. Not with ``auto``.
     prune

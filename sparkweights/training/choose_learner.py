@@ -1,17 +1,18 @@
-"""`model.kind: auto`: logistic regression, unless trees have clearly less log loss.
+"""`model.kind: auto`: the simplest learner that no more flexible one clearly betters.
 
 Where the log odds are nearly linear in the features, logistic regression ranks new rows better than
 trees that are fitted on a few thousand rows; where they are nonlinear or features interact, trees
-rank better. Both are compared on held-out rows. The simpler model is kept unless trees have a lower
-log loss by more than one standard error of the difference (the rule of Breiman, Friedman, Olshen
-and Stone 1984, section 3.4.3, here for a paired difference).
+rank better, and on some large tables more and deeper ones better still. The candidates are tried
+from the simplest on. Each must have a lower log loss on held-out rows than the one before, by more
+than one standard error of the difference (the rule of Breiman, Friedman, Olshen and Stone 1984,
+section 3.4.3, here for a paired difference); the first that has not ends the search.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from sparkweights.models.registry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import SparkSession
 
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
     from sparkweights.spec.training import TrainingSpec
 
 
-def candidates(spec: TrainingSpec, spark: SparkSession) -> list[TrainingSpec]:
-    """Return the spec of the simple learner, and of the best flexible one that can be trained."""
-    flexible = next(candidate for candidate in AUTO_FLEXIBLE if can_train(candidate.kind, spark))
-    return [
-        with_learner(spec, candidate.kind, candidate.params)
-        for candidate in (AUTO_SIMPLE, flexible)
-    ]
+def candidates(spec: TrainingSpec, spark: SparkSession) -> dict[str, TrainingSpec]:
+    """Return name -> spec of what can be trained on the session, simplest first."""
+    flexible = next(family for family in AUTO_FLEXIBLE if can_train(family[0].kind, spark))
+    return {
+        candidate.name: with_learner(spec, candidate.kind, candidate.params)
+        for candidate in (AUTO_SIMPLE, *flexible)
+    }
 
 
 def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]) -> TrainingSpec:
@@ -54,6 +55,56 @@ def with_learner(spec: TrainingSpec, kind: str, params: Mapping[str, ParamValue]
     if capabilities(kind).linear and features.numeric == "auto" and not wide:
         features = features.model_copy(update={"numeric": "quantile"})
     return replace(spec.with_model(kind=kind, params=dict(params)), features=features)
+
+
+class Evaluated(Protocol):
+    """A trained model with its evaluation on rows that it was not fitted on."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Of the same rows, in the same blocks, for every candidate."""
+        ...
+
+
+Trained = TypeVar("Trained", bound=Evaluated)
+
+
+@dataclass(frozen=True)
+class Search(Generic[Trained]):
+    """The end of a search.
+
+    Attributes
+    ----------
+    name, spec, trained
+        The candidate that is kept.
+    losses
+        Name -> log loss of each that was tried, in their order.
+    standard_error
+        Of the difference of the last two losses.
+    """
+
+    name: str
+    spec: TrainingSpec
+    trained: Trained
+    losses: Mapping[str, float]
+    standard_error: float
+
+
+def simplest_adequate(
+    specs: Mapping[str, TrainingSpec], train: Callable[[TrainingSpec], Trained]
+) -> Search[Trained]:
+    """Train two candidates and more, simplest first, until one is not clearly better."""
+    (name, spec), *larger = specs.items()
+    trained = train(spec)
+    losses: dict[str, float] = {}
+    for other_name, other_spec in larger:
+        other = train(other_spec)
+        comparison = compare_losses(trained.evaluation, other.evaluation)
+        losses |= zip((name, other_name), comparison.losses, strict=True)
+        if not comparison.second_is_better:
+            break
+        name, spec, trained = other_name, other_spec, other
+    return Search(name, spec, trained, losses, comparison.standard_error)
 
 
 @dataclass(frozen=True)

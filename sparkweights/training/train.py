@@ -26,7 +26,7 @@ from sparkweights.sampling.split import (
 )
 from sparkweights.scoring.reason_rules import reference_of, typical_of
 from sparkweights.storage.location import Location
-from sparkweights.training.choose_learner import candidates, compare_losses
+from sparkweights.training.choose_learner import candidates, simplest_adequate
 from sparkweights.training.cross_fit import (
     CrossFit,
     CrossFittedScorer,
@@ -135,7 +135,7 @@ def train(
     """Fit, correct, calibrate and evaluate a model on disjoint rows of the labelled table.
 
     If `choose_refit` returns ``all``, the published model is fitted on all rows afterwards. With
-    ``model.kind: auto`` two candidates are trained, and the better one is returned; see
+    ``model.kind: auto`` candidates are trained, and one of them is returned; see
     `sparkweights.training.choose_learner`.
 
     Parameters
@@ -155,22 +155,16 @@ def train(
     if spec.model.kind != AUTO:
         trained = _train_and_evaluate(labelled_df, spec, class_weights, progress, targets)
         return _gate_and_refit(labelled_df, spec, class_weights, trained, progress)
-    simple, flexible = [
-        (_train_and_evaluate(labelled_df, candidate, class_weights, progress), candidate)
-        for candidate in candidates(spec, labelled_df.sparkSession)
-    ]
-    comparison = compare_losses(simple[0].evaluation, flexible[0].evaluation)
-    trained, chosen = flexible if comparison.second_is_better else simple
-    progress.step(f"chose {chosen.model.kind}")
-    kinds = (simple[1].model.kind, flexible[1].model.kind)
-    choice = LearnerChoice(
-        chosen.model.kind,
-        chosen.model.params,
-        dict(zip(kinds, comparison.losses, strict=True)),
-        comparison.standard_error,
-    )
-    trained = replace(trained, learner_choice=choice)
-    return _gate_and_refit(labelled_df, chosen, class_weights, trained, progress)
+
+    def attempt(candidate: TrainingSpec) -> TrainingResult:
+        return _train_and_evaluate(labelled_df, candidate, class_weights, progress)
+
+    found = simplest_adequate(candidates(spec, labelled_df.sparkSession), attempt)
+    progress.step(f"chose {found.name}")
+    model = found.spec.model
+    choice = LearnerChoice(model.kind, model.params, found.losses, found.standard_error)
+    trained = replace(found.trained, learner_choice=choice)
+    return _gate_and_refit(labelled_df, found.spec, class_weights, trained, progress)
 
 
 def _train_and_evaluate(

@@ -18,6 +18,7 @@ from sparkweights.training.choose_learner import (
     compare_losses,
     paired_losses,
     require_named_kind,
+    simplest_adequate,
 )
 from sparkweights.training.cross_fit import CrossFittedScorer, score_by_fold
 from sparkweights.training.data import FOLD, weigh
@@ -70,24 +71,65 @@ def test_auto_takes_the_learner_that_the_law_asks_for(
     choice = trained.learner_choice
     assert choice is not None
     assert (choice.kind, trained.scorer.kind) == (kind, kind)
-    assert set(choice.losses) == {"logistic", "xgboost"}
+    assert list(choice.losses)[:2] == ["logistic", "xgboost"]
+    assert len(choice.losses) == (3 if kind == "xgboost" else 2)
     gain = choice.losses["logistic"] - choice.losses["xgboost"]
-    assert (gain > choice.standard_error > 0) == (kind == "xgboost")
+    assert choice.standard_error > 0
+    assert kind == "xgboost" or gain <= choice.standard_error
 
 
 def test_auto_tries_logistic_on_normal_scores_and_the_boosting_there_is(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """XGBoost's in a classic session that has it, else MLlib's; a stated encoding is kept."""
-    logistic, boosting = candidates(_spec(), spark)
+    logistic, boosting, larger = candidates(_spec(), spark).values()
     assert (logistic.model.kind, logistic.features.numeric) == ("logistic", "quantile")
     assert (boosting.model.kind, boosting.features.numeric) == ("xgboost", "auto")
+    assert (larger.model.kind, larger.model.params) == (
+        "xgboost",
+        {"n_estimators": 400, "max_depth": 4},
+    )
     connected: Any = SimpleNamespace()
-    assert candidates(_spec(), connected)[1].model.kind == "boosted_trees"
+    assert list(candidates(_spec(), connected)) == ["logistic", "boosted_trees"]
     monkeypatch.setattr("sparkweights.core.extras.find_spec", lambda _: None)
-    assert candidates(_spec(), spark)[1].model.kind == "boosted_trees"
-    plain, _ = candidates(_spec(features={"numeric": "plain"}), spark)
+    assert list(candidates(_spec(), spark)) == ["logistic", "boosted_trees"]
+    plain = candidates(_spec(features={"numeric": "plain"}), spark)["logistic"]
     assert plain.features.numeric == "plain"
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept", "tried"),
+    [
+        ((0.5, 0.5, 0.1), "small", 2),
+        ((0.5, 0.4, 0.4), "medium", 3),
+        ((0.5, 0.4, 0.3), "large", 3),
+        ((0.5, 0.6, 0.1), "small", 2),
+    ],
+)
+def test_the_search_ends_with_the_first_that_is_not_clearly_better(
+    losses: tuple[float, ...], kept: str, tried: int
+) -> None:
+    """Nothing is trained after it, and the losses of what was trained are told in order."""
+    names = ("small", "medium", "large")
+    specs: Any = dict(zip(names, losses, strict=True))
+    trained: list[float] = []
+
+    def train_one(loss: Any) -> Any:
+        trained.append(loss)
+        wave = np.tile([0.01, -0.01], 10)  # rows differ, so that an equal loss is no better one
+        return SimpleNamespace(
+            evaluation=SimpleNamespace(
+                block_weights=np.ones(20), block_losses=loss + (wave if len(trained) % 2 else -wave)
+            )
+        )
+
+    found = simplest_adequate(specs, train_one)
+    assert found.name == kept
+    assert list(found.losses) == list(names[:tried])
+    assert tuple(found.losses.values()) == pytest.approx(losses[:tried])
+    assert trained == list(losses[:tried])
+    assert found.trained.evaluation.block_losses.mean() == pytest.approx(specs[kept])
+    assert found.standard_error == pytest.approx(0.02 * np.sqrt(20 / 19) / np.sqrt(20))
 
 
 def test_trees_must_be_better_by_more_than_a_standard_error() -> None:
