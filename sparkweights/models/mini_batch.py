@@ -180,7 +180,7 @@ class MiniBatch(Learner):
         """Fit in one Spark job for the moments, one that packs, and one per round."""
         moments = collect_moments(fit_df, settings.classes)
         params, seed = settings.params, settings.seed
-        sample = RowSample.of(moments.class_rows, int(params["max_rows"]) or moments.rows)
+        sample = RowSample.of(moments.class_rows, int(params.get("max_rows", moments.rows)))
         rounds = round_settings(params, moments, sample.rows, settings.classes, seed)
         with cached(pack_rows(fit_df, moments, seed, sample)) as packed_df:
 
