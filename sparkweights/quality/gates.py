@@ -149,8 +149,8 @@ def gate_base_rate(
     calibration_share
         Test rows over the rows that the probabilities were calibrated on; 0 without calibration.
     prior
-        Class name -> share that the probabilities were calibrated to. Where the split is not
-        stratified, a shift of the shares is then distinguished from probabilities that are wrong.
+        Of a split by time: class name -> share that the probabilities were calibrated to. A shift
+        of the shares is then distinguished from probabilities that are wrong.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def gate_base_rate(
         )
         if abs(mean - share) > tolerance * share and tails.p_value < level:
             off.append(f"{name}: mean probability {mean:.4g}, share {share:.4g}")
-            before = None if stratified or prior is None else prior.get(name)
+            before = None if prior is None else prior.get(name)
             if before and abs(mean - before) <= tolerance * before:
                 drifted.append(f"{name} from {before:.4g} to {share:.4g}")
     if not off:

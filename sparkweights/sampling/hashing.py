@@ -31,6 +31,7 @@ class Stream(IntEnum):
     REVIEW = 0x100C
     PERMUTATION = 0xDEA1
     SAMPLE = 0xC005
+    TUNING_FOLDS = 0x7F01
 
 
 def uniform(names: Sequence[str], seed: int, stream: Stream = Stream.SPLIT) -> Column:

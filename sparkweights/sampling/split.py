@@ -14,10 +14,10 @@ from pyspark.sql import types as T
 
 from sparkweights.core.columns import class_index, column, is_number, kind_of, number
 from sparkweights.core.errors import ConfigError, InputError, join_names
-from sparkweights.sampling.period import _EPOCH, Span
+from sparkweights.sampling.period import _EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -78,11 +78,10 @@ class Split:
         """Return the split into folds at the quantiles that `cross_quantiles` names."""
         return cls(None, {}, dict(quantiles), tuple(group), crossed=folds)
 
-    def with_gap(self, gap: Span, kind: str) -> Split:
-        """Return the split in time whose parts end this long before the next one begins."""
+    def with_ends(self, end_of: Callable[[float], float]) -> Split:
+        """Return the split in time whose parts end at a function of where the next one begins."""
         first, second = next(iter(self.boundaries.values()))
-        ends = [gap.before(moment, kind, where="split.gap") for moment in (first, second)]
-        return replace(self, ends=(ends[0], ends[1]))
+        return replace(self, ends=(end_of(first), end_of(second)))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark.sql import functions as F
@@ -42,7 +43,7 @@ from sparkweights.weights.frequencies import ClassSummary, summarise_classes
 from sparkweights.weights.spark import training_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
 
     from pyspark.sql import Column, DataFrame, Row
@@ -113,9 +114,17 @@ def with_gap(split: Split, labelled_df: DataFrame, spec: TrainingSpec) -> Split:
     """Return a split in time with the configured gap before each of its later parts."""
     if spec.split.gap is None:
         return split
-    by = spec.split.by or ""
-    kind = time_kind(labelled_df.schema[by].dataType, by)
-    return split.with_gap(Span.parse(spec.split.gap, where="split.gap"), kind)
+    return split.with_ends(end_before_gap(labelled_df, spec))
+
+
+def end_before_gap(labelled_df: DataFrame, spec: TrainingSpec) -> Callable[[float], float]:
+    """Return the function of a boundary in time that is the last moment before its gap."""
+    settings = spec.split
+    if settings.gap is None or settings.by is None:
+        return lambda moment: moment
+    gap = Span.parse(settings.gap, where="split.gap")
+    kind = time_kind(labelled_df.schema[settings.by].dataType, settings.by)
+    return partial(gap.before, kind=kind, where="split.gap")
 
 
 def cross(

@@ -21,7 +21,13 @@ from sparkweights.sampling.split import (
     part,
     summarise_time_split,
 )
-from sparkweights.training.data import PART, outcome_order, split_order
+from sparkweights.training.data import (
+    PART,
+    end_before_gap,
+    outcome_order,
+    split_order,
+    with_gap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +72,8 @@ def divide_forward(
 
     The fit rows are divided into ``folds + 1`` spans of equal size, and every span but the first is
     held out once. As `train` does, a fold fits on the earliest rows before its span and calibrates
-    on the latest of them; no row after the span is used. One aggregation.
+    on the latest of them; no row after the span is used. A gap (``split.gap``) precedes the
+    calibration rows and the span. One aggregation.
 
     Returns
     -------
@@ -83,13 +90,16 @@ def divide_forward(
     name = spec.problem.roles.class_names[0]  # a moment divides all classes alike
     at = dict(zip(quantiles, (*split.folds[name], *split.boundaries[name]), strict=True))
     moments = [[at[round(value, 12)] for value in values] for values in (starts, ends)]
-    order = split_order(labelled_df, spec)
+    order, before_gap = split_order(labelled_df, spec), end_before_gap(labelled_df, spec)
     roles = tuple(
-        F.when(order <= calibrated, FIT).when(order <= begun, CALIBRATE).when(order <= ended, TEST)
+        F.when(order <= before_gap(calibrated), FIT)
+        .when((order > calibrated) & (order <= before_gap(begun)), CALIBRATE)
+        .when((order > begun) & (order <= ended), TEST)
         for calibrated, begun, ended in zip(
             moments[0], moments[1][:-1], moments[1][1:], strict=True
         )
     )
+    split = with_gap(split, labelled_df, spec)
     return labelled_df.withColumn(PART, part(split, spec.problem.roles, order)), roles
 
 

@@ -207,7 +207,7 @@ def _gate(trained: TrainingResult, spec: TrainingSpec) -> None:
         spec.base_rate_tolerance,
         stratified=split.by is None and not split.group,
         calibration_share=rows[TEST] / rows[CALIBRATE] if alone else 0.0,
-        prior=trained.scorer.ledger.prior,
+        prior=trained.scorer.ledger.prior if split.by is not None else None,
     )
     gate_costs(trained.evaluation, spec.cost_tolerance)
 

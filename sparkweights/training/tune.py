@@ -208,9 +208,10 @@ def _references(class_weights: WeightingResult) -> dict[str, float]:
 
 
 def _fold(labelled_df: DataFrame, spec: TrainingSpec, split: Split) -> Column:
-    tune_settings, group = spec.tune, spec.tune.group or spec.split.group
-    if group:
-        return F.floor(uniform(group, spec.seed) * tune_settings.folds).cast("int")
+    settings = spec.tune
+    if settings.group:  # the split's own order, of rows or of its groups, would fill some folds
+        number = uniform(settings.group, spec.seed, Stream.TUNING_FOLDS)
+        return F.floor(number * settings.folds).cast("int")
     return fold(split, spec.problem.roles, split_order(labelled_df, spec))
 
 

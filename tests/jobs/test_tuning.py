@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 
 from sparkweights.config.load import load_config
 from sparkweights.config.resolve import training_spec
-from sparkweights.sampling.split import FIT, fold
+from sparkweights.sampling.split import FIT, UNUSED, fold
 from sparkweights.training.data import PART, divide, learn_plan, split_order, weigh
 from sparkweights.training.folds import divide_forward, held_out_roles, learn_fold_plans
+from sparkweights.training.tune import _fold
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -131,11 +132,23 @@ def test_tune_picks_the_parameter_that_works(shop: Shop) -> None:
     assert record["settings"]["model"]["params"]["regParam"] == 0.001
 
 
-@pytest.mark.slow
-def test_tune_group_keeps_its_rows_together(shop: Shop) -> None:
-    """Groups are dealt whole; a group alone in the table leaves a fold empty, which is said."""
-    record = _tuned(shop, tune={**TUNE, "points": 1, "ratio": [2, 2], "group": ["age"]})
-    assert record["folds"]["by"] == ["age"]
+@pytest.mark.parametrize("where", ["tune", "split"])
+def test_tune_group_keeps_its_rows_together(shop: Shop, spark: SparkSession, where: str) -> None:
+    """All fit rows of an age are held out in one fold, and every fold holds some ages.
+
+    So with ``split.group``, whose fit rows are those of the lower hashes.
+    """
+    stated = {"tune": {"folds": 3}, where: {"folds": 3} | {"group": ["age"]}}
+    if where == "split":
+        stated[where].pop("folds")
+    config = load_config(shop.config("grouped.yaml", **stated))
+    labelled_df = spark.read.parquet(str(shop.folder / "data" / "history"))
+    spec = training_spec(config, labelled_df.columns)
+    split, divided_df = divide(labelled_df, spec, weigh(labelled_df, spec), folds=3)
+    held_out = _fold(labelled_df, spec, split).alias("fold")
+    dealt = divided_df.filter(F.col(PART) == FIT).select("age", held_out).distinct().toPandas()
+    assert dealt["age"].is_unique
+    assert set(dealt["fold"]) == {0, 1, 2}
 
 
 @pytest.mark.slow
@@ -185,6 +198,25 @@ def test_tune_forward_fold_calibrates_before_it(shop: Shop, spark: SparkSession)
         truth = np.where(month < fitted, "fit", np.where(month < calibrated, "calibrate", "test"))
         assert (found[f"{k}"].fillna("") == np.where(month < ended, truth, "")).all()
     assert (found[PART] == np.repeat(["fit", "calibrate", "test"], [3_600, 1_200, 1_200])).all()
+
+
+def test_tune_forward_fold_leaves_a_gap(shop: Shop, spark: SparkSession) -> None:
+    """The folds above with a gap of two months: those before the next part are in no part."""
+    frame = history(6_000)
+    frame["month"] = np.arange(len(frame)) // 100
+    shop.table("gapped", frame)
+    split = {"by": "month", "gap": 2}
+    config = load_config(shop.config("gapped.yaml", split=split, tune={**TUNE, "folds": 2}))
+    gapped_df = spark.read.parquet(str(shop.folder / "data" / "gapped"))
+    divided_df, roles = divide_forward(gapped_df, training_spec(config, gapped_df.columns), 2)
+    months = divided_df.select("month", PART, *[own.alias(f"{k}") for k, own in enumerate(roles)])
+    found = months.distinct().orderBy("month").toPandas().fillna("")
+    parts = {"fit": "f", "calibrate": "c", "test": "t", "": "-", UNUSED: "-"}
+    assert ["".join(found[name].map(parts)) for name in ("0", "1", PART)] == [
+        "f" * 7 + "--" + "c" + "--" + "t" * 12 + "-" * 36,
+        "f" * 16 + "--" + "c" * 4 + "--" + "t" * 12 + "-" * 24,
+        "f" * 34 + "--" + "c" * 10 + "--" + "t" * 12,
+    ]
 
 
 @pytest.mark.slow

@@ -369,6 +369,17 @@ def _evaluation(p: Any, positives: Any, negatives: Any, squares: float = 1.0) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("events", "squares", "told"),
+    [(49, 1.0, "Only 49 test rows are of class bad"), (50, 1.0, None), (98, 2.0, "Only 49 test")],
+)
+def test_few_events_are_told(events: int, squares: float, told: str | None) -> None:
+    """Below 50 rows of a class, counted by what they are worth under their weights."""
+    caution = _evaluation([0.01], [events], [9_000], squares).caution
+    assert (caution is None) == (told is None)
+    assert told is None or (caution or "").startswith(told)
+
+
 @pytest.mark.parametrize("stratified", [True, False])
 def test_gate_base_rate_shifted_probabilities_stop_the_run(*, stratified: bool) -> None:
     """A mean of 0.25 against a share of 0.20 on 10,000 rows is no accident."""

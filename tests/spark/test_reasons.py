@@ -19,7 +19,7 @@ from sparkweights.costs.expression import Name, Number
 from sparkweights.features.encoders import NumericBlock, NumericFeature
 from sparkweights.features.fit import learn_features
 from sparkweights.features.plan import FeaturePlan
-from sparkweights.models.attributions import LinearExplainer
+from sparkweights.models.attributions import LinearExplainer, contrast_of
 from sparkweights.models.base import (
     FEATURES,
     LABEL,
@@ -71,6 +71,17 @@ def table(spark: SparkSession) -> DataFrame:
     frame["x2"] = frame["x2"].where(rng.random(rows) > 0.1, None)
     frame = frame.assign(id=range(rows), branch=branch, y=np.digitize(risk, [0.5, 2.0]))
     return spark.createDataFrame(frame).repartition(2).cache()
+
+
+def test_contrast_weighs_other_classes_by_their_probability(spark: SparkSession) -> None:
+    """By hand; equal weights where none of the others has any, and of two classes one factor."""
+    df = spark.createDataFrame([(0.2, 0.3, 0.5), (0.0, 1.0, 0.0)], "a double, b double, c double")
+    three = contrast_of([F.col(name) for name in "abc"], 1)
+    two = contrast_of([F.col("a"), F.col("b")], 0)
+    first, second = df.select(three.alias("three"), two.alias("two")).collect()
+    assert first["three"] == pytest.approx([-0.2 / 0.7, 1.0, -0.5 / 0.7])
+    assert second["three"] == [-0.5, 1.0, -0.5]
+    assert first["two"] == [1.0, -1.0]
 
 
 ALIKE = {"tree", "forest"}

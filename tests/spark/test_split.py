@@ -153,7 +153,8 @@ def test_part_gap_rows_are_in_no_part(spark: SparkSession) -> None:
         "select explode(sequence(date'2020-01-01', date'2021-12-01', interval 1 month)) as month"
     ).withColumn("y", F.lit(0))
     split = Split("month", {"common": _days(2021, 1, 1), "rare": _days(2021, 1, 1)})
-    split = split.with_gap(Span.parse("3 months", where="split.gap"), "date")
+    gap = Span.parse("3 months", where="split.gap")
+    split = split.with_ends(lambda moment: gap.before(moment, "date", where="split.gap"))
     order = time_order(df, "month")
     found = df.withColumn("p", part(split, ROLES, order)).groupBy("p")
     spans = {row["p"]: row for row in found.agg(F.min("month"), F.max("month")).collect()}

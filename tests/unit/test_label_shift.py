@@ -161,6 +161,17 @@ def test_shrunk_shares_are_those_of_labelled_pseudo_rows() -> None:
     assert found == pytest.approx((0.35, 0.25, 0.4))
 
 
+def test_estimated_share_is_shrunk_by_twenty_rows_of_the_prior() -> None:
+    """Of 150 rows that are told apart fully 45 are bad: decisions use (45 + 20 * .2) / 170."""
+    sure = np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]])
+    source = ScoreHistogram(sure, np.array([[8_000.0, 0.0], [0.0, 2_000.0]]))
+    target = ScoreHistogram(sure, np.array([[105.0], [45.0]]))
+    found = estimate_shift(source, target, _prior(0.2))
+    assert found.estimates[0].shares[1] == pytest.approx(0.3, abs=1e-3)
+    assert found.shrunk is not None
+    assert found.shrunk[1] == pytest.approx(49 / 170, abs=1e-3)
+
+
 def test_likelihood_interval_of_a_share_of_zero_is_one_sided_and_covers() -> None:
     """At a true share of 0 the lower end is 0, and the upper end is above 0 and below 1."""
     rng = np.random.default_rng(6)

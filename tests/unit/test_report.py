@@ -104,6 +104,30 @@ def test_model_page_of_a_training_in_rounds_shows_losses_and_gradients() -> None
     assert "rounds" not in {section.id for section in pages("model").sections}
 
 
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ({"crossed": 5}, "each of 5 models was fitted without one fold and evaluated on it"),
+        ({"by": "month"}, "a model of the earlier rows by month was evaluated on the later ones"),
+    ],
+)
+def test_model_page_says_which_rows_the_published_model_learned_from(
+    split: dict[str, Any], words: str
+) -> None:
+    """A model of all rows was not evaluated itself: the page says whose figures it shows."""
+    manifest = record("model_manifest")
+    held_out = "were held out before training"
+    body = {section.id: section for section in pages("model").sections}["made"].body
+    assert held_out in " ".join(map(str, body))
+    manifest["refit"] = {"rows": "all", "folds": 5, "reason": "the table has at most 50,000 rows"}
+    manifest["split"] |= split
+    page = model_page(TrainingRecord.from_dict(manifest))
+    text = " ".join(map(str, {section.id: section for section in page.sections}["made"].body))
+    assert "is fitted on all labelled rows, because the table has at most 50,000 rows" in text
+    assert words in text
+    assert held_out not in text
+
+
 class ColumnInTwoModels(HTMLParser):
     """What a browser would see: elements with their attributes, nesting and text."""
 
