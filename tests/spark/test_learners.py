@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError
@@ -133,6 +134,21 @@ def test_learner_probabilities_sum_to_one_and_survive_files(
     probabilities = local.probabilities(frame[["a", "b", "c"]].to_numpy())
     assert probabilities == pytest.approx(found, rel=1e-6 if kind == "xgboost" else 1e-12)
     assert local.probabilities(np.empty((0, 3))).shape == (0, classes)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind != "logistic" else []) for kind in SMALL],
+)
+def test_learner_scores_in_a_session_that_has_observed_a_query(
+    spark: SparkSession, kind: str
+) -> None:
+    """As after a scoring run; before Spark 4.3 no task can be sent such a session."""
+    observation = Observation()
+    spark.range(3).observe(observation, F.count(F.lit(1)).alias("rows")).collect()
+    assert observation.get == {"rows": 3}
+    df = _vectors(spark, _frame(2))
+    assert _scores(_fit(df, kind, 2), df).shape == (600, 2)
 
 
 @each_learner
