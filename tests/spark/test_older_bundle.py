@@ -24,7 +24,8 @@ BEFORE = Path(__file__).parents[1] / "golden" / "before"
 def _as_of_this_spark(bundle: Path) -> None:
     """Let the record state this release of Spark: models of a newer one are refused."""
     record = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    content = json.dumps(record | {"spark": pyspark.__version__}).encode()
+    record["spark"] = record["versions"]["spark"] = pyspark.__version__
+    content = json.dumps(record).encode()
     (bundle / "manifest.json").write_bytes(content)
     (bundle / "manifest.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}\n")
 
