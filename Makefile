@@ -72,7 +72,8 @@ build/%/.complete: tests/lake/%.xml tests/lake/%.sha256
 	cd $(@D) && sha256sum --check --strict --quiet $(CURDIR)/tests/lake/$*.sha256
 	touch $@
 
-# Versions that are locked stay; `rm requirements*.lock` first takes the newest ones.
+# Versions that are locked stay; `rm requirements*.lock` first takes the newest ones, of Spark that of
+# the line in pyproject.toml.
 lock:
 	$(INSTALL) uv
 	$(LOCK) --all-extras --group dev --output-file requirements.lock

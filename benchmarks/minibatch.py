@@ -23,7 +23,7 @@ from sparkweights.models.packed_rows import collect_moments, collect_round, pack
 from sparkweights.models.registry import declaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
@@ -100,7 +100,7 @@ def _time_epochs(rows_df: DataFrame, fit_df: DataFrame, repeat: int) -> dict[str
     packed_df.count()
     state = State.start(start_of(moments))
 
-    def identity(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def identity(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from batches
 
     passed_df = rows_df.mapInArrow(identity, rows_df.schema)

@@ -53,6 +53,10 @@ AS_IN_JOBS = {
 }
 
 
+# A catalog that would outlive the session, but for its memory; or one that several processes share.
+METASTORE = os.environ.get("SPARKWEIGHTS_TEST_METASTORE", "jdbc:derby:memory:it;create=true")
+
+
 class OneFileOneWorker(LoadFileScheduling):
     """Give the tests of a file to one worker, and all that read the demo to the same one.
 
@@ -150,9 +154,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
-        # A catalog that would outlive the session, but for its memory.
         .config("spark.sql.catalogImplementation", "hive")
-        .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:it;create=true")
+        .config("spark.hadoop.javax.jdo.option.ConnectionURL", METASTORE)
         .config("spark.log.level", "ERROR")
         .config(map=AS_IN_JOBS if PLANNED_AS_IN_JOBS else INTERPRETED)
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # as in the jobs
@@ -185,6 +188,23 @@ def generated_code(planned_as_in_jobs: Planned) -> Iterator[None]:
     """Plan a module's queries as jobs do: what Spark makes of our expressions is its subject."""
     with planned_as_in_jobs():
         yield
+
+
+@pytest.fixture(scope="module")
+def unobserved(spark: SparkSession) -> Iterator[SparkSession]:
+    """Return a session of which no query was observed, planned as the other one is now.
+
+    Before Spark 4.3 a session that has observed one cannot be sent to tasks, and models that MLlib
+    has just fitted hold theirs.
+    """
+    if "SPARKWEIGHTS_TEST_REMOTE" in os.environ:
+        yield spark
+        return
+    fresh = spark.newSession()
+    for key in AS_IN_JOBS:
+        fresh.conf.set(key, str(spark.conf.get(key)))
+    yield fresh
+    spark.createDataFrame([], "a int")  # which is the active session again
 
 
 @pytest.fixture

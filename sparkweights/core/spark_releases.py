@@ -1,4 +1,4 @@
-"""What Spark 4.1 added and this package uses, with an exact older way for Spark 4.0.
+"""What later releases of Spark than 4.0 added and this package uses, with an exact older way.
 
 The learners that need a later release state it in `sparkweights.models.registry`.
 """
@@ -30,6 +30,15 @@ arrow_udf: Any = getattr(functions, "arrow_udf", None)  # its stubs know iterato
 def has_approx_top_k() -> bool:
     """Whether the active session's engine has the aggregate ``approx_top_k``."""
     return release(SparkSession.active().version) >= (4, 1)
+
+
+def can_send_sessions() -> bool:
+    """Whether what holds the active session can be sent to tasks.
+
+    Before Spark 4.3 it cannot, once the session has observed a query: its manager of observations
+    cannot be serialized.
+    """
+    return release(SparkSession.active().version) >= (4, 3)
 
 
 def arrow_function(function: Callable[..., pa.Array], returns: str) -> Callable[..., Column]:

@@ -133,7 +133,8 @@ class Tree(Learner):
         if can_keep_leaves():
             make: Callable[..., DecisionTreeClassifier] = DecisionTreeClassifier
             grower = make(**COLUMNS, seed=settings.seed, **settings.params)
-            native = grower.setPruneTree(value=False).fit(fit_df)
+            grower.set(grower.getParam("pruneTree"), value=False)  # types of 4.1 know no setter
+            native = grower.fit(fit_df)
         else:
             with scratch_folder(settings.scratch) as workspace:
                 native = fit_tree(fit_df, settings.params, settings.seed, workspace)
@@ -164,7 +165,8 @@ class Forest(Learner):
         if can_keep_leaves():
             make: Callable[..., RandomForestClassifier] = RandomForestClassifier
             grower = make(**COLUMNS, seed=settings.seed, **settings.params)
-            native = grower.setPruneTree(value=False).fit(fit_df)
+            grower.set(grower.getParam("pruneTree"), value=False)  # types of 4.1 know no setter
+            native = grower.fit(fit_df)
         else:
             with scratch_folder(settings.scratch) as workspace:
                 native = fit_forest(fit_df, settings.params, settings.seed, workspace)

@@ -27,7 +27,7 @@ from sparkweights.models.base import FEATURES, LABEL, WEIGHT
 from sparkweights.models.rounds import Block, BlockResult, block_round
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -157,7 +157,7 @@ def pack_rows(
     mean, deviation = moments.mean, moments.deviation
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
 
-    def pack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return pack_block(batches, mean, scale)
 
     values_df = fit_df.select(vector_to_array(F.col(FEATURES)).alias(_VALUES), LABEL, WEIGHT)
@@ -175,7 +175,7 @@ def pack_rows(
 
 
 def pack_block(
-    batches: Iterator[pa.RecordBatch], mean: Array, scale: Array
+    batches: Iterable[pa.RecordBatch], mean: Array, scale: Array
 ) -> Iterator[pa.RecordBatch]:
     """Pack the rows of a partition into one block, in the order of their hashes."""
     features, others = list[np.ndarray](), list[pa.RecordBatch]()
@@ -199,7 +199,7 @@ def collect_round(
 ) -> list[BlockResult]:
     """Run a round on every block, in one Spark job; a small row per block comes back."""
 
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for stated in batch.to_pylist():
                 result = block_round(_block(stated), state, number, settings)

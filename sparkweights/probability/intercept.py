@@ -20,7 +20,7 @@ from sparkweights.core.columns import column
 from sparkweights.core.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pyspark.ml.classification import LogisticRegressionModel
     from pyspark.sql import DataFrame, Row
@@ -167,7 +167,7 @@ def _collect_sandwich(
         [weighted.intercept, *weighted.slopes],
     ])  # fmt: skip
 
-    def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def partial(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         total: Array | None = None
         for batch in batches:
             sums = _batch_sums(batch, lines)

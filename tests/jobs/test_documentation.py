@@ -140,7 +140,7 @@ def test_outputs_page_lists_every_file_beside_the_tables(loans: Path) -> None:
 
 
 def test_python_blocks_of_the_readme_run_and_print_what_it_states(
-    spark: SparkSession,
+    unobserved: SparkSession,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -149,19 +149,21 @@ def test_python_blocks_of_the_readme_run_and_print_what_it_states(
     own = [block for block in blocks("python") if block.page == "README.md"]
     assert any(block.output for block in own)
     monkeypatch.chdir(tmp_path)
-    _run_blocks(own, tmp_path, spark, capsys)
+    monkeypatch.setattr(type(unobserved), "_instantiatedSession", unobserved)
+    _run_blocks(own, tmp_path, unobserved, capsys)
 
 
 @pytest.mark.slow
 def test_python_blocks_of_all_pages_run_and_print_what_they_state(
-    spark: SparkSession,
+    unobserved: SparkSession,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With a model and a scored table at the end."""
     monkeypatch.chdir(tmp_path)
-    printed = _run_blocks(blocks("python"), tmp_path, spark, capsys)
+    monkeypatch.setattr(type(unobserved), "_instantiatedSession", unobserved)
+    printed = _run_blocks(blocks("python"), tmp_path, unobserved, capsys)
     assert sum(bool(block.output) for block in blocks("python")) >= 3
     ess = printed["notebooks.md", "print(model.stages[0].weight_diagnostics().kish_ess)"]
     assert 0 < float(ess) < 3_000

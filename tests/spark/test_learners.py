@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from sparkweights.core.errors import ConfigError
@@ -25,6 +26,7 @@ from sparkweights.models.base import (
 )
 from sparkweights.models.losses import one_hot, softmax_loss
 from sparkweights.models.registry import BUILT_IN, check_params, declaration
+from sparkweights.models.unmerged_trees import can_keep_leaves
 from sparkweights.storage.location import Location
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "focal_gamma": 1.0,
     },
 }
+needs_leaves = pytest.mark.skipif(
+    not can_keep_leaves(), reason="before Spark 4.3 a tree of three classes merges its leaves"
+)
 each_learner = pytest.mark.parametrize("kind", list(BUILT_IN))
 
 
@@ -96,7 +101,7 @@ def _scores(model: FittedModel, df: DataFrame) -> np.ndarray:
     ("classes", "kind"),
     [
         # A third class is one more number in the leaves of a tree; others fit in another way.
-        pytest.param(classes, kind, marks=[pytest.mark.slow] if likewise else [])
+        pytest.param(classes, kind, marks=[pytest.mark.slow, needs_leaves] if likewise else [])
         for classes in (2, 3)
         for kind in BUILT_IN
         for likewise in [classes == 3 and kind in {"tree", "forest"}]
@@ -129,6 +134,21 @@ def test_learner_probabilities_sum_to_one_and_survive_files(
     probabilities = local.probabilities(frame[["a", "b", "c"]].to_numpy())
     assert probabilities == pytest.approx(found, rel=1e-6 if kind == "xgboost" else 1e-12)
     assert local.probabilities(np.empty((0, 3))).shape == (0, classes)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] if kind != "logistic" else []) for kind in SMALL],
+)
+def test_learner_scores_in_a_session_that_has_observed_a_query(
+    spark: SparkSession, kind: str
+) -> None:
+    """As after a scoring run; before Spark 4.3 no task can be sent such a session."""
+    observation = Observation()
+    spark.range(3).observe(observation, F.count(F.lit(1)).alias("rows")).collect()
+    assert observation.get == {"rows": 3}
+    df = _vectors(spark, _frame(2))
+    assert _scores(_fit(df, kind, 2), df).shape == (600, 2)
 
 
 @each_learner

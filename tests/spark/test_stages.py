@@ -71,7 +71,7 @@ each_stage = pytest.mark.parametrize("name", list(STAGES))
 
 
 @pytest.fixture(scope="module")
-def loans(spark: SparkSession) -> DataFrame:
+def loans(unobserved: SparkSession) -> DataFrame:
     """Loans with a label, an amount under a dotted name, and a model's probabilities."""
     rng = np.random.default_rng(4)
     x = rng.normal(size=ROWS)
@@ -83,7 +83,7 @@ def loans(spark: SparkSession) -> DataFrame:
         "p": p,
         "y": (rng.random(ROWS) < p).astype(int),
     })  # fmt: skip
-    df = spark.createDataFrame(frame)
+    df = unobserved.createDataFrame(frame)
     vector = array_to_vector(F.array(1 - F.col("p"), F.col("p")))
     return df.withColumn("probability", vector).drop("p")
 

@@ -39,7 +39,8 @@ def people(spark: SparkSession) -> DataFrame:
 
 
 def _scores(model: DecisionTreeClassificationModel, df: DataFrame) -> np.ndarray:
-    scored_df = model.transform(df).select("id", vector_to_array("rawPrediction").alias("raw"))
+    scored_df = model.setRawPredictionCol("rawPrediction").transform(df)
+    scored_df = scored_df.select("id", vector_to_array("rawPrediction").alias("raw"))
     return np.array(scored_df.toPandas().sort_values("id")["raw"].tolist())
 
 
@@ -48,7 +49,7 @@ def test_tree_survives_the_way_through_plain_nodes(people: DataFrame, tmp_path: 
     model = learner("tree").fit(people.drop("id"), {"maxDepth": 6}, seed=1, classes=2)
     tree = model.read_tree(Location.of(tmp_path))
     again = model.with_tree(tree, Location.of(tmp_path)).native
-    before = _scores(model.native.setRawPredictionCol("rawPrediction"), people)
+    before = _scores(model.native, people)
     assert (_scores(again, people) == before).all()
     assert tree.counts[0] == pytest.approx(
         [people.filter(f"{LABEL} = 0").count(), 5 * people.filter(f"{LABEL} = 1").count()]
