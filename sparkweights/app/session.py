@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
+from pyspark.util import is_remote_only
 
 from sparkweights.core.errors import ConfigError, SparkweightsError
 from sparkweights.core.session_settings import effective_setting, use_settings
@@ -51,7 +52,7 @@ def open_session(name: str) -> SparkSession:
     except PySparkRuntimeError:  # there is none
         builder = SparkSession.builder.appName(name)
     builder = builder.config(TIME_ZONE, "UTC")
-    if "SPARK_REMOTE" not in os.environ:  # a Connect server has its own settings
+    if not _is_remote():  # a Connect server has its own settings
         # By default PySpark records the source line of every expression, which takes a third of
         # the planning time of large expressions.
         builder = builder.config("spark.python.sql.dataFrameDebugging.enabled", "false")
@@ -132,7 +133,12 @@ def _use_utf8_names() -> None:
 
 def _submitted() -> bool:
     """Whether spark-submit, or a notebook's server, chose the settings."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ
+    return "PYSPARK_GATEWAY_PORT" in os.environ or _is_remote()
+
+
+def _is_remote() -> bool:
+    """Whether the session is one of Spark Connect; `pyspark-client` makes no other."""
+    return "SPARK_REMOTE" in os.environ or is_remote_only()
 
 
 def _require_java() -> None:

@@ -44,6 +44,19 @@ from sparkweights.cli.main import main
 print(json.dumps([answers, main(["weights", "--config", {config!r}])]))
 """
 
+CLIENT_ALONE = """
+import os, sys
+for name in ("pyspark.core", "py4j"):
+    sys.modules[name] = None  # what pyspark-client leaves out
+from sparkweights import Runner
+from sparkweights.cli.main import main
+for remote in {remotes!r}:
+    os.environ["SPARK_REMOTE"] = remote
+    if not remote:
+        del os.environ["SPARK_REMOTE"]
+    assert main(["weights", "--config", {config!r}, "--quiet"]) == 2
+"""
+
 
 def _names(requirements: list[str]) -> set[str]:
     return {Requirement(one).name for one in requirements}
@@ -98,6 +111,28 @@ def test_package_is_imported_without_extras_and_without_what_windows_lacks(tmp_p
     assert exit_code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_client_of_spark_connect_alone_asks_for_a_server(tmp_path: Path) -> None:
+    """Instead of looking for Java, which it does not need; also where the address is none."""
+    config = str(ROOT / "sparkweights" / "demo" / "logistic.yaml")
+    code = CLIENT_ALONE.format(remotes=["", "connect.example:15002"], config=config)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sentence = (
+        "sparkweights: Spark Connect is told of no server: SPARK_REMOTE is not set, or is no "
+        "address of one. Hint: set it, as in SPARK_REMOTE=sc://HOST:15002; pyspark-client starts "
+        "no engine of its own: to have one, remove it first, then "
+        "pip install 'sparkweights[spark]'.\n"
+    )
+    assert done.stderr == 2 * sentence
 
 
 def test_suite_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
