@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
-from pyspark.util import is_remote_only
+from pyspark.sql.utils import is_remote
 
 from sparkweights.core.errors import ConfigError, SparkweightsError
 from sparkweights.core.session_settings import effective_setting, use_settings
+from sparkweights.core.versions import release
 from sparkweights.models.mllib_trees import CHECKPOINTS
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound="OnSession")
+OLDEST = (4, 0)  # release of Spark
 TIME_ZONE = "spark.sql.session.timeZone"
 _UTC = {"UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00", "GMT", "Etc/GMT"}
 LOCAL_SETTINGS = {
@@ -81,8 +83,13 @@ def run_settings(spark: SparkSession) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If the session has another time zone and keeps it.
+        If the session is of an older Spark, or has another time zone and keeps it.
     """
+    if release(spark.version) < OLDEST:
+        raise ConfigError(
+            f"The session is of Spark {spark.version}; needed: Spark 4.0 or newer.",
+            hint="run this on a platform of such a release.",
+        )
     with use_settings(spark, {TIME_ZONE: "UTC"}):
         zone = effective_setting(spark, TIME_ZONE)
         if zone not in _UTC:
@@ -138,7 +145,7 @@ def _submitted() -> bool:
 
 def _is_remote() -> bool:
     """Whether the session is one of Spark Connect; `pyspark-client` makes no other."""
-    return "SPARK_REMOTE" in os.environ or is_remote_only()
+    return "SPARK_REMOTE" in os.environ or is_remote()
 
 
 def _require_java() -> None:

@@ -9,12 +9,15 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import sparkweights
 from sparkweights import ConfigError, QualityGateError
+from sparkweights.app.session import run_settings
 from sparkweights.core.extras import CHECKS, POSTGRES, REPORT, SPARK, XGBOOST, missing_extra
 from sparkweights.quality.library import quiet_library
 from sparkweights.records import RunRecord
@@ -133,6 +136,16 @@ def test_client_of_spark_connect_alone_asks_for_a_server(tmp_path: Path) -> None
         "pip install 'sparkweights[spark]'.\n"
     )
     assert done.stderr == 2 * sentence
+
+
+def test_session_of_an_older_spark_is_refused() -> None:
+    """In a sentence, before a method that it lacks is called in the middle of a run."""
+    session: Any = SimpleNamespace(version="3.5.9")
+    with (
+        pytest.raises(ConfigError, match=r"Spark 3\.5\.9; needed: Spark 4\.0"),
+        run_settings(session),
+    ):
+        pass
 
 
 def test_suite_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
