@@ -36,7 +36,7 @@ faults: $(STAMP)
 
 # An environment per release of Spark, kept in .matrix; some lanes on each: half an hour.
 test-matrix: $(STAMP)
-	$(BIN)/python tests/matrix/run.py
+	PYTHONPATH=tests/jobs $(BIN)/python tests/matrix/run.py
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit

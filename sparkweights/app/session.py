@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
 from sparkweights.core.errors import ConfigError, SparkweightsError
 from sparkweights.core.session_settings import effective_setting, use_settings
+from sparkweights.core.versions import release
 from sparkweights.models.mllib_trees import CHECKPOINTS
 from sparkweights.storage.location import Location
 from sparkweights.storage.scratch import lasting_scratch_folder
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound="OnSession")
+OLDEST = (4, 0)  # release of Spark
 TIME_ZONE = "spark.sql.session.timeZone"
 _UTC = {"UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00", "GMT", "Etc/GMT"}
 LOCAL_SETTINGS = {
@@ -51,7 +54,7 @@ def open_session(name: str) -> SparkSession:
     except PySparkRuntimeError:  # there is none
         builder = SparkSession.builder.appName(name)
     builder = builder.config(TIME_ZONE, "UTC")
-    if "SPARK_REMOTE" not in os.environ:  # a Connect server has its own settings
+    if not _is_remote():  # a Connect server has its own settings
         # By default PySpark records the source line of every expression, which takes a third of
         # the planning time of large expressions.
         builder = builder.config("spark.python.sql.dataFrameDebugging.enabled", "false")
@@ -80,8 +83,13 @@ def run_settings(spark: SparkSession) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If the session has another time zone and keeps it.
+        If the session is of an older Spark, or has another time zone and keeps it.
     """
+    if release(spark.version) < OLDEST:
+        raise ConfigError(
+            f"The session is of Spark {spark.version}; needed: Spark 4.0 or newer.",
+            hint="run this on a platform of such a release.",
+        )
     with use_settings(spark, {TIME_ZONE: "UTC"}):
         zone = effective_setting(spark, TIME_ZONE)
         if zone not in _UTC:
@@ -132,7 +140,12 @@ def _use_utf8_names() -> None:
 
 def _submitted() -> bool:
     """Whether spark-submit, or a notebook's server, chose the settings."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ
+    return "PYSPARK_GATEWAY_PORT" in os.environ or _is_remote()
+
+
+def _is_remote() -> bool:
+    """Whether the session is one of Spark Connect; `pyspark-client` makes no other."""
+    return "SPARK_REMOTE" in os.environ or is_remote()
 
 
 def _require_java() -> None:

@@ -86,6 +86,7 @@ _NO_CONNECTOR = re.compile(
     r'No FileSystem for scheme "?([a-z][a-z0-9+.-]*)'
     r"|Class org\.apache\.hadoop\.fs\.(s3a)\.\w+ not found"
 )
+_NO_SERVER = ("CONNECT_URL_NOT_SET", "INVALID_CONNECT_URL")
 _LOST = ("ExecutorLostFailure", "Executor heartbeat timed out", "MetadataFetchFailed")
 _DISCONNECTED = ("StatusCode.UNAVAILABLE", "Answer from Java side is empty")
 _REFUSED = Refusal(
@@ -114,6 +115,12 @@ def expected_failure(error: Exception) -> SparkweightsError | None:
         return SparkweightsError(
             "Java started and stopped again; Spark needs Java 17 or newer.",
             hint="see `java -version`, and what JAVA_HOME names.",
+        )
+    if any(sign in text for sign in _NO_SERVER):
+        return ConfigError(
+            "Spark Connect is told of no server: SPARK_REMOTE is not set, or is no address of one.",
+            hint="set it, as in SPARK_REMOTE=sc://HOST:15002; pyspark-client starts no engine of "
+            "its own: to have one, remove it first, then pip install 'sparkweights[spark]'.",
         )
     if "Error loading metadata" in text:
         return ModelError(

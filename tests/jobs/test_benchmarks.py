@@ -18,11 +18,12 @@ SHARED = {"__init__", "careful", "credit", "harness", "public_tables", "wheels"}
 BY_HAND = {
     "backfill",
     "genes",
+    "installed",
     "rare",
     "savings",
     "stream",
     "training",
-}  # minutes; most fetch a wheel, or start processes
+}  # minutes, or without a session; most fetch a wheel, or start processes
 LONG = {
     "checks",
     "distill",

@@ -15,11 +15,14 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[2]
+from environments import ROOT, Environment, build_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FOLDER = ROOT / ".matrix"
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 (LOCKED,) = re.findall(r"^pyspark==(\S+)", LOCK, re.MULTILINE)
@@ -100,29 +103,14 @@ def run_lane(release: str, files: list[str], *, demo: bool) -> Lane:
 
 def _environment(release: str) -> Path:
     """Return the Python of a release's environment, with today's wheel in it."""
-    folder = FOLDER / release
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-    FOLDER.joinpath("constraints.txt").write_text("\n".join(_constraints()), encoding="utf-8")
+    environment = Environment(FOLDER / release)
     wheels = FOLDER / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
-    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), "."]
-    subprocess.run([sys.executable, *build], cwd=ROOT, check=True)
-    (wheel,) = wheels.glob("*.whl")
-    install = [*pip, "install", "--constraint", str(FOLDER / "constraints.txt")]
-    packages = [f"{wheel}[xgboost,checks,report]", f"pyspark=={release}", *TOOLS]
-    subprocess.run([python, *install, *packages], check=True)
-    again = ["--force-reinstall", "--no-deps", str(wheel)]  # its version is the one of before
-    subprocess.run([python, *install, *again], check=True)
-    return python
-
-
-def _constraints() -> list[str]:
-    """Return the locked versions but those of Spark and its bridge to Java."""
-    pins = re.findall(r"^([\w.-]+==\S+?(?: ; .+?)?) \\$", LOCK, re.MULTILINE)
-    return [pin for pin in pins if not pin.startswith(("pyspark==", "py4j=="))]
+    wheel = build_wheel(wheels)
+    environment.install(f"{wheel}[xgboost,checks,report]", f"pyspark=={release}", *TOOLS)
+    # Its version is the one of before.
+    environment.pip("install", "--force-reinstall", "--no-deps", str(wheel))
+    return environment.python
 
 
 def _run_demo(python: Path, release: str) -> dict[str, float] | None:

@@ -9,12 +9,15 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import sparkweights
 from sparkweights import ConfigError, QualityGateError
+from sparkweights.app.session import run_settings
 from sparkweights.core.extras import CHECKS, POSTGRES, REPORT, SPARK, XGBOOST, missing_extra
 from sparkweights.quality.library import quiet_library
 from sparkweights.records import RunRecord
@@ -42,6 +45,19 @@ for name in sparkweights.__all__:
 sparkweights.load_config({config!r})
 from sparkweights.cli.main import main
 print(json.dumps([answers, main(["weights", "--config", {config!r}])]))
+"""
+
+CLIENT_ALONE = """
+import os, sys
+for name in ("pyspark.core", "py4j"):
+    sys.modules[name] = None  # what pyspark-client leaves out
+from sparkweights import Runner
+from sparkweights.cli.main import main
+for remote in {remotes!r}:
+    os.environ["SPARK_REMOTE"] = remote
+    if not remote:
+        del os.environ["SPARK_REMOTE"]
+    assert main(["weights", "--config", {config!r}, "--quiet"]) == 2
 """
 
 
@@ -98,6 +114,38 @@ def test_package_is_imported_without_extras_and_without_what_windows_lacks(tmp_p
     assert exit_code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_client_of_spark_connect_alone_asks_for_a_server(tmp_path: Path) -> None:
+    """Instead of looking for Java, which it does not need; also where the address is none."""
+    config = str(ROOT / "sparkweights" / "demo" / "logistic.yaml")
+    code = CLIENT_ALONE.format(remotes=["", "connect.example:15002"], config=config)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sentence = (
+        "sparkweights: Spark Connect is told of no server: SPARK_REMOTE is not set, or is no "
+        "address of one. Hint: set it, as in SPARK_REMOTE=sc://HOST:15002; pyspark-client starts "
+        "no engine of its own: to have one, remove it first, then "
+        "pip install 'sparkweights[spark]'.\n"
+    )
+    assert done.stderr == 2 * sentence
+
+
+def test_session_of_an_older_spark_is_refused() -> None:
+    """In a sentence, before a method that it lacks is called in the middle of a run."""
+    session: Any = SimpleNamespace(version="3.5.9")
+    with (
+        pytest.raises(ConfigError, match=r"Spark 3\.5\.9; needed: Spark 4\.0"),
+        run_settings(session),
+    ):
+        pass
 
 
 def test_suite_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
