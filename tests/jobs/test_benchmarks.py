@@ -20,6 +20,7 @@ BY_HAND = {
     "genes",
     "installed",
     "rare",
+    "refit",
     "savings",
     "stream",
     "training",
