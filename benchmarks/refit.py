@@ -3,8 +3,8 @@
 Give Me Some Credit and a curved law; XGBoost alone with the product's parameters and a sigmoid, the
 Bayes decision on 12,000 other rows. Once 60 % of the rows fit and 20 % calibrate, as with
 ``train: {refit: none}``; once all rows fit, and the sigmoid is that of five cross-fitted models, as
-with ``refit: all``. Of each size, many draws. Wanted: a gain up to as many rows as ``refit: auto`` has
-all of them learned from.
+with ``refit: all``. Of each size, many draws. Wanted: a gain up to as many rows as ``refit: auto``
+lets all of them be learned from.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from sparkweights.spec.training import TrainingSpec
     from sparkweights.training.targets import HardTargets
 
-# By `benchmarks.refit`, learning from all rows saves .01 to .02 more at 10,000 rows, .002 to .007 at
-# 50,000 and nothing at 100,000.
+# By `benchmarks.refit`, learning from all rows saves .01 to .02 more at 10,000 rows, .002 to .007
+# more at 50,000, and nothing at 100,000.
 AUTO_ROWS = 50_000
 HELD_OUT_FEATURES, _FEATURES_KEPT = "__held_out_features", "__features_kept"
 
