@@ -90,7 +90,12 @@ def _of_server(server: Mapping[str, str], warehouse: Path) -> dict[str, str]:
         f"{hive}UserName": server["user"],
         f"{hive}Password": server["password"],
         f"{hive}DriverName": "org.postgresql.Driver",
-        "spark.hadoop.datanucleus.schema.autoCreateAll": "true",
+        # Constraints are made on a connection of their own, and would wait for the transaction that
+        # needs the table.
+        "spark.hadoop.datanucleus.schema.autoCreateAll": "false",
+        "spark.hadoop.datanucleus.schema.autoCreateTables": "true",
+        "spark.hadoop.datanucleus.schema.autoCreateColumns": "true",
+        "spark.hadoop.datanucleus.schema.autoCreateConstraints": "false",
         "spark.hadoop.hive.metastore.schema.verification": "false",
         "spark.driver.extraClassPath": str(driver),  # where the metastore looks for it
     }
