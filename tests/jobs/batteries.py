@@ -45,7 +45,7 @@ def count_passed(
         env={**os.environ, **(variables or {}), "PYSPARK_SUBMIT_ARGS": submit},
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
 MARCH_1, MARCH_2 = date(2026, 3, 1), date(2026, 3, 2)
 SERVER = postgres_server.options()
-KINDS = ("folder", "hive", "delta", "iceberg", *(["postgres"] if SERVER else []))
-LAKEHOUSES = ("delta", "iceberg")
+# Catalogs of Iceberg: one in a folder, and one in a database of PostgreSQL.
+ICEBERG = {"iceberg": "lake", **({"iceberg_jdbc": "ledger"} if SERVER else {})}
+LAKEHOUSES = ("delta", *ICEBERG)
+KINDS = ("folder", "hive", *LAKEHOUSES, *(["postgres"] if SERVER else []))
 BASE = {
     "name": "n",
     "columns": {"keys": ["k"], "label": "y", "classes": {"a": 0, "b": 1}, "numeric": ["x"]},
@@ -98,10 +100,10 @@ class Sink:
 
 @pytest.fixture(scope="module")
 def database(spark: SparkSession) -> Iterator[str]:
-    """Make a database of this name in both catalogs."""
+    """Make a database of this name in all catalogs."""
     name = f"lending_{uuid4().hex[:8]}"
-    spark.sql(f"create database {name}")
-    spark.sql(f"create database lake.{name}")
+    for catalog in ("spark_catalog", *ICEBERG.values()):
+        spark.sql(f"create database {catalog}.{name}")
     yield name
     spark.sql(f"drop database {name} cascade")
 
@@ -115,8 +117,8 @@ def _sink(spark: SparkSession, database: str, folder: Path, kind: str) -> Sink:
         spark.sql(
             f"create table {name} (k bigint, run_date date) using delta partitioned by (run_date)"
         )
-    if kind == "iceberg":
-        scored["location"] = f"lake.{name}"
+    if kind in ICEBERG:
+        scored["location"] = f"{ICEBERG[kind]}.{name}"
     return _configured(spark, folder, scored)
 
 
@@ -144,7 +146,7 @@ def sink(spark: SparkSession, tmp_path: Path, request: pytest.FixtureRequest) ->
 def lakehouse(
     spark: SparkSession, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Sink:
-    """Return a table of Delta and one of Iceberg."""
+    """Return a table of Delta, and one of each catalog of Iceberg."""
     return _sink(spark, database, tmp_path, request.param)
 
 
@@ -157,6 +159,10 @@ def rows(spark: SparkSession) -> Callable[..., DataFrame]:
         return spark.createDataFrame([(k, "ad"[k % 2], k / 100) for k in keys], schema).coalesce(1)
 
     return made
+
+
+def _is_iceberg(location: str) -> bool:
+    return location.partition(".")[0] in ICEBERG.values()
 
 
 def _stages(sink: Sink) -> Sequence[str]:
@@ -263,7 +269,7 @@ def test_lakehouse_run_removes_nothing_that_people_have_named(
     lakehouse.publish(rows(1))
     location = lakehouse.config.table("scored").location
     kept = f"{location}__staging_history"
-    if location.startswith("lake."):
+    if _is_iceberg(location):
         kept = f"{location}.branch_sparkweights_history"
         spark.sql(f"alter table {location} create branch sparkweights_history")
         spark.sql(f"alter table {location} create tag sparkweights_20250101t000000z_0123abcd")
@@ -271,7 +277,7 @@ def test_lakehouse_run_removes_nothing_that_people_have_named(
         spark.sql(f"create table {kept} using delta as select 1 as k")
     lakehouse.publish(rows(2))
     assert spark.table(kept).count() == 1
-    if location.startswith("lake."):
+    if _is_iceberg(location):
         tags_df = spark.table(f"{location}.refs").filter("type = 'TAG'")
         assert tags_df.count() == 1
 
@@ -335,7 +341,7 @@ def test_lakehouse_commit_names_the_run(
     """The table's own history says which run wrote a date."""
     lakehouse.publish(rows(1), run_id="2026-03-01-abc")
     location = lakehouse.config.table("scored").location
-    if location.startswith("lake."):
+    if _is_iceberg(location):
         (summary,) = spark.table(f"{location}.snapshots").orderBy("committed_at").tail(1)
         assert summary["summary"]["run_id"] == "2026-03-01-abc"
     else:
@@ -377,8 +383,9 @@ def test_lakehouse_table_without_the_date_is_refused(
     spark: SparkSession, database: str, tmp_path: Path
 ) -> None:
     """With the statement that makes another one."""
-    for kind, location in (("delta", database), ("iceberg", f"lake.{database}")):
-        name = f"{location}.undated_{kind}"
+    kinds = {"spark_catalog": "delta", **dict.fromkeys(ICEBERG.values(), "iceberg")}
+    for catalog, kind in kinds.items():
+        name = f"{catalog}.{database}.undated"
         spark.sql(f"create table {name} (k bigint) using {kind}")
         scored = {"format": "table", "location": name}
         aside = {"format": "parquet", "location": str(tmp_path / "aside")}
@@ -396,7 +403,7 @@ def test_score_into_a_lakehouse_equals_the_folder(
 
     The incoming table is one of the kind, too; the record states the version that was read.
     """
-    prefix = f"lake.{database}" if kind == "iceberg" else database
+    prefix = f"{ICEBERG[kind]}.{database}" if kind in ICEBERG else database
     tables = {
         f"tables__{role}": {"format": "table", "location": f"{prefix}.{kind}_{role}"}
         for role in ("scored", "quarantine", "incoming")
@@ -413,7 +420,8 @@ def test_score_into_a_lakehouse_equals_the_folder(
                 "using delta partitioned by (run_date) "
                 "tblproperties ('delta.columnMapping.mode' = 'name')"
             )
-    writer = spark.createDataFrame(incoming).writeTo(f"{prefix}.{kind}_incoming").using(kind)
+    writer = spark.createDataFrame(incoming).writeTo(f"{prefix}.{kind}_incoming")
+    writer = writer.using(kind.partition("_")[0])
     for key, value in mapped.items():
         writer = writer.tableProperty(key, value)
     writer.create()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import postgres_server
 import pytest
-from conftest import RUN_DATE, SHORT_LIVED, Shop, history
+from conftest import RUN_DATE, Shop, history
+from killed import PATIENCE, Moment, Run, opened, whole
 from lakehouse import BASE, MARCH_1, MARCH_2, SERVER, Sink, _stages, postgres_sink
+from psycopg import sql
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from sparkweights.storage.publish.protocol import Publication
-
-PATIENCE = 120  # seconds for one subprocess
 
 
 @pytest.fixture(scope="module")
@@ -283,140 +279,38 @@ def test_score_from_and_into_postgresql_equals_the_folder(
     assert SERVER["password"] not in said.out + said.err + json.dumps(own_shop.manifest())
 
 
-# Moments of a run; at the last, its transaction waits for a row of the date.
-MOMENTS = [
-    ("loading the model", 0.0),
-    ("planning the checks", 0.0),
-    ("scoring, checking and staging", 0.0),
-    ("scoring, checking and staging", 0.4),
-    ("scoring, checking and staging", 0.8),
-    ("checking the incoming table", 0.0),
-    ("staging the quarantine", 0.0),
-    ("verifying the stage", 0.0),
-    ("publishing", 0.0),
-    ("publishing", 0.02),
-    ("publishing", 0.05),
-    ("deleting", 0.0),
-]
-STATE = """
-    SELECT min("loan id") / 1000, max("loan id") / 1000, count(DISTINCT "loan id"), count(*),
-           count(DISTINCT run_id)
-    FROM lending_killed.scored WHERE run_date = '2026-03-01'
-"""
-ONE_ROW = 'SELECT 1 FROM lending_killed.scored WHERE "loan id" = %s FOR UPDATE'
 WAITING = """
     SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DELETE%' AND wait_event_type = 'Lock'
 """
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 
 
-@dataclass
-class Reader(threading.Thread):
-    """Polls the date as a reader does; an incoming table has keys of its own thousand."""
-
-    seen: set[tuple[Any, ...]] = field(default_factory=set)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        super().__init__(daemon=True)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def run(self) -> None:
-        """Poll until the end."""
-        with postgres_server.connect() as connection:
-            while not self.ended.is_set():
-                self.seen.add(_state(connection))
-                time.sleep(0.01)
-
-
-def _state(connection: psycopg.Connection[TupleRow]) -> tuple[Any, ...]:
-    """Return what a reader sees of the date: the thousand, its size, and the number of runs."""
-    (row,) = connection.execute(STATE).fetchall()
-    return row
-
-
-def _new(thousand: int) -> tuple[int, ...]:
-    return (thousand, thousand, 300, 300, 1)
-
-
-def _start(config: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "sparkweights", "score", "--config", str(config),
-               "--run-date", RUN_DATE]  # fmt: skip
-    jars = os.environ["PYSPARK_SUBMIT_ARGS"].partition("--jars")[2]
-    own = {**SHORT_LIVED, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": f"--jars{jars}"}
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **own},
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def _kill_at(process: subprocess.Popen[str], moment: str, later: float) -> str:
-    """Wait for a step's log line, kill the run some seconds later; return what was said."""
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        if moment in line:
-            time.sleep(later)
-            break
-    process.kill()
-    said += process.stderr.read()
-    process.wait(PATIENCE)
-    return said
-
-
-def _kill_while_it_deletes(process: subprocess.Popen[str], thousand: int) -> str:
-    """Hold a row of the date until the run waits for it, in its transaction; kill the run."""
-    with postgres_server.connect() as holder, postgres_server.connect() as watching:
-        holder.autocommit = False
-        holder.execute(ONE_ROW, [thousand * 1000])
-        until = time.monotonic() + PATIENCE
-        while watching.execute(WAITING).fetchone() == (0,) and time.monotonic() < until:
-            time.sleep(0.02)
-        assert time.monotonic() < until
-        said = _kill_at(process, "", 0.0)
-        holder.rollback()
-    return said
-
-
-def test_runs_killed_at_any_moment_leave_a_whole_date(
-    own_shop: Shop, server: psycopg.Connection[TupleRow]
+def test_run_killed_in_its_transaction_leaves_the_old_rows(
+    own_shop: Shop, spark: SparkSession, server: psycopg.Connection[TupleRow]
 ) -> None:
-    """Readers see all rows of one run, through each run and after it; the next run cleans up."""
-    server.execute("CREATE SCHEMA lending_killed")
-    config = own_shop.config(**_tables("lending_killed"), checks={})
+    """It waits for a row of the date that somebody holds; the next run succeeds and cleans up."""
+    with opened(spark, own_shop, "postgres") as scene, postgres_server.connect() as holder:
+        holder.autocommit = False
+        schema, _, table = scene.tables["scored"]["location"].partition(".")
+        rows = sql.SQL("SELECT 1 FROM {} FOR UPDATE").format(sql.Identifier(schema, table))
+        holder.execute(rows)
+        scene.bring(2)
+        run = scene.start(Moment("never", 0.0, "both", (1, 1), recorded=False))
+        run.go()
+        _wait(server, WAITING, 1, run)
+        run.process.kill()
+        run.process.wait(PATIENCE)
+        holder.rollback()
+        _wait(server, HELD, 0, run)
+        assert scene.states() == [whole(2)[0], whole(1)[1]]
+        scene.score()
+        assert scene.states() == whole(2)
+        assert not scene.left_over()
 
-    def bring(thousand: int) -> None:
-        frame = history(300, seed=thousand).drop(columns="outcome")
-        own_shop.table("incoming", frame.assign(**{"loan id": frame["loan id"] + 1000 * thousand}))
 
-    bring(1)
-    assert own_shop.run("score", config, "--quiet") == 0
-    old = 1
-    assert _state(server) == _new(1)
-    for thousand, (moment, later) in enumerate(MOMENTS, start=2):
-        bring(thousand)
-        reader = Reader()
-        reader.start()
-        process = _start(config)
-        if moment == "deleting":
-            said = _kill_while_it_deletes(process, old)
-        else:
-            said = _kill_at(process, moment, later)
-            assert moment in said, said
-        time.sleep(0.2)  # the server ends the transaction of a connection that has gone
-        reader.ended.set()
-        reader.join()
-        allowed = {_new(old)} | ({_new(thousand)} if moment == "publishing" else set())
-        assert reader.seen <= allowed, (moment, later, reader.seen)
-        old = _state(server)[0]
-        assert _state(server) in allowed, (moment, later)
-    bring(99)
-    assert own_shop.run("score", config, "--quiet") == 0
-    assert _state(server) == _new(99)
-    left = server.execute(
-        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
-        "WHERE nspname = 'lending_killed' AND relkind = 'r' ORDER BY 1"
-    ).fetchall()
-    assert left == [("quarantine",), ("scored",)]
+def _wait(server: psycopg.Connection[TupleRow], query: str, count: int, run: Run) -> None:
+    """Wait until the server counts so many."""
+    until = time.monotonic() + PATIENCE
+    while server.execute(query).fetchone() != (count,):
+        assert time.monotonic() < until, run.log.read_text()
+        time.sleep(0.02)
