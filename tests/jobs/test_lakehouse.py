@@ -82,6 +82,7 @@ def _of_server(server: Mapping[str, str], warehouse: Path) -> dict[str, str]:
         ledger: ICEBERG,
         f"{ledger}.type": "jdbc",
         f"{ledger}.uri": server["url"],
+        f"{ledger}.jdbc.schema-version": "V1",  # without it, a look for a view fails
         f"{ledger}.jdbc.user": server["user"],
         f"{ledger}.jdbc.password": server["password"],
         f"{ledger}.warehouse": str(warehouse),
