@@ -162,7 +162,7 @@ def test_shrunk_shares_are_those_of_labelled_pseudo_rows() -> None:
 
 
 def test_estimated_share_is_shrunk_by_twenty_rows_of_the_prior() -> None:
-    """Of 150 rows that are told apart fully 45 are bad: decisions use (45 + 20 * .2) / 170."""
+    """The scores of 150 rows leave no doubt that 45 are bad; decisions use (45 + 20 * .2) / 170."""
     sure = np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]])
     source = ScoreHistogram(sure, np.array([[8_000.0, 0.0], [0.0, 2_000.0]]))
     target = ScoreHistogram(sure, np.array([[105.0], [45.0]]))
