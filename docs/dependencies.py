@@ -30,6 +30,7 @@ UNCHANGED = frozenset({"certifi", "tqdm", "psycopg", "psycopg-binary"})
 PERMISSIVE = frozenset(
     {
         "0BSD",
+        "3-Clause BSD License",
         "Apache Software License",
         "Apache-2.0",
         "BSD License",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from zipfile import ZipFile
 
+import pandas as pd
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -224,3 +226,23 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
     folder = Location.of(f"memory://bucket-{uuid4().hex}/folder")
     yield folder
     folder.parent.remove()
+
+
+@pytest.fixture(scope="session")
+def score_by_onnx() -> Callable[[bytes, pd.DataFrame], pd.DataFrame]:
+    """Score rows by an exported model in ONNX's runtime; a missing text is what the model says."""
+    import onnxruntime
+
+    def score(model: bytes, rows: pd.DataFrame) -> pd.DataFrame:
+        session = onnxruntime.InferenceSession(model)
+        missing = session.get_modelmeta().custom_metadata_map["missing_text"]
+        columns = {
+            column.name: rows[column.name].fillna(missing).to_numpy(object)
+            if column.type == "tensor(string)"
+            else rows[column.name].astype("Float64").to_numpy(float, na_value=math.nan)
+            for column in session.get_inputs()
+        }
+        names = [output.name for output in session.get_outputs()]
+        return pd.DataFrame(dict(zip(names, session.run(names, columns), strict=True)))
+
+    return score

@@ -32,6 +32,8 @@ def main() -> int:
         figures |= measured
         bars += promised
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        for bar in promised:  # the whole takes an hour: what is known is told at once
+            print(f"  {bar.name}: {bar.to_dict()}", file=sys.stderr)
     return report("rightness", figures, bars)
 
 

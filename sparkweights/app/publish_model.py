@@ -10,7 +10,6 @@ from sparkweights.bundle.bundle import Reference, publish_bundle
 from sparkweights.bundle.integrity import read_bundle
 from sparkweights.export.files import export_files
 from sparkweights.report import pages_of
-from sparkweights.storage.files import write_text
 from sparkweights.training.champion import compare_with_champion
 from sparkweights.training.records import model_version, training_record
 
@@ -114,7 +113,7 @@ def export_model(
     if not forms:
         return []
     artifacts, version = config.path(config.artifacts), str(record.version)
-    texts = export_files(read_bundle(artifacts, version, key), forms)
-    for name, text in texts.items():
-        write_text(artifacts / "export" / version / name, text)
-    return list(texts)
+    contents = export_files(read_bundle(artifacts, version, key), forms)
+    for name, content in contents.items():
+        (artifacts / "export" / version / name).write_bytes(content)
+    return list(contents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError
+from sparkweights.core.extras import ONNX
 from sparkweights.models.registry import AUTO, capabilities, kinds_that
 from sparkweights.spec.settings import MAX_EXPORTED_LEAVES
 
@@ -52,6 +53,8 @@ def check_distillation(config: Config) -> None:
 
 def _check_export(settings: Distill) -> None:
     """Refuse exports of models that have none, before one is trained and published."""
+    if "onnx" in settings.export:
+        ONNX.require("distill.export: onnx needs", "leave it out")
     kind, params = settings.model.kind, settings.model.params
     if not _has_export(capabilities(kind)):
         raise ConfigError(

@@ -78,6 +78,7 @@ XGBOOST = Extra("xgboost", "sparkweights[xgboost]")
 CHECKS = Extra("great_expectations", "sparkweights[checks]")
 REPORT = Extra("matplotlib", "sparkweights[report]", ("jinja2", "markupsafe"))
 POSTGRES = Extra("psycopg", "sparkweights[postgres]")
+ONNX = Extra("onnx", "sparkweights[onnx]")
 S3 = Extra("s3fs", "sparkweights[s3]")
 
 
@@ -92,7 +93,7 @@ def missing_extra(error: BaseException) -> ConfigError | None:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
     module = error.name.partition(".")[0]
-    for extra in (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES):
+    for extra in (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES, ONNX):
         if module in (extra.module, *extra.others):
             return extra.refusal("This needs")
     return None

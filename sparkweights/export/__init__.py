@@ -1,1 +1,1 @@
-"""Exports: a small model as a formula, in SQL, in JSON, and in Python without a dependency."""
+"""Exports: a small model as a formula, in SQL, ONNX, JSON, and Python without a dependency."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from sparkweights.core.extras import ONNX
 from sparkweights.export.formula import ScoringFormula
 from sparkweights.export.sql import DIALECTS, to_sql
 from sparkweights.local.scorer import LocalScorer
@@ -19,13 +20,13 @@ _QUERIES = {"sql": "model.sql", "spark_sql": "model.spark.sql"}
 TABLE = "incoming"  # which the queries read; whoever runs one names the table or a view so
 
 
-def export_files(bundle: VerifiedBundle, forms: Sequence[str]) -> dict[str, str]:
-    """Return the files of a bundle's exports: name -> text.
+def export_files(bundle: VerifiedBundle, forms: Sequence[str]) -> dict[str, bytes]:
+    """Return the files of a bundle's exports: name -> content.
 
     Parameters
     ----------
     forms
-        ``sql``, ``spark_sql``, ``json`` or ``python``, which has the JSON as well.
+        ``sql``, ``spark_sql``, ``json``, ``onnx``, or ``python``, which has the JSON as well.
 
     Raises
     ------
@@ -33,16 +34,25 @@ def export_files(bundle: VerifiedBundle, forms: Sequence[str]) -> dict[str, str]
         If the bundle's model cannot be stated as a formula.
     """
     formula = ScoringFormula.of(LocalScorer.of(bundle))
-    texts: dict[str, str] = {}
+    contents: dict[str, bytes] = {}
     for form in forms:
         if form in DIALECTS:
-            texts[_QUERIES[form]] = to_sql(formula, TABLE, DIALECTS[form])
-            continue
-        texts["model.json"] = as_json(formula.to_dict(), indent=None)
+            contents[_QUERIES[form]] = to_sql(formula, TABLE, DIALECTS[form]).encode()
+        elif form == "onnx":
+            contents["model.onnx"] = _onnx(formula)
+        else:
+            contents["model.json"] = as_json(formula.to_dict(), indent=None).encode()
         if form == "python":
-            texts["standalone.py"] = _standalone()
-    return texts
+            contents["standalone.py"] = _standalone()
+    return contents
 
 
-def _standalone() -> str:
-    return files("sparkweights.export").joinpath("standalone.py").read_text(encoding="utf-8")
+def _standalone() -> bytes:
+    return files("sparkweights.export").joinpath("standalone.py").read_bytes()
+
+
+def _onnx(formula: ScoringFormula) -> bytes:
+    ONNX.require("An export to ONNX needs", "leave onnx out of distill.export")
+    from sparkweights.export.onnx_graph import to_onnx  # noqa: PLC0415 (an extra)
+
+    return to_onnx(formula)

@@ -308,7 +308,8 @@ class Distill(Section):
     export
         Files that compute the same as the student. ``sql``: a query of standard SQL; ``spark_sql``:
         one of Spark SQL; ``json``: the arithmetic as JSON; ``python``: the same and a scorer in
-        Python without a dependency. For linear students and for single trees of at most 256 leaves.
+        Python without a dependency; ``onnx``: a model of the ONNX format, in double precision. For
+        linear students and for single trees of at most 256 leaves.
     """
 
     model: Model
@@ -317,7 +318,7 @@ class Distill(Section):
     temperature: Annotated[Number, Field(ge=1, le=100)] = 1.0
     hard_share: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     artifacts: Text = "students"
-    export: tuple[Literal["sql", "spark_sql", "json", "python"], ...] = ()
+    export: tuple[Literal["sql", "spark_sql", "json", "python", "onnx"], ...] = ()
 
 
 class Decision(Section):

@@ -15,6 +15,7 @@ from sparkweights.export import standalone
 from sparkweights.records import TrainingRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import Shop
@@ -27,7 +28,7 @@ STUDENT = {
     "weights": {"scheme": "balanced"},
     "hard_share": 0.25,
     "artifacts": "out/students",
-    "export": ["sql", "spark_sql", "python"],
+    "export": ["sql", "spark_sql", "python", "onnx"],
 }  # fmt: skip
 
 
@@ -50,10 +51,13 @@ class Distilled:
         stated: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return stated
 
+    def exported(self, name: str) -> Path:
+        """Return where an export is."""
+        return self.students / "export" / self.record["model_version"] / name
+
     def export(self, name: str) -> str:
-        """Return an exported file."""
-        file = self.students / "export" / self.record["model_version"] / name
-        return file.read_text(encoding="utf-8")
+        """Return an exported text."""
+        return self.exported(name).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +133,10 @@ def test_student_has_as_many_leaves_as_it_may(distilled: Distilled) -> None:
     assert len(np.unique(student.round(12))) in {13, 14}
 
 
-def test_exports_equal_the_student_in_spark_and_python(
-    distilled: Distilled, spark: SparkSession
+def test_exports_equal_the_student_in_spark_python_and_onnx(
+    distilled: Distilled,
+    spark: SparkSession,
+    score_by_onnx: Callable[[bytes, pd.DataFrame], pd.DataFrame],
 ) -> None:
     """On every row, with nulls and a level that training did not see; to 1e-9."""
     rows = pd.read_parquet(distilled.shop.folder / "data/incoming")
@@ -146,7 +152,8 @@ def test_exports_equal_the_student_in_spark_and_python(
     of_spark = of_spark.set_index("loan id").loc[rows["loan id"]].reset_index()
     scorer = standalone.Scorer(json.loads(distilled.export("model.json")))
     of_python = pd.DataFrame([scorer.score(row) for row in rows.to_dict("records")])
-    for found in (of_spark, of_python):
+    by_onnx = score_by_onnx(distilled.exported("model.onnx").read_bytes(), rows)
+    for found in (of_spark, of_python, by_onnx):
         assert found["decision"].tolist() == expected["decision"].tolist()
         assert found[numbers].to_numpy(float) == pytest.approx(truth, rel=1e-9)
     assert distilled.export("standalone.py").endswith("FUNCTIONS[function](*operands)\n")

@@ -1,4 +1,4 @@
-"""On the demo's clients: a tree of 32 leaves, as SQL and as Python alone."""
+"""On the demo's clients: a tree of 32 leaves, as SQL, as Python alone, and in ONNX."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sparkweights.cli.main import main
 from sparkweights.export import standalone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyspark.sql import SparkSession
@@ -24,12 +25,14 @@ STUDENT = {
         "kind": "tree", "params": {"maxDepth": 8, "minInstancesPerNode": 100}, "max_leaves": 32,
     },
     "artifacts": "out/students",
-    "export": ["spark_sql", "python"],
+    "export": ["spark_sql", "python", "onnx"],
 }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_exports_equal_the_student_on_every_client(demo: Path, spark: SparkSession) -> None:
+def test_exports_equal_the_student_on_every_client(
+    demo: Path, spark: SparkSession, score_by_onnx: Callable[[bytes, pd.DataFrame], pd.DataFrame]
+) -> None:
     """Of both tables, to 1e-9."""
     stated = yaml.safe_load((demo / "credit_card.yaml").read_text(encoding="utf-8"))
     config = demo / "distill.yaml"
@@ -52,7 +55,8 @@ def test_exports_equal_the_student_on_every_client(demo: Path, spark: SparkSessi
     scorer = standalone.Scorer(json.loads((files / "model.json").read_text("utf-8")))
     of_python = pd.DataFrame([scorer.score(row) for row in rows.to_dict("records")])
     numbers = expected.columns.drop("decision")
-    for found in (of_spark, of_python):
+    by_onnx = score_by_onnx((files / "model.onnx").read_bytes(), rows)
+    for found in (of_spark, of_python, by_onnx):
         assert found["decision"].tolist() == expected["decision"].tolist()
         np.testing.assert_allclose(
             found[numbers].to_numpy(float), expected[numbers].to_numpy(float), rtol=1e-9

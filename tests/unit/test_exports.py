@@ -1,4 +1,4 @@
-"""Exports of a model compute what the model computes: SQL in SQLite, and Python without a library.
+"""Exports of a model compute what the model computes: SQL in SQLite, Python alone, and ONNX.
 
 The truth is `LocalScorer`, which other tests compare with Spark row by row.
 """
@@ -26,6 +26,7 @@ from sparkweights.core.roles import ColumnRoles
 from sparkweights.costs.matrix import CostMatrix
 from sparkweights.export import standalone
 from sparkweights.export.formula import ScoringFormula
+from sparkweights.export.onnx_graph import MISSING_TEXT, to_onnx
 from sparkweights.export.sql import DIALECTS, to_sql
 from sparkweights.export.terms import Constant, interpolate, names, plain
 from sparkweights.local.columns import InputColumns
@@ -47,6 +48,8 @@ from sparkweights.weights.rule import WeightRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    ByOnnx = Callable[[bytes, pd.DataFrame], pd.DataFrame]
 
 KINDS = {"in come": "number", "n": "number", "town": "text", "flag": "boolean", "code": "number"}
 TOWNS = ["oslo", "ber'gen", None, "unseen", 'a"b\\c', "oslo"]
@@ -196,7 +199,7 @@ SCORERS: dict[str, Callable[[], LocalScorer]] = {
 
 
 @pytest.mark.parametrize("name", SCORERS)
-def test_exports_equal_the_model_on_every_row(name: str) -> None:
+def test_exports_equal_the_model_on_every_row(name: str, score_by_onnx: ByOnnx) -> None:
     """With nulls, NaN, infinity, unseen levels and quotes; to 1e-9."""
     scorer, frame = SCORERS[name](), _frame()
     columns = InputColumns(frame)
@@ -210,7 +213,8 @@ def test_exports_equal_the_model_on_every_row(name: str) -> None:
     rows = [
         {column: _plain(value) for column, value in row.items()} for row in frame.to_dict("records")
     ]
-    for found in (_by_sqlite(formula, rows), [python.score(row) for row in rows]):
+    by_onnx = score_by_onnx(to_onnx(formula), frame).to_dict("records")
+    for found in (_by_sqlite(formula, rows), [python.score(row) for row in rows], by_onnx):
         decisions = [row["decision"] for row in found]
         numbers = [[row[output] for output in formula.outputs[:-1]] for row in found]
         assert decisions == priced.decision().tolist()
@@ -291,6 +295,40 @@ def test_exports_refuse_models_that_they_cannot_state() -> None:
     for scorer, sentence in refused:
         with pytest.raises(ModelError, match=sentence):
             ScoringFormula.of(scorer)
+
+
+def test_onnx_computes_in_double_precision(score_by_onnx: ByOnnx) -> None:
+    """A row just above a tree's threshold goes right; in single precision it would go left."""
+    tree = FlatTree(
+        left=(1, -1, -1),
+        right=(2, -1, -1),
+        feature=(0, -1, -1),
+        threshold=np.array([0.1, 0, 0]),
+        weight=np.ones(3),
+        value=np.array([0.5, 0.25, 0.75]),
+    )
+    model = LocalShares(((tree, replace(tree, value=1 - tree.value)),))
+    formula = ScoringFormula.of(_scorer((LocalBlock(("n",), (None,), ()),), model))
+    rows = _frame()[:2].assign(n=[0.1, np.nextafter(0.1, 1)])
+    scored = score_by_onnx(to_onnx(formula), rows)
+    assert scored[formula.outputs[0]].tolist() == [0.25, 0.75]
+
+
+def test_onnx_has_a_value_per_row_of_a_model_that_reads_none(score_by_onnx: ByOnnx) -> None:
+    """A tree of one leaf: its probabilities are the same on every row."""
+    leaf = FlatTree((-1,), (-1,), (-1,), np.zeros(1), value=np.array([0.25]), weight=np.ones(1))
+    model = LocalShares(((leaf, replace(leaf, value=np.array([0.75]))),))
+    formula = ScoringFormula.of(_scorer((), model))
+    scored = score_by_onnx(to_onnx(formula), _frame())
+    assert scored[formula.outputs[1]].tolist() == [0.75] * 60
+
+
+def test_onnx_refuses_a_category_that_it_takes_for_a_missing_one() -> None:
+    """The sentence says what to do."""
+    plan = (LocalCategory("town", ("oslo", MISSING_TEXT)),)
+    formula = ScoringFormula.of(_scorer(plan, _linear(4, 1)))
+    with pytest.raises(ModelError, match="stands for a missing text"):
+        to_onnx(formula)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=9), st.floats(-9, 9) | st.none())

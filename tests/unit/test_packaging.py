@@ -18,14 +18,14 @@ from packaging.requirements import Requirement
 import sparkweights
 from sparkweights import ConfigError, QualityGateError
 from sparkweights.app.session import run_settings
-from sparkweights.core.extras import CHECKS, POSTGRES, REPORT, SPARK, XGBOOST, missing_extra
+from sparkweights.core.extras import CHECKS, ONNX, POSTGRES, REPORT, SPARK, XGBOOST, missing_extra
 from sparkweights.quality.library import quiet_library
 from sparkweights.records import RunRecord
 from sparkweights.report import StageResult, pages_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES)
+EXTRAS = (SPARK, XGBOOST, CHECKS, REPORT, POSTGRES, ONNX)
 MODULES = [name for extra in EXTRAS for name in (extra.module, *extra.others)]
 POSIX = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "fchmod", "getuid")
 
@@ -74,6 +74,7 @@ def test_an_installation_brings_no_engine_and_no_learner() -> None:
         ("checks", "great-expectations"),
         ("report", "matplotlib"),
         ("postgres", "psycopg"),
+        ("onnx", "onnx"),
     ):
         assert package in _names(optional[extra])
         assert package not in _names(PROJECT["dependencies"])
