@@ -2,17 +2,20 @@
 
 Base rate: calibrated probabilities of known law on test rows, stratified by class or not, some of
 them calibrated on other rows; and ten times too high and too low. Money: expected over realised
-cost of Bayes decisions with lognormal amounts.
+cost of Bayes decisions with lognormal amounts. By customer: both, where the outcomes and amounts of
+a customer's 40 rows are alike and the split keeps them together.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from benchmarks.harness import Bar, figure
+from benchmarks.rightness.intervals import MANY, block_table
 from sparkweights.core.errors import QualityGateError
 from sparkweights.evaluation.cost_calibration import CostCalibration, StakeSums, cost_calibration
 from sparkweights.evaluation.evaluation import Cell, Evaluation
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from sparkweights.evaluation.calibration import Groups as Numbers
     from sparkweights.evaluation.score_table import Array
 
 EVENTS = (10, 100, 1_000)
@@ -57,6 +61,13 @@ def run(
             figures[f"money, {events} events: {name}"] = figure([share], "%")
         bars.append(Bar(f"money, {events} events: sound, stopped", found["sound: stopped"], 1.0))
         bars.append(Bar(f"money, {events} events: sound, warned", found["sound: warned"], 1.0))
+    for customers in (50, MANY):
+        for name, share in customer_alarms(customers, 20 if quick else 600).items():
+            figures[f"{customers} customers: {name}"] = figure([share], "%")
+            if customers == MANY and "independent" not in name:
+                sound = "sound" in name
+                limit = 1.0 if sound else 95.0
+                bars.append(Bar(f"{customers} customers: {name}", share, limit, at_most=sound))
     return figures, bars
 
 
@@ -97,8 +108,45 @@ def calibrated(p: Array, share: float) -> Array:
     return np.asarray(odds * np.exp(shift) / (1 + odds * np.exp(shift)))
 
 
-def is_stopped(p: Array, bad: Array, *, stratified: bool) -> bool:
-    """Whether the gate stops this model."""
+def customer_alarms(customers: int, draws: int) -> dict[str, float]:
+    """Return in how many of a hundred draws each gate stops, of rows that depend on each other."""
+    rng = np.random.default_rng(customers)
+    counts: dict[str, int] = defaultdict(int)
+    for _ in range(draws):
+        p, amount, bad, block = customer_rows(rng, customers)
+        counts["sound, base rate"] += is_stopped(p, bad, block=block)
+        counts["sound, base rate, rows taken as independent"] += is_stopped(p, bad)
+        counts["p x 0.1, base rate"] += is_stopped(p / 10, bad, block=block)
+        counts["p x 10, base rate"] += is_stopped(np.minimum(p * 10, 0.999), bad, block=block)
+        costs = compare(block, p, amount, bad, clustered=True)
+        counts["sound, money"] += bool(costs.far_off(COST_TOLERANCE))
+    return {name: 100 * count / draws for name, count in counts.items()}
+
+
+def customer_rows(rng: np.random.Generator, customers: int) -> tuple[Array, Array, Array, Numbers]:
+    """Return probability, amount, outcome and block of 40 rows per customer.
+
+    The outcome is whether a standard normal variable, of which the customer's rows share a part of
+    .3 of the variance, is below the probability's quantile: the probabilities are right, and the
+    outcomes depend on each other.
+    """
+    whose = np.repeat(np.arange(customers), 40)
+
+    def alike(share: float) -> Array:
+        own, common = rng.normal(size=len(whose)), rng.normal(size=customers)[whose]
+        return np.asarray(np.sqrt(share) * common + np.sqrt(1 - share) * own)
+
+    p = expit(np.log(0.05 / 0.95) - SPREAD**2 / 2 + SPREAD * alike(0.6))
+    bad = (ndtr(alike(0.3)) < p).astype(np.float64)
+    block = rng.integers(0, EVALUATION_BLOCKS, customers)[whose]
+    amount = np.asarray(np.exp(4 + DEVIATION * alike(0.6)))
+    return np.asarray(p), amount, np.asarray(bad), block
+
+
+def is_stopped(
+    p: Array, bad: Array, *, stratified: bool = False, block: Numbers | None = None
+) -> bool:
+    """Whether the gate stops this model; rows of a block may depend on each other."""
     table = ScoreTable.from_rows(p, bad, edges=least_scores(p))
     rows = float(len(p))
     evaluation = Evaluation(
@@ -111,6 +159,9 @@ def is_stopped(p: Array, bad: Array, *, stratified: bool) -> bool:
         block_losses=np.zeros(1),
         square_weights={"good": rows - float(bad.sum()), "bad": float(bad.sum())},
         right_decisions={"good": "no", "bad": "no"},
+        block_tables={} if block is None else {
+            "good": block_table(block, 1 - p, 1 - bad), "bad": block_table(block, p, bad)
+        },
     )  # fmt: skip
     try:
         gate_base_rate(evaluation, TOLERANCE, stratified=stratified, calibration_share=1.0)
@@ -131,7 +182,8 @@ def cost_alarms(events: int, draws: int) -> dict[str, float]:
         bad = (rng.random(rows) < p).astype(np.float64)
         low_at_top = p * np.where(amount > np.quantile(amount, 0.9), 0.4, 1.0)
         for name, told in zip(laws, (p, low_at_top, p / 10), strict=True):
-            found = compare(rng, told, amount, bad)
+            block = rng.integers(0, EVALUATION_BLOCKS, rows)
+            found = compare(block, told, amount, bad)
             counts[f"{name}: warned"] += bool(found.off(COST_TOLERANCE))
             counts[f"{name}: stopped"] += bool(found.far_off(COST_TOLERANCE))
             if name == "sound":
@@ -140,7 +192,9 @@ def cost_alarms(events: int, draws: int) -> dict[str, float]:
     return {name: 100 * count / draws for name, count in counts.items()}
 
 
-def compare(rng: np.random.Generator, p: Array, amount: Array, bad: Array) -> CostCalibration:
+def compare(
+    block: Numbers, p: Array, amount: Array, bad: Array, *, clustered: bool = False
+) -> CostCalibration:
     """Return expected against realised cost of Bayes decisions, as the distributed pass sums it."""
     lost = 0.1 * amount + 5
     decline = p * amount > (1 - p) * lost
@@ -149,7 +203,6 @@ def compare(rng: np.random.Generator, p: Array, amount: Array, bad: Array) -> Co
     realised = np.where(bad > 0, of_bad, of_good)
     octaves = np.floor(np.log2(np.maximum(amount, lost)) * 8)
     levels, level = np.unique(octaves, return_inverse=True)
-    block = rng.integers(0, EVALUATION_BLOCKS, len(p))
 
     def by_block(values: Array) -> Array:
         found = np.zeros((EVALUATION_BLOCKS, len(levels)))
@@ -168,4 +221,4 @@ def compare(rng: np.random.Generator, p: Array, amount: Array, bad: Array) -> Co
         by_class(2),
         by_class(3),
     )
-    return cost_calibration(sums, np.ones(2))
+    return cost_calibration(sums, np.ones(2), clustered=clustered)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from sparkweights.evaluation.calibration import Groups as Numbers
     from sparkweights.evaluation.score_table import Array
 
 BASES = (0.05, 0.01, 0.002)
@@ -215,7 +216,7 @@ def cluster_coverage(customers: int, draws: int) -> dict[str, float]:
     return {name: 100 * count / draws for name, count in held.items()}
 
 
-def block_table(block: Array, p: Array, y: Array) -> BlockTable:
+def block_table(block: Numbers, p: Array, y: Array) -> BlockTable:
     """Return what the distributed pass sums by block."""
     place = block.astype(int), (bin_numbers(p) // (BINS // 128)).astype(int)
     sides = [np.zeros((EVALUATION_BLOCKS, 128)) for _ in range(2)]

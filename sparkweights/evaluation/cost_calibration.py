@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparkweights.evaluation.intervals import Interval, ratio_interval
-from sparkweights.evaluation.score_table import ratio
-from sparkweights.evaluation.score_test import design_effect, skewed_tails
+from sparkweights.evaluation.score_test import INDEPENDENT, block_dependence, skewed_tails
 
 if TYPE_CHECKING:
     from sparkweights.evaluation.calibration import Groups as Numbers
     from sparkweights.evaluation.score_table import Array
+    from sparkweights.evaluation.score_test import Dependence
 
 GROUPS = 10
 OFF = 0.01  # level of the test over all groups: probability of rejecting a calibrated model
@@ -175,20 +175,20 @@ def cost_calibration(
         ``[class]``: mean weight of a row of the class; see `score_test.row_weights`.
     clustered
         Whether the rows of a block depend on each other: then the variance under the model is
-        multiplied by the blocks' design effect.
+        multiplied by the blocks' design effect, of `score_test.block_dependence`.
     """
     total = np.arange(len(sums.stake), dtype=np.int64)
-    totals = float(sums.expected.sum()), float(sums.realised.sum())
-    effect = 1.0
+    dependence = INDEPENDENT
     if clustered:
         occupied = sums.weight.sum(axis=1) > 0
-        residual = (sums.realised - sums.expected * ratio(totals[1], totals[0])).sum(axis=1)[
-            occupied
-        ]
-        effect = design_effect(residual, float(per_row @ sums.second.sum(axis=1)))
+        dependence = block_dependence(
+            sums.realised.sum(axis=1)[occupied],
+            sums.expected.sum(axis=1)[occupied],
+            float(per_row @ sums.second.sum(axis=1)),
+        )
     return CostCalibration(
-        _group(sums, total, per_row, effect),
-        tuple(_group(sums, levels, per_row, effect) for levels in _tenths(sums)),
+        _group(sums, total, per_row, dependence),
+        tuple(_group(sums, levels, per_row, dependence) for levels in _tenths(sums)),
     )
 
 
@@ -200,7 +200,8 @@ def _tenths(sums: StakeSums) -> list[Numbers]:
     return [np.flatnonzero(tenth == number).astype(np.int64) for number in np.unique(tenth)]
 
 
-def _group(sums: StakeSums, levels: Numbers, per_row: Array, effect: float) -> CostGroup:
+def _group(sums: StakeSums, levels: Numbers, per_row: Array, dependence: Dependence) -> CostGroup:
+    effect, degrees = dependence
     expected, realised = (part[:, levels].sum(axis=1) for part in (sums.expected, sums.realised))
     variance = float(per_row @ sums.second[:, levels].sum(axis=1)) * effect
     third = float(per_row**2 @ sums.third[:, levels].sum(axis=1)) * effect**2
@@ -214,7 +215,7 @@ def _group(sums: StakeSums, levels: Numbers, per_row: Array, effect: float) -> C
         expected=float(expected.sum()),
         realised=float(realised.sum()),
         interval=(_inverse(high), _inverse(low)),
-        p_value=skewed_tails(gap, variance, third).p_value,
+        p_value=skewed_tails(gap, variance, third).of_t(degrees).p_value,
     )
 
 

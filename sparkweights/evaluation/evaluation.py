@@ -24,9 +24,10 @@ from sparkweights.evaluation.influence import MEASURES, measure_interval
 from sparkweights.evaluation.intervals import FEW_EVENTS, Interval, ratio_interval
 from sparkweights.evaluation.score_table import ratio
 from sparkweights.evaluation.score_test import (
+    INDEPENDENT,
     Tails,
     base_rate_tails,
-    design_effect,
+    block_dependence,
     row_weights,
     stratified_tails,
 )
@@ -194,17 +195,17 @@ class Evaluation:
         of_class, of_others = row_weights(
             weights, np.array([square, sum(self.square_weights.values()) - square])
         )
-        effect = 1.0
+        dependence = INDEPENDENT
         if blocks is not None:
             variances = table.weight * table.mean_score * (1 - table.mean_score)
             variance = float(variances.sum()) * ratio(
                 float(weights @ (of_class, of_others)), float(weights.sum())
             )
-            residual = blocks.positives.sum(axis=1) - blocks.score_sum * ratio(
-                float(weights[0]), float(table.weight @ table.mean_score)
+            occupied = blocks.weight > 0
+            dependence = block_dependence(
+                blocks.positives.sum(axis=1)[occupied], blocks.score_sum[occupied], variance
             )
-            effect = design_effect(residual[blocks.weight > 0], variance)
-        return base_rate_tails(table, (float(of_class), float(of_others)), design_effect=effect)
+        return base_rate_tails(table, (float(of_class), float(of_others)), dependence=dependence)
 
     @cached_property
     def cost_calibration(self) -> CostCalibration | None:

@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, ndtr
+from scipy.special import gammainc, gammaincc, ndtr, ndtri, stdtr
 
 from sparkweights.evaluation.score_table import ratio
 
@@ -33,6 +33,30 @@ class Tails(NamedTuple):
     def p_value(self) -> float:
         """The two-sided p-value: twice the smaller tail."""
         return min(1.0, 2 * min(self.below, self.above))
+
+    def of_t(self, degrees: float) -> Tails:
+        """Return the tails where the variance is an estimate with so many degrees of freedom."""
+        if math.isinf(degrees):
+            return self
+        return Tails(*(float(stdtr(degrees, ndtri(tail))) for tail in self))
+
+
+class Dependence(NamedTuple):
+    """How much a sum varies because rows of a block depend on each other.
+
+    Attributes
+    ----------
+    effect
+        Its variance over that under independence (the design effect, Kish 1965), at least 1.
+    degrees
+        Degrees of freedom of this estimate: the effective number of blocks, less 1.
+    """
+
+    effect: float = 1.0
+    degrees: float = math.inf
+
+
+INDEPENDENT = Dependence()
 
 
 def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0) -> Tails:
@@ -77,7 +101,7 @@ def skewed_tails(gap: float, variance: float, third: float, *, step: float = 0.0
 
 
 def base_rate_tails(
-    table: ScoreTable, per_row: tuple[float, float], *, design_effect: float = 1.0
+    table: ScoreTable, per_row: tuple[float, float], *, dependence: Dependence = INDEPENDENT
 ) -> Tails:
     """Return the tails of the number of rows of the class under its probabilities.
 
@@ -90,8 +114,8 @@ def base_rate_tails(
     ----------
     per_row
         (a_1, a_0).
-    design_effect
-        Factor of the variance where rows depend on each other.
+    dependence
+        Of the rows.
     """
     p, weight = table.mean_score, table.weight
     of_class, of_others = per_row
@@ -99,9 +123,9 @@ def base_rate_tails(
     variance = float(variances @ ((1 - p) * of_class + p * of_others))
     third = float(variances @ (((1 - p) * of_class) ** 2 - (p * of_others) ** 2))
     gap = float(table.positives.sum() - weight @ p)
-    return skewed_tails(
-        gap, variance * design_effect, third * design_effect**2, step=of_class * design_effect
-    )
+    effect, degrees = dependence
+    tails = skewed_tails(gap, variance * effect, third * effect**2, step=of_class * effect)
+    return tails.of_t(degrees)
 
 
 def stratified_tails(
@@ -136,21 +160,29 @@ def stratified_tails(
     return skewed_tails(gap, variance * (1 + calibration_share), 0.0)
 
 
-def design_effect(residuals: Array, variance: float) -> float:
-    """Return the variance of a sum over blocks over its variance under independence; >= 1.
+def block_dependence(observed: Array, expected: Array, variance: float) -> Dependence:
+    """Return how much the sum over blocks varies beyond independent rows.
+
+    The effect is measured where the observed total is: few events vary less from block to block
+    than the many that a wrong model expects. Few blocks, or a few that hold most of the sum,
+    estimate it badly, so that a t distribution has the degrees of freedom of the effective number
+    of clusters (Carter, Schnepel & Steigerwald 2017), ``(sum e)^2 / sum e^2 - 1``.
 
     Parameters
     ----------
-    residuals
-        ``[block]``: sums of residuals of mean 0.
+    observed, expected
+        ``[block]``: sums of the blocks that have rows.
     variance
-        Of their total if all rows were independent.
+        Of the observed total if all rows were independent and it were expected as expected.
     """
-    blocks = len(residuals)
-    if blocks < 2 or not variance > 0:  # a single block has no variance
-        return 1.0
-    centred = residuals - residuals.mean()
-    return max(float(centred @ centred) * blocks / (blocks - 1) / variance, 1.0)
+    blocks = len(observed)
+    rate = ratio(float(observed.sum()), float(expected.sum()))
+    if blocks < 2 or not variance * rate > 0:  # a single block has no variance
+        return INDEPENDENT
+    residuals = observed - expected * rate  # of sum 0
+    effect = float(residuals @ residuals) * blocks / (blocks - 1) / (variance * rate)
+    effective = float(expected.sum()) ** 2 / float(expected @ expected)
+    return Dependence(max(effect, 1.0), max(effective - 1, 1.0))
 
 
 def row_weights(weights: Array, squares: Array) -> Array:
