@@ -28,7 +28,7 @@ ROWS = 40_000
 
 
 @pytest.fixture(scope="module")
-def people(spark: SparkSession) -> DataFrame:
+def people(unobserved: SparkSession) -> DataFrame:
     """Rows drawn from a known logistic model with one default in ten."""
     rng = np.random.default_rng(8)
     x1, x2 = rng.normal(size=ROWS), rng.normal(size=ROWS)
@@ -41,7 +41,7 @@ def people(spark: SparkSession) -> DataFrame:
         "y": (rng.random(ROWS) < p).astype(int),
     })  # fmt: skip
     return VectorAssembler(inputCols=["x1", "x2"], outputCol="features").transform(
-        spark.createDataFrame(frame)
+        unobserved.createDataFrame(frame)
     )
 
 
