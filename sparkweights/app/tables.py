@@ -223,6 +223,7 @@ def _in_database(
         spark=spark,
         name=name,
         where=f"tables.{role}.options",
+        owner=config.name,
     )
 
 

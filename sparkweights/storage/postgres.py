@@ -76,6 +76,8 @@ _BESIDE = SQL(
     WHERE n.nspname = %s AND c.relkind = 'r' AND starts_with(c.relname, %s)
     """
 )
+_COMMENT = SQL("SELECT obj_description(to_regclass(%s), 'pg_class')")
+_OWNED = re.compile(r"^sparkweights\.owner: (.+)$", re.MULTILINE)  # a line of the comment
 _COPY = "INSERT INTO {table} ({columns}, {date}) SELECT {staged}, {day} FROM {stage}"
 _BLOCKS = SQL("SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint")
 
@@ -198,16 +200,34 @@ class PostgresTable:
         ((blocks,),) = self._run(_BLOCKS, [self.name.sql])
         return block_ranges(int(blocks), limit or _MAX_RANGES)
 
-    def replace_date(self, stage: str, run_date: date) -> None:
+    def owner(self) -> str | None:
+        """Return the configuration whose rows the table holds, by its comment; None for nobody."""
+        found = _OWNED.search(self._comment())
+        return None if found is None else found[1]
+
+    def _comment(self) -> str:
+        ((comment,),) = self._run(_COMMENT, [self.name.sql])
+        return comment or ""
+
+    def _set_owner(self, owner: str) -> None:
+        """Add the owner to the comment, which the user of the table's role alone may change."""
+        access = self.access()
+        if self.owner() is None and access is not None and access.is_owner:
+            lines = [*filter(None, [self._comment()]), f"sparkweights.owner: {owner}"]
+            comment = Literal("\n".join(lines))
+            self._run(_statement("COMMENT ON TABLE {} IS {}", self.name, comment))
+
+    def replace_date(self, stage: str, run_date: date, owner: str) -> None:
         """Replace the rows of a date by those of a staging table, in one transaction.
 
-        The table is made where it is not there, and gets the columns that it lacks. The staging
-        table is dropped.
+        The table is made where it is not there, and gets the columns that it lacks, and the name of
+        its owner. The staging table is dropped.
         """
         staged = replace(self, name=replace(self.name, table=stage))
         with self._refusals(), self.connection.transaction():
             kinds = staged.columns()
             self._adapt(kinds)
+            self._set_owner(owner)
             pairs = matching(kinds, self.columns())
             names = {
                 "table": _identifier(self.name),
@@ -339,7 +359,9 @@ def refusal_of(error: psycopg.Error, name: PostgresName) -> PublishError:
     )
 
 
-def _statement(text: LiteralString, name: PostgresName, part: Identifier | Composed) -> Composed:
+def _statement(
+    text: LiteralString, name: PostgresName, part: Identifier | Literal | Composed
+) -> Composed:
     return SQL(text).format(_identifier(name), part)
 
 

@@ -23,6 +23,8 @@ import pytest
 from conftest import RUN_DATE, Shop, history
 from pyspark.sql import functions as F
 
+from sparkweights.storage.jdbc import with_defaults
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -176,7 +178,7 @@ class Scene:
                 self.spark.catalog.refreshTable(location)
                 df = self.spark.table(location)
             case "jdbc":
-                reader = self.spark.read.format("jdbc").options(**table["options"])
+                reader = self.spark.read.format("jdbc").options(**with_defaults(table["options"]))
                 df = reader.option("dbtable", location).load()
             case _:
                 df = self.spark.read.parquet(str(self.shop.folder / location))

@@ -207,30 +207,35 @@ def test_column_that_postgresql_cannot_have_is_refused(
 ) -> None:
     """Of a name that is too long the end would be dropped, and two columns become one."""
     publication = PostgresPublication(
-        run_id="r", run_date=date(2026, 3, 1), spark=None, name=NAME, where="tables.scored.options"
-    )
+        run_id="r", run_date=date(2026, 3, 1), spark=None, name=NAME, where="tables.scored.options",
+        owner="loans",
+    )  # fmt: skip
     publication._require_types(T.StructType([T.StructField("é" * 31, T.LongType())]), {})
     with pytest.raises(ConfigError, match=words):
         publication._require_types(T.StructType([T.StructField(name, kind)]), {})
 
 
 class _Server:
-    """Records statements, and answers those about columns."""
+    """Records statements, and answers those about columns, the comment and the user's rights."""
 
     def __init__(self, tables: dict[str, dict[str, str]]) -> None:
         self.tables = tables
         self.statements = list[str]()
-        self.answer: list[tuple[str, str]] | None = None
+        self.answer: list[tuple[object, ...]] | None = None
+        self.comment: str | None = None
 
     def execute(
         self, statement: psycopg.sql.Composable, parameters: Sequence[str] | None
     ) -> _Server:
         text = " ".join(statement.as_string(None).split())
-        is_question = "format_type" in text
-        self.answer = (
-            list(self.tables.get((parameters or [""])[0], {}).items()) if is_question else None
-        )
-        if not is_question and "advisory" not in text:
+        self.answer = None
+        if "format_type" in text:
+            self.answer = list(self.tables.get((parameters or [""])[0], {}).items())
+        elif "obj_description" in text:
+            self.answer = [(self.comment,)]
+        elif "relkind" in text:
+            self.answer = [("r", True, True, True)]
+        elif "advisory" not in text:
             self.statements.append(text)
             for column in re.findall(r'(?:[(,]|COLUMN) ?("[^"]+") (?:bigint|text|date)', text):
                 self.tables.setdefault("scored", {})[column.strip('"')] = "of the statement"
@@ -240,7 +245,7 @@ class _Server:
     def description(self) -> object:
         return self.answer
 
-    def fetchall(self) -> list[tuple[str, str]] | None:
+    def fetchall(self) -> list[tuple[object, ...]] | None:
         return self.answer
 
     def transaction(self) -> _Server:
@@ -251,6 +256,24 @@ class _Server:
 
     def __exit__(self, *_: object) -> None:
         self.statements.append("COMMIT")
+
+
+COMMENT = 'COMMENT ON TABLE "lending"."scored"'
+
+
+@pytest.mark.parametrize(
+    ("comment", "written"),
+    [
+        ("for the auditors", [f"{COMMENT} IS 'for the auditors sparkweights.owner: loans'"]),
+        ("for the auditors\nsparkweights.owner: cards", []),
+    ],
+)
+def test_comment_of_a_table_keeps_what_people_wrote(comment: str, written: list[str]) -> None:
+    """The owner is a line of its own, which is written once."""
+    server = _Server({"s": {"p": "text"}, "scored": {"p": "text", "run_date": "date"}})
+    server.comment = comment
+    PostgresTable(server, NAME).replace_date("s", date(2026, 3, 1), "loans")
+    assert [text for text in server.statements if text.startswith("COMMENT")] == written
 
 
 @pytest.mark.parametrize(
@@ -276,10 +299,10 @@ def test_date_is_replaced_in_one_transaction(
     """The table is made or gets its new columns there; columns are matched by name."""
     staged = {"Loan": "bigint", "p": "text"}
     server = _Server({"s": staged, "scored": existing})
-    PostgresTable(server, NAME).replace_date("s", date(2026, 3, 1))
+    PostgresTable(server, NAME).replace_date("s", date(2026, 3, 1), "loans")
     begin, *found, delete, copy, drop, commit = server.statements
     assert (begin, commit) == ("BEGIN", "COMMIT")
-    assert found == changes
+    assert found == [*changes, f"{COMMENT} IS 'sparkweights.owner: loans'"]
     day = "'2026-03-01'::date"
     assert delete.removeprefix('DELETE FROM "lending"."scored" ') == f'WHERE "run_date" = {day}'
     assert drop == 'DROP TABLE IF EXISTS "lending"."s"'

@@ -29,7 +29,7 @@ from sparkweights.storage.postgres import (
     stage_prefix,
 )
 from sparkweights.storage.publish.column_types import as_written
-from sparkweights.storage.publish.protocol import Publication
+from sparkweights.storage.publish.protocol import Publication, require_owner
 from sparkweights.storage.tables import find_jdbc_refusal, open_jdbc
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class PostgresPublication(Publication):
         The table's name.
     where
         The place of `options` in the configuration, for messages.
+    owner
+        The configuration whose rows the table holds; the table's comment keeps its name.
     attempt
         A name that no other attempt has, this date's neither.
     """
@@ -84,6 +86,7 @@ class PostgresPublication(Publication):
     spark: SparkSession
     name: PostgresName
     where: str
+    owner: str
     attempt: str = field(default_factory=lambda: uuid4().hex[:ATTEMPT_CHARACTERS])
     _locked: list[PostgresTable] = field(default_factory=list, init=False, repr=False)
 
@@ -145,14 +148,16 @@ class PostgresPublication(Publication):
         Raises
         ------
         ConfigError
-            If the schema is missing, the user has not the rights, or a column has no type in
-            PostgreSQL.
+            If the schema is missing, the user has not the rights, a column has no type in
+            PostgreSQL, or the table holds rows of another configuration.
         PublishError
             If a column exists with another type, or the server cannot be reached.
         """
         with self._table() as table:
             access = self._require_access(table.access())
-            existing = table.columns()
+            existing, owner = table.columns(), table.owner()
+        removal = f"COMMENT ON TABLE {self.name.sql} IS NULL"
+        require_owner(str(self.name), owner, self.owner, removal=removal)
         if existing and existing.get(DATE) != "date":
             raise ConfigError(
                 f"Table '{self.name}' has no column {DATE} of type date.",
@@ -276,7 +281,7 @@ class PostgresPublication(Publication):
             If PostgreSQL refuses; the old rows stay.
         """
         with self._table() as table:
-            table.replace_date(self._stage, self.run_date)
+            table.replace_date(self._stage, self.run_date, self.owner)
 
     def discard(self) -> None:
         """Drop the staging table, if it is there."""
