@@ -115,7 +115,7 @@ class ConfiguredStream:
             outcomes=has_outcomes,
         )
         root.make_folder()
-        with lock(root / "lock" / "_lock", str(root)):
+        with lock(root / "lock" / "_lock", f"'{root}'"):
             folder = StreamFolder(root, pages_of)
             begun = folder.begin(fixed)
             learner = self._learner() if has_outcomes else None

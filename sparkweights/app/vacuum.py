@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -60,20 +60,19 @@ def vacuum(
     """
     before = datetime.now(UTC) - timedelta(days=days)
     leftovers, failures = list[Leftover](), list[SparkweightsError]()
-    with ExitStack() as stack:
-        searches = {
-            "tables.scored": _of_table(spark, config, "scored", before, stack),
-            "tables.quarantine": _of_table(spark, config, "quarantine", before, stack),
-            "the folders of models, records and streams": _of_folders(config, before),
-        }
-        for place, found in searches.items():
-            try:
-                for location, reason in found:
-                    leftovers.append(_leftover(location, reason, remove=remove))
-            except SparkweightsError as error:
-                failures.append(error)
-            except OSError as error:
-                failures.append(_unreadable(place, error))
+    searches = {
+        "tables.scored": _of_table(spark, config, "scored", before),
+        "tables.quarantine": _of_table(spark, config, "quarantine", before),
+        "the folders of models, records and streams": _of_folders(config, before),
+    }
+    for place, found in searches.items():
+        try:
+            for location, reason in found:
+                leftovers.append(_leftover(location, reason, remove=remove))
+        except SparkweightsError as error:
+            failures.append(error)
+        except OSError as error:
+            failures.append(_unreadable(place, error))
     left = [one.path for one in leftovers if not one.removed]
     if remove and left:
         failures.append(_unremovable(left))
@@ -118,14 +117,27 @@ def _unremovable(paths: Sequence[str]) -> PublishError:
 
 
 def _of_table(
-    spark: SparkSession, config: Config, role: str, before: datetime, stack: ExitStack
+    spark: SparkSession, config: Config, role: str, before: datetime
 ) -> Iterator[tuple[Location, str]]:
-    """Yield the folders of runs that no partition of a table names; it stays locked."""
+    """Yield the folders of runs that no partition of a table names; their date is locked."""
     output = getattr(outputs(spark, config, "", before.date()), role)
-    if isinstance(output, CatalogPublication):
-        stack.enter_context(output.lock())
-        for folder in output.unnamed_folders(before):
-            yield folder, f"no partition of '{output.name}' names it"
+    if not isinstance(output, CatalogPublication):
+        return
+    busy = list[PublishError]()
+    for day in output.days_of_runs():
+        of_day = replace(output, run_date=day)
+        if not of_day.unnamed_folders(before):
+            continue
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(of_day.lock())
+            except PublishError as error:
+                busy.append(error)
+                continue
+            for folder in of_day.unnamed_folders(before):
+                yield folder, f"no partition of '{output.name}' names it"
+    if busy:
+        raise busy[0]
 
 
 def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -30,6 +31,7 @@ _CONFLICT = re.compile(
 )
 # Spark takes the name of a catalog that it does not have for a part of the database's name.
 _NO_CATALOG = "REQUIRES_SINGLE_PART_NAMESPACE"
+_PAUSES = (0.1, 0.3, 0.9)  # seconds
 _PARTITIONS = "# Partition Information"
 _DETAILS = {"# Detailed Table Information", "# Detailed Partition Information"}
 
@@ -167,8 +169,13 @@ class CatalogTable:
     def add_columns(self, schema: T.StructType) -> None:
         """Add the columns that the table does not have; they are null in its rows."""
         new = self.missing(schema)
-        if new:
+        if not new:
+            return
+        try:
             self.run(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({_columns(new)})")
+        except PublishError:
+            if self.missing(schema):  # another run has not added them either
+                raise
 
     def missing(self, schema: T.StructType) -> list[T.StructField]:
         """Return the columns that the table does not have."""
@@ -213,6 +220,26 @@ class CatalogTable:
                 f"{spark_message(error)}.",
                 hint="nothing was published; check the table's name, the catalog and your rights.",
             ) from None
+
+
+def insist(step: Callable[[], None]) -> None:
+    """Take a step again, after a pause, where another writer of the table was faster.
+
+    Runs of other dates write the table as well.
+
+    Raises
+    ------
+    ConflictError
+        If one was faster every time.
+    """
+    for pause in _PAUSES:
+        try:
+            step()
+        except ConflictError:
+            time.sleep(pause)
+        else:
+            return
+    step()
 
 
 def is_conflict(error: Exception) -> bool:

@@ -94,7 +94,7 @@ def lock(file: Location, protected: str) -> Iterator[Lock]:
         The lock's file; it and its folder are made where they are missing. No other lock may lie in
         that folder.
     protected
-        What it stands for, for messages.
+        What it stands for, as messages say it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _enter_local(file: Location, protected: str, stack: ExitStack) -> Lock:
     for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
         acquired = attempt(locked)
         if acquired is None:
-            raise _occupied(f"'{protected}'")
+            raise _occupied(protected)
         stack.enter_context(acquired)
     return LastingLock()
 
@@ -128,7 +128,7 @@ def _enter_on_object_store(file: Location, protected: str, stack: ExitStack) -> 
     if isinstance(taken, object_store_lock.Claim):
         until = f"{taken.until:%Y-%m-%d %H:%M:%S} UTC"
         raise _occupied(
-            f"'{protected}': {taken.owner}, which has the lock until {until} or longer",
+            f"{protected}: {taken.owner}, which has the lock until {until} or longer",
             "; a lock of a run that was killed ends by itself",
         )
     return stack.enter_context(taken)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -32,7 +34,7 @@ from sparkweights.storage.publish.table import TablePublication
 from sparkweights.storage.tables import TableSource, pin_version, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -249,6 +251,52 @@ def test_sink_second_run_of_a_date_is_refused_and_a_dead_ones_stage_is_removed(
     sink.publish(rows(3))
     assert sink.keys() == {MARCH_1: [3]}
     assert not _stages(sink)
+
+
+def test_sink_two_dates_are_written_at_once(sink: Sink, rows: Callable[..., DataFrame]) -> None:
+    """Neither run removes the other's stage; a second run of one of the dates is refused."""
+    first, second = sink.publication(MARCH_1), sink.publication(MARCH_2)
+    with first.lock():
+        sink.stage(first, rows(1, 2))
+        with second.lock():
+            sink.stage(second, rows(3))
+            for day in (MARCH_1, MARCH_2):
+                with pytest.raises(PublishError, match=f"Another run is writing .*{day}"):
+                    sink.publish(rows(9), day)
+            second.publish()
+            second.discard()
+            assert sink.keys() == {MARCH_2: [3]}
+        first.publish()
+        first.discard()
+    assert sink.keys() == {MARCH_1: [1, 2], MARCH_2: [3]}
+    assert not _stages(sink)
+
+
+def test_sink_runs_of_several_dates_make_a_table_together(
+    sink: Sink, rows: Callable[..., DataFrame]
+) -> None:
+    """Each finds the table missing, and later its new column; then all publish."""
+    days = [date(2026, 3, day) for day in (1, 2, 3)]
+    _publish_together(sink, {day: rows(day.day) for day in days})
+    assert sink.keys() == {day: [day.day] for day in days}
+    wider = {day: rows(10 + day.day).withColumn("extra", F.lit(7)) for day in days}
+    _publish_together(sink, wider)
+    assert sink.keys() == {day: [10 + day.day] for day in days}
+    assert {row["extra"] for row in sink.read().collect()} == {7}
+    assert not _stages(sink)
+
+
+def _publish_together(sink: Sink, frames: Mapping[date, DataFrame]) -> None:
+    """Publish dates by a thread each, which begin at one moment."""
+    begin = threading.Barrier(len(frames))
+
+    def publish(day: date) -> None:
+        begin.wait(60)
+        sink.publish(frames[day], day)
+
+    with ThreadPoolExecutor(len(frames)) as pool:
+        for _ in pool.map(publish, frames):  # an error of a thread is raised here
+            pass
 
 
 def test_sink_of_another_configuration_is_refused(

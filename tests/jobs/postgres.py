@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -58,27 +57,6 @@ def _written(spark: SparkSession, location: str, **options: str) -> Publication:
     scored = {"format": "jdbc", "location": location, "options": {**SERVER, **options}}
     tables = {"scored": scored, "quarantine": {"location": "aside"}}
     return outputs(spark, Config(**BASE, tables=tables), "r", MARCH_1).scored
-
-
-def test_two_dates_are_written_at_once_and_make_the_table_once(
-    sink: Sink, spark: SparkSession
-) -> None:
-    """Neither removes the other's stage; whoever comes second finds the table."""
-    first, second = sink.publication(MARCH_1), sink.publication(MARCH_2)
-    with first.lock():
-        sink.stage(first, _rows(spark, 1, 2))
-        with second.lock():
-            sink.stage(second, _rows(spark, 3))
-            assert len(_stages(sink)) == 2
-            with pytest.raises(PublishError, match=r"Another run is writing .* of 2026-03-01"):
-                sink.publish(_rows(spark, 9))
-            publishing = [threading.Thread(target=one.publish) for one in (first, second)]
-            for thread in publishing:
-                thread.start()
-            for thread in publishing:
-                thread.join()
-    assert sink.keys() == {MARCH_1: [1, 2], MARCH_2: [3]}
-    assert not _stages(sink)
 
 
 def test_run_that_has_lost_its_connection_publishes_nothing(

@@ -481,7 +481,8 @@ def test_score_second_run_beside_a_live_one_exits_6(
     from sparkweights.storage.location import Location
     from sparkweights.storage.lock import lock
 
-    with lock(Location.of(shop.folder / "out" / "scored" / "_lock"), "it"):
+    date_lock = Location.of(shop.folder / "out/scored/_locks" / f"run_date={RUN_DATE}" / "_lock")
+    with lock(date_lock, "it"):
         assert "Another run is writing" in refused("score", 6)
 
 

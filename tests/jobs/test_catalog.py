@@ -261,7 +261,7 @@ def test_run_beside_a_live_one_on_a_table_is_refused(
     """However the table's name is written."""
     config = own_shop.config(**_outputs(lending))
     runs = Location.of(own_shop.folder / "out" / "runs")
-    with lock(runs / "_locks" / f"{lending}.scored" / "_lock", "it"):
+    with lock(runs / "_locks" / f"{lending}.scored" / f"run_date={RUN_DATE}" / "_lock", "it"):
         assert own_shop.run("score", config, "--quiet") == 6
     assert f"Another run is writing '{lending}.scored'" in capsys.readouterr().err
 

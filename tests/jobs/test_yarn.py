@@ -99,11 +99,11 @@ class Host:
         )
         named = re.search(r"application_\d+_\d+", ran.stderr)
         assert named is not None, ran.stderr[-4000:]
-        app = self.cluster.ask(f"apps/{named[0]}")["app"]
-        attempts = self.cluster.ask(f"apps/{named[0]}/appattempts")["appAttempts"]["appAttempt"]
-        driver = max(attempts, key=lambda attempt: int(attempt["id"]))["containerId"]
-        output = (self.cluster.logs / named[0] / driver / "stdout").read_text(encoding="utf-8")
-        return Ended(ran.returncode, ran.stderr, app, len(attempts), output)
+        app = self.cluster.ask(f"apps/{named[0]}", "app")
+        # Of each attempt, the driver has the first container.
+        drivers = sorted((self.cluster.logs / named[0]).glob("container_*_000001"))
+        output = (drivers[-1] / "stdout").read_text(encoding="utf-8")
+        return Ended(ran.returncode, ran.stderr, app, len(drivers), output)
 
 
 @pytest.fixture

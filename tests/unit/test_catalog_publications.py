@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
@@ -27,7 +28,8 @@ from sparkweights.config.schema import Config
 from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
 from sparkweights.core.session_settings import use_settings
 from sparkweights.scoring.run import Outputs, ScoringRun
-from sparkweights.storage.catalog_table import CatalogTable
+from sparkweights.storage import catalog_table
+from sparkweights.storage.catalog_table import CatalogTable, ConflictError, insist
 from sparkweights.storage.location import Location
 from sparkweights.storage.names import TableName
 from sparkweights.storage.publish.catalog import CatalogPublication
@@ -420,6 +422,70 @@ def test_vacuum_that_cannot_open_a_table_says_so_and_does_the_rest(
     (failure,) = result.record.failures
     assert words in failure
     assert [one.removed for one in result.record.leftovers] == [True]
+
+
+def test_vacuum_leaves_a_date_that_a_run_is_writing_and_does_the_rest(
+    catalog: Catalog, config: Config, attempts: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """It may be about to publish one of the folders."""
+    (name,) = attempts(timedelta(days=30))
+    _locate(catalog, tmp_path.as_uri())
+    of_date = outputs(cast("Any", catalog), config, "r", MARCH_1).scored
+    with of_date.lock():
+        result = vacuum(cast("Any", catalog), config, remove=True)
+    assert [one.path.rpartition("/")[2] for one in result.record.leftovers] == ["_0.partial"]
+    assert isinstance(result.failure, PublishError)
+    assert "Another run is writing 'lending.scored' of 2026-03-01" in result.failure.message
+    result = vacuum(cast("Any", catalog), config, remove=True)
+    assert [one.path.rpartition("/")[2] for one in result.record.leftovers] == [name]
+
+
+@pytest.mark.parametrize("conflicts", [0, 3, 4])
+def test_step_is_taken_again_where_another_writer_was_faster(
+    monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """Three times; then the run ends."""
+    monkeypatch.setattr(catalog_table, "_PAUSES", (0.0, 0.0, 0.0))
+    left = iter([True] * conflicts)
+    taken = list[int]()
+
+    def step() -> None:
+        if next(left, False):
+            raise ConflictError("Table 'a.b' was changed.", hint="run again.")
+        taken.append(1)
+
+    with pytest.raises(ConflictError) if conflicts > 3 else nullcontext():
+        insist(step)
+    assert taken == [1] * (conflicts <= 3)
+
+
+@dataclass
+class Raced(Catalog):
+    """A catalog in which another run makes the table, or adds columns, just before this one."""
+
+    columns: StructType = COLUMNS
+    coming: StructType = COLUMNS
+
+    def sql(self, statement: str) -> Frame:
+        """Answer a statement; refuse one that changes the table."""
+        if statement.startswith(("CREATE TABLE", "ALTER TABLE")):
+            self.exists, self.columns = True, self.coming
+            raise AnalysisException("ALREADY_EXISTS")
+        return Frame((), self.columns)
+
+
+def test_table_or_column_that_another_run_has_just_made_is_taken_as_it_is(
+    publication: Callable[..., Any],
+) -> None:
+    """Runs of two dates both find it missing; what neither of them made is an error."""
+    wider = StructType([*COLUMNS, StructField("x", LongType())])
+    catalog = cast("Any", Raced(exists=False, coming=wider))
+    publication(CatalogPublication, spark=catalog)._make(COLUMNS)
+    catalog.columns = COLUMNS
+    table = CatalogTable(catalog, TableName("lending", "scored"))
+    table.add_columns(wider)
+    with pytest.raises(PublishError, match="ALREADY_EXISTS"):
+        table.add_columns(StructType([*wider, StructField("y", LongType())]))
 
 
 def test_one_table_has_one_lock_however_its_name_is_written() -> None:

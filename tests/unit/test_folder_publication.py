@@ -10,17 +10,19 @@ from unittest.mock import MagicMock
 import pytest
 from pyspark.sql import SparkSession
 
-from sparkweights.core.errors import ConfigError
+from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage.location import Location
 from sparkweights.storage.publish.folder import FolderPublication
 
-DATE = "run_date=2026-03-01"
+DATE, MARCH_2 = "run_date=2026-03-01", date(2026, 3, 2)
 
 
-def _publication(root: Path, owner: str = "loans", mode: int = 0o750) -> FolderPublication:
+def _publication(
+    root: Path, owner: str = "loans", mode: int = 0o750, run_date: date = date(2026, 3, 1)
+) -> FolderPublication:
     return FolderPublication(
         run_id="r1",
-        run_date=date(2026, 3, 1),
+        run_date=run_date,
         root=Location.of(root).with_mode(mode),
         file_format="parquet",
         owner=owner,
@@ -86,6 +88,51 @@ def test_two_runs_of_one_date_have_stages_of_their_own(tmp_path: Path) -> None:
     assert first.stage_path != second.stage_path
 
 
+def test_run_undoes_what_runs_of_other_dates_left_unless_they_are_live(tmp_path: Path) -> None:
+    """A stage is removed, and a date that was moved away comes back; a live run keeps both."""
+    root, other = tmp_path / "scored", _publication(tmp_path / "scored", run_date=MARCH_2)
+    retired = root / "_retired" / other.target.name / "decision=a"
+    with other.lock():
+        other.write_stage(_frame("half a stage"), partition_by=["decision"])
+        retired.mkdir(parents=True)
+        (retired / "part-0.parquet").write_text("yesterday's")
+        _publish(_publication(root), "new")
+        assert Path(other.stage_path).is_dir()
+        assert retired.is_dir()
+    _publish(_publication(root), "newer")
+    assert not list((root / "_staging").iterdir())
+    assert not list((root / "_retired").iterdir())
+    found = (root / other.target.name / "decision=a" / "part-0.parquet").read_text()
+    assert (_rows(root), found) == ("newer", "yesterday's")
+
+
+def test_date_is_locked_while_other_dates_are_written(tmp_path: Path) -> None:
+    """The message says which date it is."""
+    root = tmp_path / "scored"
+    with _publication(root).lock():
+        with (
+            pytest.raises(PublishError, match=f"Another run is writing '{root / DATE}'"),
+            _publication(root).lock(),
+        ):
+            pass
+        with _publication(root, run_date=MARCH_2).lock():
+            pass
+
+
+def test_table_that_another_configuration_took_meanwhile_is_refused(tmp_path: Path) -> None:
+    """Both found it without an owner, and each wrote a date of its own."""
+    root = tmp_path / "scored"
+    first, second = _publication(root), _publication(root, owner="cards", run_date=MARCH_2)
+    with first.lock(), second.lock():
+        for publication in (first, second):
+            publication.require_ready()
+            publication.write_stage(_frame("rows"), partition_by=["decision"])
+        first.publish()
+        with pytest.raises(ConfigError, match="holds rows of the configuration 'loans'"):
+            second.publish()
+    assert not second.target.exists()
+
+
 def test_planted_links_are_neither_written_through_nor_emptied(tmp_path: Path) -> None:
     """Each name that a run uses in the folder, as a link to a folder outside; a date as well."""
     victim, root = tmp_path / "victim", tmp_path / "scored"
@@ -98,7 +145,7 @@ def test_planted_links_are_neither_written_through_nor_emptied(tmp_path: Path) -
     _publish(_publication(root), "new")
     assert _rows(root) == "new"
     assert not (root / DATE).is_symlink()
-    assert sorted(path.name for path in root.iterdir()) == ["_lock", "_owner", DATE]
+    assert sorted(path.name for path in root.iterdir()) == ["_locks", "_owner", "_staging", DATE]
     assert sorted(path.name for path in victim.iterdir()) == ["decision=a", "run_date=2020-01-01"]
     assert (victim / "decision=a" / "part-0.parquet").read_text() == "precious"
 

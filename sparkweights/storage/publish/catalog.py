@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _RUNS = "_runs"
 # An address of a storage, of which Spark alone knows where it is; a path with a colon is none.
 _OF_NO_HOST = re.compile("(?!file:)([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
-_DAY = re.compile(rf"{DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +117,8 @@ class CatalogPublication(TablePublication):
         except OSError as error:
             raise stage.unwritable(error) from None
 
-    def unnamed_folders(self, before: datetime) -> list[Location]:
-        """Return the folders of runs that no partition has named since a moment.
-
-        The table must be locked: no partition names a run's folder until it is published.
+    def days_of_runs(self) -> list[date]:
+        """Return the dates that a run has ever written.
 
         Raises
         ------
@@ -134,15 +132,31 @@ class CatalogPublication(TablePublication):
         if not self.table.exists():
             return []
         self.require_own()
-        root = _open_folder(f"{self._description.location.rstrip('/')}/{_RUNS}")
-        days = [day for day in root.children() if _DAY.fullmatch(day.name)] if root.is_dir() else []
+        root = self._folder_of_runs
+        days = [_day(folder.name) for folder in root.children()] if root.is_dir() else []
+        return [day for day in days if day is not None]
+
+    def unnamed_folders(self, before: datetime) -> list[Location]:
+        """Return the folders of the date's runs that its partition has not named since a moment.
+
+        The date must be locked: its partition does not name a run's folder until it is published.
+
+        Raises
+        ------
+        ConfigError, PublishError, OSError
+            As `days_of_runs`.
+        """
+        day = self._folder_of_runs / f"{DATE}={self.run_date}"
+        named = self.table.partition_location(_partition(self.run_date.isoformat()))
         return [
             attempt
-            for day in days
-            for named in [self.table.partition_location(_partition(day.name.partition("=")[2]))]
             for attempt in day.children()
             if _is_unnamed_since(before, attempt.name, named.rstrip("/").rpartition("/")[2])
         ]
+
+    @property
+    def _folder_of_runs(self) -> Location:
+        return _open_folder(f"{self._description.location.rstrip('/')}/{_RUNS}")
 
     def discard(self) -> None:
         """Overwrite a stage that was not published with an empty table, which frees its storage.
@@ -172,6 +186,15 @@ def _open_folder(uri: str) -> Location:
             "remove old folders with the platform's own tools.",
         )
     return Location.of(uri)
+
+
+def _day(folder: str) -> date | None:
+    """Return the date of a folder of runs; None of another folder."""
+    with suppress(ValueError):
+        day = date.fromisoformat(folder.removeprefix(f"{DATE}="))
+        if folder == f"{DATE}={day}":
+            return day
+    return None
 
 
 def _partition(day: str) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from sparkweights.core.errors import PublishError
-from sparkweights.storage.catalog_table import CatalogTable, sql_text
+from sparkweights.storage.catalog_table import CatalogTable, insist, sql_text
 from sparkweights.storage.publish.lakehouse import LakehousePublication
 from sparkweights.storage.publish.table import DATE
 
@@ -92,15 +92,19 @@ class DeltaPublication(LakehousePublication):
             If Delta refuses or skips the commit, and the old rows stay; or if the table's history
             cannot be read, which says that it did neither.
         """
-        writer = self.to_columns(self.staged()).writeTo(self.name.sql)
-        writer = writer.options(**{**self.options, **self._commit_options})
-        self.table.ask(writer.overwrite, self.is_of_date)
+        insist(self._commit)
         if not self._is_in_history():
             raise PublishError(
                 f"Table '{self.name}' did not take the commit of {DATE} {self.run_date}: a later "
                 "attempt of the date, by the clock of its machine, was published during this one.",
                 hint="run the date again, if its rows are not the ones you expect.",
             )
+
+    def _commit(self) -> None:
+        """Send the commit; Delta skips one that it has taken already."""
+        writer = self.to_columns(self.staged()).writeTo(self.name.sql)
+        writer = writer.options(**{**self.options, **self._commit_options})
+        self.table.ask(writer.overwrite, self.is_of_date)
 
     def _is_in_history(self) -> bool:
         """Whether the table's history has the commit of this attempt."""

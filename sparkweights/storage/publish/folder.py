@@ -1,13 +1,14 @@
 """Publish into a folder: a date is a folder, swapped with the stage in one step.
 
-A run writes below ``<table>/_staging/<run_id>-<random>`` (names that begin with an underscore are
-hidden from Spark's readers), which only its own user may read. A run that dies leaves the old
-folder in place; the next run removes the stage that it has left.
+A run writes below ``<table>/_staging/<date>/<run_id>-<random>`` (names that begin with an
+underscore are hidden from Spark's readers), which only its own user may read. A run that dies
+leaves the old folder in place; the next run, of whatever date, removes the stage that it has left.
+Runs of two dates may write at once: each locks its date.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,6 +23,7 @@ from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
     from sparkweights.storage.lock import Lock
 
-STAGING, RETIRED = "_staging", "_retired"
+LOCKS, STAGING, RETIRED = "_locks", "_staging", "_retired"
 MAX_OWNER_BYTES = 2**16
 
 
@@ -83,31 +85,47 @@ class FolderPublication(Publication):
 
     @property
     def _stage(self) -> Location:
-        return self.root / STAGING / f"{self.run_id}-{self.attempt}" / self.target.name
+        attempt = f"{self.run_id}-{self.attempt}"
+        return self.root / STAGING / self.target.name / attempt / self.target.name
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
-        """Lock the folder for one run.
+        """Lock the date for one run.
 
-        Incomplete stages are removed; a date that was moved away but not replaced is restored.
+        Incomplete stages are removed; a date that was moved away but not replaced is restored. That
+        is done for other dates as well, unless a run is writing them.
 
         Raises
         ------
         PublishError
             If another run has locked it, or it cannot be written.
         """
-        with lock(self.root / "_lock", str(self.root)) as held:
-            self._recover()
+        own = self.target.name
+        with self._lock(own) as held:
+            for name in self._left_over():
+                # Of a date that a run is writing, nothing is left over.
+                with suppress(PublishError), nullcontext() if name == own else self._lock(name):
+                    self._recover(name)
             yield held
 
-    def _recover(self) -> None:
-        retired = self.root / RETIRED
-        if retired.is_dir() and not retired.is_link:
-            for folder in retired.children():
-                if not (self.root / folder.name).exists():
-                    folder.rename(self.root / folder.name)
+    def _lock(self, name: str) -> AbstractContextManager[Lock]:
+        return lock(self.root / LOCKS / name / "_lock", f"'{self.root / name}'")
+
+    def _left_over(self) -> set[str]:
+        """Return the names of dates that runs have left a stage or an old folder of."""
+        folders = [self.root / name for name in (STAGING, RETIRED)]
+        for folder in folders:
+            if folder.is_link:  # no run has made it
+                folder.remove()
+        return {each.name for folder in folders if folder.is_dir() for each in folder.children()}
+
+    def _recover(self, name: str) -> None:
+        """Remove or restore what a run of a date, which must be locked, has left half done."""
+        retired, target = self.root / RETIRED / name, self.root / name
+        if retired.is_dir() and not target.exists():
+            retired.rename(target)
         retired.remove()
-        (self.root / STAGING).remove()
+        (self.root / STAGING / name).remove()
 
     def require_ready(self, schema: StructType | None = None) -> None:
         """Refuse a folder that cannot be made or written, or holds another configuration's rows.
@@ -120,8 +138,7 @@ class FolderPublication(Publication):
         PublishError
             With the part of the path that prevents it.
         """
-        removal = f"remove the file '{self._owner.name}' there"
-        require_owner(str(self.root), self._read_owner(), self.owner, removal=removal)
+        self._require_own()
         obstacle = self.root.find_write_obstacle()
         if obstacle is not None:
             raise PublishError(
@@ -143,6 +160,10 @@ class FolderPublication(Publication):
                 reader = self.spark.read.format(self.format)
                 return reader.load(literal_path(folder)).schema
         return None
+
+    def _require_own(self) -> None:
+        removal = f"remove the file '{self._owner.name}' there"
+        require_owner(str(self.root), self._read_owner(), self.owner, removal=removal)
 
     def _read_owner(self) -> str | None:
         try:
@@ -171,7 +192,10 @@ class FolderPublication(Publication):
         ------
         PublishError
             If it cannot be moved; the old folder stays.
+        ConfigError
+            If a run of another configuration has published a date of it in the meantime.
         """
+        self._require_own()
         write_text(self._owner, self.owner)
         try:
             self._stage.settle()
@@ -192,11 +216,11 @@ class FolderPublication(Publication):
         except OSError:
             retired.rename(self.target)
             raise
-        retired.parent.remove()
+        retired.remove()
 
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
-        (self.root / STAGING).remove()
+        (self.root / STAGING / self.target.name).remove()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +234,20 @@ class BatchPublication(FolderPublication):
     """
 
     batch: int
+
+    @contextmanager
+    def lock(self) -> Iterator[Lock]:
+        """Lock the table: one stream writes it, one micro-batch after the other.
+
+        Raises
+        ------
+        PublishError
+            If another stream has locked it, or it cannot be written.
+        """
+        with lock(self.root / "_lock", f"'{self.root}'") as held:
+            for name in self._left_over():
+                self._recover(name)
+            yield held
 
     @property
     def partition(self) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pyspark.sql import functions as F
 
 from sparkweights.core.roles import quoted
-from sparkweights.storage.catalog_table import ConflictError, sql_text
+from sparkweights.storage.catalog_table import ConflictError, insist, sql_text
 from sparkweights.storage.publish.lakehouse import LakehousePublication
 from sparkweights.storage.publish.table import DATE
 
@@ -52,9 +52,14 @@ class IcebergPublication(LakehousePublication):
 
     def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
         """Replace the date's rows in the branch."""
-        self.table.add_columns(df.schema)
-        self.table.run(f"ALTER TABLE {self.name.sql} CREATE BRANCH {quoted(self.stage_name)}")
+        insist(lambda: self.table.add_columns(df.schema))
+        insist(self._make_branch)
         self._overwrite(df)
+
+    def _make_branch(self) -> None:
+        """Let the branch begin at the present state of the table."""
+        branch = quoted(self.stage_name)
+        self.table.run(f"ALTER TABLE {self.name.sql} CREATE OR REPLACE BRANCH {branch}")
 
     def _overwrite(self, df: DataFrame) -> None:
         options = {
@@ -85,12 +90,12 @@ class IcebergPublication(LakehousePublication):
         """
         for _ in range(_COPIES):
             try:
-                self._fast_forward()
+                insist(self._fast_forward)
             except ConflictError as conflict:
                 self._copy_stage(conflict)
             else:
                 return
-        self._fast_forward()
+        insist(self._fast_forward)
 
     def _fast_forward(self) -> None:
         table = sql_text(f"{quoted(self.name.database)}.{quoted(self.name.table)}")
@@ -108,8 +113,7 @@ class IcebergPublication(LakehousePublication):
         # A snapshot stays readable without its branch.
         read = self.spark.read.option("versionAsOf", staged).table
         rows_df = self.table.ask(read, self.name.sql).filter(self.is_of_date)
-        branch = quoted(self.stage_name)
-        self.table.run(f"ALTER TABLE {self.name.sql} CREATE OR REPLACE BRANCH {branch}")
+        insist(self._make_branch)
         self.table.ask(self._overwrite, rows_df)
 
     def _latest_attempt(self) -> int | None:
@@ -125,4 +129,5 @@ class IcebergPublication(LakehousePublication):
 
     def remove_stage(self, name: str) -> None:
         """Drop a branch, if it is there."""
-        self.table.run(f"ALTER TABLE {self.name.sql} DROP BRANCH IF EXISTS {quoted(name)}")
+        drop = f"ALTER TABLE {self.name.sql} DROP BRANCH IF EXISTS {quoted(name)}"
+        insist(lambda: self.table.run(drop))

@@ -69,7 +69,7 @@ class TablePublication(Publication):
     owner
         The configuration whose rows the table holds; a property of the table keeps its name.
     locks
-        A folder that all machines share that run this, for the table's lock.
+        A folder that all machines share that run this, for the locks of dates.
     attempt
         A name that no other attempt has, this date's neither.
     """
@@ -89,19 +89,19 @@ class TablePublication(Publication):
 
     @property
     def lock_folder(self) -> Location:
-        """The folder of the table's lock."""
-        return self.locks / "_locks" / self.name.file
+        """The folder of the date's lock."""
+        return self.locks / "_locks" / self.name.file / f"{DATE}={self.run_date}"
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
-        """Lock the table for one run, and remove the stage that a run that died has left.
+        """Lock the date for one run, and remove the stages that runs that died have left.
 
         Raises
         ------
         PublishError
             If another run has locked it.
         """
-        with lock(self.lock_folder / "_lock", str(self.name)) as held:
+        with lock(self.lock_folder / "_lock", f"'{self.name}' of {self.run_date}") as held:
             self.recover()
             yield held
 
@@ -156,7 +156,7 @@ class TablePublication(Publication):
         """Whether a table of these partitions can be written."""
 
     def recover(self) -> None:
-        """Remove what runs that died have left in the catalog; called once the table is locked."""
+        """Remove what runs that died have left in the catalog; called once the date is locked."""
 
     def published_schema(self) -> T.StructType | None:
         """Return the table's columns; None where it is not there yet."""
@@ -181,13 +181,20 @@ class TablePublication(Publication):
             If that is not possible.
         """
         if not self.table.exists():
-            dated = T.StructType([*df.schema, T.StructField(DATE, T.DateType())])
-            properties = {OWNER: self.owner, **self.properties(df.schema)}
-            self.table.create(dated, self.format, [DATE], properties)
+            self._make(df.schema)
         self.require_ready(df.schema)
         if self.table.property(OWNER) is None:  # of a table that somebody else has made
             self.table.set_property(OWNER, self.owner)
         super().write_stage(df, few=few)
+
+    def _make(self, schema: T.StructType) -> None:
+        dated = T.StructType([*schema, T.StructField(DATE, T.DateType())])
+        properties = {OWNER: self.owner, **self.properties(schema)}
+        try:
+            self.table.create(dated, self.format, [DATE], properties)
+        except PublishError:
+            if not self.table.exists():  # a run of another date has not made it either
+                raise
 
     def accepts(self, existing: T.DataType, written: T.DataType) -> bool:
         """Whether a column of the table takes values of a type."""
