@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -61,7 +61,7 @@ class Ended:
     log
         What spark-submit wrote.
     app
-        What the resource manager tells of the application.
+        What the resource manager tells of the application: name -> text.
     attempts
         How many drivers it had.
     output
@@ -70,7 +70,7 @@ class Ended:
 
     code: int
     log: str
-    app: dict[str, Any]
+    app: dict[str, str]
     attempts: int
     output: str
 
@@ -99,7 +99,7 @@ class Host:
         )
         named = re.search(r"application_\d+_\d+", ran.stderr)
         assert named is not None, ran.stderr[-4000:]
-        app = self.cluster.ask(f"apps/{named[0]}", "app")
+        app = self.cluster.report(named[0])
         # Of each attempt, the driver has the first container.
         drivers = sorted((self.cluster.logs / named[0]).glob("container_*_000001"))
         output = (drivers[-1] / "stdout").read_text(encoding="utf-8")
@@ -142,7 +142,7 @@ def test_scoring_job_in_a_driver_of_the_cluster_writes_the_rows_of_local_mode(ho
     shutil.rmtree(host.folder / "out" / "scored")
     ended = host.submit()
     assert ended.code == 0, ended.log[-3000:] + ended.output[-3000:]
-    assert (ended.app["finalStatus"], ended.app["diagnostics"].strip()) == ("SUCCEEDED", "")
+    assert (ended.app["Final-State"], ended.app["Diagnostics"]) == ("SUCCEEDED", "")
     # The run's id depends on the configuration, whose locations differ.
     pd.testing.assert_frame_equal(
         scored_rows(shop).drop(columns="run_id"), before.drop(columns="run_id")
@@ -157,7 +157,7 @@ def test_refused_suite_is_code_3_in_the_diagnostics_and_1_of_spark_submit(host: 
     before = Shop(host.folder).state()
     ended = host.submit("check", "--config", "loan.yaml", "--table", "incoming")
     _require_failed(ended, 3, "Table 'incoming' fails 1 critical checks")
-    assert ended.app["diagnostics"].strip() == "User application exited with status 3"
+    assert ended.app["Diagnostics"] == "User application exited with status 3"
     assert Shop(host.folder).state() == before
 
 
@@ -173,14 +173,14 @@ def test_job_that_ends_before_its_session_is_told_with_the_end_of_its_log(host: 
     """YARN calls it 13, a driver without a session, and repeats the driver's last lines."""
     ended = host.submit("score", "--config", "absent.yaml", "--run-date", RUN_DATE)
     _require_failed(ended, 2, "No configuration file")
-    assert "exitCode: 13" in ended.app["diagnostics"]
+    assert "exitCode: 13" in ended.app["Diagnostics"]
 
 
 def _require_failed(ended: Ended, code: int, sentence: str) -> None:
     """Require that an operator sees the job's code where the page says, and its last line."""
     assert ended.code == 1
     told = f"User application exited with status {code}"
-    assert told in ended.app["diagnostics"], ended.app["diagnostics"]
+    assert told in ended.app["Diagnostics"], ended.app["Diagnostics"]
     assert told in ended.log
-    assert (ended.app["finalStatus"], ended.attempts) == ("FAILED", 1)
+    assert (ended.app["Final-State"], ended.attempts) == ("FAILED", 1)
     assert f"sparkweights: {sentence}" in ended.output.splitlines()[-1]

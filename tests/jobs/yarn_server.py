@@ -7,13 +7,14 @@ They are Hadoop's own programs, each started by its `main`. Hadoop's class for t
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 from xml.sax.saxutils import escape
@@ -28,6 +29,7 @@ JARS = ROOT / "build" / "jars-yarn"
 PATIENCE = 60
 SERVER = "org.apache.hadoop.yarn.server"
 DAEMONS = (f"{SERVER}.resourcemanager.ResourceManager", f"{SERVER}.nodemanager.NodeManager")
+CLIENT = "org.apache.hadoop.yarn.client.cli.ApplicationCLI"
 OPENED = "--add-opens=java.base/java.lang=ALL-UNNAMED"  # Hadoop 3.4's web pages make classes
 QUEUES = {
     "yarn.scheduler.capacity.root.queues": "default",
@@ -54,15 +56,29 @@ class Cluster:
     logs: Path
     address: str
 
-    def ask(self, question: str, subject: str) -> dict[str, Any]:
-        """Return what the resource manager tells of a subject.
+    def count_nodes(self) -> int:
+        """Return how many nodes have told the resource manager of themselves."""
+        with urlopen(f"{self.address}/ws/v1/cluster/metrics", timeout=10) as answer:  # noqa: S310 (this machine)
+            found = json.load(answer)
+        # Whether a name is around the answer depends on the libraries that the daemons find.
+        return int(found.get("clusterMetrics", found)["activeNodes"])
 
-        Whether its name is around the answer depends on the libraries that the daemons find.
-        """
-        with urlopen(f"{self.address}/ws/v1/cluster/{question}", timeout=10) as answer:  # noqa: S310 (this machine)
-            found: dict[str, Any] = json.load(answer)
-        told: dict[str, Any] = found.get(subject, found)
-        return told
+    def report(self, application: str) -> dict[str, str]:
+        """Return what `yarn application -status` says: name -> text."""
+        said = subprocess.run(
+            [_java(), "-cp", f"{self.conf}:{_classpath()}", CLIENT, "application", "-status",
+             application],
+            env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=True,
+        ).stdout  # fmt: skip
+        # Diagnostics have several lines.
+        fields = re.findall(r"^\t(\S[^:\n]*) : (.*(?:\n(?!\t\S[^:\n]* : ).*)*)", said, re.MULTILINE)
+        return {name: text.strip() for name, text in fields}
+
+
+def _java() -> str:
+    java = shutil.which("java")
+    assert java is not None
+    return java
 
 
 def _classpath() -> str:
@@ -126,8 +142,7 @@ def serve(folder: Path) -> Iterator[Cluster]:
     _write(conf / "capacity-scheduler.xml", QUEUES)
     address = f"http://{settings['yarn.resourcemanager.webapp.address']}"
     cluster = Cluster(conf, folder / "logs", address)
-    java = shutil.which("java")
-    assert java is not None
+    java = _java()
     # The node starts Java, for drivers and executors, by this variable alone.
     variables = environment(JAVA_HOME=str(Path(java).resolve().parents[1]))
     log_file = folder / "log"
@@ -149,7 +164,7 @@ def _require_node(cluster: Cluster, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
-            if cluster.ask("metrics", "clusterMetrics")["activeNodes"] == 1:
+            if cluster.count_nodes() == 1:
                 return
         except (URLError, ConnectionError):
             pass  # it does not listen yet
