@@ -96,6 +96,7 @@ _REFUSED = Refusal(
 _QUOTABLE = (
     re.compile(r"(?m)(?:^|^: |\b\w+(?:Exception|Error): )\[([A-Z][A-Z_]+(?:\.[A-Z_]+)?)\]"),
     re.compile(r"\b(?:file|hdfs|dbfs|s3[an]?|gs|wasbs?|abfss?):/[^\s,;'\"\]\[)]+[^\s,;'\"\]\[).]"),
+    re.compile(r"(?m)^: ((?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error))\b"),
     re.compile(r"Column: \[[^\]]*\], Expected: \w+(?:\([\d,]+\))?, Found: \w+"),
     re.compile(r'of the type "[A-Z_]+(?:\([\d,]+\))?" cannot be cast to "[A-Z_]+(?:\([\d,]+\))?"'),
 )
@@ -225,12 +226,14 @@ def _database_failure(text: str) -> SparkweightsError | None:
 
 
 def quotable(text: str) -> str:
-    """Return the parts of a message of Spark that hold no value of a row, without repetition.
+    r"""Return the parts of a message of Spark that hold no value of a row, without repetition.
 
     Examples
     --------
     >>> quotable("[FAILED_READ_FILE.NO_HINT] Error while reading file file:///in/a.json. Jane Doe")
     'FAILED_READ_FILE.NO_HINT, file:///in/a.json'
+    >>> quotable("An error occurred while calling o1.save.\n: java.lang.StateException: Jane Doe")
+    'java.lang.StateException'
     """
     quoted = [match[match.lastindex or 0] for part in _QUOTABLE for match in part.finditer(text)]
     return join_names(list(dict.fromkeys(quoted))[:4]) if quoted else ""

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.names import TableName
 
-# Delta's conditions, exceptions and older message; Iceberg's exception, and its message of a branch
-# that does not begin at the other's end. An error's text may hold a whole stack trace, in which the
-# packages java.util.concurrent and scala.concurrent say nothing of another writer.
+# Delta's conditions, exceptions and older message; Iceberg's exception, and its messages of a
+# branch that does not begin at the other's end, and of one that the session does not know yet. An
+# error's text may hold a whole stack trace, in which the packages java.util.concurrent and
+# scala.concurrent say nothing of another writer.
 _CONFLICT = re.compile(
     r"\bDELTA_CONCURRENT_|\bDELTA_(?:METADATA|PROTOCOL)_CHANGED\b|by a concurrent update"
     r"|\b(?<!java\.util\.)\w*Concurrent\w+Exception\b|\b(?:Metadata|Protocol)ChangedException\b"
-    r"|\bCommitFailedException\b|not an ancestor"
+    r"|\bCommitFailedException\b|not an ancestor|Cannot use branch \(does not exist\)"
 )
 # Spark takes the name of a catalog that it does not have for a part of the database's name.
 _NO_CATALOG = "REQUIRES_SINGLE_PART_NAMESPACE"
@@ -190,6 +191,31 @@ class CatalogTable:
         """Run a statement of SQL, and return the rows of its answer."""
         return self.ask(lambda: self.spark.sql(statement).collect())
 
+    def refresh(self) -> None:
+        """Let the session forget what it knows of the table: another thread of it may read it."""
+        self.ask(self.spark.catalog.refreshTable, self.name.sql)
+
+    def write(self, job: Callable[[], None]) -> None:
+        """Run a job that commits rows to the table; an error of its rows stays as it is.
+
+        Raises
+        ------
+        ConflictError
+            If another writer was faster.
+        """
+        try:
+            job()
+        except SPARK_ERRORS as error:
+            if is_conflict(error):
+                raise self._conflict() from None
+            raise
+
+    def _conflict(self) -> ConflictError:
+        return ConflictError(
+            f"Table '{self.name}' was changed by another writer in the meantime.",
+            hint="nothing was published; run the date again.",
+        )
+
     def ask(self, question: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask the catalog.
 
@@ -211,10 +237,7 @@ class CatalogTable:
                     "correct the name.",
                 ) from None
             if is_conflict(error):
-                raise ConflictError(
-                    f"Table '{self.name}' was changed by another writer in the meantime.",
-                    hint="nothing was published; run the date again.",
-                ) from None
+                raise self._conflict() from None
             raise PublishError(
                 f"A request to the catalog about table '{self.name}' failed: "
                 f"{spark_message(error)}.",

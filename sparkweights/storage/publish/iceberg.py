@@ -54,7 +54,7 @@ class IcebergPublication(LakehousePublication):
         """Replace the date's rows in the branch."""
         insist(lambda: self.table.add_columns(df.schema))
         insist(self._make_branch)
-        self._overwrite(df)
+        insist(lambda: self.table.write(lambda: self._overwrite(df)))
 
     def _make_branch(self) -> None:
         """Let the branch begin at the present state of the table."""
@@ -68,12 +68,14 @@ class IcebergPublication(LakehousePublication):
             "snapshot-property.run_id": self.run_id,
             f"snapshot-property.{DATE}": self.run_date.isoformat(),
         }
+        self.table.refresh()
         writer = self.to_columns(df).writeTo(self._branch).options(**options)
         # A condition, as opposed to the partitions that the rows are in: no rows empty the date.
         writer.overwrite(self.is_of_date)
 
     def staged(self) -> DataFrame:
         """Return the date's rows in the branch."""
+        self.table.refresh()
         return self.table.ask(self.spark.table, self._branch).filter(self.is_of_date)
 
     def publish(self) -> None:
@@ -114,7 +116,7 @@ class IcebergPublication(LakehousePublication):
         read = self.spark.read.option("versionAsOf", staged).table
         rows_df = self.table.ask(read, self.name.sql).filter(self.is_of_date)
         insist(self._make_branch)
-        self.table.ask(self._overwrite, rows_df)
+        insist(lambda: self.table.ask(self._overwrite, rows_df))
 
     def _latest_attempt(self) -> int | None:
         """Return the snapshot of the attempt that staged the date last, published or not."""
