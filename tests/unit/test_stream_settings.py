@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from pyspark.errors import StreamingQueryException
 from pyspark.sql.types import DateType, StringType, StructType
 
 from sparkweights.app.stream import kind_of_time, subtract_span
@@ -28,6 +31,10 @@ TOPIC: dict[str, Any] = {
     "schema": "id int",
     "options": {"kafka.bootstrap.servers": "host:9092"},
 }
+UNREPORTED = (  # as Spark 4.1 says it (SPARK-57438)
+    '[STREAM_FAILED] Query terminated with exception: Cannot invoke "scala.collection.IterableOps'
+    '.map(scala.Function1)" because the return value of "scala.Option.get()" is null'
+)
 COLUMNS = {"keys": ["id"], "label": "y", "classes": {"good": 0, "bad": 1}, "numeric": ["x"]}
 
 
@@ -188,6 +195,36 @@ def test_stream_whose_log_was_removed_is_refused(tmp_path: Path, source: str) ->
     }
     with pytest.raises(ConfigError, match=r"a stream of 4 micro-batches, .* was removed"):
         starts[source]()
+
+
+@pytest.mark.parametrize(
+    ("messages", "starts"),
+    [
+        ([None], 1),
+        ([UNREPORTED, None], 2),
+        ([UNREPORTED, UNREPORTED], 2),
+        (["[STREAM_FAILED] Query terminated: the broker is away"], 1),
+    ],
+)
+def test_stream_begins_again_where_spark_failed_to_report_on_a_micro_batch(
+    tmp_path: Path, messages: list[str | None], starts: int
+) -> None:
+    """Once: the micro-batch was committed, so the next start goes on behind it."""
+    ends = iter([message and StreamingQueryException(message) for message in messages])
+
+    def end() -> None:
+        if (error := next(ends)) is not None:
+            raise error
+
+    frame: Any = MagicMock()
+    query = frame.writeStream.foreachBatch().option().trigger().start
+    query.return_value.awaitTermination.side_effect = end
+    run: Any = SimpleNamespace(
+        folder=StreamFolder(Location.of(tmp_path), lambda _: {}), state=StreamState(batch=-1)
+    )
+    with nullcontext() if messages[-1] is None else pytest.raises(StreamingQueryException):
+        run_query(run, frame, None, None)
+    assert query.call_count == starts
 
 
 @pytest.mark.parametrize("kind", ["number", "date", "timestamp"])
