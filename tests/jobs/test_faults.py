@@ -14,6 +14,7 @@ from conftest import RUN_DATE, Shop, history
 
 from sparkweights import Runner, load_config
 from sparkweights.app.spark_errors import expected_failure
+from sparkweights.cli.main import main
 from sparkweights.core.errors import InputError
 from sparkweights.storage.files import write_json
 
@@ -143,6 +144,30 @@ def test_score_beside_a_live_run_of_the_date_is_refused_and_harms_nothing(
     assert codes == [6]
     assert "Another run is writing" in capsys.readouterr().err
     pd.testing.assert_frame_equal(_rows(own_shop.folder / "out" / "scored"), before)
+
+
+def test_score_beside_a_live_run_of_another_date_publishes_both(
+    own_shop: Shop, spark: SparkSession
+) -> None:
+    """Neither takes the other's stage for that of a run that died."""
+    config = own_shop.config()
+    before = _rows(own_shop.folder / "out" / "scored")
+    codes = list[int]()
+    meddler = Meddler(
+        "verifying the stage",
+        lambda: codes.append(
+            main(["score", "--config", str(config), "--run-date", "2026-03-02", "--quiet"])
+        ),
+    )
+    Runner(spark, load_config(config), date.fromisoformat(RUN_DATE), meddler).score()
+    assert codes == [0]
+    after = pd.read_parquet(own_shop.folder / "out" / "scored", columns=["run_date"])
+    assert after["run_date"].astype(str).value_counts().to_dict() == {
+        RUN_DATE: len(before),
+        "2026-03-02": len(before),
+    }
+    for day in (RUN_DATE, "2026-03-02"):
+        assert own_shop.manifest(day)["rows"]["scored"] == len(before)
 
 
 def test_score_record_that_cannot_be_written_says_that_the_rows_are_there(
