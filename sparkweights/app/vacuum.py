@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -47,8 +47,9 @@ def vacuum(
     These are, below ``_runs`` of a Parquet or ORC table of the catalog, the folders of runs that no
     partition points to; and, in the folders of models, of records and of a stream, files that a
     killed run was writing, and models that it published in part (on an object store). Staging
-    tables and branches of Delta and Iceberg are removed by each run itself, and their older
-    versions by their own ``VACUUM`` and ``expire_snapshots``.
+    tables and branches of Delta and Iceberg are removed by runs, those of a run that was killed by
+    the next run of its date or, after a day, of another one; older versions by their own ``VACUUM``
+    and ``expire_snapshots``.
 
     What cannot be opened, because of its storage or because a run is writing it, is a failure of
     the result; the rest is done.
@@ -61,8 +62,8 @@ def vacuum(
     before = datetime.now(UTC) - timedelta(days=days)
     leftovers, failures = list[Leftover](), list[SparkweightsError]()
     searches = {
-        "tables.scored": _of_table(spark, config, "scored", before),
-        "tables.quarantine": _of_table(spark, config, "quarantine", before),
+        "tables.scored": _of_table(spark, config, "scored", before, remove=remove),
+        "tables.quarantine": _of_table(spark, config, "quarantine", before, remove=remove),
         "the folders of models, records and streams": _of_folders(config, before),
     }
     for place, found in searches.items():
@@ -117,27 +118,28 @@ def _unremovable(paths: Sequence[str]) -> PublishError:
 
 
 def _of_table(
-    spark: SparkSession, config: Config, role: str, before: datetime
+    spark: SparkSession, config: Config, role: str, before: datetime, *, remove: bool
 ) -> Iterator[tuple[Location, str]]:
-    """Yield the folders of runs that no partition of a table names; their date is locked."""
+    """Yield the folders of runs that no partition of a table names.
+
+    Their date is locked while they are removed. Where one cannot be, the others are yielded first.
+    """
     output = getattr(outputs(spark, config, "", before.date()), role)
     if not isinstance(output, CatalogPublication):
         return
-    busy = list[PublishError]()
+    failures = list[PublishError | OSError]()
     for day in output.days_of_runs():
         of_day = replace(output, run_date=day)
-        if not of_day.unnamed_folders(before):
-            continue
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(of_day.lock())
-            except PublishError as error:
-                busy.append(error)
+        try:
+            if not of_day.unnamed_folders(before):
                 continue
-            for folder in of_day.unnamed_folders(before):
-                yield folder, f"no partition of '{output.name}' names it"
-    if busy:
-        raise busy[0]
+            with of_day.lock() if remove else nullcontext():
+                for folder in of_day.unnamed_folders(before):
+                    yield folder, f"no partition of '{output.name}' names it"
+        except (PublishError, OSError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _of_folders(config: Config, before: datetime) -> Iterator[tuple[Location, str]]:

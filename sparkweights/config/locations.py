@@ -82,7 +82,10 @@ def _check_overlap(config: Config, named: Mapping[str, Table]) -> None:
         if table.scheme in schemes
     }
     paths |= {"artifacts": config.path(config.artifacts), "runs": config.path(config.runs)}
-    outputs = ("tables.scored", "tables.quarantine", "artifacts", "runs")
+    outputs = ["tables.scored", "tables.quarantine", "artifacts", "runs"]
+    if config.stream is not None:
+        paths["stream.folder"] = config.path(config.stream.folder)
+        outputs.append("stream.folder")
     for output in (key for key in outputs if key in paths):
         for other, path in paths.items():
             written = paths[output]

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 from contextlib import suppress
 from typing import NamedTuple
@@ -173,6 +174,28 @@ def settle(folder: str, mode: int) -> None:
             if stat.S_IMODE(status.st_mode) != permitted:
                 os.fchmod(descriptor, permitted)
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove(path: str) -> None:
+    """Remove a folder and what is below it, or a file or link, as far as that is possible.
+
+    Where a link leads to it from the folder above, somebody else has put the link there, and what
+    it leads to is left alone.
+    """
+    folder, name = os.path.split(path)
+    if not shutil.rmtree.avoids_symlink_attacks:  # Windows
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _PLAIN)
+        try:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                shutil.rmtree(name, ignore_errors=True, dir_fd=descriptor)
+            else:
+                os.unlink(name, dir_fd=descriptor)
         finally:
             os.close(descriptor)
 

@@ -31,7 +31,6 @@ import os
 import posixpath
 import re
 import secrets
-import shutil
 import stat
 import tempfile
 from contextlib import suppress
@@ -466,15 +465,12 @@ class Location:
     def remove(self) -> None:
         """Remove a folder and what is below it, as far as that is possible.
 
-        A link is removed, and never what it names. On a local filesystem a process that has one of
+        A link is removed, and never what it names; a folder that is reached through one stays. On a
+        local filesystem a process that has one of
         the files open can go on reading it.
         """
-        if self.is_link:
-            with suppress(OSError):
-                os.unlink(self.path)
-            return
         if self.is_local:
-            shutil.rmtree(self.path, ignore_errors=True)
+            local_files.remove(self.path)
             return
         filesystem = filesystem_of(self.root)
         with suppress(OSError):

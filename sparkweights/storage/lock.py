@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sparkweights.storage.location import Location
 
+_POLL = 0.2  # seconds
 # Network filesystems lock a folder only for those who can write to it as to a file: for nobody.
 _NO_FOLDER_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -47,6 +49,10 @@ class LastingLock:
 
     def require_held(self) -> None:
         """Return: it is held."""
+
+
+class OccupiedError(PublishError):
+    """Another run has the lock."""
 
 
 def try_lock(file: Location) -> AbstractContextManager[object] | None:
@@ -85,7 +91,7 @@ def try_lock(file: Location) -> AbstractContextManager[object] | None:
 
 
 @contextmanager
-def lock(file: Location, protected: str) -> Iterator[Lock]:
+def lock(file: Location, protected: str, *, patience: float = 0.0) -> Iterator[Lock]:
     """Lock what a file stands for, for one run.
 
     Parameters
@@ -95,31 +101,43 @@ def lock(file: Location, protected: str) -> Iterator[Lock]:
         that folder.
     protected
         What it stands for, as messages say it.
+    patience
+        For how many seconds to wait while another run has it.
 
     Raises
     ------
     ConfigError
         If its storage has no locks.
+    OccupiedError
+        If another run has the lock.
     PublishError
-        If another run has the lock, or the file cannot be written.
+        If the file cannot be written.
     """
-    file.parent.make_folder()
+    enter = _enter_local if file.is_local else _enter_on_object_store
+    deadline = time.monotonic() + patience
     with ExitStack() as stack:
-        try:
-            held = (_enter_local if file.is_local else _enter_on_object_store)(
-                file, protected, stack
-            )
-        except OSError as error:
-            raise file.parent.unwritable(error) from None
+        while True:
+            file.parent.make_folder()
+            try:
+                held = enter(file, protected, stack)
+                break
+            except OSError as error:
+                raise file.parent.unwritable(error) from None
+            except OccupiedError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL)
         yield held
 
 
 def _enter_local(file: Location, protected: str, stack: ExitStack) -> Lock:
-    for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
-        acquired = attempt(locked)
-        if acquired is None:
-            raise _occupied(protected)
-        stack.enter_context(acquired)
+    with ExitStack() as both:
+        for attempt, locked in ((try_lock, file), (_try_lock_folder, file.parent)):
+            acquired = attempt(locked)
+            if acquired is None:
+                raise _occupied(protected)
+            both.enter_context(acquired)
+        stack.enter_context(both.pop_all())
     return LastingLock()
 
 
@@ -134,8 +152,8 @@ def _enter_on_object_store(file: Location, protected: str, stack: ExitStack) -> 
     return stack.enter_context(taken)
 
 
-def _occupied(protected: str, advice: str = "") -> PublishError:
-    return PublishError(
+def _occupied(protected: str, advice: str = "") -> OccupiedError:
+    return OccupiedError(
         f"Another run is writing {protected}.",
         hint=f"wait for it to end, then start this one again{advice}.",
     )

@@ -14,6 +14,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -144,12 +145,12 @@ class Scene:
         """Score in this process."""
         assert self.shop.run("score", self.config, "--quiet") == 0
 
-    def start(self, moment: Moment) -> Run:
-        """Start a run that is killed at a moment."""
+    def start(self, moment: Moment, day: str = RUN_DATE) -> Run:
+        """Start a run of a date that is killed at a moment."""
         log = self.shop.folder / f"run_{len(self.runs)}.log"
         aimed = [moment.step, str(moment.seconds), moment.whom]
         command = [sys.executable, dying_run.__file__, *aimed]
-        command += ["score", "--config", str(self.config), "--run-date", RUN_DATE]
+        command += ["score", "--config", str(self.config), "--run-date", day]
         submit = f"{INTERPRETED} {os.environ['PYSPARK_SUBMIT_ARGS']}"
         with log.open("w") as said:
             process = subprocess.Popen(
@@ -169,8 +170,8 @@ class Scene:
         found_df = found_df.unionAll(_measure(scored_df, F.floor(F.col("`loan id`") / 1000)))
         return [tuple(row) for row in found_df.collect()]
 
-    def of_date(self, role: str) -> DataFrame:
-        """Return the date's rows of a table."""
+    def of_date(self, role: str, day: str = RUN_DATE) -> DataFrame:
+        """Return a date's rows of a table."""
         table = self.tables[role]
         location = table["location"]
         match table["format"]:
@@ -182,7 +183,7 @@ class Scene:
                 df = reader.option("dbtable", location).load()
             case _:
                 df = self.spark.read.parquet(str(self.shop.folder / location))
-        return df.filter(F.col("run_date") == F.lit(date.fromisoformat(RUN_DATE)))
+        return df.filter(F.col("run_date") == F.lit(date.fromisoformat(day)))
 
     def is_recorded(self) -> bool:
         """Whether the record is complete; the scored rows are then of its run."""
@@ -308,6 +309,25 @@ def test_runs_killed_at_any_moment_leave_a_whole_date(
             assert scene.states() == whole(new), moment
             assert scene.is_recorded(), moment
             assert not scene.left_over(), moment
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_publish_a_date_each_at_once(
+    own_shop: Shop, spark: SparkSession, kind: str
+) -> None:
+    """Both succeed; the date of neither is that of a third, which stays."""
+    days = ("2026-03-02", "2026-03-03")
+    with opened(spark, own_shop, kind) as scene:
+        runs = [
+            scene.start(Moment("never", 0.0, "both", (2, 2), recorded=True), day) for day in days
+        ]
+        for run in runs:
+            run.go()
+        for run in runs:
+            assert run.process.wait(PATIENCE) == 0, run.log.read_text()
+        for day, role in product((RUN_DATE, *days), ROLES):
+            assert scene.of_date(role, day).count() == {"scored": ROWS, "quarantine": ASIDE}[role]
+        assert not scene.left_over()
 
 
 def _kill(scene: Scene, run: Run, moment: Moment, new: int) -> None:

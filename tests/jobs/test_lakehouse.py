@@ -110,7 +110,7 @@ def test_a_date_is_published_into_delta_and_into_iceberg(tmp_path: Path) -> None
 @pytest.mark.lake
 def test_every_sink_passes_the_battery(tmp_path: Path) -> None:
     """Folders, Parquet of the catalog, Delta and Iceberg: the same claims."""
-    assert _passed(tmp_path) >= 40
+    assert _passed(tmp_path) >= 48
 
 
 @pytest.mark.lake
@@ -118,7 +118,7 @@ def test_every_sink_passes_the_battery(tmp_path: Path) -> None:
 def test_tables_of_iceberg_in_a_database_pass_the_battery(tmp_path: Path) -> None:
     """As those whose catalog is a folder."""
     with postgres_server.serve() as server:
-        assert _passed(tmp_path, "-k", "iceberg_jdbc", server=server) >= 10
+        assert _passed(tmp_path, "-k", "iceberg_jdbc", server=server) >= 12
 
 
 @pytest.mark.lake
@@ -127,4 +127,4 @@ def test_runs_that_are_killed_leave_every_sink_whole(tmp_path: Path) -> None:
     """Folders, Parquet of the catalog, Delta, and Iceberg in both catalogs."""
     with postgres_server.serve() as server:
         killed = ("tests/jobs/killed.py",)
-        assert _passed(tmp_path, "-k", "not postgres", files=killed, server=server) == 5
+        assert _passed(tmp_path, "-k", "not postgres", files=killed, server=server) == 10

@@ -107,7 +107,10 @@ def _environment(release: str) -> Path:
     wheels = FOLDER / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     wheel = build_wheel(wheels)
-    environment.install(f"{wheel}[xgboost,checks,report]", f"pyspark=={release}", *TOOLS)
+    # Great Expectations imports Spark Connect, and without its packages Spark 4.3 ends a process
+    # that runs no file, as pytest's workers do.
+    spark = f"pyspark[connect]=={release}"
+    environment.install(f"{wheel}[xgboost,checks,report]", spark, *TOOLS)
     # Its version is the one of before.
     environment.pip("install", "--force-reinstall", "--no-deps", str(wheel))
     return environment.python

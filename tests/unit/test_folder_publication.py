@@ -71,7 +71,7 @@ def test_rows_are_private_until_they_are_published_in_the_configured_mode(
         with publication.lock():
             publication.write_stage(_frame("rows"), partition_by=["decision"])
             attempt = Path(publication.stage_path).parent
-            assert {path.stat().st_mode & 0o777 for path in (attempt, attempt.parent)} == {0o700}
+            assert attempt.stat().st_mode & 0o777 == 0o700
             publication.publish()
     finally:
         os.umask(before)
@@ -126,11 +126,57 @@ def test_table_that_another_configuration_took_meanwhile_is_refused(tmp_path: Pa
     with first.lock(), second.lock():
         for publication in (first, second):
             publication.require_ready()
-            publication.write_stage(_frame("rows"), partition_by=["decision"])
-        first.publish()
+        first.write_stage(_frame("rows"), partition_by=["decision"])
         with pytest.raises(ConfigError, match="holds rows of the configuration 'loans'"):
-            second.publish()
-    assert not second.target.exists()
+            second.write_stage(_frame("rows"), partition_by=["decision"])
+
+
+def test_link_that_is_planted_during_a_run_leads_it_nowhere(tmp_path: Path) -> None:
+    """In place of the folder of stages, to a table with the same date: the run ends, or fails."""
+    root, victim = tmp_path / "scored", tmp_path / "victim"
+    publication = _publication(root)
+    _publish(_publication(victim), "precious")
+    for planted in ("before the stage is written", "after it"):
+        with publication.lock():
+            if planted == "after it":
+                publication.write_stage(_frame("rows"), partition_by=["decision"])
+                (root / "_staging").rename(root / "moved away")
+            (root / "_staging").symlink_to(victim)
+            if planted != "after it":
+                with pytest.raises(PublishError, match="symbolic link"):
+                    publication.write_stage(_frame("rows"), partition_by=["decision"])
+            stolen = victim / Path(publication.stage_path).parent.name
+            stolen.mkdir()
+            publication.discard()
+            assert stolen.is_dir()
+        (root / "_staging").unlink()
+        stolen.rmdir()
+    assert _rows(victim) == "precious"
+
+
+def test_leftover_that_cannot_be_removed_stops_its_own_date_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another user's."""
+    root = tmp_path / "scored"
+    retired = root / "_retired" / "run_date=2026-03-02"
+    retired.mkdir(parents=True)
+
+    def refuse(_: Location, target: Location) -> None:
+        raise PermissionError(13, "Permission denied", str(target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Location, "rename", refuse)
+        with _publication(root).lock():
+            pass
+        with (
+            pytest.raises(PublishError, match=r"Cannot write '.*02': Permission denied"),
+            _publication(root, run_date=MARCH_2).lock(),
+        ):
+            pass
+    with _publication(root).lock():
+        pass
+    assert (root / retired.name).is_dir()
 
 
 def test_planted_links_are_neither_written_through_nor_emptied(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ class DeltaPublication(LakehousePublication):
         """Return the rows of the staging table."""
         return self.table.ask(self.spark.table, self._stage(self.stage_name).name.sql)
 
-    def publish(self) -> None:
-        """Replace the date's rows by those of the staging table, in one commit.
+    def commit(self) -> None:
+        """Replace the date's rows by those of the staging table.
 
         Raises
         ------

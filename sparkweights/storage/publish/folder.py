@@ -1,6 +1,6 @@
 """Publish into a folder: a date is a folder, swapped with the stage in one step.
 
-A run writes below ``<table>/_staging/<date>/<run_id>-<random>`` (names that begin with an
+A run writes below ``<table>/_staging/<date>,<run_id>-<random>`` (names that begin with an
 underscore are hidden from Spark's readers), which only its own user may read. A run that dies
 leaves the old folder in place; the next run, of whatever date, removes the stage that it has left.
 Runs of two dates may write at once: each locks its date.
@@ -8,11 +8,12 @@ Runs of two dates may write at once: each locks its date.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from sparkweights.core.engine_errors import SPARK_ERRORS
 from sparkweights.core.errors import PublishError
 from sparkweights.storage.files import write_text
 from sparkweights.storage.location import PRIVATE
@@ -22,7 +23,7 @@ from sparkweights.storage.shared_folders import require_shared
 from sparkweights.storage.spark_paths import literal_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from pyspark.sql import DataFrame, SparkSession
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
     from sparkweights.storage.lock import Lock
 
-LOCKS, STAGING, RETIRED = "_locks", "_staging", "_retired"
+LOCKS, STAGING, RETIRED, OWNER = "_locks", "_staging", "_retired", "_owner"
+SEPARATOR = ","  # between the date and the attempt in the name of a stage's folder
+_UNREADABLE: tuple[type[Exception], ...] = (OSError, *SPARK_ERRORS)
+_PATIENCE = 2.0  # seconds; a run of another date that looks for leftovers has a date's lock briefly
 MAX_OWNER_BYTES = 2**16
 
 
@@ -81,12 +85,17 @@ class FolderPublication(Publication):
 
     @property
     def _owner(self) -> Location:
-        return self.root / "_owner"
+        return self.root / OWNER
+
+    @property
+    def _attempt(self) -> Location:
+        """The attempt's folder: everything in it is for the run's own user alone."""
+        name = f"{self.target.name}{SEPARATOR}{self.run_id}-{self.attempt}"
+        return self.root / STAGING / name
 
     @property
     def _stage(self) -> Location:
-        attempt = f"{self.run_id}-{self.attempt}"
-        return self.root / STAGING / self.target.name / attempt / self.target.name
+        return self._attempt / self.target.name
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
@@ -97,35 +106,65 @@ class FolderPublication(Publication):
 
         Raises
         ------
+        OccupiedError
+            If another run has locked it.
         PublishError
-            If another run has locked it, or it cannot be written.
+            If it cannot be written.
         """
         own = self.target.name
-        with self._lock(own) as held:
-            for name in self._left_over():
-                # Of a date that a run is writing, nothing is left over.
-                with suppress(PublishError), nullcontext() if name == own else self._lock(name):
-                    self._recover(name)
+        with self._lock(own, patience=_PATIENCE) as held:
+            try:
+                self._recover(own)
+            except OSError as error:
+                raise self.target.unwritable(error) from None
+            for name in self._left_over() - {own}:
+                # What cannot be locked or written is of a run, or of another user.
+                with suppress(PublishError, OSError):
+                    with self._lock(name):
+                        dead = self._restore(name)
+                    # No other run has the name of an attempt, so its date is free meanwhile.
+                    _remove_all(dead)
             yield held
 
-    def _lock(self, name: str) -> AbstractContextManager[Lock]:
-        return lock(self.root / LOCKS / name / "_lock", f"'{self.root / name}'")
+    def _lock(self, name: str, *, patience: float = 0.0) -> AbstractContextManager[Lock]:
+        file = self.root / LOCKS / name / "_lock"
+        return lock(file, f"'{self.root / name}'", patience=patience)
 
     def _left_over(self) -> set[str]:
         """Return the names of dates that runs have left a stage or an old folder of."""
-        folders = [self.root / name for name in (STAGING, RETIRED)]
-        for folder in folders:
-            if folder.is_link:  # no run has made it
-                folder.remove()
-        return {each.name for folder in folders if folder.is_dir() for each in folder.children()}
+        staged = {each.name.partition(SEPARATOR)[0] for each in self._children(STAGING)}
+        return staged | {each.name for each in self._children(RETIRED)}
+
+    def _children(self, name: str) -> tuple[Location, ...]:
+        """Return what a folder for leftovers holds; a link in its place is no run's."""
+        folder = self.root / name
+        if folder.is_link:
+            folder.remove()
+        return folder.children() if folder.is_dir() else ()
+
+    def _restore(self, name: str) -> list[Location]:
+        """Restore the rows of a date, which is locked, where a run died between its two steps.
+
+        Returns
+        -------
+        list of Location
+            What is left of runs of the date that died.
+
+        Raises
+        ------
+        OSError
+            If that is not possible.
+        """
+        target = self.root / name
+        retired = [each for each in self._children(RETIRED) if each.name == name]
+        for folder in retired:
+            if not target.exists():
+                folder.rename(target)
+        staged = self._children(STAGING)
+        return [*retired, *(each for each in staged if each.name.partition(SEPARATOR)[0] == name)]
 
     def _recover(self, name: str) -> None:
-        """Remove or restore what a run of a date, which must be locked, has left half done."""
-        retired, target = self.root / RETIRED / name, self.root / name
-        if retired.is_dir() and not target.exists():
-            retired.rename(target)
-        retired.remove()
-        (self.root / STAGING / name).remove()
+        _remove_all(self._restore(name))
 
     def require_ready(self, schema: StructType | None = None) -> None:
         """Refuse a folder that cannot be made or written, or holds another configuration's rows.
@@ -153,17 +192,35 @@ class FolderPublication(Publication):
         Only footers are read.
         """
         dates = [] if not self.root.is_dir() else self.root.children()
-        for folder in dates:
-            if not folder.name.startswith(f"{self.partition[0]}=") or folder == self.target:
-                continue
-            if any(not file.name.startswith(("_", ".")) for file in folder.files()):
-                reader = self.spark.read.format(self.format)
-                return reader.load(literal_path(folder)).schema
+        others = [
+            folder
+            for folder in dates
+            if folder.name.startswith(f"{self.partition[0]}=") and folder != self.target
+        ]
+        # A run may replace a date while it is read; at the second time it has done so.
+        failure: Exception | None = None
+        for folder in (*others, *others):
+            try:
+                if any(not file.name.startswith(("_", ".")) for file in folder.files()):
+                    reader = self.spark.read.format(self.format)
+                    return reader.load(literal_path(folder)).schema
+            except _UNREADABLE as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return None
 
     def _require_own(self) -> None:
         removal = f"remove the file '{self._owner.name}' there"
         require_owner(str(self.root), self._read_owner(), self.owner, removal=removal)
+
+    def _take_ownership(self) -> None:
+        """Write the owner's name where there is none; runs of two configurations may both begin."""
+        if self._read_owner() == self.owner:
+            return
+        with self._lock(OWNER, patience=_PATIENCE):
+            self._require_own()
+            write_text(self._owner, self.owner)
 
     def _read_owner(self) -> str | None:
         try:
@@ -179,10 +236,14 @@ class FolderPublication(Publication):
 
         Raises
         ------
+        ConfigError
+            If a run of another configuration has begun to write the table in the meantime.
         PublishError
             If the stage cannot be written.
         """
-        self._stage.parent.with_mode(PRIVATE).make_folder()
+        self._take_ownership()
+        self._attempt.parent.make_folder()
+        self._attempt.with_mode(PRIVATE).make_folder()
         super().write_stage(df, partition_by=partition_by, few=few)
 
     def publish(self) -> None:
@@ -192,11 +253,7 @@ class FolderPublication(Publication):
         ------
         PublishError
             If it cannot be moved; the old folder stays.
-        ConfigError
-            If a run of another configuration has published a date of it in the meantime.
         """
-        self._require_own()
-        write_text(self._owner, self.owner)
         try:
             self._stage.settle()
             if not self.target.exists():
@@ -220,7 +277,7 @@ class FolderPublication(Publication):
 
     def discard(self) -> None:
         """Remove what is left of the stage, published or not."""
-        (self.root / STAGING / self.target.name).remove()
+        self._attempt.remove()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,10 +303,16 @@ class BatchPublication(FolderPublication):
         """
         with lock(self.root / "_lock", f"'{self.root}'") as held:
             for name in self._left_over():
-                self._recover(name)
+                if name.startswith(f"{self.partition[0]}="):
+                    self._recover(name)
             yield held
 
     @property
     def partition(self) -> tuple[str, str]:
         """The column and the value of what is replaced."""
         return "batch_id", str(self.batch)
+
+
+def _remove_all(locations: Iterable[Location]) -> None:
+    for each in locations:
+        each.remove()

@@ -58,6 +58,7 @@ class IcebergPublication(LakehousePublication):
 
     def _make_branch(self) -> None:
         """Let the branch begin at the present state of the table."""
+        self.table.refresh()
         branch = quoted(self.stage_name)
         self.table.run(f"ALTER TABLE {self.name.sql} CREATE OR REPLACE BRANCH {branch}")
 
@@ -78,7 +79,7 @@ class IcebergPublication(LakehousePublication):
         self.table.refresh()
         return self.table.ask(self.spark.table, self._branch).filter(self.is_of_date)
 
-    def publish(self) -> None:
+    def commit(self) -> None:
         """Let the branch ``main`` take over the snapshot of the run's branch.
 
         Where ``main`` has changed since the branch was made, as by a compaction, the verified rows

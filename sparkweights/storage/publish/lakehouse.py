@@ -14,6 +14,7 @@ from sparkweights.core.columns import column
 from sparkweights.core.engine_errors import CLEANUP_ERRORS
 from sparkweights.core.errors import PublishError
 from sparkweights.storage.files import write_text
+from sparkweights.storage.lock import lock
 from sparkweights.storage.publish.column_types import as_written, is_wider_number
 from sparkweights.storage.publish.table import DATE, TablePublication, beginning
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sparkweights.storage.location import Location
 
 ABANDONED = timedelta(days=1)  # no run takes as long from its stage to its publication
+_PATIENCE = 600.0  # seconds, in which runs of other dates have copied their rows
 MAX_STAGE_BYTES = 2**10  # of a stage's name
 
 
@@ -121,6 +123,26 @@ class LakehousePublication(TablePublication):
         """Return the staged rows, with the schema of the frame they were written from."""
         return as_written(self.staged(), like.schema)
 
+    def publish(self) -> None:
+        """Replace the date's rows by the staged ones, in one commit.
+
+        Runs of other dates wait meanwhile: of two commits that meet, one would have to copy its
+        rows again.
+
+        Raises
+        ------
+        PublishError
+            If the catalog refuses, another writer is faster again and again, or runs of other dates
+            take too long, and the old rows stay; or if nobody answers whether it was done.
+        """
+        waiting = self.table_locks / "publish" / "_lock"
+        with lock(waiting, f"'{self.name}'", patience=_PATIENCE):
+            self.commit()
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Replace the date's rows by the staged ones; see `publish`."""
+
     def recover(self) -> None:
         """Remove the stages of runs that died.
 
@@ -130,8 +152,11 @@ class LakehousePublication(TablePublication):
         if self.table.exists():
             dead, before = self._read_last_stage(), datetime.now(UTC) - ABANDONED
             for stage, began in self.list_stages().items():
-                if stage.lower() == dead.lower() or began < before:
+                if stage.lower() == dead.lower():
                     self.remove_stage(stage)
+                elif began < before:
+                    with suppress(PublishError):  # a run of another date removes it as well
+                        self.remove_stage(stage)
         write_text(self._last_stage, self.stage_name)
 
     @property

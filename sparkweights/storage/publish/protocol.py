@@ -95,14 +95,14 @@ class Publication(ABC):
 
     @abstractmethod
     def lock(self) -> AbstractContextManager[Lock]:
-        """Lock the table for one run, and remove what a run that died has left.
+        """Lock the date for one run, and remove what runs that died have left.
 
         Who publishes asks the lock before, whether the run still has it.
 
         Raises
         ------
         PublishError
-            If another run has locked the table, or it cannot be written.
+            If another run has locked the date, or it cannot be written.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 
 from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.core.session_settings import effective_setting
-from sparkweights.storage.catalog_table import CatalogTable, sql_type
+from sparkweights.storage.catalog_table import CatalogTable, insist, sql_type
 from sparkweights.storage.lock import lock
 from sparkweights.storage.names import CATALOG, TableName
 from sparkweights.storage.publish.protocol import Publication, require_owner
@@ -90,7 +90,12 @@ class TablePublication(Publication):
     @property
     def lock_folder(self) -> Location:
         """The folder of the date's lock."""
-        return self.locks / "_locks" / self.name.file / f"{DATE}={self.run_date}"
+        return self.table_locks / f"{DATE}={self.run_date}"
+
+    @property
+    def table_locks(self) -> Location:
+        """The folder of the locks of the table's dates."""
+        return self.locks / "_locks" / self.name.file
 
     @contextmanager
     def lock(self) -> Iterator[Lock]:
@@ -183,9 +188,14 @@ class TablePublication(Publication):
         if not self.table.exists():
             self._make(df.schema)
         self.require_ready(df.schema)
-        if self.table.property(OWNER) is None:  # of a table that somebody else has made
-            self.table.set_property(OWNER, self.owner)
+        insist(self._take_ownership)
         super().write_stage(df, few=few)
+
+    def _take_ownership(self) -> None:
+        """State the owner of a table that somebody else has made, unless a run just has."""
+        self.require_own()
+        if self.table.property(OWNER) is None:
+            self.table.set_property(OWNER, self.owner)
 
     def _make(self, schema: T.StructType) -> None:
         dated = T.StructType([*schema, T.StructField(DATE, T.DateType())])
