@@ -174,9 +174,12 @@ def test_leftover_that_cannot_be_removed_stops_its_own_date_alone(
             _publication(root, run_date=MARCH_2).lock(),
         ):
             pass
+    (root / "_staging").mkdir(exist_ok=True)
+    (root / "_staging" / "a file").touch()  # no run's, but in its folder
     with _publication(root).lock():
         pass
     assert (root / retired.name).is_dir()
+    assert not list((root / "_staging").iterdir())
 
 
 def test_planted_links_are_neither_written_through_nor_emptied(tmp_path: Path) -> None:

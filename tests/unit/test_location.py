@@ -412,6 +412,23 @@ def test_lock_within_one_process_excludes_a_second_run(tmp_path: Path) -> None:
         pass
 
 
+def test_lock_is_waited_for_as_long_as_it_is_asked(tmp_path: Path) -> None:
+    """Another run needs it for a moment."""
+    file = Location.of(tmp_path) / "_lock"
+    with ThreadPoolExecutor(1) as pool:
+        with lock(file, "it"):
+            waiting = pool.submit(_take_and_release, file, 30.0)
+            with pytest.raises(PublishError, match="Another run is writing it"):
+                _take_and_release(file, 0.3)
+            assert not waiting.done()
+        waiting.result()
+
+
+def _take_and_release(file: Location, patience: float) -> None:
+    with lock(file, "it", patience=patience):
+        pass
+
+
 @pytest.mark.parametrize("removed", ["the file", "a link in its place"])
 def test_lock_whose_file_is_removed_still_excludes_a_second_run(
     tmp_path: Path, removed: str
