@@ -154,7 +154,8 @@ def test_classifier_imports_no_engine(artifacts: Path) -> None:
         f"rows = pd.DataFrame(json.load(open({str(BEFORE / 'scored.json')!r}))); "
         f"print(load_classifier({str(artifacts)!r}).predict(rows)[0], 'pyspark' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["decline", "False"]
 
 
