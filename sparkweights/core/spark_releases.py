@@ -32,6 +32,15 @@ def has_approx_top_k() -> bool:
     return release(SparkSession.active().version) >= (4, 1)
 
 
+def planning_settings(spark: SparkSession) -> dict[str, str]:
+    """Return the settings with which the engine plans the many conditions of a scoring run in time.
+
+    Before Spark 4.1 it compares all conditions that it infers with each other, which took minutes.
+    """
+    is_slow = release(spark.version) < (4, 1)
+    return {"spark.sql.constraintPropagation.enabled": "false"} if is_slow else {}
+
+
 def can_send_sessions() -> bool:
     """Whether what holds the active session can be sent to tasks.
 

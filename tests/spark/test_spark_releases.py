@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -109,3 +110,12 @@ def test_release_has_the_newer_way_from_its_first_release_on(spark: SparkSession
     """Spark 4.1; so that the tests above compare both ways, but for those on Spark 4.0."""
     assert (spark_releases.arrow_udf is not None) is NEWER
     assert has_approx_top_k() is NEWER
+
+
+@pytest.mark.parametrize(("version", "set_there"), [("4.0.5", True), ("4.1.4", False)])
+def test_older_engine_infers_no_conditions_for_a_scoring_run(
+    version: str, *, set_there: bool
+) -> None:
+    """Spark 4.0 compared them with each other for minutes."""
+    session: Any = SimpleNamespace(version=version)
+    assert bool(spark_releases.planning_settings(session)) == set_there

@@ -274,6 +274,7 @@ def test_table_of_nobody_gets_its_owner_with_its_first_stage(
     monkeypatch.setattr(kind, "write_rows", lambda *_: None)
     property_ = "TBLPROPERTIES ('sparkweights.owner' = 'loans'"
     df = MagicMock(schema=StructType([COLUMNS["k"]]))
+    df.sparkSession.version = "4.1.4"
     _describe(catalog, kind, owner)
     publication(kind).write_stage(df)
     assert sum(property_ in each for each in catalog.statements) == stated

@@ -42,6 +42,7 @@ def _frame(content: str) -> MagicMock:
         (Path(path) / "decision=a" / "part-0.parquet").chmod(0o644)
 
     df = MagicMock()
+    df.sparkSession.version = "4.1.4"
     df.write.format().options().mode().partitionBy().save.side_effect = save
     return df
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sparkweights.core.errors import ConfigError, PublishError, QualityGateError
 from sparkweights.core.session_settings import use_settings
+from sparkweights.core.spark_releases import planning_settings
 from sparkweights.storage.keys import count_keys, count_repeats
 from sparkweights.storage.spark_paths import literal_path
 
@@ -151,7 +152,8 @@ class Publication(ABC):
         few
             Whether most of the rows that are read are filtered out before the write.
         """
-        with use_settings(df.sparkSession, SETTINGS_FILTERED if few else SETTINGS):
+        settings = SETTINGS_FILTERED if few else SETTINGS
+        with use_settings(df.sparkSession, {**settings, **planning_settings(df.sparkSession)}):
             self.write_rows(df, partition_by)
 
     def write_rows(self, df: DataFrame, partition_by: Sequence[str]) -> None:
