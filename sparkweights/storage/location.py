@@ -466,8 +466,7 @@ class Location:
         """Remove a folder and what is below it, as far as that is possible.
 
         A link is removed, and never what it names; a folder that is reached through one stays. On a
-        local filesystem a process that has one of
-        the files open can go on reading it.
+        local filesystem a process that has one of the files open can go on reading it.
         """
         if self.is_local:
             local_files.remove(self.path)

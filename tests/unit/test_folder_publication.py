@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from sparkweights.core.errors import ConfigError, PublishError
 from sparkweights.storage.location import Location
+from sparkweights.storage.publish import folder as folder_publication
 from sparkweights.storage.publish.folder import FolderPublication
 
 DATE, MARCH_2 = "run_date=2026-03-01", date(2026, 3, 2)
@@ -105,6 +106,30 @@ def test_run_undoes_what_runs_of_other_dates_left_unless_they_are_live(tmp_path:
     assert not list((root / "_retired").iterdir())
     found = (root / other.target.name / "decision=a" / "part-0.parquet").read_text()
     assert (_rows(root), found) == ("newer", "yesterday's")
+
+
+def test_rows_that_a_run_moves_away_while_another_tidies_up_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leftovers are removed without their date's lock, so a run of that date may be at work."""
+    root, other = tmp_path / "scored", _publication(tmp_path / "scored", run_date=MARCH_2)
+    _publish(other, "yesterday's")
+    retired = root / "_retired" / other.target.name
+    retired.mkdir(parents=True)  # of a run that died after it had replaced the date
+    (root / "_staging" / f"{other.target.name},r0-dead").mkdir(parents=True)
+    remove_all, at_work = folder_publication._remove_all, list[str]()
+
+    def replace_meanwhile(locations: list[Location]) -> None:
+        if locations:
+            at_work.append("moved away")
+            Path(str(other.target)).rename(retired)
+        remove_all(locations)
+
+    monkeypatch.setattr(folder_publication, "_remove_all", replace_meanwhile)
+    with _publication(root).lock():
+        assert at_work
+        assert (retired / "decision=a" / "part-0.parquet").read_text() == "yesterday's"
+    assert not list((root / "_staging").iterdir())
 
 
 def test_date_is_locked_while_other_dates_are_written(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class FolderPublication(Publication):
                 with suppress(PublishError, OSError):
                     with self._lock(name):
                         dead = self._restore(name)
-                    # No other run has the name of an attempt, so its date is free meanwhile.
+                    # Which takes a while, in which a run of the date may begin.
                     _remove_all(dead)
             yield held
 
@@ -148,7 +148,7 @@ class FolderPublication(Publication):
         Returns
         -------
         list of Location
-            What is left of runs of the date that died.
+            The stages of runs of the date that died. No later run has one of the same name.
 
         Raises
         ------
@@ -156,12 +156,13 @@ class FolderPublication(Publication):
             If that is not possible.
         """
         target = self.root / name
-        retired = [each for each in self._children(RETIRED) if each.name == name]
-        for folder in retired:
-            if not target.exists():
-                folder.rename(target)
+        for retired in self._children(RETIRED):
+            if retired.name == name and not target.exists():
+                retired.rename(target)
+            elif retired.name == name:
+                retired.remove()
         staged = self._children(STAGING)
-        return [*retired, *(each for each in staged if each.name.partition(SEPARATOR)[0] == name)]
+        return [each for each in staged if each.name.partition(SEPARATOR)[0] == name]
 
     def _recover(self, name: str) -> None:
         _remove_all(self._restore(name))

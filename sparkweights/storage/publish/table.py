@@ -138,8 +138,13 @@ class TablePublication(Publication):
         if schema is not None:
             self._require_types(schema)
 
-    def require_own(self) -> None:
+    def require_own(self) -> str | None:
         """Refuse a table that holds another configuration's rows.
+
+        Returns
+        -------
+        str or None
+            The owner that the table states; None where it states none.
 
         Raises
         ------
@@ -149,7 +154,9 @@ class TablePublication(Publication):
             If the catalog does not answer.
         """
         removal = f"ALTER TABLE {self.name.sql} UNSET TBLPROPERTIES ('{OWNER}')"
-        require_owner(str(self.name), self.table.property(OWNER), self.owner, removal=removal)
+        owner = self.table.property(OWNER)
+        require_owner(str(self.name), owner, self.owner, removal=removal)
+        return owner
 
     @property
     @abstractmethod
@@ -193,8 +200,7 @@ class TablePublication(Publication):
 
     def _take_ownership(self) -> None:
         """State the owner of a table that somebody else has made, unless a run just has."""
-        self.require_own()
-        if self.table.property(OWNER) is None:
+        if self.require_own() is None:
             self.table.set_property(OWNER, self.owner)
 
     def _make(self, schema: T.StructType) -> None:
